@@ -1,0 +1,89 @@
+//! The crate's one error type.
+//!
+//! Every variant that a user can meet names the thing that is wrong and what to do about it, and has a
+//! stable [`code`](Error::code) that the JavaScript API shares.
+
+use std::path::PathBuf;
+
+/// What the crate's fallible functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Anything that can go wrong outside the program's own logic.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or directory could not be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried: "read", "write", "map", …
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A model configuration is missing, malformed or describes an impossible model.
+    #[error("{file}: {problem}. {mend}")]
+    Config { file: String, problem: String, mend: String },
+    /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
+    #[error("{file}: {problem}. {mend}")]
+    Checkpoint {
+        file: String,
+        /// The tensor at fault, where the fault is one tensor's.
+        tensor: Option<String>,
+        problem: String,
+        mend: String,
+    },
+    /// A tokenizer file is missing or malformed.
+    #[error("{file}: {problem}. {mend}")]
+    Tokenizer { file: String, problem: String, mend: String },
+    /// A data set (SQuAD JSON and the like) is malformed.
+    #[error("{file}: {problem}. {mend}")]
+    Data { file: String, problem: String, mend: String },
+    /// The file is well formed but asks for something this version does not do.
+    #[error("{what} is not supported. {mend}")]
+    Unsupported { what: String, mend: String },
+    /// The text itself cannot be worked on: an empty question, an empty context.
+    #[error("{problem}. {mend}")]
+    Input { problem: String, mend: String },
+    /// An option's value is out of range or contradicts another option.
+    #[error("{name}: {problem}. {mend}")]
+    Option { name: &'static str, problem: String, mend: String },
+    /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
+    #[error("{what} needs {need} bytes, {have} are available. {mend}")]
+    Memory { what: String, need: u64, have: u64, mend: String },
+    /// There is no GPU that can be used, or it failed.
+    #[error("GPU {adapter}: {problem}. {mend}")]
+    Gpu { adapter: String, problem: String, mend: String },
+    /// The GPU device was lost while work was under way; opening a new device may work.
+    #[error("the GPU device {adapter} was lost: {problem}. Open the device again, or use the CPU")]
+    DeviceLost { adapter: String, problem: String },
+    /// The caller cancelled the work.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// A stable, machine-readable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Io { .. } => "io",
+            Error::Config { .. } => "config",
+            Error::Checkpoint { .. } => "checkpoint",
+            Error::Tokenizer { .. } => "tokenizer",
+            Error::Data { .. } => "data",
+            Error::Unsupported { .. } => "unsupported",
+            Error::Input { .. } => "input",
+            Error::Option { .. } => "option",
+            Error::Memory { .. } => "memory",
+            Error::Gpu { .. } => "gpu",
+            Error::DeviceLost { .. } => "device_lost",
+            Error::Cancelled => "cancelled",
+        }
+    }
+
+    /// An I/O failure, with what was tried on which path.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), source }
+    }
+}

@@ -1,0 +1,119 @@
+//! Host tensors: what a checkpoint hands to a device. Borrowed bytes, never copied or widened as a whole.
+
+use half::{bf16, f16};
+
+/// The type of a stored element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DType {
+    F32,
+    F16,
+    BF16,
+    /// Symmetric 8-bit: `value = q * scale[row]`, q in -127..=127, one f32 scale a row.
+    I8,
+}
+
+impl DType {
+    /// Bytes an element takes.
+    pub const fn size(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F16 | DType::BF16 => 2,
+            DType::I8 => 1,
+        }
+    }
+
+    /// The name used on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+            DType::I8 => "i8",
+        }
+    }
+}
+
+/// A row-major matrix `[rows, cols]` (a vector is one row) borrowed from its file, in little-endian bytes.
+///
+/// The bytes need not be aligned: a safetensors file gives no such promise.
+#[derive(Clone, Copy, Debug)]
+pub struct HostTensor<'a> {
+    pub dtype: DType,
+    pub rows: usize,
+    pub cols: usize,
+    /// `rows * cols * dtype.size()` bytes.
+    pub bytes: &'a [u8],
+    /// `rows` little-endian f32; empty unless the type is I8.
+    pub scales: &'a [u8],
+}
+
+impl<'a> HostTensor<'a> {
+    /// Wraps bytes whose length agrees with the shape.
+    ///
+    /// # Panics
+    /// If the lengths disagree: whoever parses a file checks it first.
+    pub fn new(dtype: DType, rows: usize, cols: usize, bytes: &'a [u8], scales: &'a [u8]) -> Self {
+        assert_eq!(bytes.len(), rows * cols * dtype.size(), "bytes against shape");
+        assert_eq!(scales.len(), if dtype == DType::I8 { rows * 4 } else { 0 }, "scales against shape");
+        Self { dtype, rows, cols, bytes, scales }
+    }
+
+    fn row_bytes(&self, row: usize) -> &'a [u8] {
+        let n = self.cols * self.dtype.size();
+        &self.bytes[row * n..(row + 1) * n]
+    }
+
+    /// Row `row` as stored 8-bit integers, with its scale. Only for I8.
+    pub fn row_i8(&self, row: usize) -> (&'a [i8], f32) {
+        assert_eq!(self.dtype, DType::I8);
+        (bytemuck::cast_slice(self.row_bytes(row)), self.scale(row))
+    }
+
+    /// The scale of row `row`; 1 unless the type is I8.
+    pub fn scale(&self, row: usize) -> f32 {
+        match self.scales.get(row * 4..row * 4 + 4) {
+            Some(b) => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            None => 1.0,
+        }
+    }
+
+    /// Row `row` widened to f32 into `out` (`cols` long).
+    pub fn row_f32(&self, row: usize, out: &mut [f32]) {
+        assert_eq!(out.len(), self.cols);
+        let bytes = self.row_bytes(row);
+        match self.dtype {
+            DType::F32 => {
+                for (o, b) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+                    *o = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                }
+            }
+            DType::F16 => {
+                for (o, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *o = f16::from_le_bytes([b[0], b[1]]).to_f32();
+                }
+            }
+            DType::BF16 => {
+                for (o, b) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *o = bf16::from_le_bytes([b[0], b[1]]).to_f32();
+                }
+            }
+            DType::I8 => {
+                let scale = self.scale(row);
+                for (o, b) in out.iter_mut().zip(bytes) {
+                    *o = f32::from(*b as i8) * scale;
+                }
+            }
+        }
+    }
+
+    /// The whole tensor widened to f32. For vectors and tests: a weight is never widened as a whole.
+    pub fn to_f32(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.rows * self.cols];
+        if self.cols > 0 {
+            for (r, o) in out.chunks_exact_mut(self.cols).enumerate() {
+                self.row_f32(r, o);
+            }
+        }
+        out
+    }
+}
