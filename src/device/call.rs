@@ -1,0 +1,253 @@
+//! The op list as data: what is to be computed, not how.
+//!
+//! A [`CallList`] is recorded once for a model and knows no sizes but the fixed ones: rows that follow the batch are
+//! [`Rows`], resolved against a [`Live`] at every run. A device plans the list for a capacity and runs it for any
+//! batch that fits.
+
+use super::cpu::CpuCall;
+use super::gpu::Limits;
+use super::weight::Weight;
+use crate::tensor::DType;
+
+/// The sizes of one packed batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// T: tokens in the packed batch.
+    pub tokens: u32,
+    /// B: sequences.
+    pub sequences: u32,
+    /// The longest sequence's length.
+    pub longest: u32,
+}
+
+/// A number of rows, fixed or following the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rows {
+    Fixed(u32),
+    /// T
+    Tokens,
+    /// B + 1, the bounds of the packed sequences.
+    Bounds,
+}
+
+impl Rows {
+    pub fn resolve(self, live: Live) -> u32 {
+        match self {
+            Rows::Fixed(n) => n,
+            Rows::Tokens => live.tokens,
+            Rows::Bounds => live.sequences + 1,
+        }
+    }
+}
+
+/// What a tensor's four-byte elements are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    F32,
+    U32,
+}
+
+/// Where a tensor's memory comes from.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Written by the host before each run.
+    Input,
+    /// Uploaded once.
+    Weight(Weight),
+    /// Lives from its first write to its last read; its memory is recycled.
+    Temp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub u32);
+
+/// A tensor of the list: `[rows, cols]`, row-major.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// The activation's or the parameter's name, for traces and errors.
+    pub name: String,
+    pub role: Role,
+    pub element: Element,
+    pub rows: Rows,
+    pub cols: u32,
+}
+
+impl TensorInfo {
+    /// Elements the tensor has in this batch.
+    pub fn len(&self, live: Live) -> usize {
+        self.rows.resolve(live) as usize * self.cols as usize
+    }
+}
+
+/// A range of a tensor, in rows from `first`. Virtual: recording allocates nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    pub tensor: TensorId,
+    pub first: u32,
+    pub rows: Rows,
+    pub cols: u32,
+}
+
+/// One word of an op's parameters, in the order of the op's [`Op::params`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Word {
+    U32(u32),
+    F32(f32),
+    /// Resolved at each run.
+    Rows(Rows),
+    /// B, resolved at each run.
+    Sequences,
+    /// The longest sequence, resolved at each run.
+    Longest,
+}
+
+impl Word {
+    /// The word's bits for this batch.
+    pub fn bits(self, live: Live) -> u32 {
+        match self {
+            Word::U32(v) => v,
+            Word::F32(v) => v.to_bits(),
+            Word::Rows(r) => r.resolve(live),
+            Word::Sequences => live.sequences,
+            Word::Longest => live.longest,
+        }
+    }
+}
+
+/// Parameters that fit a call: one word a field of [`Op::params`].
+pub type Params = Vec<Word>;
+
+/// A kind of operation: its names, its CPU twin, its WGSL variants.
+#[derive(Debug)]
+pub struct Op {
+    /// The stem of its file in `ops/` and of its shaders.
+    pub name: &'static str,
+    /// Fields of the uniform `params`, in order, as the shaders name them.
+    pub params: &'static [&'static str],
+    /// Names of the bindings read, in binding order from 0; optional ones last.
+    pub reads: &'static [&'static str],
+    /// Names of the bindings written, in binding order from [`WRITE_BINDING`].
+    pub writes: &'static [&'static str],
+    /// The CPU device's product path and the reference for the shaders.
+    pub twin: fn(&mut CpuCall<'_>),
+    /// Best first within a family.
+    pub variants: &'static [Variant],
+    /// Floating point operations of a call, for reports and for cutting submissions.
+    pub flops: fn(words: &[u32]) -> f64,
+}
+
+/// Bindings written start here, so that a shader's numbers do not move with optional reads.
+pub const WRITE_BINDING: u32 = 8;
+/// The uniform `params`.
+pub const PARAMS_BINDING: u32 = 12;
+/// WebGPU's guaranteed number of storage buffers a stage, kept by every op.
+pub const MAX_STORAGE_BINDINGS: usize = 8;
+
+/// Which kind of GPU a variant is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Shared-memory tiles and barriers: real GPUs.
+    Tiles,
+    /// Register tiles without barriers: software adapters, where a barrier is what is slow.
+    Registers,
+}
+
+impl Family {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Family::Tiles => "tiles",
+            Family::Registers => "registers",
+        }
+    }
+}
+
+/// One way to compute an op on a GPU.
+#[derive(Debug)]
+pub struct Variant {
+    pub name: &'static str,
+    pub family: Family,
+    /// Whether the variant can do this call under these limits.
+    pub fits: fn(&Site<'_>, &Limits) -> bool,
+    /// The pieces of WGSL that joined make the shader.
+    pub wgsl: fn(&Site<'_>) -> Vec<&'static str>,
+    /// Values of the shader's `override` declarations.
+    pub overrides: fn(&Site<'_>) -> Vec<(&'static str, f64)>,
+    /// Workgroups to dispatch, from the resolved parameters.
+    pub grid: fn(words: &[u32]) -> [u32; 3],
+}
+
+/// One operation on views.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub op: &'static Op,
+    pub reads: Vec<View>,
+    pub writes: Vec<View>,
+    pub params: Params,
+}
+
+/// A call with the tensors it names: what a variant is chosen from.
+#[derive(Debug)]
+pub struct Site<'a> {
+    pub call: &'a Call,
+    pub tensors: &'a [TensorInfo],
+}
+
+impl Site<'_> {
+    /// The parameter called `name` where it does not follow the batch.
+    pub fn param(&self, name: &str) -> Option<u32> {
+        let at = self.call.op.params.iter().position(|p| *p == name)?;
+        match self.call.params[at] {
+            Word::U32(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The stored type of the weight that `reads[at]` names; F32 for other tensors.
+    pub fn dtype(&self, at: usize) -> DType {
+        match &self.tensors[self.call.reads[at].tensor.0 as usize].role {
+            Role::Weight(w) => w.dtype(),
+            _ => DType::F32,
+        }
+    }
+}
+
+/// A recorded computation.
+#[derive(Clone, Debug, Default)]
+pub struct CallList {
+    pub tensors: Vec<TensorInfo>,
+    pub calls: Vec<Call>,
+    /// Read back after each run, in this order.
+    pub outputs: Vec<TensorId>,
+}
+
+impl CallList {
+    pub fn info(&self, id: TensorId) -> &TensorInfo {
+        &self.tensors[id.0 as usize]
+    }
+
+    /// The calls' floating point operations for this batch.
+    pub fn flops(&self, live: Live) -> f64 {
+        let mut words = Vec::new();
+        self.calls.iter().map(|c| c.flops(live, &mut words)).sum()
+    }
+
+    /// The same computation with every written tensor kept and read back, in order of the calls: for traces.
+    pub fn with_all_outputs(&self) -> Self {
+        let mut list = self.clone();
+        list.outputs = list.calls.iter().flat_map(|c| c.writes.iter().map(|v| v.tensor)).collect();
+        list
+    }
+}
+
+impl Call {
+    /// Resolves the parameters into `words`.
+    pub fn words(&self, live: Live, words: &mut Vec<u32>) {
+        words.clear();
+        words.extend(self.params.iter().map(|w| w.bits(live)));
+    }
+
+    pub(crate) fn flops(&self, live: Live, words: &mut Vec<u32>) -> f64 {
+        self.words(live, words);
+        (self.op.flops)(words)
+    }
+}

@@ -1,0 +1,174 @@
+//! The CPU as a device: threads, panels, our own microkernels. Each op's twin calls the kernels here.
+
+pub mod attention;
+pub mod gemm;
+pub mod pack;
+pub mod pool;
+pub mod rows;
+
+pub use pack::Panels;
+pub use pool::Pool;
+
+use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
+use super::plan::Slots;
+use super::weight::{Layout, Stored, Weight};
+use super::{Cancel, Input};
+use crate::error::Result;
+use crate::tensor::{DType, HostTensor};
+
+/// The CPU device.
+#[derive(Debug)]
+pub struct Cpu {
+    pool: Pool,
+}
+
+/// A list planned for the CPU: its activations' memory.
+#[derive(Debug)]
+pub struct CpuPlan {
+    pub(super) capacity: Live,
+    list: CallList,
+    slots: Slots,
+    buffers: Vec<Vec<f32>>,
+    words: Vec<u32>,
+}
+
+impl CpuPlan {
+    pub(super) fn bytes(&self) -> u64 {
+        self.slots.bytes()
+    }
+}
+
+/// What a twin gets: resolved parameters and its operands.
+pub struct CpuCall<'a> {
+    pub pool: &'a Pool,
+    pub params: &'a [u32],
+    pub reads: &'a [Operand<'a>],
+    pub writes: &'a mut [&'a mut [f32]],
+}
+
+/// Something a twin reads.
+#[derive(Clone, Copy)]
+pub enum Operand<'a> {
+    Plain(&'a [f32]),
+    Panels(&'a Panels),
+}
+
+impl<'a> Operand<'a> {
+    /// A tensor or a vector.
+    pub fn plain(self) -> &'a [f32] {
+        match self {
+            Operand::Plain(x) => x,
+            Operand::Panels(_) => unreachable!("a matmul's weight is read as panels"),
+        }
+    }
+
+    /// A matmul's weight.
+    pub fn panels(self) -> &'a Panels {
+        match self {
+            Operand::Panels(p) => p,
+            Operand::Plain(_) => unreachable!("a matmul's weight is uploaded as a matrix"),
+        }
+    }
+}
+
+impl Cpu {
+    /// A CPU device with so many threads; 0 takes as many as there are cores.
+    pub fn new(threads: usize) -> Self {
+        Self { pool: Pool::new(threads) }
+    }
+
+    pub fn name(&self) -> String {
+        format!("CPU, {} thread{}", self.threads(), if self.threads() == 1 { "" } else { "s" })
+    }
+
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    pub(super) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        let panels = Panels::pack(parts);
+        let rows = parts.iter().map(|p| p.rows).sum();
+        let cols = parts.first().map_or(0, |p| p.cols);
+        let dtype = if parts.first().is_some_and(|p| p.dtype == DType::I8) { DType::I8 } else { DType::F32 };
+        Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Panels(panels) }))
+    }
+
+    pub(super) fn upload_vector(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        let values: Vec<f32> = parts.iter().flat_map(HostTensor::to_f32).collect();
+        let cols = values.len();
+        Ok(Weight::new(Stored { name: name.into(), rows: 1, cols, dtype: DType::F32, layout: Layout::Plain(values) }))
+    }
+
+    pub(super) fn plan(&self, list: &CallList, capacity: Live) -> Result<CpuPlan> {
+        let slots = Slots::assign(list, capacity);
+        let buffers = slots.len.iter().map(|&n| vec![0.0; n]).collect();
+        Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
+    }
+
+    pub(super) fn run(
+        &self,
+        plan: &mut CpuPlan,
+        live: Live,
+        inputs: &[Input<'_>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
+        let CpuPlan { list, slots, buffers, words, .. } = plan;
+        for (id, bytes) in inputs {
+            let len = list.info(*id).len(live);
+            let slot = slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
+            bytemuck::cast_slice_mut(&mut buffers[slot][..len]).copy_from_slice(&bytes[..len * 4]);
+        }
+        for call in &list.calls {
+            cancel.check()?;
+            call.words(live, words);
+            // What a call writes is taken out of the arena while it runs: no aliasing, and no unsafe.
+            let mut taken: [Vec<f32>; MAX_STORAGE_BINDINGS] = Default::default();
+            for (hold, view) in taken.iter_mut().zip(&call.writes) {
+                *hold = std::mem::take(&mut buffers[slot_of(slots, view)]);
+            }
+            let mut reads = [Operand::Plain(&[]); MAX_STORAGE_BINDINGS];
+            for (read, view) in reads.iter_mut().zip(&call.reads) {
+                *read = operand(list, slots, buffers, view, live);
+            }
+            let mut writes: [&mut [f32]; MAX_STORAGE_BINDINGS] = Default::default();
+            for ((write, hold), view) in writes.iter_mut().zip(&mut taken).zip(&call.writes) {
+                *write = &mut hold[range(list, view, live)];
+            }
+            (call.op.twin)(&mut CpuCall {
+                pool: &self.pool,
+                params: words,
+                reads: &reads[..call.reads.len()],
+                writes: &mut writes[..call.writes.len()],
+            });
+            for (hold, view) in taken.into_iter().zip(&call.writes) {
+                buffers[slot_of(slots, view)] = hold;
+            }
+        }
+        let output = |id: &super::TensorId| {
+            let slot = slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
+            buffers[slot][..list.info(*id).len(live)].to_vec()
+        };
+        Ok(list.outputs.iter().map(output).collect())
+    }
+}
+
+fn slot_of(slots: &Slots, view: &View) -> usize {
+    slots.of[view.tensor.0 as usize].unwrap_or_else(|| unreachable!("what is written has memory"))
+}
+
+fn range(list: &CallList, view: &View, live: Live) -> std::ops::Range<usize> {
+    let cols = list.info(view.tensor).cols as usize;
+    let first = view.first as usize * cols;
+    first..first + view.rows.resolve(live) as usize * cols
+}
+
+fn operand<'a>(list: &'a CallList, slots: &Slots, buffers: &'a [Vec<f32>], view: &View, live: Live) -> Operand<'a> {
+    match &list.info(view.tensor).role {
+        Role::Weight(w) => match w.layout() {
+            Layout::Plain(v) => Operand::Plain(v),
+            Layout::Panels(p) => Operand::Panels(p),
+            Layout::Buffer(_) => unreachable!("{} lives on another device", w.name()),
+        },
+        _ => Operand::Plain(&buffers[slot_of(slots, view)][range(list, view, live)]),
+    }
+}

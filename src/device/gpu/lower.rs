@@ -1,0 +1,240 @@
+//! A list lowered to dispatches, and the dispatches run.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Gpu;
+use super::pipeline::{Pipeline, choose};
+use super::wait::{Signal, drive};
+use crate::device::call::{Call, CallList, Live, PARAMS_BINDING, Role, Site, View, WRITE_BINDING};
+use crate::device::plan::Slots;
+use crate::device::weight::Layout;
+use crate::device::{Cancel, Input};
+use crate::error::{Error, Result};
+
+/// Dynamic offsets of uniforms are multiples of this on every adapter.
+const UNIFORM_STRIDE: usize = 256;
+
+/// A list lowered for one GPU.
+#[derive(Debug)]
+pub struct GpuPlan {
+    pub(in crate::device) capacity: Live,
+    list: CallList,
+    slots: Slots,
+    buffers: Vec<wgpu::Buffer>,
+    steps: Vec<Step>,
+    uniforms: wgpu::Buffer,
+    /// The uniforms' bytes and one call's words, reused by every run.
+    staging: Vec<u8>,
+    words: Vec<u32>,
+    readback: wgpu::Buffer,
+}
+
+/// One dispatch.
+#[derive(Debug)]
+struct Step {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    grid: fn(&[u32]) -> [u32; 3],
+    variant: &'static str,
+}
+
+impl GpuPlan {
+    /// Bytes of activation memory, with what is read back.
+    pub fn bytes(&self) -> u64 {
+        self.slots.bytes() + self.readback.size() + self.uniforms.size()
+    }
+
+    /// The kernel each call uses, in order.
+    pub fn variants(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.list.calls.iter().zip(&self.steps).map(|(c, s)| (c.op.name, s.variant))
+    }
+}
+
+pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPlan> {
+    let slots = Slots::assign(list, capacity);
+    let make = |label: &str, size: u64, usage| {
+        gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+    };
+    let most = gpu.limits.binding_bytes.min(gpu.limits.buffer_bytes);
+    let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let mut buffers = Vec::with_capacity(slots.len.len());
+    for &len in &slots.len {
+        let size = (len.max(4) as u64 * 4).next_multiple_of(16);
+        if size > most {
+            return Err(Error::Memory {
+                what: format!("a batch of {} tokens on {}", capacity.tokens, gpu.info.name),
+                need: size,
+                have: most,
+                mend: "Use a smaller batch or a shorter --max-seq-len".into(),
+            });
+        }
+        buffers.push(make("activations", size, storage));
+    }
+    let uniform_bytes = (list.calls.len() * UNIFORM_STRIDE).max(UNIFORM_STRIDE) as u64;
+    let uniforms = make("params", uniform_bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST);
+    let out_bytes: usize = list.outputs.iter().map(|id| list.info(*id).len(capacity) * 4).sum();
+    let readback =
+        make("readback", out_bytes.max(16) as u64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
+    let steps = list.calls.iter().map(|call| step(gpu, list, &slots, &buffers, &uniforms, call)).collect();
+    let staging = vec![0; uniform_bytes as usize];
+    let list = list.clone();
+    Ok(GpuPlan { capacity, list, slots, buffers, steps, uniforms, staging, words: Vec::new(), readback })
+}
+
+fn step(
+    gpu: &Gpu,
+    list: &CallList,
+    slots: &Slots,
+    buffers: &[wgpu::Buffer],
+    uniforms: &wgpu::Buffer,
+    call: &Call,
+) -> Step {
+    let site = Site { call, tensors: &list.tensors };
+    let variant = choose(&site, gpu);
+    let pipeline = gpu.pipeline(variant, &site);
+    let bind = |binding: u32, view: &View| {
+        let info = list.info(view.tensor);
+        let buffer = match (&info.role, slots.of[view.tensor.0 as usize]) {
+            (Role::Weight(w), _) => match w.layout() {
+                Layout::Buffer(b) => b,
+                _ => unreachable!("{} lives on another device", info.name),
+            },
+            (_, Some(slot)) => &buffers[slot],
+            _ => unreachable!("{} has no memory", info.name),
+        };
+        let offset = u64::from(view.first) * u64::from(info.cols) * 4;
+        let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: None });
+        wgpu::BindGroupEntry { binding, resource }
+    };
+    let mut entries: Vec<_> = (0..).zip(&call.reads).map(|(i, v)| bind(i, v)).collect();
+    entries.extend((WRITE_BINDING..).zip(&call.writes).map(|(i, v)| bind(i, v)));
+    entries.push(wgpu::BindGroupEntry {
+        binding: PARAMS_BINDING,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: uniforms,
+            offset: 0,
+            size: std::num::NonZeroU64::new(UNIFORM_STRIDE as u64),
+        }),
+    });
+    let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(call.op.name),
+        layout: &pipeline.layout,
+        entries: &entries,
+    });
+    Step { pipeline, bind_group, grid: variant.grid, variant: variant.name }
+}
+
+pub(super) async fn run(
+    gpu: &Gpu,
+    plan: &mut GpuPlan,
+    live: Live,
+    inputs: &[Input<'_>],
+    cancel: &Cancel,
+) -> Result<Vec<Vec<f32>>> {
+    for (id, bytes) in inputs {
+        let len = plan.list.info(*id).len(live) * 4;
+        let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
+        gpu.queue.write_buffer(&plan.buffers[slot], 0, &bytes[..len]);
+    }
+    write_params(gpu, plan, live);
+
+    let budget = gpu.budget();
+    let (mut held, mut total) = (0.0, 0.0);
+    let begun = Instant::now();
+    let mut encoder = gpu.device.create_command_encoder(&Default::default());
+    let mut next = 0;
+    while next < plan.steps.len() {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        while next < plan.steps.len() {
+            let (call, step) = (&plan.list.calls[next], &plan.steps[next]);
+            call.words(live, &mut plan.words);
+            let flops = (call.op.flops)(&plan.words);
+            if held > 0.0 && held + flops > budget {
+                break;
+            }
+            let [x, y, z] = (step.grid)(&plan.words);
+            assert!(x.max(y).max(z) <= gpu.limits.groups, "{}: grid {x} {y} {z}", step.variant);
+            pass.set_pipeline(&step.pipeline.compute);
+            pass.set_bind_group(0, &step.bind_group, &[(next * UNIFORM_STRIDE) as u32]);
+            pass.dispatch_workgroups(x, y, z);
+            held += flops;
+            total += flops;
+            next += 1;
+        }
+        drop(pass);
+        if next < plan.steps.len() {
+            let full = std::mem::replace(&mut encoder, gpu.device.create_command_encoder(&Default::default()));
+            gpu.queue.submit([full.finish()]);
+            finished(gpu).await?;
+            cancel.check()?;
+            held = 0.0;
+        }
+    }
+
+    let mut at = 0;
+    for id in &plan.list.outputs {
+        let bytes = plan.list.info(*id).len(live) as u64 * 4;
+        if let Some(slot) = plan.slots.of[id.0 as usize] {
+            encoder.copy_buffer_to_buffer(&plan.buffers[slot], 0, &plan.readback, at, bytes);
+        }
+        at += bytes;
+    }
+    gpu.queue.submit([encoder.finish()]);
+    let outputs = read(gpu, plan, live, at).await?;
+    if total > 1e8 {
+        gpu.rate.store((total / begun.elapsed().as_secs_f64().max(1e-4)).to_bits(), Ordering::Relaxed);
+    }
+    cancel.check()?;
+    Ok(outputs)
+}
+
+/// Resolves every call's parameters and sends them in one write.
+fn write_params(gpu: &Gpu, plan: &mut GpuPlan, live: Live) {
+    for (call, place) in plan.list.calls.iter().zip(plan.staging.chunks_exact_mut(UNIFORM_STRIDE)) {
+        call.words(live, &mut plan.words);
+        let bytes: &[u8] = bytemuck::cast_slice(&plan.words);
+        place[..bytes.len()].copy_from_slice(bytes);
+    }
+    gpu.queue.write_buffer(&plan.uniforms, 0, &plan.staging);
+}
+
+async fn finished(gpu: &Gpu) -> Result<()> {
+    let (signal, done) = Signal::new();
+    gpu.queue.on_submitted_work_done(move || done(()));
+    drive(&gpu.device);
+    gpu.check()?;
+    signal.await;
+    Ok(())
+}
+
+async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<Vec<f32>>> {
+    if bytes == 0 {
+        finished(gpu).await?;
+        return Ok(Vec::new());
+    }
+    let failed = |problem: String| Error::Gpu {
+        adapter: gpu.info.name.clone(),
+        problem: format!("results cannot be read: {problem}"),
+        mend: "Try again, or use --device cpu".into(),
+    };
+    let slice = plan.readback.slice(..bytes);
+    let (signal, done) = Signal::new();
+    slice.map_async(wgpu::MapMode::Read, done);
+    drive(&gpu.device);
+    gpu.check()?;
+    signal.await.map_err(|e| failed(e.to_string()))?;
+    let view = slice.get_mapped_range().map_err(|e| failed(e.to_string()))?;
+    let all: &[f32] = bytemuck::cast_slice(&view);
+    let mut at = 0;
+    let mut outputs = Vec::with_capacity(plan.list.outputs.len());
+    for id in &plan.list.outputs {
+        let len = plan.list.info(*id).len(live);
+        outputs.push(all[at..at + len].to_vec());
+        at += len;
+    }
+    drop(view);
+    plan.readback.unmap();
+    Ok(outputs)
+}

@@ -1,0 +1,191 @@
+//! GPUs through wgpu: Vulkan, Metal, DX12 natively, WebGPU in a browser.
+
+mod lower;
+mod pipeline;
+mod upload;
+mod wait;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use lower::GpuPlan;
+pub use upload::{PACK_COLS, PACK_ROWS};
+
+use super::call::{CallList, Family, Live};
+use super::{Cancel, Input};
+use crate::error::{Error, Result};
+
+/// The limits that kernels are chosen by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of `var<workgroup>` memory.
+    pub workgroup_bytes: u32,
+    /// Invocations in a workgroup.
+    pub invocations: u32,
+    /// Workgroups in one dimension of a dispatch.
+    pub groups: u32,
+    /// Bytes of one storage binding.
+    pub binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub buffer_bytes: u64,
+}
+
+impl Limits {
+    fn of(limits: &wgpu::Limits) -> Self {
+        Self {
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            invocations: limits.max_compute_invocations_per_workgroup,
+            groups: limits.max_compute_workgroups_per_dimension,
+            binding_bytes: limits.max_storage_buffer_binding_size,
+            buffer_bytes: limits.max_buffer_size,
+        }
+    }
+}
+
+/// How a GPU is opened, for tests and measurements; the default is right for everything else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GpuOptions {
+    /// Use this family of kernels instead of the one that suits the adapter.
+    pub family: Option<Family>,
+    /// Ask for no more than every WebGPU implementation must give.
+    pub floor_limits: bool,
+}
+
+/// What callbacks of the driver leave for the next call to find.
+#[derive(Debug, Default)]
+struct Faults {
+    lost: Mutex<Option<String>>,
+    error: Mutex<Option<String>>,
+}
+
+/// An open GPU.
+#[derive(Debug)]
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: Limits,
+    family: Family,
+    faults: Arc<Faults>,
+    pipelines: pipeline::Cache,
+    /// Floating point operations a second, as last seen: how much work one submission may hold.
+    rate: AtomicU64,
+}
+
+/// One submission holds about this much work, so that no watchdog kills it and a cancel soon takes effect.
+const SUBMISSION_SECONDS: f64 = 0.3;
+
+impl Gpu {
+    /// Opens an adapter.
+    pub async fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Self> {
+        let info = adapter.get_info();
+        let wanted = if options.floor_limits { floor_limits() } else { adapter.limits() };
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("cloze"),
+                required_limits: wanted.clone(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::Gpu {
+                adapter: info.name.clone(),
+                problem: format!("it cannot be opened: {e}"),
+                mend: "Update its driver, or use --device cpu".into(),
+            })?;
+        let faults = Arc::new(Faults::default());
+        let seen = faults.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            keep_first(&seen.lost, format!("{reason:?}: {message}"));
+        });
+        let seen = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&seen.error, e.to_string())));
+        let software = is_software(&info);
+        let family = options.family.unwrap_or(if software { Family::Registers } else { Family::Tiles });
+        let first_guess = if software { 5e9_f64 } else { 2e11 };
+        Ok(Self {
+            device,
+            queue,
+            limits: Limits::of(&wanted),
+            family,
+            faults,
+            pipelines: pipeline::Cache::default(),
+            rate: AtomicU64::new(first_guess.to_bits()),
+            info,
+        })
+    }
+
+    pub fn name(&self) -> String {
+        self.info.name.clone()
+    }
+
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Makes the device unusable, as a driver reset does: for tests of what happens then.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
+    /// What went wrong since the last look, if anything did.
+    fn check(&self) -> Result<()> {
+        if let Some(problem) = self.faults.lost.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(Error::DeviceLost { adapter: self.info.name.clone(), problem });
+        }
+        match self.faults.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(problem) => Err(Error::Gpu {
+                adapter: self.info.name.clone(),
+                problem,
+                mend: "Try a smaller batch, or --device cpu".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Flops that one submission may hold.
+    fn budget(&self) -> f64 {
+        f64::from_bits(self.rate.load(Ordering::Relaxed)) * SUBMISSION_SECONDS
+    }
+
+    pub(super) async fn plan(&self, list: &CallList, capacity: Live) -> Result<GpuPlan> {
+        let plan = lower::lower(self, list, capacity)?;
+        self.check()?;
+        Ok(plan)
+    }
+
+    pub(super) async fn run(
+        &self,
+        plan: &mut GpuPlan,
+        live: Live,
+        inputs: &[Input<'_>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
+        self.check()?;
+        let result = lower::run(self, plan, live, inputs, cancel).await;
+        self.check()?;
+        result
+    }
+}
+
+fn keep_first(place: &Mutex<Option<String>>, message: String) {
+    place.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+}
+
+/// Whether an adapter computes on the CPU.
+pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu
+}
+
+/// What the WebGPU specification guarantees.
+fn floor_limits() -> wgpu::Limits {
+    wgpu::Limits::default()
+}

@@ -1,0 +1,97 @@
+//! Shaders joined from pieces and compiled, once for each device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Gpu;
+use crate::device::call::{Op, PARAMS_BINDING, Site, Variant, WRITE_BINDING};
+
+/// A compiled variant and the layout its bind groups have.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pub compute: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cache(Mutex<HashMap<String, Arc<Pipeline>>>);
+
+/// The variant of `site`'s op that `gpu` uses: the first of its family that fits, else the first of any.
+pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu) -> &'static Variant {
+    let op: &'static Op = site.call.op;
+    let fitting = || op.variants.iter().filter(|v| (v.fits)(site, &gpu.limits));
+    fitting()
+        .find(|v| v.family == gpu.family)
+        .or_else(|| fitting().next())
+        .unwrap_or_else(|| unreachable!("{}: every op has a variant that always fits", op.name))
+}
+
+/// The text of a variant's shader for a call.
+pub fn source(variant: &Variant, site: &Site<'_>) -> String {
+    (variant.wgsl)(site).join("\n")
+}
+
+impl Gpu {
+    /// The compiled variant for `site`; from the cache where another call needed the same.
+    pub(super) fn pipeline(&self, variant: &Variant, site: &Site<'_>) -> Arc<Pipeline> {
+        let overrides = (variant.overrides)(site);
+        let text = source(variant, site);
+        let (reads, writes) = (site.call.reads.len() as u32, site.call.writes.len() as u32);
+        let key = format!("{overrides:?} {reads} {writes} {text}");
+        let mut cache = self.pipelines.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cache
+            .entry(key)
+            .or_insert_with(|| Arc::new(self.compile(variant.name, &text, &overrides, reads, writes)))
+            .clone()
+    }
+
+    fn compile(&self, name: &str, text: &str, overrides: &[(&str, f64)], reads: u32, writes: u32) -> Pipeline {
+        let storage = |read_only| wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        };
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty,
+            count: None,
+        };
+        let mut entries: Vec<_> = (0..reads).map(|i| entry(i, storage(true))).collect();
+        entries.extend((0..writes).map(|i| entry(WRITE_BINDING + i, storage(false))));
+        entries.push(entry(
+            PARAMS_BINDING,
+            wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Uniform,
+                has_dynamic_offset: true,
+                min_binding_size: None,
+            },
+        ));
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
+        // SAFETY: the text is this crate's own and no part of it comes from a user; every kernel guards its own
+        // indices by the sizes in its parameters, which the checked runs of the tests confirm.
+        let module =
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: overrides,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { compute, layout }
+    }
+}

@@ -1,0 +1,98 @@
+//! Parameters into GPU buffers.
+//!
+//! A matrix `[N, K]` is stored k-major, `[K', N']`, with N padded to [`PACK_ROWS`] and K to [`PACK_COLS`] by zeros: a
+//! kernel reads whole vectors of neighbouring outputs and needs no bounds checks on the weight. F16 pairs and I8
+//! quadruples along N share a word. The row scales of I8 follow the elements, N' of them.
+
+use half::f16;
+
+use super::Gpu;
+use crate::device::weight::{Layout, Stored, Weight};
+use crate::error::{Error, Result};
+use crate::tensor::{DType, HostTensor};
+
+/// N is padded to a multiple of this.
+pub const PACK_ROWS: usize = 64;
+/// K is padded to a multiple of this.
+pub const PACK_COLS: usize = 16;
+
+impl Gpu {
+    pub(in crate::device) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        let rows = parts.iter().map(|p| p.rows).sum();
+        let cols = parts.first().map_or(0, |p| p.cols);
+        let dtype = match parts.first().map(|p| p.dtype) {
+            Some(DType::F16) => DType::F16,
+            Some(DType::I8) => DType::I8,
+            _ => DType::F32,
+        };
+        let bytes = pack(parts, rows, cols, dtype);
+        let buffer = self.storage(name, &bytes)?;
+        Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Buffer(buffer) }))
+    }
+
+    pub(in crate::device) fn upload_vector(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        let values: Vec<f32> = parts.iter().flat_map(HostTensor::to_f32).collect();
+        let buffer = self.storage(name, bytemuck::cast_slice(&values))?;
+        let layout = Layout::Buffer(buffer);
+        Ok(Weight::new(Stored { name: name.into(), rows: 1, cols: values.len(), dtype: DType::F32, layout }))
+    }
+
+    /// A storage buffer with these contents.
+    fn storage(&self, name: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let most = self.limits.binding_bytes.min(self.limits.buffer_bytes);
+        if bytes.len() as u64 > most {
+            return Err(Error::Memory {
+                what: format!("{name} on {}", self.info.name),
+                need: bytes.len() as u64,
+                have: most,
+                mend: "Convert the model to f16 or i8, or use --device cpu".into(),
+            });
+        }
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.queue.write_buffer(&buffer, 0, bytes);
+        // Sent at once, so that the queue's staging memory does not grow to the size of the model.
+        self.queue.submit([]);
+        self.check()?;
+        Ok(buffer)
+    }
+}
+
+fn pack(parts: &[HostTensor<'_>], rows: usize, cols: usize, dtype: DType) -> Vec<u8> {
+    let (n, k) = (rows.next_multiple_of(PACK_ROWS), cols.next_multiple_of(PACK_COLS));
+    let size = dtype.size();
+    let tail = if dtype == DType::I8 { n * 4 } else { 0 };
+    let mut out = vec![0; n * k * size + tail];
+    let mut wide = vec![0.0; cols];
+    let every = parts.iter().flat_map(|p| (0..p.rows).map(move |r| (p, r)));
+    for (at, (part, r)) in every.enumerate() {
+        let place = |c: usize| (c * n + at) * size;
+        match dtype {
+            DType::I8 => {
+                let (q, scale) = part.row_i8(r);
+                for (c, q) in q.iter().enumerate() {
+                    out[place(c)] = *q as u8;
+                }
+                let s = n * k + at * 4;
+                out[s..s + 4].copy_from_slice(&scale.to_le_bytes());
+            }
+            DType::F16 => {
+                part.row_f32(r, &mut wide);
+                for (c, v) in wide.iter().enumerate() {
+                    out[place(c)..place(c) + 2].copy_from_slice(&f16::from_f32(*v).to_le_bytes());
+                }
+            }
+            DType::F32 | DType::BF16 => {
+                part.row_f32(r, &mut wide);
+                for (c, v) in wide.iter().enumerate() {
+                    out[place(c)..place(c) + 4].copy_from_slice(&v.to_le_bytes());
+                }
+            }
+        }
+    }
+    out
+}

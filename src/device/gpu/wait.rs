@@ -1,0 +1,54 @@
+//! Waiting for the GPU without knowing whether there is a thread to block.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// A value that a callback will deliver.
+pub(super) struct Signal<T>(Arc<Mutex<State<T>>>);
+
+struct State<T> {
+    value: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T: Send + 'static> Signal<T> {
+    /// The future and the callback that completes it.
+    pub fn new() -> (Self, impl FnOnce(T) + Send + 'static) {
+        let state = Arc::new(Mutex::new(State { value: None, waker: None }));
+        let theirs = state.clone();
+        (Self(state), move |value| {
+            let mut s = theirs.lock().unwrap_or_else(PoisonError::into_inner);
+            s.value = Some(value);
+            if let Some(w) = s.waker.take() {
+                w.wake();
+            }
+        })
+    }
+}
+
+impl<T> Future for Signal<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut s = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match s.value.take() {
+            Some(v) => Poll::Ready(v),
+            None => {
+                s.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Lets the driver make progress until all submitted work is done. In a browser its event loop does that.
+pub(super) fn drive(device: &wgpu::Device) {
+    #[cfg(not(target_arch = "wasm32"))]
+    if let Err(e) = device.poll(wgpu::PollType::wait_indefinitely()) {
+        tracing::warn!("waiting for the GPU: {e}");
+    }
+    #[cfg(target_arch = "wasm32")]
+    let _ = device;
+}

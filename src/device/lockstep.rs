@@ -1,0 +1,89 @@
+//! Two devices run one list op by op, and the first op that differs is named.
+//!
+//! Before each call the second device's inputs are taken from the first, so that a difference is that call's own and
+//! not an earlier one's, grown.
+
+use super::call::{CallList, Live, Role, TensorId};
+use super::{Cancel, Device, Input};
+use crate::error::Result;
+
+/// A tensor on which two devices disagree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mismatch {
+    /// The call's place in the list.
+    pub call: usize,
+    /// The op's name.
+    pub op: &'static str,
+    /// The tensor it wrote.
+    pub tensor: String,
+    /// The largest absolute difference; infinite where only one side is finite.
+    pub difference: f32,
+}
+
+/// Every tensor that a run of `list` writes, in order of the calls, by name.
+pub async fn trace(
+    device: &Device,
+    list: &CallList,
+    live: Live,
+    inputs: &[Input<'_>],
+) -> Result<Vec<(String, Vec<f32>)>> {
+    let list = list.with_all_outputs();
+    let mut plan = device.plan(&list, live).await?;
+    let values = device.run(&mut plan, live, inputs, &Cancel::new()).await?;
+    Ok(list.outputs.iter().map(|id| list.info(*id).name.clone()).zip(values).collect())
+}
+
+/// The first call of `list` whose results on `device` differ from those of `reference_list` on `reference` by more
+/// than `tolerance`. The lists are the same model recorded on the two devices.
+pub async fn lockstep(
+    reference: (&Device, &CallList),
+    device: (&Device, &CallList),
+    live: Live,
+    inputs: &[Input<'_>],
+    tolerance: f32,
+) -> Result<Option<Mismatch>> {
+    let (known_device, known_list) = reference;
+    let (device, list) = device;
+    assert_eq!(known_list.calls.len(), list.calls.len(), "the same computation");
+    let known = trace(known_device, known_list, live, inputs).await?;
+    let mut values: Vec<Option<Vec<u8>>> = vec![None; list.tensors.len()];
+    for (id, bytes) in inputs {
+        values[id.0 as usize] = Some(bytes.to_vec());
+    }
+    let mut written = known.iter();
+    for (at, call) in list.calls.iter().enumerate() {
+        let mut alone = CallList { tensors: list.tensors.clone(), calls: vec![call.clone()], outputs: Vec::new() };
+        let mut fed: Vec<TensorId> = Vec::new();
+        for id in call.reads.iter().map(|v| v.tensor) {
+            let info = &mut alone.tensors[id.0 as usize];
+            if !matches!(info.role, Role::Weight(_)) {
+                info.role = Role::Input;
+                fed.push(id);
+            }
+        }
+        alone.outputs = call.writes.iter().map(|v| v.tensor).collect();
+        let mut plan = device.plan(&alone, live).await?;
+        let fed: Vec<Input<'_>> = fed.iter().filter_map(|id| Some((*id, values[id.0 as usize].as_deref()?))).collect();
+        let found = device.run(&mut plan, live, &fed, &Cancel::new()).await?;
+        for (id, found) in alone.outputs.iter().zip(found) {
+            let Some((name, expected)) = written.next() else { break };
+            let difference = largest_difference(expected, &found);
+            if difference > tolerance {
+                return Ok(Some(Mismatch { call: at, op: call.op.name, tensor: name.clone(), difference }));
+            }
+            values[id.0 as usize] = Some(bytemuck::cast_slice(expected).to_vec());
+        }
+    }
+    Ok(None)
+}
+
+/// max |a - b|; infinite where a value is missing or only one side is a finite number.
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() != b.len() {
+        return f32::INFINITY;
+    }
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() })
+        .fold(0.0, |most, d| if d.is_nan() { f32::INFINITY } else { most.max(d) })
+}

@@ -1,0 +1,150 @@
+//! The seam between what is computed and where.
+//!
+//! Above it, everything records [`CallList`]s. Below it, a [`Device`] plans such a list once (chooses kernels, lays out
+//! memory) and runs the plan for any batch that fits. The set of devices is closed: a CPU and GPUs through `wgpu`.
+
+pub mod call;
+pub mod choose;
+pub mod cpu;
+pub mod gpu;
+pub mod lockstep;
+mod plan;
+mod weight;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use call::{
+    Call, CallList, Element, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word,
+};
+pub use cpu::Cpu;
+pub use gpu::Gpu;
+pub use weight::Weight;
+
+use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
+
+/// Where a list is run.
+#[derive(Debug)]
+pub enum Device {
+    Cpu(Cpu),
+    Gpu(Box<Gpu>),
+}
+
+/// A list made ready for one device and batches up to a capacity.
+#[derive(Debug)]
+pub enum Plan {
+    Cpu(cpu::CpuPlan),
+    Gpu(Box<gpu::GpuPlan>),
+}
+
+impl Plan {
+    /// The largest batch it runs.
+    pub fn capacity(&self) -> Live {
+        match self {
+            Plan::Cpu(p) => p.capacity,
+            Plan::Gpu(p) => p.capacity,
+        }
+    }
+
+    /// Bytes of activation memory it holds.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Plan::Cpu(p) => p.bytes(),
+            Plan::Gpu(p) => p.bytes(),
+        }
+    }
+}
+
+/// A wish to stop, shared between who runs and who waits. Looked at between calls.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks whatever runs with this token to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// [`Error::Cancelled`] once [`cancel`](Self::cancel) was called.
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// One input of a run: the tensor and its elements' bytes, as many as the batch has.
+pub type Input<'a> = (TensorId, &'a [u8]);
+
+impl Device {
+    /// "cpu" or "gpu".
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Device::Cpu(_) => "cpu",
+            Device::Gpu(_) => "gpu",
+        }
+    }
+
+    /// The processor or adapter, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Device::Cpu(d) => d.name(),
+            Device::Gpu(d) => d.name(),
+        }
+    }
+
+    /// Uploads the right side of a matmul, `[N, K]`; several parts are stacked along N (the fused Q, K and V).
+    /// Parts must share K and their type.
+    pub fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        match self {
+            Device::Cpu(d) => d.upload_matrix(name, parts),
+            Device::Gpu(d) => d.upload_matrix(name, parts),
+        }
+    }
+
+    /// Uploads a vector, kept in f32; several parts are joined.
+    pub fn upload_vector(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
+        match self {
+            Device::Cpu(d) => d.upload_vector(name, parts),
+            Device::Gpu(d) => d.upload_vector(name, parts),
+        }
+    }
+
+    /// Makes `list` ready for batches up to `capacity`.
+    pub async fn plan(&self, list: &CallList, capacity: Live) -> Result<Plan> {
+        match self {
+            Device::Cpu(d) => d.plan(list, capacity).map(Plan::Cpu),
+            Device::Gpu(d) => d.plan(list, capacity).await.map(|p| Plan::Gpu(Box::new(p))),
+        }
+    }
+
+    /// Runs a plan and returns the list's outputs, in its order.
+    pub async fn run(
+        &self,
+        plan: &mut Plan,
+        live: Live,
+        inputs: &[Input<'_>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
+        let capacity = plan.capacity();
+        assert!(live.tokens <= capacity.tokens && live.sequences <= capacity.sequences, "{live:?} over {capacity:?}");
+        match (self, plan) {
+            (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, live, inputs, cancel),
+            (Device::Gpu(d), Plan::Gpu(p)) => d.run(p, live, inputs, cancel).await,
+            _ => unreachable!("a plan runs on the device that made it"),
+        }
+    }
+
+    /// The most tokens a batch may have so that a tensor of `cols` columns stays within the device's buffer limits.
+    pub fn max_rows(&self, cols: u32) -> u32 {
+        match self {
+            Device::Cpu(_) => u32::MAX / cols.max(1),
+            Device::Gpu(d) => {
+                u32::try_from(d.limits().binding_bytes / (u64::from(cols.max(1)) * 4)).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Memory by liveness: which tensor lives in which buffer, so that few are needed.
+
+use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, TensorId};
+
+/// The buffers a planned list needs.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// The slot of each tensor; none for weights.
+    pub of: Vec<Option<usize>>,
+    /// Elements a slot holds at capacity.
+    pub len: Vec<usize>,
+}
+
+impl Slots {
+    /// Gives every input and every output a slot of its own and lets temporaries share the rest: a temporary takes
+    /// the smallest free slot that holds it, else the largest free one, grown.
+    ///
+    /// # Panics
+    /// If the list breaks a rule of WebGPU that every device keeps: a tensor written by a call that also reads it
+    /// other than in place, a read of something never written, more storage bindings than a stage may have.
+    pub fn assign(list: &CallList, capacity: Live) -> Self {
+        let count = list.tensors.len();
+        let mut last_use = vec![0; count];
+        let mut written = vec![false; count];
+        for (at, call) in list.calls.iter().enumerate() {
+            assert!(call.reads.len() + call.writes.len() <= MAX_STORAGE_BINDINGS, "{}: bindings", call.op.name);
+            for v in call.reads.iter().chain(&call.writes) {
+                last_use[v.tensor.0 as usize] = at;
+            }
+            for v in &call.reads {
+                let id = v.tensor;
+                let temp = matches!(list.info(id).role, Role::Temp);
+                assert!(!temp || written[id.0 as usize], "{} reads {} unwritten", call.op.name, list.info(id).name);
+                assert!(
+                    call.writes.iter().all(|w| w.tensor != id),
+                    "{} reads and writes {}",
+                    call.op.name,
+                    list.info(id).name
+                );
+            }
+            for v in &call.writes {
+                assert!(matches!(list.info(v.tensor).role, Role::Temp), "{} writes a constant", call.op.name);
+                written[v.tensor.0 as usize] = true;
+            }
+        }
+        for id in &list.outputs {
+            last_use[id.0 as usize] = usize::MAX;
+        }
+
+        let mut slots = Slots { of: vec![None; count], len: Vec::new() };
+        for (id, info) in list.tensors.iter().enumerate() {
+            if matches!(info.role, Role::Input) {
+                slots.push(TensorId(id as u32), info.len(capacity));
+            }
+        }
+        let mut free: Vec<usize> = Vec::new();
+        for (at, call) in list.calls.iter().enumerate() {
+            for v in &call.writes {
+                if slots.of[v.tensor.0 as usize].is_none() {
+                    let need = list.info(v.tensor).len(capacity);
+                    slots.take(&mut free, v.tensor, need);
+                }
+            }
+            for v in call.reads.iter().chain(&call.writes) {
+                let id = v.tensor.0 as usize;
+                let temp = matches!(list.tensors[id].role, Role::Temp);
+                if let (true, Some(slot)) = (temp && last_use[id] == at, slots.of[id])
+                    && !free.contains(&slot)
+                {
+                    free.push(slot);
+                }
+            }
+        }
+        slots
+    }
+
+    fn push(&mut self, id: TensorId, len: usize) {
+        self.of[id.0 as usize] = Some(self.len.len());
+        self.len.push(len);
+    }
+
+    fn take(&mut self, free: &mut Vec<usize>, id: TensorId, need: usize) {
+        let fits = free.iter().copied().filter(|&s| self.len[s] >= need).min_by_key(|&s| self.len[s]);
+        match fits.or_else(|| free.iter().copied().max_by_key(|&s| self.len[s])) {
+            Some(slot) => {
+                free.retain(|&s| s != slot);
+                self.len[slot] = self.len[slot].max(need);
+                self.of[id.0 as usize] = Some(slot);
+            }
+            None => self.push(id, need),
+        }
+    }
+
+    /// Bytes of all slots.
+    pub fn bytes(&self) -> u64 {
+        self.len.iter().map(|&n| n as u64 * 4).sum()
+    }
+}

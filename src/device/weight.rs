@@ -1,0 +1,69 @@
+//! Parameters in a device's memory, in the layout that device chose.
+
+use std::sync::Arc;
+
+use super::cpu::Panels;
+use crate::tensor::DType;
+
+/// A handle to an uploaded parameter; clones share it.
+#[derive(Clone, Debug)]
+pub struct Weight(Arc<Stored>);
+
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub name: String,
+    /// `[rows, cols]` = `[N, K]` of a linear layer; a vector is one row.
+    pub rows: usize,
+    pub cols: usize,
+    pub dtype: DType,
+    pub layout: Layout,
+}
+
+/// How a device keeps a parameter.
+#[derive(Debug)]
+pub(crate) enum Layout {
+    /// CPU: a vector or table, row-major.
+    Plain(Vec<f32>),
+    /// CPU: a matmul's right side in panels.
+    Panels(Panels),
+    /// GPU: see `gpu::upload` for the packing.
+    Buffer(wgpu::Buffer),
+}
+
+impl Weight {
+    pub(crate) fn new(stored: Stored) -> Self {
+        Self(Arc::new(stored))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// N, the outputs of a linear layer.
+    pub fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    /// K, the inputs of a linear layer.
+    pub fn cols(&self) -> usize {
+        self.0.cols
+    }
+
+    /// The type it has in the device's memory.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> u64 {
+        match &self.0.layout {
+            Layout::Plain(v) => v.len() as u64 * 4,
+            Layout::Panels(p) => p.bytes() as u64,
+            Layout::Buffer(b) => b.size(),
+        }
+    }
+}

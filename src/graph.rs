@@ -1,0 +1,73 @@
+//! Recording: tensors by name and shape, ops appended to a list. Nothing is computed here.
+//!
+//! The tape that training needs belongs here too: what is recorded forward is what `backward` walks.
+
+use crate::device::{Call, CallList, Element, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
+
+/// A recorded tensor `[rows, cols]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    pub id: TensorId,
+    pub rows: Rows,
+    pub cols: u32,
+}
+
+impl Tensor {
+    /// All of it.
+    pub fn view(self) -> View {
+        View { tensor: self.id, first: 0, rows: self.rows, cols: self.cols }
+    }
+}
+
+/// The list being recorded.
+#[derive(Debug, Default)]
+pub struct Graph {
+    list: CallList,
+}
+
+impl Graph {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tensor(&mut self, name: String, role: Role, element: Element, rows: Rows, cols: u32) -> Tensor {
+        let id = TensorId(self.list.tensors.len() as u32);
+        self.list.tensors.push(TensorInfo { name, role, element, rows, cols });
+        Tensor { id, rows, cols }
+    }
+
+    /// A tensor of f32 that the host writes before each run.
+    pub fn input(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
+        self.tensor(name.into(), Role::Input, Element::F32, rows, cols)
+    }
+
+    /// A tensor of u32 that the host writes before each run.
+    pub fn input_u32(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
+        self.tensor(name.into(), Role::Input, Element::U32, rows, cols)
+    }
+
+    /// An uploaded parameter.
+    pub fn weight(&mut self, weight: &Weight) -> Tensor {
+        let (rows, cols) = (Rows::Fixed(weight.rows() as u32), weight.cols() as u32);
+        self.tensor(weight.name().into(), Role::Weight(weight.clone()), Element::F32, rows, cols)
+    }
+
+    /// An op's result.
+    pub(crate) fn temp(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
+        self.tensor(name.into(), Role::Temp, Element::F32, rows, cols)
+    }
+
+    /// Appends a call.
+    pub(crate) fn call(&mut self, op: &'static Op, reads: &[Tensor], writes: &[Tensor], params: Params) {
+        assert_eq!(params.len(), op.params.len(), "{}: parameters", op.name);
+        assert!(reads.len() <= op.reads.len() && writes.len() == op.writes.len(), "{}: bindings", op.name);
+        let views = |tensors: &[Tensor]| tensors.iter().map(|t| t.view()).collect();
+        self.list.calls.push(Call { op, reads: views(reads), writes: views(writes), params });
+    }
+
+    /// The finished list, with what is read back after a run.
+    pub fn finish(mut self, outputs: &[Tensor]) -> CallList {
+        self.list.outputs = outputs.iter().map(|t| t.id).collect();
+        self.list
+    }
+}

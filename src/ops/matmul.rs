@@ -1,0 +1,92 @@
+//! `y = act(x Wᵀ + b) + residual`: every linear layer, with its epilogue fused.
+//!
+//! x `[M, K]`, W `[N, K]` as checkpoints store it, b `[N]`, residual and y `[M, N]`.
+
+use crate::activation::Activation;
+use crate::device::cpu::{CpuCall, gemm};
+use crate::device::{Family, Op, Site, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::groups;
+use crate::tensor::DType;
+
+pub static OP: Op = Op {
+    name: "matmul",
+    params: &["m", "n", "k", "activation"],
+    reads: &["x", "w", "bias", "residual"],
+    writes: &["y"],
+    twin,
+    variants: &[Variant {
+        name: "matmul_plain_4x4",
+        family: Family::Registers,
+        fits: |_, _| true,
+        wgsl: |site| pieces(site, include_str!("../../shaders/matmul_plain_4x4.wgsl")),
+        overrides,
+        grid: |w| [groups(groups(w[1], 4), 8), groups(groups(w[0], 4), 8), 1],
+    }],
+    flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]),
+};
+
+/// Records the layer; `weight` and `bias` are what the device uploaded.
+pub fn matmul(
+    g: &mut Graph,
+    name: &str,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    activation: Activation,
+    residual: Option<Tensor>,
+) -> Tensor {
+    let crate::device::Rows::Fixed(n) = weight.rows else { unreachable!("a weight's shape is fixed") };
+    assert_eq!(x.cols, weight.cols, "{name}: K");
+    let y = g.temp(name, x.rows, n);
+    let mut reads = vec![x, weight, bias];
+    reads.extend(residual);
+    let params = vec![Word::Rows(x.rows), Word::U32(n), Word::U32(x.cols), Word::U32(activation as u32)];
+    g.call(&OP, &reads, &[y], params);
+    y
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [m, _, _, activation] = *call.params else { unreachable!("four parameters") };
+    let activation = Activation::from_id(activation).unwrap_or_else(|| unreachable!("recorded from an Activation"));
+    let residual = (call.reads.len() > 3).then(|| call.reads[3].plain());
+    let bias = call.reads[2].plain();
+    gemm::gemm(
+        call.pool,
+        call.writes[0],
+        call.reads[0].plain(),
+        m as usize,
+        call.reads[1].panels(),
+        Some(bias),
+        activation,
+        residual,
+    );
+}
+
+/// The core's companions: how x and W are read, what happens to a result, by the call's types and shapes.
+fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
+    let whole_vectors = |name| site.param(name).is_some_and(|v| v % 4 == 0);
+    let load_a = if whole_vectors("k") {
+        include_str!("../../shaders/lib/matmul_a_vec4.wgsl")
+    } else {
+        include_str!("../../shaders/lib/matmul_a_scalar.wgsl")
+    };
+    let load_b = match site.dtype(1) {
+        DType::F16 => include_str!("../../shaders/lib/matmul_b_f16.wgsl"),
+        DType::I8 => include_str!("../../shaders/lib/matmul_b_i8.wgsl"),
+        DType::F32 | DType::BF16 => include_str!("../../shaders/lib/matmul_b_f32.wgsl"),
+    };
+    let store = match (whole_vectors("n"), site.call.reads.len() > 3) {
+        (true, false) => include_str!("../../shaders/lib/matmul_store_vec4.wgsl"),
+        (true, true) => include_str!("../../shaders/lib/matmul_store_vec4_residual.wgsl"),
+        (false, false) => include_str!("../../shaders/lib/matmul_store_scalar.wgsl"),
+        (false, true) => include_str!("../../shaders/lib/matmul_store_scalar_residual.wgsl"),
+    };
+    let activation = include_str!("../../shaders/lib/activation.wgsl");
+    let params = include_str!("../../shaders/lib/matmul_params.wgsl");
+    vec![params, activation, load_a, load_b, store, core]
+}
+
+fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {
+    vec![("ACTIVATION", f64::from(site.param("activation").unwrap_or(0)))]
+}
