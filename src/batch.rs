@@ -1,0 +1,54 @@
+//! The packed batch: sequences one after another, no padding.
+
+use crate::device::Live;
+
+/// B sequences of T tokens in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Token ids `[T]`.
+    pub ids: Vec<u32>,
+    /// Token types `[T]`.
+    pub types: Vec<u32>,
+    /// Positions within the sequence `[T]`.
+    pub positions: Vec<u32>,
+    /// Where each sequence begins, and T `[B + 1]`.
+    pub bounds: Vec<u32>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { ids: Vec::new(), types: Vec::new(), positions: Vec::new(), bounds: vec![0] }
+    }
+}
+
+impl Batch {
+    /// Appends a sequence; `types` is as long as `ids`.
+    pub fn push(&mut self, ids: &[u32], types: &[u32]) {
+        assert_eq!(ids.len(), types.len(), "a type a token");
+        self.ids.extend_from_slice(ids);
+        self.types.extend_from_slice(types);
+        self.positions.extend(0..ids.len() as u32);
+        self.bounds.push(self.ids.len() as u32);
+    }
+
+    /// T
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// B
+    pub fn sequences(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
+    /// Each sequence's range of tokens.
+    pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        self.bounds.windows(2).map(|w| w[0] as usize..w[1] as usize)
+    }
+
+    /// The sizes a device runs it by.
+    pub fn live(&self) -> Live {
+        let longest = self.ranges().map(|r| r.len()).max().unwrap_or(0);
+        Live { tokens: self.tokens() as u32, sequences: self.sequences() as u32, longest: longest as u32 }
+    }
+}

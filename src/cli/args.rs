@@ -1,0 +1,222 @@
+//! Arguments and their help.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cloze::device::Device;
+use cloze::device::choose::{Choice, Chosen, open};
+use cloze::tasks::question_answering::QuestionAnswering;
+use cloze::{Error, Result};
+
+/// BERT on any GPU or none: question answering from the command line.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+
+Examples:
+  cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'
+  cloze answer -q 'Who wrote it?' --json --top-k 3 < book.txt
+  cloze info")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Answer(AnswerArgs),
+    Eval(EvalArgs),
+    Convert(ConvertArgs),
+    /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
+    Info,
+    Bench(BenchArgs),
+}
+
+/// Accepted by every command, before its own arguments or after.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// A Hugging Face BERT directory [default: the embedded minilm-l6-qa]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub model: Option<PathBuf>,
+    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
+    pub device: Choice,
+    /// Threads of the CPU device; 0 takes as many as there are cores
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
+    pub threads: usize,
+    /// Write results as JSON, one object a line
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Write nothing to stderr but errors
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+impl Common {
+    /// The device asked for; says on stderr which it is and why.
+    pub fn open_device(&self) -> Result<Chosen> {
+        let chosen = cloze::block_on(open(self.device, self.threads, Default::default()))?;
+        self.note(&format!("device: {} ({})", chosen.device.name(), chosen.reason));
+        Ok(chosen)
+    }
+
+    /// The question answering model asked for, on the device asked for.
+    pub fn open_model(&self) -> Result<QuestionAnswering> {
+        self.load_model(self.open_device()?.device)
+    }
+
+    /// The question answering model asked for, on `device`.
+    pub fn load_model(&self, device: Device) -> Result<QuestionAnswering> {
+        match &self.model {
+            Some(dir) => QuestionAnswering::open(dir, device),
+            None => embedded(device),
+        }
+    }
+
+    /// What people call the model.
+    pub fn model_name(&self) -> String {
+        match &self.model {
+            Some(dir) => dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned(),
+            None => "minilm-l6-qa".into(),
+        }
+    }
+
+    /// A line on stderr, unless --quiet.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded(device: Device) -> Result<QuestionAnswering> {
+    QuestionAnswering::embedded(device)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded(_: Device) -> Result<QuestionAnswering> {
+    Err(Error::Option {
+        name: "model",
+        problem: "this build has no embedded model".into(),
+        mend: "Give --model DIR, or build with the feature embedded-model".into(),
+    })
+}
+
+/// Answer a question from a text: the spans of the text that answer it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze answer -q 'Where do otters sleep?' -c 'Sea otters sleep on their backs in kelp forests.'
+  cloze answer -q 'Who signed it?' --context-file treaty.txt --top-k 3
+  pdftotext report.pdf - | cloze answer --json -q 'What was the revenue in 2024?'
+
+With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count code points.")]
+pub struct AnswerArgs {
+    /// The question
+    #[arg(short, long, value_name = "TEXT")]
+    pub question: String,
+    /// The text that holds the answer [default: stdin]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "context_file")]
+    pub context: Option<String>,
+    /// A UTF-8 file with the text
+    #[arg(long, value_name = "FILE")]
+    pub context_file: Option<PathBuf>,
+    /// How many answers at most
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub top_k: usize,
+    /// The longest answer, in tokens, before it is widened to whole words
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub max_answer_tokens: usize,
+    /// Tokens of a window [default: 384, or what the model takes if that is less]
+    #[arg(long, value_name = "N")]
+    pub max_seq_len: Option<usize>,
+    /// Tokens that neighbouring windows share [default: 128, or half a window if that is less]
+    #[arg(long, value_name = "N")]
+    pub doc_stride: Option<usize>,
+    /// Let "the text has no answer" compete, as an empty answer
+    #[arg(long)]
+    pub no_answer: bool,
+}
+
+/// Measure a model on a data set.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    #[command(subcommand)]
+    pub set: EvalSet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvalSet {
+    Squad(SquadArgs),
+}
+
+/// SQuAD 1.1: exact match and F1, 0 to 100, as the official script counts them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze eval squad --data dev-v1.1.json
+  cloze eval squad --data dev-v1.1.json --predictions predictions.json --json
+
+With --json the last line is {\"exact_match\",\"f1\",\"total\"}.")]
+pub struct SquadArgs {
+    /// The data, in SQuAD's JSON
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Write {id: answer} here, for the official script
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+}
+
+/// Write a model in another type: i8 is a quarter of f32's size.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze convert --model bert-base-qa --dtype i8 --output bert-base-qa-i8")]
+pub struct ConvertArgs {
+    /// The type of the matrices; i8 is symmetric with one scale a row, the rest stays f32
+    #[arg(long, value_enum)]
+    pub dtype: Dtype,
+    /// The new model's directory
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Dtype {
+    F32,
+    F16,
+    I8,
+}
+
+/// Time the encoder and the best matmul on a device.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze bench --device cpu --threads 1
+  cloze bench --seq 128,384 --batch 1,8 --json
+
+gflops counts the matmuls and attention; gemm_gflops is the best matmul kernel alone at 512x768x768 in f32.")]
+pub struct BenchArgs {
+    /// Sequence lengths, in tokens
+    #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "128,384")]
+    pub seq: Vec<usize>,
+    /// Sequences in a batch
+    #[arg(long, value_name = "B,…", value_delimiter = ',', default_value = "1,8")]
+    pub batch: Vec<usize>,
+    /// Timed runs of each
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+}
+
+/// The directory a command needs and that has no default.
+pub fn required_model(model: Option<&Path>) -> Result<&Path> {
+    model.ok_or_else(|| Error::Option {
+        name: "model",
+        problem: "this command needs one".into(),
+        mend: "Give --model DIR, a Hugging Face BERT directory".into(),
+    })
+}

@@ -1,0 +1,98 @@
+//! `cloze bench`
+
+use std::time::Instant;
+
+use cloze::batch::Batch;
+use cloze::device::{Cancel, measure};
+use cloze::{Error, Result};
+use serde::Serialize;
+
+use super::args::{BenchArgs, Common};
+use super::show;
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    device: &'a str,
+    adapter: &'a str,
+    model: &'a str,
+    batch: usize,
+    seq: usize,
+    median_ms: f64,
+    min_ms: f64,
+    tokens_per_s: f64,
+    gflops: f64,
+    gemm_gflops: f64,
+    load_ms: f64,
+    first_ms: f64,
+}
+
+pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
+    let begun = Instant::now();
+    let qa = common.open_model()?;
+    let load_ms = milliseconds(begun);
+    let model = qa.model();
+    let most = model.config().max_position_embeddings;
+    for (name, values, limit) in [("seq", &args.seq, most), ("batch", &args.batch, 4096)] {
+        if let Some(bad) = values.iter().find(|v| **v == 0 || **v > limit) {
+            let (problem, mend) = (format!("{bad} is out of range"), format!("Give 1 to {limit}"));
+            return Err(Error::Option { name, problem, mend });
+        }
+    }
+    let gemm_gflops = cloze::block_on(measure::gemm_gflops(model.device()))?;
+    if !common.json {
+        show::line(&format!("best matmul alone, 512x768x768 f32: {gemm_gflops:.1} GFLOP/s"))?;
+        show::line("batch  seq  median ms     min ms  tokens/s  GFLOP/s  first ms")?;
+    }
+    for &batch in &args.batch {
+        for &seq in &args.seq {
+            let packed = pattern(batch, seq, model.config().vocab_size);
+            let mut forward = || -> Result<f64> {
+                let begun = Instant::now();
+                cloze::block_on(model.forward(&packed, &Cancel::new()))?;
+                Ok(milliseconds(begun))
+            };
+            let first_ms = forward()?;
+            let mut times = (0..args.runs).map(|_| forward()).collect::<Result<Vec<_>>>()?;
+            times.sort_by(f64::total_cmp);
+            let (median_ms, min_ms) = (times[times.len() / 2], times[0]);
+            let tokens_per_s = (batch * seq) as f64 / median_ms * 1e3;
+            let gflops = model.matmul_flops(&packed) / median_ms / 1e6;
+            if common.json {
+                show::json(&Line {
+                    device: model.device().kind(),
+                    adapter: &model.device().name(),
+                    model: &common.model_name(),
+                    batch,
+                    seq,
+                    median_ms,
+                    min_ms,
+                    tokens_per_s,
+                    gflops,
+                    gemm_gflops,
+                    load_ms,
+                    first_ms,
+                })?;
+            } else {
+                show::line(&format!(
+                    "{batch:5} {seq:4} {median_ms:10.1} {min_ms:10.1} {tokens_per_s:9.0} {gflops:8.1} {first_ms:9.1}"
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Token ids without meaning but with spread.
+fn pattern(batch: usize, seq: usize, vocab: usize) -> Batch {
+    let mut packed = Batch::default();
+    for b in 0..batch {
+        let ids: Vec<u32> = (0..seq).map(|s| ((b * seq + s) * 7919 % vocab) as u32).collect();
+        packed.push(&ids, &vec![0; seq]);
+    }
+    packed
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,24 @@
+//! The default model's files, compiled in.
+
+use crate::checkpoint::Checkpoint;
+use crate::error::Result;
+use crate::text::{Tokenizer, TokenizerFiles};
+
+const CONFIG: &[u8] = include_bytes!("../models/minilm-l6-qa/config.json");
+const WEIGHTS: &[u8] = include_bytes!("../models/minilm-l6-qa/model.safetensors");
+const VOCAB: &[u8] = include_bytes!("../models/minilm-l6-qa/vocab.txt");
+const TOKENIZER_CONFIG: &[u8] = include_bytes!("../models/minilm-l6-qa/tokenizer_config.json");
+
+/// What people call it.
+pub const NAME: &str = "minilm-l6-qa (embedded)";
+
+/// Its configuration and weights; nothing is copied.
+pub(crate) fn checkpoint() -> Result<Checkpoint> {
+    Checkpoint::from_bytes(CONFIG, WEIGHTS)
+}
+
+/// Its tokenizer.
+pub(crate) fn tokenizer(vocab_size: usize) -> Result<Tokenizer> {
+    let files = TokenizerFiles { json: None, vocab: Some(VOCAB), config: Some(TOKENIZER_CONFIG) };
+    Tokenizer::from_files(&files, vocab_size)
+}

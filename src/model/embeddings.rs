@@ -1,0 +1,40 @@
+//! The embedding sum, gathered on the host: word + token type + position, a row a token.
+//!
+//! The tables stay in the checkpoint's mapping. Only the rows that a batch needs are read, so multilingual BERT's
+//! 367 MB never have to fit a GPU binding, and an i8 table is widened a row at a time.
+
+use crate::batch::Batch;
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+/// `sum[T, H]` of `batch` into `out`, cleared first. In the order of `transformers`: word, then type, then position.
+pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Result<()> {
+    let word = checkpoint.get("bert.embeddings.word_embeddings.weight")?;
+    let kind = checkpoint.get("bert.embeddings.token_type_embeddings.weight")?;
+    let position = checkpoint.get("bert.embeddings.position_embeddings.weight")?;
+    let hidden = word.cols;
+    out.clear();
+    out.resize(batch.tokens() * hidden, 0.0);
+    let mut row = vec![0.0; hidden];
+    for (t, sum) in out.chunks_exact_mut(hidden).enumerate() {
+        let [w, k, p] = [batch.ids[t], batch.types[t], batch.positions[t]].map(|i| i as usize);
+        for (what, index, rows) in
+            [("token id", w, word.rows), ("token type", k, kind.rows), ("position", p, position.rows)]
+        {
+            if index >= rows {
+                return Err(Error::Input {
+                    problem: format!("{what} {index} is outside the model's {rows}"),
+                    mend: "Use the model's own tokenizer and no longer sequences than max_position_embeddings".into(),
+                });
+            }
+        }
+        word.row_f32(w, sum);
+        for (table, index) in [(&kind, k), (&position, p)] {
+            table.row_f32(index, &mut row);
+            for (s, r) in sum.iter_mut().zip(&row) {
+                *s += r;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The encoder: embedding sum in, hidden states out.
+
+use super::layer::{Layer, Pair, Shape};
+use crate::checkpoint::Checkpoint;
+use crate::device::{Device, Rows, Weight};
+use crate::error::Result;
+use crate::graph::{Graph, Tensor};
+
+/// The encoder's parameters on a device.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    embeddings_norm: Pair,
+    layers: Vec<Layer>,
+    shape: Shape,
+    hidden: u32,
+}
+
+/// The tensors that the host fills, and the encoder's result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recorded {
+    /// The embedding sum `[T, H]`.
+    pub embedded: Tensor,
+    /// The sequences' first tokens, and T: `[B + 1]`, u32.
+    pub bounds: Tensor,
+    /// The last hidden state `[T, H]`.
+    pub hidden: Tensor,
+}
+
+impl Encoder {
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        let config = checkpoint.config();
+        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(checkpoint, device, i)).collect::<Result<_>>()?;
+        let embeddings_norm = Pair::norm(checkpoint, device, "bert.embeddings.LayerNorm")?;
+        let shape = Shape {
+            heads: config.num_attention_heads as u32,
+            eps: config.layer_norm_eps as f32,
+            activation: config.activation(),
+        };
+        Ok(Self { embeddings_norm, layers, shape, hidden: config.hidden_size as u32 })
+    }
+
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        self.embeddings_norm.weights().into_iter().chain(self.layers.iter().flat_map(Layer::weights))
+    }
+
+    /// Records the whole encoder.
+    pub fn record(&self, g: &mut Graph) -> Recorded {
+        let embedded = g.input("embeddings.sum", Rows::Tokens, self.hidden);
+        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let mut x = self.embeddings_norm.normalize(g, "embeddings.output", embedded, self.shape.eps);
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.record(g, i, x, bounds, &self.shape);
+        }
+        Recorded { embedded, bounds, hidden: x }
+    }
+}

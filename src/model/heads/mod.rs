@@ -1,0 +1,3 @@
+//! What stands on top of the encoder: one file a head.
+
+pub mod question_answering;

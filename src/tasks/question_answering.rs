@@ -1,0 +1,106 @@
+//! Question answering from text to answers: tokenizer, windows, packed batches, model, decoding.
+
+use std::sync::Arc;
+
+use super::answer::{Answer, AnswerOptions, SpanLogits, Windowed};
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, Head};
+use crate::device::{Cancel, Device};
+use crate::error::Result;
+use crate::model::Model;
+use crate::text::{Sequence, Tokenizer};
+
+/// Tokens of a packed batch: enough to keep every kernel busy, few enough that its activations stay in a cache.
+const BATCH_TOKENS: usize = 1024;
+
+/// A question answering model with its tokenizer, on a device.
+#[derive(Debug)]
+pub struct QuestionAnswering {
+    tokenizer: Tokenizer,
+    model: Model,
+}
+
+impl QuestionAnswering {
+    /// Opens a Hugging Face directory of a `BertForQuestionAnswering`.
+    ///
+    /// # Errors
+    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`] refuse.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
+        let checkpoint = Checkpoint::open(dir)?;
+        let tokenizer = Tokenizer::load(dir, checkpoint.config().vocab_size)?;
+        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+    }
+
+    /// The default model, which is compiled in: MiniLM-L6 in i8; its card says what it can and cannot do.
+    ///
+    /// # Errors
+    /// What [`Model::load`] refuses: a device that cannot take it.
+    #[cfg(feature = "embedded-model")]
+    pub fn embedded(device: impl Into<Arc<Device>>) -> Result<Self> {
+        let checkpoint = crate::embedded::checkpoint()?;
+        let tokenizer = crate::embedded::tokenizer(checkpoint.config().vocab_size)?;
+        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The longest sequence that model and tokenizer take, in tokens.
+    pub fn max_len(&self) -> usize {
+        self.model.config().max_position_embeddings
+    }
+
+    /// The spans of `context` that answer `question`, best first; at least one, at most `top_k`.
+    ///
+    /// # Errors
+    /// [`Error::Input`](crate::Error::Input) if a text is empty or the question fills the window,
+    /// [`Error::Option`](crate::Error::Option) for options out of range, and the device's own errors.
+    pub async fn answer(
+        &self,
+        question: &str,
+        context: &str,
+        options: &AnswerOptions,
+        cancel: &Cancel,
+    ) -> Result<Vec<Answer>> {
+        let windowed = Windowed::new(&self.tokenizer, question, context, self.max_len(), options)?;
+        let logits = self.logits(windowed.sequences(&self.tokenizer), cancel).await?;
+        windowed.answers(context, &logits, options)
+    }
+
+    /// Start and end logits of each sequence, run in packed batches.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub async fn logits(&self, sequences: impl Iterator<Item = Sequence>, cancel: &Cancel) -> Result<Vec<SpanLogits>> {
+        let most = BATCH_TOKENS.min(self.model.max_tokens());
+        let mut logits = Vec::new();
+        let mut batch = Batch::default();
+        for sequence in sequences {
+            if batch.tokens() > 0 && batch.tokens() + sequence.ids.len() > most {
+                self.run(&batch, &mut logits, cancel).await?;
+                batch = Batch::default();
+            }
+            batch.push(&sequence.ids, &sequence.types);
+        }
+        if batch.tokens() > 0 {
+            self.run(&batch, &mut logits, cancel).await?;
+        }
+        Ok(logits)
+    }
+
+    async fn run(&self, batch: &Batch, logits: &mut Vec<SpanLogits>, cancel: &Cancel) -> Result<()> {
+        let pairs = self.model.forward(batch, cancel).await?;
+        logits.extend(batch.ranges().map(|range| {
+            let rows = pairs[range.start * 2..range.end * 2].chunks_exact(2);
+            let (start, end) = rows.map(|row| (row[0], row[1])).unzip();
+            SpanLogits { start, end }
+        }));
+        Ok(())
+    }
+}
