@@ -7,6 +7,8 @@ pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;
 pub mod error;
+#[cfg(feature = "native")]
+pub mod files;
 pub mod graph;
 pub mod model;
 pub mod ops;

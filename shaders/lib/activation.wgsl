@@ -1,4 +1,4 @@
-// BERT's activations, chosen when the pipeline is made; numbers as in `Activation`.
+// The activations that a BERT configuration can name, chosen when the pipeline is made; numbers as in `Activation`.
 override ACTIVATION: u32 = 0u;
 
 // exp of large arguments is infinite, and inf / inf is not a number: tanh goes by exp(-2|x|).
@@ -31,17 +31,26 @@ fn erfc4(x: vec4f) -> vec4f {
     return select(2.0 - r, r, x >= vec4f(0.0));
 }
 
+// ln(1 + exp(x)) without overflow.
+fn softplus4(x: vec4f) -> vec4f { return max(x, vec4f(0.0)) + log(1.0 + exp(-abs(x))); }
+
+fn gelu4(x: vec4f) -> vec4f { return 0.5 * x * erfc4(-0.70710678118654752 * x); }
+
 fn activate(x: vec4f) -> vec4f {
     switch ACTIVATION {
-        // gelu: x Φ(x)
-        case 1u: { return 0.5 * x * erfc4(-0.70710678118654752 * x); }
-        // gelu_new, gelu_pytorch_tanh
-        case 2u: { return 0.5 * x * (1.0 + tanh4(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
-        // quick_gelu
+        case 1u: { return gelu4(x); }
+        case 2u: { return x * sigmoid4(1.5957691216057308 * (x + 0.044715 * x * x * x)); }
         case 3u: { return x * sigmoid4(1.702 * x); }
-        case 4u: { return max(x, vec4f(0.0)); }
-        case 5u: { return x * sigmoid4(x); }
-        case 6u: { return tanh4(x); }
+        case 4u: { return clamp(gelu4(x), vec4f(-10.0), vec4f(10.0)); }
+        case 5u: { return max(x, vec4f(0.0)); }
+        case 6u: { let r = max(x, vec4f(0.0)); return r * r; }
+        case 7u: { return clamp(x, vec4f(0.0), vec4f(6.0)); }
+        case 8u: { return select(0.01 * x, x, x >= vec4f(0.0)); }
+        case 9u: { return x * sigmoid4(x); }
+        case 10u: { return sigmoid4(x); }
+        case 11u: { return tanh4(x); }
+        case 12u: { return x * tanh4(softplus4(x)); }
+        case 13u: { return 0.5 * erfc4(-0.70710678118654752 * (x - 0.707107) / 0.282095); }
         default: { return x; }
     }
 }

@@ -3,7 +3,7 @@
 use cloze::device::Cancel;
 use cloze::tasks::evaluate;
 use cloze::tasks::squad::{Squad, SquadOptions};
-use cloze::{Result, checkpoint};
+use cloze::{Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Common, EvalArgs, EvalSet, SquadArgs};
@@ -28,7 +28,7 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     bar.finish_and_clear();
     if let Some(path) = &args.predictions {
         let map: serde_json::Map<_, _> = done.predictions.into_iter().map(|(id, text)| (id, text.into())).collect();
-        checkpoint::write_file(path, serde_json::Value::Object(map).to_string().as_bytes())?;
+        files::write_atomically(path, serde_json::Value::Object(map).to_string().as_bytes())?;
     }
     let (exact, f1, total) = (done.metrics.exact_match(), done.metrics.f1(), done.metrics.total());
     if common.json {

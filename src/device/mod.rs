@@ -8,6 +8,7 @@ pub mod choose;
 pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
+pub mod measure;
 mod plan;
 mod weight;
 

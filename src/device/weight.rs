@@ -6,10 +6,9 @@ use super::cpu::Panels;
 use crate::tensor::DType;
 
 /// A handle to an uploaded parameter; clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Weight(Arc<Stored>);
 
-#[derive(Debug)]
 pub(crate) struct Stored {
     pub name: String,
     /// `[rows, cols]` = `[N, K]` of a linear layer; a vector is one row.
@@ -20,7 +19,6 @@ pub(crate) struct Stored {
 }
 
 /// How a device keeps a parameter.
-#[derive(Debug)]
 pub(crate) enum Layout {
     /// CPU: a vector or table, row-major.
     Plain(Vec<f32>),
@@ -65,5 +63,11 @@ impl Weight {
             Layout::Panels(p) => p.bytes() as u64,
             Layout::Buffer(b) => b.size(),
         }
+    }
+}
+
+impl std::fmt::Debug for Weight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}, {}] {}", self.name(), self.rows(), self.cols(), self.dtype().name())
     }
 }

@@ -32,7 +32,7 @@ pub fn layer_norm(g: &mut Graph, name: &str, x: Tensor, gamma: Tensor, beta: Ten
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [r, c, eps] = *call.params else { unreachable!("three parameters") };
+    let [_, _, eps] = *call.params else { unreachable!("three parameters") };
     let [x, gamma, beta] = [0, 1, 2].map(|i| call.reads[i].plain());
-    rows::layer_norm(call.pool, call.writes[0], x, gamma, beta, r as usize, c as usize, f32::from_bits(eps));
+    rows::layer_norm(call.pool, call.writes[0], x, gamma, beta, f32::from_bits(eps));
 }

@@ -1,7 +1,13 @@
 //! The CPU as a device: threads, panels, our own microkernels. Each op's twin calls the kernels here.
+//!
+//! The one invariant: a row's result depends on that row and the weights alone. It has the same bits alone and in
+//! any batch, for every number of threads, and with AVX2 as with AVX-512, because no order of summation is ever
+//! chosen by the number of rows, tasks or workers.
 
 pub mod attention;
 pub mod gemm;
+mod math;
+pub mod micro;
 pub mod pack;
 pub mod pool;
 pub mod rows;
@@ -17,7 +23,6 @@ use crate::error::Result;
 use crate::tensor::{DType, HostTensor};
 
 /// The CPU device.
-#[derive(Debug)]
 pub struct Cpu {
     pool: Pool,
 }
@@ -71,10 +76,17 @@ impl<'a> Operand<'a> {
     }
 }
 
+impl std::fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
 impl Cpu {
     /// A CPU device with so many threads; 0 takes as many as there are cores.
     pub fn new(threads: usize) -> Self {
-        Self { pool: Pool::new(threads) }
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self { pool: Pool::new(if threads == 0 { cores() } else { threads }) }
     }
 
     pub fn name(&self) -> String {
@@ -86,7 +98,7 @@ impl Cpu {
     }
 
     pub(super) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
-        let panels = Panels::pack(parts);
+        let panels = Panels::pack(&self.pool, parts);
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
         let dtype = if parts.first().is_some_and(|p| p.dtype == DType::I8) { DType::I8 } else { DType::F32 };
