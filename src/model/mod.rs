@@ -1,0 +1,5 @@
+//! BERT as a list of recorded ops, and what it needs to be told. The model knows no device.
+
+pub mod config;
+
+pub use config::Config;
