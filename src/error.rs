@@ -87,3 +87,13 @@ impl Error {
         Error::Io { action, path: path.into(), source }
     }
 }
+
+/// The start of a text that came from a file, fit for one line of a message.
+pub(crate) fn clip(text: &str) -> String {
+    const MOST: usize = 120;
+    let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MOST).is_some() {
+        line.push('…');
+    }
+    line
+}

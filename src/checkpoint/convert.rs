@@ -1,0 +1,210 @@
+//! A checkpoint in another type: row by row, in memory that does not grow with the model.
+
+use std::io::Write;
+use std::path::Path;
+
+use half::f16;
+
+use super::header::{Entry, broken};
+use super::quantize::{quantize_row, row_scale};
+use super::source::{Shard, read_small};
+use super::write::{self, Planned, Staging};
+use super::{Checkpoint, SCALE, names};
+use crate::error::{Error, Result, clip};
+use crate::model::config::I8_ROWS;
+use crate::tensor::{DType, HostTensor};
+
+/// What is copied as it is, where it is there.
+const COMPANIONS: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "README.md",
+    "LICENSE",
+    "LICENSE.txt",
+    "NOTICE",
+];
+
+/// No companion is larger: a multilingual tokenizer.json is about 20 MB.
+const MAX_COMPANION: u64 = 256 << 20;
+
+/// What [`convert`] wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// Tensors in the new file, scales included.
+    pub tensors: usize,
+    /// The size of the new `model.safetensors`.
+    pub bytes: u64,
+}
+
+/// Writes the BERT checkpoint in the directory `src` to the directory `out` with its weights as `dtype`: F32, F16 or I8.
+///
+/// I8 is the [format of this module](super#the-i8-format): the encoder's matrices and the word embeddings in 8 bits, all else
+/// F32. The configuration says so, tokenizer and card are copied, old LayerNorm names become today's. `out` appears as a
+/// whole if it was not there; of an existing directory the files are replaced one by one and others left alone. On failure
+/// nothing has changed.
+///
+/// # Errors
+/// What [`Checkpoint::open`] refuses; `Error::Option` for another type or if `out` is `src`; `Error::Checkpoint` for a value that
+/// is not finite or does not fit; `Error::Io`.
+pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
+    if dtype == DType::BF16 {
+        return Err(Error::Option {
+            name: "--dtype",
+            problem: "bf16 is read but not written".into(),
+            mend: "Give f32, f16 or i8".into(),
+        });
+    }
+    if out.exists() && same_place(src, out)? {
+        return Err(Error::Option {
+            name: "--output",
+            problem: format!("{} is the model that is read", out.display()),
+            mend: "Give another directory".into(),
+        });
+    }
+    let checkpoint = Checkpoint::open(src)?;
+    let staging = Staging::begin(out)?;
+    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
+    staging.write("config.json", &new_config(src, dtype)?)?;
+    for name in COMPANIONS {
+        let path = src.join(name);
+        if path.is_file() {
+            staging.write(name, &read_small(&path, MAX_COMPANION)?)?;
+        }
+    }
+    staging.commit()?;
+    Ok(converted)
+}
+
+fn same_place(a: &Path, b: &Path) -> Result<bool> {
+    let real = |path: &Path| path.canonicalize().map_err(|e| Error::io("open", path, e));
+    Ok(real(a)? == real(b)?)
+}
+
+/// The text of `config.json` with the new type: every other key as it was.
+fn new_config(src: &Path, dtype: DType) -> Result<Vec<u8>> {
+    let path = src.join("config.json");
+    let bytes = read_small(&path, 16 << 20)?;
+    let malformed = |problem: String| Error::Config {
+        file: path.display().to_string(),
+        problem,
+        mend: "Give the config.json that was saved with the model".into(),
+    };
+    let mut config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&bytes).map_err(|e| malformed(clip(&e.to_string())))?;
+    let torch = if dtype == DType::F16 { "float16" } else { "float32" };
+    // transformers 5 calls it "dtype".
+    let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+    config.insert(key.into(), torch.into());
+    config.remove("quantization");
+    if dtype == DType::I8 {
+        config.insert("quantization".into(), serde_json::json!({ "format": I8_ROWS }));
+    }
+    let mut text = serde_json::to_vec_pretty(&config).map_err(|e| malformed(e.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// A tensor of the new file and where it comes from.
+struct Job<'a> {
+    planned: Planned,
+    shard: &'a Shard,
+    entry: &'a Entry,
+    source: HostTensor<'a>,
+    part: Part,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Values,
+    Scales,
+}
+
+fn write_weights(checkpoint: &Checkpoint, path: &Path, dtype: DType) -> Result<Converted> {
+    let mut jobs = Vec::new();
+    for shard in &checkpoint.shards {
+        for entry in &shard.entries {
+            plan(checkpoint, shard, entry, dtype, &mut jobs)?;
+        }
+    }
+    jobs.sort_by(|a, b| write::order(&a.planned, &b.planned));
+    let planned: Vec<Planned> = jobs.iter().map(|job| job.planned.clone()).collect();
+    let bytes = write::safetensors(path, &planned, |index, sink| jobs[index].write(sink, path))?;
+    Ok(Converted { tensors: planned.len(), bytes })
+}
+
+/// What becomes of one tensor: one, two with its scales, or none.
+fn plan<'a>(
+    checkpoint: &'a Checkpoint,
+    shard: &'a Shard,
+    entry: &'a Entry,
+    dtype: DType,
+    jobs: &mut Vec<Job<'a>>,
+) -> Result<()> {
+    let is_scale = entry.name.strip_suffix(SCALE).and_then(|of| checkpoint.find(of));
+    if is_scale.is_some_and(|(_, of)| of.dtype() == Some(DType::I8)) {
+        return Ok(());
+    }
+    if entry.dtype().is_none() {
+        // Such as `position_ids`, a buffer that old files carry.
+        tracing::warn!("{} is {} and is left out", clip(&entry.name), entry.dtype_name());
+        return Ok(());
+    }
+    let source = checkpoint.tensor(shard, entry)?;
+    checkpoint.vet(shard, entry, &source)?;
+    let in_i8 = names::param(&checkpoint.config, &entry.name).is_some_and(|p| p.in_i8);
+    let dtype = match dtype {
+        DType::I8 if !in_i8 => DType::F32,
+        other => other,
+    };
+    let name = names::modern(&entry.name);
+    if dtype == DType::I8 {
+        let planned = Planned { name: format!("{name}{SCALE}"), dtype: DType::F32, shape: vec![source.rows as u32] };
+        jobs.push(Job { planned, shard, entry, source, part: Part::Scales });
+    }
+    let planned = Planned { name, dtype, shape: entry.shape().to_vec() };
+    jobs.push(Job { planned, shard, entry, source, part: Part::Values });
+    Ok(())
+}
+
+impl Job<'_> {
+    fn write(&self, sink: &mut dyn Write, path: &Path) -> Result<()> {
+        let io = |e| Error::io("write", path, e);
+        let source = &self.source;
+        let is_same = source.dtype == self.planned.dtype || (source.dtype == DType::I8 && self.part == Part::Scales);
+        if is_same {
+            return sink.write_all(if self.part == Part::Scales { source.scales } else { source.bytes }).map_err(io);
+        }
+        let mut row = vec![0.0; source.cols];
+        let mut bytes = Vec::with_capacity(source.cols * 4);
+        for r in 0..source.rows {
+            source.row_f32(r, &mut row);
+            bytes.clear();
+            match (self.part, self.planned.dtype) {
+                (Part::Scales, _) => bytes.extend(row_scale(&row).to_le_bytes()),
+                (Part::Values, DType::I8) => {
+                    bytes.resize(row.len(), 0);
+                    quantize_row(&row, row_scale(&row), &mut bytes);
+                }
+                (Part::Values, DType::F16) => {
+                    let halves = row.iter().map(|w| f16::from_f32(*w));
+                    if let Some(col) = halves.clone().position(|h| !h.is_finite()) {
+                        return Err(self.too_large(r * source.cols + col, row[col]));
+                    }
+                    bytes.extend(halves.flat_map(f16::to_le_bytes));
+                }
+                (Part::Values, _) => bytes.extend(row.iter().flat_map(|w| w.to_le_bytes())),
+            }
+            sink.write_all(&bytes).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, index: usize, value: f32) -> Error {
+        let name = &self.entry.name;
+        let problem = format!("{name} has {value} at index {index}, more than f16 can hold ({})", f16::MAX);
+        broken(&self.shard.file, Some(name), problem, "Convert with --dtype f32 or i8")
+    }
+}

@@ -1,0 +1,327 @@
+//! The header of a safetensors file, read strictly.
+//!
+//! A file is eight bytes of header length, a JSON object of `name: {dtype, shape, data_offsets}`, then the data.
+//! The `safetensors` crate lets the last of two equal names win, does not say which tensor is wrong, and can take many
+//! times the header's size in memory; here every name is unique, the tensors tile the data exactly, every
+//! fault names its tensor, and what is kept is smaller than the text it was read from.
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Error, Result, clip};
+use crate::tensor::DType;
+
+/// The reference implementation's limit.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// The shortest text of an entry: `"":{"dtype":"I8","shape":[],"data_offsets":[0,1]},`
+const MIN_ENTRY_TEXT: usize = 50;
+
+/// No tensor of BERT has more dimensions.
+const MAX_RANK: usize = 3;
+
+/// The format's types, with the bits an element takes.
+const TYPES: [(&str, u64); 20] = [
+    ("F32", 32),
+    ("F16", 16),
+    ("BF16", 16),
+    ("I8", 8),
+    ("BOOL", 8),
+    ("U8", 8),
+    ("F4", 4),
+    ("F6_E2M3", 6),
+    ("F6_E3M2", 6),
+    ("F8_E5M2", 8),
+    ("F8_E4M3", 8),
+    ("F8_E8M0", 8),
+    ("I16", 16),
+    ("U16", 16),
+    ("I32", 32),
+    ("U32", 32),
+    ("I64", 64),
+    ("U64", 64),
+    ("F64", 64),
+    ("C64", 64),
+];
+
+/// One tensor of a file: its name, type, shape and place.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: Box<str>,
+    /// Where its bytes begin and end, counted from the end of the header.
+    start: u64,
+    end: u64,
+    dims: [u32; MAX_RANK],
+    rank: u8,
+    /// Its place in `TYPES`.
+    dtype: u8,
+    /// Whether its values have been looked at and found finite.
+    pub(crate) vetted: AtomicBool,
+}
+
+// An entry must not outweigh its text, or a header could ask for more memory than the file is large.
+const _: () = assert!(size_of::<Entry>() <= MIN_ENTRY_TEXT);
+
+impl Entry {
+    pub(crate) fn shape(&self) -> &[u32] {
+        &self.dims[..usize::from(self.rank)]
+    }
+
+    /// Its type, unless it is one that BERT's weights never have.
+    pub(crate) fn dtype(&self) -> Option<DType> {
+        match self.dtype_name() {
+            "F32" => Some(DType::F32),
+            "F16" => Some(DType::F16),
+            "BF16" => Some(DType::BF16),
+            "I8" => Some(DType::I8),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dtype_name(&self) -> &'static str {
+        TYPES[usize::from(self.dtype)].0
+    }
+
+    /// Its bytes in `data`, what follows the header.
+    pub(crate) fn slice<'a>(&self, data: &'a [u8]) -> &'a [u8] {
+        // `parse` checked that the tensors tile the data.
+        &data[self.start as usize..self.end as usize]
+    }
+
+    /// The bytes its type and shape ask for, unless that is no whole or no sane number.
+    fn size(&self) -> Option<u64> {
+        let bits =
+            self.shape().iter().try_fold(TYPES[usize::from(self.dtype)].1, |n, d| n.checked_mul(u64::from(*d)))?;
+        bits.is_multiple_of(8).then_some(bits / 8)
+    }
+}
+
+/// Reads the header of the safetensors file whose bytes are `file`: its tensors, sorted by name, and where its data begins.
+///
+/// # Errors
+/// `Error::Checkpoint`, naming the file as `path`, whatever is wrong with it.
+pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
+    let fault = |problem: String| broken(path, None, problem, DAMAGED);
+    let Some((length, rest)) = file.split_first_chunk::<8>() else {
+        return Err(fault(format!("{} bytes is too short for a safetensors file", file.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER || length > rest.len() as u64 {
+        return Err(fault(format!(
+            "the header claims {length} bytes of a file of {}: truncated, or not a safetensors file",
+            file.len()
+        )));
+    }
+    let (header, data) = rest.split_at(length as usize);
+    if header.first() != Some(&b'{') {
+        return Err(fault("the header is not a JSON object".into()));
+    }
+    let mut entries = Vec::with_capacity(header.len() / MIN_ENTRY_TEXT);
+    let mut json = serde_json::Deserializer::from_slice(header);
+    Tensors(&mut entries)
+        .deserialize(&mut json)
+        .and_then(|()| json.end())
+        .map_err(|e| fault(format!("the header cannot be read: {}", clip(&e.to_string()))))?;
+
+    check_places(&mut entries, data.len() as u64, path)?;
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    if let Some([twice, _]) = entries.array_windows().find(|[a, b]| a.name == b.name) {
+        return Err(broken(path, Some(&twice.name), format!("the tensor {} occurs twice", clip(&twice.name)), DAMAGED));
+    }
+    Ok((entries, file.len() - data.len()))
+}
+
+/// The tensors must follow each other without gap or overlap from the data's first byte to its last.
+fn check_places(entries: &mut [Entry], data: u64, path: &str) -> Result<()> {
+    entries.sort_unstable_by_key(|e| (e.start, e.end));
+    let mut next = 0;
+    for entry in entries.iter() {
+        let Entry { start, end, .. } = *entry;
+        let name = clip(&entry.name);
+        let problem = if end < start {
+            format!("the tensor {name} ends at byte {end}, before its start at {start}")
+        } else if entry.size() != Some(end - start) {
+            format!(
+                "the tensor {name}, {} {:?}, does not fill its {} bytes",
+                entry.dtype_name(),
+                entry.shape(),
+                end - start
+            )
+        } else if end > data {
+            format!("the tensor {name} ends at byte {end} of {data} bytes of data: the file is truncated")
+        } else if start < next {
+            format!("the tensor {name} overlaps the one before it (it starts at byte {start}, not {next})")
+        } else if start > next {
+            format!("{} bytes before the tensor {name} belong to none", start - next)
+        } else {
+            next = end;
+            continue;
+        };
+        return Err(broken(path, Some(&entry.name), problem, DAMAGED));
+    }
+    if next != data {
+        return Err(broken(path, None, format!("{} bytes at its end belong to no tensor", data - next), DAMAGED));
+    }
+    Ok(())
+}
+
+pub(crate) const DAMAGED: &str = "Download it again, or save the model again with safetensors";
+
+pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, mend: &str) -> Error {
+    Error::Checkpoint { file: file.into(), tensor: tensor.map(clip), problem, mend: mend.into() }
+}
+
+/// The header object, into a list.
+struct Tensors<'a>(&'a mut Vec<Entry>);
+
+impl<'de> DeserializeSeed<'de> for Tensors<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tensors<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Box<str>>()? {
+            if &*name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let Info { dtype, shape, data_offsets: (start, end) } =
+                map.next_value().map_err(|e| A::Error::custom(format!("tensor {}: {e}", clip(&name))))?;
+            let Shape { dims, rank } = shape;
+            self.0.push(Entry { name, start, end, dims, rank, dtype: dtype.0, vetted: AtomicBool::new(false) });
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Info {
+    dtype: TypeIndex,
+    shape: Shape,
+    data_offsets: (u64, u64),
+}
+
+struct TypeIndex(u8);
+
+impl<'de> Deserialize<'de> for TypeIndex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = TypeIndex;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the name of a type")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<TypeIndex, E> {
+                match TYPES.iter().position(|(known, _)| *known == name) {
+                    Some(index) => Ok(TypeIndex(index as u8)),
+                    None => Err(E::custom(format!("unknown dtype {:?}", clip(name)))),
+                }
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+struct Shape {
+    dims: [u32; MAX_RANK],
+    rank: u8,
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Dims;
+        impl<'de> Visitor<'de> for Dims {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "at most {MAX_RANK} dimensions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
+                let mut shape = Shape { dims: [0; MAX_RANK], rank: 0 };
+                while let Some(dim) = seq.next_element()? {
+                    let rank = usize::from(shape.rank);
+                    *shape.dims.get_mut(rank).ok_or_else(|| A::Error::invalid_length(rank + 1, &self))? = dim;
+                    shape.rank += 1;
+                }
+                Ok(shape)
+            }
+        }
+        deserializer.deserialize_seq(Dims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(header: &str, data: usize) -> Vec<u8> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + data, 0);
+        bytes
+    }
+
+    fn refused(header: &str, data: usize, says: &str) {
+        let error = parse(&file(header, data), "a.safetensors").expect_err(header);
+        assert_eq!(error.code(), "checkpoint");
+        assert!(error.to_string().contains(says) && error.to_string().contains("a.safetensors"), "{header}: {error}");
+    }
+
+    #[test]
+    fn reads_names_shapes_and_places() {
+        let header = r#"{"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},
+            "a":{"shape":[],"data_offsets":[0,4],"dtype":"F32"}}   "#;
+        let bytes = file(header, 16);
+        let (entries, data) = parse(&bytes, "a.safetensors").unwrap();
+        assert_eq!(data, 8 + header.len());
+        let [a, b] = &entries[..] else { panic!("two tensors") };
+        assert_eq!((&*a.name, a.dtype(), a.shape()), ("a", Some(DType::F32), &[][..]));
+        assert_eq!((&*b.name, b.dtype(), b.shape()), ("b", Some(DType::F16), &[2, 3][..]));
+        assert_eq!(b.slice(&bytes[data..]).len(), 12);
+        assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok(), "the reference agrees");
+    }
+
+    #[test]
+    fn refuses_what_is_not_exact() {
+        let t = |name: &str, shape: &str, start: u64, end: u64| {
+            format!(r#""{name}":{{"dtype":"I8","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+        };
+        let two = |a: String, b: String| format!("{{{a},{b}}}");
+        refused(&two(t("a", "[2]", 0, 2), t("b", "[2]", 1, 3)), 3, "b overlaps");
+        refused(&two(t("a", "[2]", 0, 2), t("b", "[2]", 3, 5)), 5, "belong to none");
+        refused(&two(t("a", "[2]", 0, 2), t("a", "[2]", 2, 4)), 4, "a occurs twice");
+        refused(&format!("{{{}}}", t("a", "[2]", 0, 2)), 1, "truncated");
+        refused(&format!("{{{}}}", t("a", "[2]", 0, 2)), 3, "belong to no tensor");
+        refused(&format!("{{{}}}", t("a", "[3]", 0, 2)), 2, "does not fill");
+        refused(&format!("{{{}}}", t("a", "[2]", 2, 0)), 2, "before its start");
+        refused(&format!("{{{}}}", t("a", "[4294967295,4294967295,4294967295]", 0, 2)), 2, "does not fill");
+        refused(&format!("{{{}}}", t("a", "[99999999999]", 0, 2)), 2, "tensor a");
+        refused(&format!("{{{}}}", t("a", "[1,1,1,1]", 0, 1)), 1, "at most 3 dimensions");
+        refused(&format!("{{{}}}", t("a", "[-1]", 0, 1)), 1, "tensor a");
+        refused(r#"{"a":{"dtype":"F77","shape":[1],"data_offsets":[0,1]}}"#, 1, "unknown dtype");
+        refused(r#"{"a":{"dtype":"I8","shape":[1]}}"#, 0, "data_offsets");
+        refused(r#"{"a":7}"#, 0, "tensor a");
+        refused(&format!(r#"{{"a":{}"#, "[".repeat(1 << 16)), 0, "tensor a");
+        refused("[]", 0, "not a JSON object");
+        refused("{} {}", 0, "cannot be read");
+        for bytes in [&b""[..], b"\x01", &u64::MAX.to_le_bytes(), &[9, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {
+            assert_eq!(parse(bytes, "a").expect_err("short").code(), "checkpoint");
+        }
+    }
+}

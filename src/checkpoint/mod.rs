@@ -1,0 +1,256 @@
+//! Checkpoints: a model's configuration and weights as they lie in a Hugging Face directory.
+//!
+//! A [`Checkpoint`] is opened, checked against its configuration, and then hands out [`HostTensor`]s that borrow the mapped
+//! files; nothing is copied. [`convert()`] writes one in another type. Files are hostile until shown otherwise: every
+//! fault is a typed error that names file, tensor and mend, and no claim of a file is believed about memory.
+//!
+//! # The i8 format
+//! A tensor of type I8 and shape `[rows, cols]` has beside it `NAME.scale`, F32 of shape `[rows]`, every one positive:
+//! `value = q * scale[row]`, q in -127..=127. `config.json` then has `"quantization": {"format": "i8-rows"}`.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, Result, clip};
+use crate::model::Config;
+use crate::tensor::{DType, HostTensor};
+
+#[cfg(feature = "native")]
+mod convert;
+mod header;
+pub mod names;
+#[cfg(feature = "native")]
+mod quantize;
+pub(crate) mod source;
+mod vet;
+#[cfg(feature = "native")]
+mod write;
+
+#[cfg(feature = "native")]
+pub use convert::{Converted, convert};
+use header::{Entry, broken};
+pub use names::{Head, Param};
+use source::Shard;
+
+/// The end of a scale tensor's name, after that of the tensor it belongs to.
+const SCALE: &str = ".scale";
+
+/// How many faults an error lists by name.
+const LISTED: usize = 5;
+
+/// A model's configuration and weights.
+#[derive(Debug)]
+pub struct Checkpoint {
+    config: Config,
+    /// What errors call it as a whole.
+    name: String,
+    shards: Vec<Shard>,
+}
+
+impl Checkpoint {
+    /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors` or
+    /// `model.safetensors.index.json`, mapped into memory. The encoder's tensors are all there, of the right shape.
+    ///
+    /// # Errors
+    /// `Error::Io`, `Error::Config`, `Error::Unsupported` or `Error::Checkpoint`, each naming the file, the tensor and what
+    /// to do.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        if !dir.join("config.json").exists() {
+            // What is wrong with the directory says more than that one file is missing.
+            source::open(dir)?;
+        }
+        let config = Config::open(dir)?;
+        Self::new(config, dir.display().to_string(), source::open(dir)?)
+    }
+
+    /// A checkpoint whose files are in memory, compiled in or fetched: the text of `config.json` and the bytes of
+    /// `model.safetensors`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn from_bytes(config_json: &[u8], weights: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        let config = Config::from_json(config_json, "config.json")?;
+        let shard = Shard::held(weights.into(), "model.safetensors")?;
+        Self::new(config, "model.safetensors".into(), vec![shard])
+    }
+
+    fn new(config: Config, name: String, shards: Vec<Shard>) -> Result<Self> {
+        let checkpoint = Self { config, name, shards };
+        checkpoint.require(Head::Encoder)?;
+        Ok(checkpoint)
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Checks that every tensor of a model with this head is there, with the right type and shape.
+    ///
+    /// # Errors
+    /// `Error::Checkpoint` that lists what is missing or wrong, and which head the file has instead.
+    pub fn require(&self, head: Head) -> Result<()> {
+        let mut faults = Vec::new();
+        let mut more = 0;
+        let mut missing = 0;
+        for param in names::params(&self.config, head) {
+            let problem = match self.locate(&param) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    missing += 1;
+                    format!("{} is missing", param.name)
+                }
+                Err(Error::Checkpoint { problem, .. }) => problem,
+                Err(other) => return Err(other),
+            };
+            if faults.len() < LISTED { faults.push((param.name, problem)) } else { more += 1 }
+        }
+        let Some((first, _)) = faults.first() else { return Ok(()) };
+        let mut problem = faults.iter().map(|(_, problem)| problem.as_str()).collect::<Vec<_>>().join("; ");
+        if more > 0 {
+            problem += &format!("; and {more} more");
+        }
+        let others = self.heads();
+        let mend = if missing == 0 {
+            "Give the config.json and weights that were saved together".into()
+        } else if head != Head::Encoder && !others.is_empty() {
+            problem += &format!(" (the file has a head for {})", others.join(", "));
+            format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture())
+        } else if head != Head::Encoder {
+            problem += " (the file has an encoder without a head)";
+            format!("Give a model fine-tuned as {}", head.architecture())
+        } else {
+            if let Some(entry) = self.shards.iter().flat_map(|s| &s.entries).next() {
+                problem += &format!(" (the file has tensors such as {})", clip(&entry.name));
+            }
+            "Give weights saved by the BERT classes of transformers, with their own config.json".into()
+        };
+        Err(broken(&self.name, Some(first), problem, &mend))
+    }
+
+    /// The tensor `name`, as `transformers` saves it; a vector is one row. Its values are checked the first time it is asked for.
+    ///
+    /// # Errors
+    /// `Error::Checkpoint` if it is absent, is not of the shape that the configuration asks for, or has a value that is
+    /// not finite.
+    pub fn get(&self, name: &str) -> Result<HostTensor<'_>> {
+        let unknown = || {
+            let problem = format!("{} is no tensor of this model", clip(name));
+            broken(&self.name, Some(name), problem, "Ask for one that checkpoint::names lists")
+        };
+        let param = names::param(&self.config, name).ok_or_else(unknown)?;
+        let missing = || {
+            let problem = format!("{} is missing", param.name);
+            broken(&self.name, Some(&param.name), problem, "Give a checkpoint that has it")
+        };
+        let (shard, entry) = self.locate(&param)?.ok_or_else(missing)?;
+        let tensor = self.tensor(shard, entry)?;
+        self.vet(shard, entry, &tensor)?;
+        Ok(tensor)
+    }
+
+    /// Whether the checkpoint has the tensor `name`, in any spelling and of any shape.
+    pub fn has(&self, name: &str) -> bool {
+        names::spellings(name).iter().any(|n| self.find(n).is_some())
+    }
+
+    /// The type its matrices are stored in, judged by the word embeddings.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::get`].
+    pub fn dtype(&self) -> Result<DType> {
+        Ok(self.get("bert.embeddings.word_embeddings.weight")?.dtype)
+    }
+
+    /// Which heads the file has, in words.
+    fn heads(&self) -> Vec<&'static str> {
+        let has = |prefix: &str| self.shards.iter().flat_map(|s| &s.entries).any(|e| e.name.starts_with(prefix));
+        names::HEADS.iter().filter(|(prefix, _)| has(prefix)).map(|(_, what)| *what).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<(&Shard, &Entry)> {
+        self.shards.iter().find_map(|shard| shard.find(name).map(|entry| (shard, entry)))
+    }
+
+    /// Where a parameter lies, if its type and shape are right.
+    fn locate(&self, param: &Param) -> Result<Option<(&Shard, &Entry)>> {
+        let spellings = names::spellings(&param.name);
+        let mut found = spellings.iter().filter_map(|name| self.find(name));
+        let Some((shard, entry)) = found.next() else { return Ok(None) };
+        let fault = |problem: String, mend: &str| Err(broken(&shard.file, Some(&entry.name), problem, mend));
+        let name = &entry.name;
+        if let Some((_, other)) = found.next() {
+            return fault(format!("both {name} and {} are there", other.name), "Keep one of them");
+        }
+        let is = entry.shape();
+        let fits = match is {
+            [n] => param.is_vector && *n as usize == param.cols,
+            [rows, cols] => !param.is_vector && *rows as usize == param.rows && *cols as usize == param.cols,
+            _ => false,
+        };
+        if !fits {
+            let wanted = if param.is_vector { vec![param.cols] } else { vec![param.rows, param.cols] };
+            let problem = format!("{name} has shape {is:?}, the configuration asks for {wanted:?}");
+            return fault(problem, "Give the config.json and weights that were saved together");
+        }
+        match entry.dtype() {
+            Some(DType::I8) if param.is_vector => {
+                return fault(format!("{name} is I8, which only matrices can be"), header::DAMAGED);
+            }
+            Some(_) => {}
+            None => {
+                let problem = format!("{name} is {}, which is not supported", entry.dtype_name());
+                return fault(problem, "Save the model as float32, float16 or bfloat16");
+            }
+        }
+        self.tensor(shard, entry)?;
+        Ok(Some((shard, entry)))
+    }
+
+    /// A tensor of a supported type as rows and columns, with its scales if it is I8.
+    fn tensor<'a>(&'a self, shard: &'a Shard, entry: &Entry) -> Result<HostTensor<'a>> {
+        let name = &entry.name;
+        let fault = |problem: String, mend: &str| broken(&shard.file, Some(name), problem, mend);
+        let dtype = entry.dtype().ok_or_else(|| {
+            fault(format!("{name} is {}", entry.dtype_name()), "Save the model as float32 or float16")
+        })?;
+        if entry.shape().contains(&0) {
+            return Err(fault(format!("{name} is empty"), header::DAMAGED));
+        }
+        // A tensor that is not empty is no larger than its file, so neither is the product.
+        let (rows, cols) = match entry.shape() {
+            [rows @ .., cols] => (rows.iter().map(|d| *d as usize).product(), *cols as usize),
+            [] => (1, 1),
+        };
+        let scales: &[u8] = if dtype == DType::I8 {
+            const OTHER: &str = "Give the unquantized checkpoint; `cloze convert --dtype i8` makes a small one of it";
+            let (file, scale) = self
+                .find(&format!("{name}{SCALE}"))
+                .ok_or_else(|| fault(format!("{name} is I8 but {name}{SCALE} is missing"), OTHER))?;
+            if scale.dtype() != Some(DType::F32) || scale.shape() != [rows as u32] {
+                let is = format!("{} {:?}", scale.dtype_name(), scale.shape());
+                return Err(fault(format!("{name}{SCALE} is {is}, not F32 [{rows}]"), OTHER));
+            }
+            file.bytes_of(scale)
+        } else {
+            &[]
+        };
+        Ok(HostTensor::new(dtype, rows, cols, shard.bytes_of(entry), scales))
+    }
+
+    /// Looks at a tensor's values, once in a checkpoint's life.
+    fn vet(&self, shard: &Shard, entry: &Entry, tensor: &HostTensor) -> Result<()> {
+        if entry.vetted.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Some(fault) = vet::first_fault(tensor) {
+            let of = if fault.in_scales { SCALE } else { "" };
+            let problem = format!("{}{of} has {} at index {}", clip(&entry.name), fault.value, fault.index);
+            let mend = "The weights are damaged or training diverged: give another checkpoint";
+            return Err(broken(&shard.file, Some(&entry.name), problem, mend));
+        }
+        entry.vetted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}

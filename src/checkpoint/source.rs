@@ -1,0 +1,304 @@
+//! Where a checkpoint's bytes come from: files mapped into memory, one or several, or bytes that are there already.
+
+use std::borrow::Cow;
+
+use super::header::{self, Entry};
+use crate::error::Result;
+#[cfg(feature = "native")]
+use crate::error::{Error, clip};
+
+/// One safetensors file.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    /// What errors call it.
+    pub(crate) file: String,
+    bytes: Bytes,
+    /// Where the data begins.
+    data: usize,
+    /// Sorted by name.
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Held(Cow<'static, [u8]>),
+    #[cfg(feature = "native")]
+    Mapped(memmap2::Mmap),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Held(bytes) => bytes,
+            #[cfg(feature = "native")]
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+impl Shard {
+    /// A file whose bytes are in memory.
+    pub(crate) fn held(bytes: Cow<'static, [u8]>, file: &str) -> Result<Self> {
+        Self::new(Bytes::Held(bytes), file.into())
+    }
+
+    fn new(bytes: Bytes, file: String) -> Result<Self> {
+        let (entries, data) = header::parse(&bytes, &file)?;
+        Ok(Self { file, bytes, data, entries })
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.binary_search_by(|e| (*e.name).cmp(name)).ok().and_then(|i| self.entries.get(i))
+    }
+
+    /// The bytes of one of its tensors.
+    pub(crate) fn bytes_of(&self, entry: &Entry) -> &[u8] {
+        entry.slice(&self.bytes[self.data..])
+    }
+}
+
+#[cfg(feature = "native")]
+pub(crate) use native::{open, read_small};
+
+#[cfg(feature = "native")]
+mod native {
+    use std::collections::BTreeSet;
+    use std::fs::File;
+    use std::io::Read;
+    use std::path::Path;
+
+    use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+    use super::header::broken;
+    use super::*;
+
+    const INDEX: &str = "model.safetensors.index.json";
+    const MAX_INDEX: u64 = 100_000_000;
+    const MAX_SHARDS: usize = 1000;
+    const SAVE_AGAIN: &str = "Save the model again with safetensors";
+
+    /// The whole of a file that is meant to be small.
+    pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
+        let read = || {
+            let file = File::open(path)?;
+            let size = file.metadata()?.len();
+            if size > limit {
+                return Err(std::io::Error::other(format!("{size} bytes, at most {limit} are expected")));
+            }
+            let mut bytes = Vec::with_capacity(size as usize);
+            // A device or pipe says nothing true of its size.
+            file.take(limit).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|e| Error::io("read", path, e))
+    }
+
+    /// The weights of the model in the directory `dir`: `model.safetensors`, or the files its index names.
+    pub(crate) fn open(dir: &Path) -> Result<Vec<Shard>> {
+        let single = dir.join("model.safetensors");
+        if single.exists() {
+            return Ok(vec![map(&single)?]);
+        }
+        let index = dir.join(INDEX);
+        if index.exists() {
+            return open_index(dir, &index);
+        }
+        Err(no_weights(dir))
+    }
+
+    fn map(path: &Path) -> Result<Shard> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let is_file = file.metadata().map_err(|e| Error::io("read", path, e))?.is_file();
+        if !is_file {
+            return Err(broken(&path.display().to_string(), None, "not a file".into(), SAVE_AGAIN));
+        }
+        // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file meanwhile
+        // can still stop this one with SIGBUS: the price of not copying it, paid by every reader of safetensors;
+        // `convert` replaces files by renaming, which leaves a mapping whole.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
+        Shard::new(Bytes::Mapped(map), path.display().to_string())
+    }
+
+    fn open_index(dir: &Path, path: &Path) -> Result<Vec<Shard>> {
+        let json = read_small(path, MAX_INDEX)?;
+        let file = path.display().to_string();
+        let read = |visit: &mut dyn FnMut(&str, &str) -> Result<(), String>| {
+            let mut json = serde_json::Deserializer::from_slice(&json);
+            (Index { visit }).deserialize(&mut json).and_then(|()| json.end()).map_err(|e| {
+                broken(&file, None, format!("not an index of shards: {}", clip(&e.to_string())), SAVE_AGAIN)
+            })
+        };
+
+        // Twice over the text, so that it is never held as a second, larger table.
+        let mut names = BTreeSet::new();
+        read(&mut |_, shard| {
+            if !is_plain_name(shard) {
+                return Err(format!("{:?} is not the name of a .safetensors file beside it", clip(shard)));
+            }
+            if !names.contains(shard) {
+                names.insert(shard.to_string());
+            }
+            if names.len() > MAX_SHARDS { Err(format!("more than {MAX_SHARDS} shards")) } else { Ok(()) }
+        })?;
+        if names.is_empty() {
+            return Err(broken(&file, None, "the weight_map names no file".into(), SAVE_AGAIN));
+        }
+        let mut shards = Vec::with_capacity(names.len());
+        for name in &names {
+            let shard = dir.join(name);
+            if !shard.exists() {
+                let problem = format!("the shard {name} that it names is missing");
+                return Err(broken(&file, None, problem, "Download all the files that the index names"));
+            }
+            shards.push(map(&shard)?);
+        }
+
+        let mut listed: Vec<Vec<bool>> = shards.iter().map(|s| vec![false; s.entries.len()]).collect();
+        read(&mut |tensor, shard| {
+            let held = names.iter().zip(&shards).zip(&mut listed).find(|((name, _), _)| *name == shard);
+            let Some(((_, holder), marks)) = held else { return Err(format!("the shard {} is unknown", clip(shard))) };
+            let place = holder.entries.binary_search_by(|e| (*e.name).cmp(tensor)).ok();
+            match place.and_then(|i| marks.get_mut(i)) {
+                None => {
+                    let elsewhere = names.iter().zip(&shards).find(|(_, s)| s.find(tensor).is_some());
+                    let hint = elsewhere.map_or(String::new(), |(name, _)| format!(" (it is in {name})"));
+                    Err(format!("the tensor {} is not in {shard}{hint}", clip(tensor)))
+                }
+                Some(true) => Err(format!("the tensor {} is listed twice", clip(tensor))),
+                Some(mark) => {
+                    *mark = true;
+                    Ok(())
+                }
+            }
+        })?;
+        // What a shard holds beyond what the index lists is no part of the model.
+        for (shard, marks) in shards.iter_mut().zip(listed) {
+            let mut marks = marks.into_iter();
+            shard.entries.retain(|_| marks.next().unwrap_or(false));
+        }
+        for (i, shard) in shards.iter().enumerate() {
+            for other in shards.iter().skip(i + 1) {
+                if let Some(twice) = shard.entries.iter().find(|e| other.find(&e.name).is_some()) {
+                    let problem = format!("the tensor {} is listed in two shards", clip(&twice.name));
+                    return Err(broken(&file, Some(&twice.name), problem, SAVE_AGAIN));
+                }
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Whether an index may name this file: one beside it, of the right kind.
+    fn is_plain_name(name: &str) -> bool {
+        name.ends_with(".safetensors")
+            && name.len() <= 255
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+            && !name.contains("..")
+    }
+
+    fn no_weights(dir: &Path) -> Error {
+        let name = dir.display().to_string();
+        if !dir.is_dir() {
+            let problem = if dir.exists() { "not a directory" } else { "no such directory" };
+            return broken(
+                &name,
+                None,
+                problem.into(),
+                "Give the directory of a model: config.json, model.safetensors, vocab.txt",
+            );
+        }
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let mut files: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        files.sort_unstable();
+        let other = |wanted: fn(&str) -> bool| files.iter().find(|f| wanted(f));
+        let problem = |found: &str| format!("no model.safetensors; there is {found}, which is not read");
+        const PYTHON: &str = "In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(DIR";
+        if let Some(found) = other(|f| f.starts_with("pytorch_model") && (f.ends_with(".bin") || f.ends_with(".json")))
+        {
+            return broken(
+                &name,
+                None,
+                problem(found),
+                &format!("{PYTHON}).save_pretrained(DIR, safe_serialization=True)"),
+            );
+        }
+        if let Some(found) = other(|f| f == "tf_model.h5" || f.contains(".ckpt")) {
+            let mend = format!("{PYTHON}, from_tf=True).save_pretrained(DIR, safe_serialization=True)");
+            return broken(&name, None, problem(found), &mend);
+        }
+        if let Some(found) = other(|f| f == "flax_model.msgpack") {
+            let mend = format!("{PYTHON}, from_flax=True).save_pretrained(DIR, safe_serialization=True)");
+            return broken(&name, None, problem(found), &mend);
+        }
+        if let Some(found) = other(|f| f.ends_with(".onnx") || f == "onnx") {
+            return broken(&name, None, problem(found), "Get the safetensors of the model it was exported from");
+        }
+        broken(
+            &name,
+            None,
+            format!("neither model.safetensors nor {INDEX}"),
+            "Give the directory of a Hugging Face BERT model",
+        )
+    }
+
+    /// The pairs of an index's `weight_map`, each handed to `visit`.
+    struct Index<'a> {
+        visit: &'a mut dyn FnMut(&str, &str) -> Result<(), String>,
+    }
+
+    impl<'de> DeserializeSeed<'de> for Index<'_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Index<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("an object with a weight_map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            let mut found = false;
+            while let Some(key) = map.next_key::<Cow<str>>()? {
+                if key != "weight_map" {
+                    map.next_value::<IgnoredAny>()?;
+                } else if std::mem::replace(&mut found, true) {
+                    return Err(A::Error::custom("two weight_maps"));
+                } else {
+                    map.next_value_seed(Pairs(&mut *self.visit))?;
+                }
+            }
+            if found { Ok(()) } else { Err(A::Error::missing_field("weight_map")) }
+        }
+    }
+
+    struct Pairs<'a>(&'a mut dyn FnMut(&str, &str) -> Result<(), String>);
+
+    impl<'de> DeserializeSeed<'de> for Pairs<'_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Pairs<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("an object of tensor and file names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some((tensor, shard)) = map.next_entry::<Cow<str>, Cow<str>>()? {
+                (self.0)(&tensor, &shard).map_err(A::Error::custom)?;
+            }
+            Ok(())
+        }
+    }
+}

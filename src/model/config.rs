@@ -1,0 +1,338 @@
+//! What a Hugging Face `config.json` says about a BERT model, and whether this crate can run it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::error::{Error, Result};
+
+/// The activations a feed-forward layer can ask for, by their Hugging Face names.
+pub const ACTIVATIONS: [&str; 12] = [
+    "gelu",
+    "gelu_new",
+    "gelu_fast",
+    "gelu_pytorch_tanh",
+    "gelu_python",
+    "relu",
+    "silu",
+    "swish",
+    "tanh",
+    "sigmoid",
+    "mish",
+    "linear",
+];
+
+/// No configuration file is larger: what is, is not one.
+const MAX_BYTES: usize = 16 << 20;
+
+/// The value of `quantization.format` that [`convert`](crate::checkpoint::convert()) writes: matrices and word
+/// embeddings are I8 with one f32 scale a row, in a tensor of the same name with `.scale` at its end.
+pub const I8_ROWS: &str = "i8-rows";
+
+/// The shape of a BERT model. Keys absent from the file take the values of `transformers.BertConfig`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// "bert"; the oldest files do not say.
+    pub model_type: Option<String>,
+    /// The classes the checkpoint was saved from, such as `BertForQuestionAnswering`.
+    pub architectures: Option<Vec<String>>,
+    /// V: rows of the word embeddings.
+    pub vocab_size: usize,
+    /// H: the width of a token's hidden state.
+    pub hidden_size: usize,
+    pub num_hidden_layers: usize,
+    /// N: attention heads; each is D = H / N wide.
+    pub num_attention_heads: usize,
+    /// F: the width inside a feed-forward block.
+    pub intermediate_size: usize,
+    /// One of [`ACTIVATIONS`].
+    pub hidden_act: String,
+    /// The longest sequence: rows of the position embeddings.
+    pub max_position_embeddings: usize,
+    /// Rows of the segment embeddings.
+    pub type_vocab_size: usize,
+    pub layer_norm_eps: f64,
+    pub pad_token_id: Option<u32>,
+    /// Dropout on hidden states, in training alone.
+    pub hidden_dropout_prob: f64,
+    /// Dropout on attention weights, in training alone.
+    pub attention_probs_dropout_prob: f64,
+    /// Dropout before a classifier; the hidden one if absent.
+    pub classifier_dropout: Option<f64>,
+    /// Standard deviation of freshly initialised weights.
+    pub initializer_range: f64,
+    /// The names of the classes a classifier tells apart, by their number.
+    pub id2label: Option<BTreeMap<String, String>>,
+    /// How a sequence classifier is trained: one label, several, or a regression.
+    pub problem_type: Option<String>,
+    position_embedding_type: Option<String>,
+    is_decoder: Option<bool>,
+    add_cross_attention: Option<bool>,
+    quantization: Option<Quantization>,
+    #[serde(deserialize_with = "presence")]
+    quantization_config: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Quantization {
+    format: String,
+}
+
+/// Whether a key is there and not null, whatever it holds.
+fn presence<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<IgnoredAny>::deserialize(deserializer).map(|value| value.is_some())
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model_type: None,
+            architectures: None,
+            vocab_size: 30522,
+            hidden_size: 768,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            intermediate_size: 3072,
+            hidden_act: "gelu".into(),
+            max_position_embeddings: 512,
+            type_vocab_size: 2,
+            layer_norm_eps: 1e-12,
+            pad_token_id: Some(0),
+            hidden_dropout_prob: 0.1,
+            attention_probs_dropout_prob: 0.1,
+            classifier_dropout: None,
+            initializer_range: 0.02,
+            id2label: None,
+            problem_type: None,
+            position_embedding_type: None,
+            is_decoder: None,
+            add_cross_attention: None,
+            quantization: None,
+            quantization_config: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and validates `config.json` in the directory `dir`.
+    ///
+    /// # Errors
+    /// `Error::Io` if it cannot be read, `Error::Config` if it is malformed or describes an impossible model,
+    /// `Error::Unsupported` if it describes a model this crate does not run.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        let path = dir.join("config.json");
+        let bytes = crate::checkpoint::source::read_small(&path, MAX_BYTES as u64)?;
+        Self::from_json(&bytes, &path.display().to_string())
+    }
+
+    /// Parses and validates the text of a `config.json`; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Config::open`].
+    pub fn from_json(json: &[u8], file: &str) -> Result<Self> {
+        if json.len() > MAX_BYTES {
+            return Err(malformed(file, format!("{} bytes is too large for a model configuration", json.len())));
+        }
+        let config: Self = serde_json::from_slice(json).map_err(|e| {
+            malformed(file, format!("not a model configuration: {}", crate::error::clip(&e.to_string())))
+        })?;
+        config.validate(file)?;
+        Ok(config)
+    }
+
+    /// D: the width of one attention head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Whether the first of `architectures` is `name`, such as `BertForQuestionAnswering`.
+    pub fn is_architecture(&self, name: &str) -> bool {
+        self.architectures.iter().flatten().next().is_some_and(|first| first == name)
+    }
+
+    /// How many scalars the encoder's parameters hold, the pooler left out.
+    pub fn encoder_parameters(&self) -> u64 {
+        // Within u64: validation bounds each factor.
+        let [h, f, layers] = [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as u64);
+        let tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) as u64 * h;
+        let layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h;
+        tables + 2 * h + layers * layer
+    }
+
+    fn validate(&self, file: &str) -> Result<()> {
+        self.validate_kind()?;
+        self.validate_sizes(file)?;
+        if !ACTIVATIONS.contains(&self.hidden_act.as_str()) {
+            return Err(Error::Unsupported {
+                what: format!("{file}: the activation hidden_act = {:?}", crate::error::clip(&self.hidden_act)),
+                mend: format!("Known are {}", ACTIVATIONS.join(", ")),
+            });
+        }
+        let eps = self.layer_norm_eps as f32;
+        if !(eps > 0.0 && eps < 1.0) {
+            return Err(malformed(
+                file,
+                format!("layer_norm_eps = {} is not a small positive number", self.layer_norm_eps),
+            ));
+        }
+        let rates = [
+            ("hidden_dropout_prob", Some(self.hidden_dropout_prob)),
+            ("attention_probs_dropout_prob", Some(self.attention_probs_dropout_prob)),
+            ("classifier_dropout", self.classifier_dropout),
+        ];
+        for (key, rate) in rates {
+            if rate.is_some_and(|p| !(0.0..1.0).contains(&p)) {
+                return Err(malformed(file, format!("{key} = {} is not in 0..1", rate.unwrap_or_default())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Is it BERT, and of a kind that is supported?
+    fn validate_kind(&self) -> Result<()> {
+        let unsupported = |what: String, mend: &str| Err(Error::Unsupported { what, mend: mend.into() });
+        const BERT: &str = "Give a BERT model: a directory whose config.json has model_type \"bert\"";
+        match (self.model_type.as_deref(), self.architectures.iter().flatten().next()) {
+            (Some("bert"), _) | (None, None) => {}
+            (None, Some(first)) if first.starts_with("Bert") => {}
+            (None, Some(first)) => {
+                return unsupported(format!("the architecture {:?}", crate::error::clip(first)), BERT);
+            }
+            (Some(other), _) => return unsupported(format!("model_type {:?}", crate::error::clip(other)), BERT),
+        }
+        match self.position_embedding_type.as_deref() {
+            None | Some("absolute") => {}
+            Some(other) => {
+                return unsupported(
+                    format!("position_embedding_type {:?}", crate::error::clip(other)),
+                    "Give a model with absolute position embeddings",
+                );
+            }
+        }
+        if self.is_decoder == Some(true) || self.add_cross_attention == Some(true) {
+            return unsupported(
+                "a BERT decoder (is_decoder or add_cross_attention)".into(),
+                "Give an encoder: these keys false or absent",
+            );
+        }
+        const UNQUANTIZED: &str = "Give the unquantized checkpoint; `cloze convert --dtype i8` makes a small one of it";
+        if self.quantization_config {
+            return unsupported(
+                "the checkpoint's quantization_config (bitsandbytes, GPTQ, AWQ, …)".into(),
+                UNQUANTIZED,
+            );
+        }
+        match &self.quantization {
+            Some(q) if q.format != I8_ROWS => {
+                unsupported(format!("the quantization format {:?}", crate::error::clip(&q.format)), UNQUANTIZED)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn validate_sizes(&self, file: &str) -> Result<()> {
+        // Far above any BERT, and so low that no product of them overflows 64 bits.
+        let sizes = [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 15),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("num_attention_heads", self.num_attention_heads, 1 << 15),
+            ("intermediate_size", self.intermediate_size, 1 << 17),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 16),
+            ("type_vocab_size", self.type_vocab_size, 1 << 16),
+        ];
+        for (key, size, limit) in sizes {
+            if size == 0 || size > limit {
+                return Err(malformed(file, format!("{key} = {size} is not in 1..={limit}")));
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(malformed(
+                file,
+                format!(
+                    "hidden_size = {} is not a multiple of num_attention_heads = {}",
+                    self.hidden_size, self.num_attention_heads
+                ),
+            ));
+        }
+        if self.pad_token_id.is_some_and(|id| id as usize >= self.vocab_size) {
+            return Err(malformed(file, format!("pad_token_id is not below vocab_size = {}", self.vocab_size)));
+        }
+        Ok(())
+    }
+}
+
+fn malformed(file: &str, problem: String) -> Error {
+    Error::Config { file: file.into(), problem, mend: "Give the config.json that was saved with the model".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Config> {
+        Config::from_json(json.as_bytes(), "config.json")
+    }
+
+    fn refused(json: &str, code: &str, says: &str) {
+        let error = parse(json).expect_err(json);
+        assert_eq!(error.code(), code, "{json}: {error}");
+        assert!(error.to_string().contains(says), "{json}: {error}");
+    }
+
+    #[test]
+    fn absent_keys_take_the_reference_values() {
+        let config = parse("{}").unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!((config.head_size(), config.num_hidden_layers), (64, 12));
+        // bert-base without its pooler.
+        assert_eq!(config.encoder_parameters(), 109_482_240 - 590_592);
+    }
+
+    #[test]
+    fn keys_are_read() {
+        let config = parse(
+            r#"{"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "hidden_size": 32,
+                "num_attention_heads": 4, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "pad_token_id": null,
+                "id2label": {"0": "no", "1": "yes"}, "quantization": {"format": "i8-rows"}, "unknown": [1, {}]}"#,
+        )
+        .unwrap();
+        assert!(config.is_architecture("BertForQuestionAnswering"));
+        assert_eq!((config.hidden_size, config.head_size(), config.pad_token_id), (32, 8, None));
+        assert_eq!(config.hidden_act, "gelu_new");
+        assert_eq!(config.id2label.unwrap()["1"], "yes");
+    }
+
+    #[test]
+    fn other_models_are_unsupported() {
+        refused(r#"{"model_type": "roberta"}"#, "unsupported", "roberta");
+        refused(r#"{"architectures": ["DistilBertModel"]}"#, "unsupported", "DistilBertModel");
+        refused(r#"{"position_embedding_type": "relative_key"}"#, "unsupported", "relative_key");
+        refused(r#"{"is_decoder": true}"#, "unsupported", "decoder");
+        refused(r#"{"add_cross_attention": true}"#, "unsupported", "cross_attention");
+        refused(r#"{"hidden_act": "snake"}"#, "unsupported", "gelu_new");
+        refused(r#"{"quantization_config": {"quant_method": "gptq"}}"#, "unsupported", "GPTQ");
+        refused(r#"{"quantization": {"format": "nf4"}}"#, "unsupported", "nf4");
+        assert!(parse(r#"{"quantization_config": null}"#).is_ok());
+        assert!(parse(r#"{"architectures": ["BertModel"]}"#).is_ok());
+    }
+
+    #[test]
+    fn impossible_models_are_errors() {
+        refused(r#"{"hidden_size": 100, "num_attention_heads": 12}"#, "config", "multiple of num_attention_heads");
+        refused(r#"{"hidden_size": 0}"#, "config", "hidden_size = 0");
+        refused(r#"{"num_attention_heads": 0}"#, "config", "num_attention_heads = 0");
+        refused(r#"{"num_hidden_layers": 18446744073709551615}"#, "config", "num_hidden_layers");
+        refused(r#"{"vocab_size": -1}"#, "config", "-1");
+        refused(r#"{"layer_norm_eps": 0}"#, "config", "layer_norm_eps");
+        refused(r#"{"hidden_dropout_prob": 1.5}"#, "config", "hidden_dropout_prob");
+        refused(r#"{"pad_token_id": 40000}"#, "config", "pad_token_id");
+        refused("", "config", "not a model configuration");
+        refused("[1]", "config", "not a model configuration");
+        refused(&"[".repeat(100_000), "config", "not a model configuration");
+    }
+}
