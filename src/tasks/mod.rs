@@ -1,4 +1,4 @@
-//! Text in, results out: one file a task.
+//! From text to a result: what to ask the model for, and what its numbers mean.
 
 pub mod answer;
 pub mod evaluate;

@@ -1,0 +1,137 @@
+//! Added tokens: `[SEP]` and the like, found in the text before WordPiece sees it.
+//!
+//! The rules are those of Hugging Face tokenizers: leftmost match, longest of those, in two passes. Tokens that are
+//! not `normalized` are looked for in the text as it is, the others in the normalised pieces in between.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use tokenizers::normalizer::Range as Referential;
+use tokenizers::{NormalizedString, Token};
+
+/// One entry of `added_tokens`, as tokenizer.json writes it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct AddedToken {
+    #[serde(default)]
+    pub id: u32,
+    pub content: String,
+    #[serde(default)]
+    pub single_word: bool,
+    #[serde(default)]
+    pub lstrip: bool,
+    #[serde(default)]
+    pub rstrip: bool,
+    #[serde(default)]
+    pub normalized: bool,
+}
+
+/// A token that is matched as it stands.
+pub(super) fn plain(content: &str) -> AddedToken {
+    let content = content.to_owned();
+    AddedToken { id: 0, content, single_word: false, lstrip: false, rstrip: false, normalized: false }
+}
+
+/// Finds a fixed set of added tokens in a text.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    tokens: Vec<AddedToken>,
+    /// By first byte: indices into `tokens`, the longest content first.
+    starts: Vec<Vec<usize>>,
+}
+
+impl Matcher {
+    /// Tokens with empty contents match nothing and are left out.
+    pub fn new(tokens: impl IntoIterator<Item = AddedToken>) -> Self {
+        let mut tokens: Vec<_> = tokens.into_iter().filter(|t| !t.content.is_empty()).collect();
+        tokens.sort_by_key(|t| std::cmp::Reverse(t.content.len()));
+        let mut starts = vec![Vec::new(); 256];
+        for (i, token) in tokens.iter().enumerate() {
+            starts[usize::from(token.content.as_bytes()[0])].push(i);
+        }
+        Self { tokens, starts }
+    }
+
+    /// The text cut into added tokens, already tokenized, and what lies between them.
+    pub fn split(&self, text: NormalizedString) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for (range, token) in self.find(text.get()) {
+            pieces.extend(slice(&text, from..range.start).map(|s| (s, None)));
+            from = range.end;
+            pieces.extend(slice(&text, range).map(|s| {
+                let token = Token::new(token.id, s.get().to_owned(), (0, s.len()));
+                (s, Some(vec![token]))
+            }));
+        }
+        if from == 0 {
+            return vec![(text, None)];
+        }
+        pieces.extend(slice(&text, from..text.len()).map(|s| (s, None)));
+        pieces
+    }
+
+    /// Matches in order, not overlapping, widened over white space where the token strips it.
+    fn find(&self, text: &str) -> Vec<(Range<usize>, &AddedToken)> {
+        let mut found = Vec::new();
+        let (mut at, mut from) = (0, 0);
+        while let Some(&byte) = text.as_bytes().get(at) {
+            // Contents are valid UTF-8, so a match can only begin and end on a boundary.
+            let here = &text.as_bytes()[at..];
+            let candidates = self.starts[usize::from(byte)].iter().map(|i| &self.tokens[*i]);
+            let Some(token) = candidates.into_iter().find(|t| here.starts_with(t.content.as_bytes())) else {
+                at += 1;
+                continue;
+            };
+            let mut range = at..at + token.content.len();
+            at = range.end;
+            let (before, after) = (&text[..range.start], &text[range.end..]);
+            if token.single_word && (before.ends_with(is_word) || after.starts_with(is_word)) {
+                continue;
+            }
+            if token.lstrip {
+                range.start = before.trim_end().len().max(from);
+            }
+            if token.rstrip {
+                range.end = text.len() - after.trim_start().len();
+                at = range.end;
+            }
+            from = range.end;
+            found.push((range, token));
+        }
+        found
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn slice(text: &NormalizedString, range: Range<usize>) -> Option<NormalizedString> {
+    if range.is_empty() { None } else { text.slice(Referential::Normalized(range)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(id: u32, content: &str) -> AddedToken {
+        AddedToken { id, ..plain(content) }
+    }
+
+    fn check(tokens: Vec<AddedToken>, text: &str, want: &[(&str, Option<u32>)]) {
+        let pieces = Matcher::new(tokens).split(text.into());
+        let got: Vec<_> = pieces.iter().map(|(s, t)| (s.get(), t.as_ref().map(|t| t[0].id))).collect();
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn longest_of_the_leftmost_and_white_space() {
+        check(vec![token(1, "ab"), token(2, "abc")], "xabcab", &[("x", None), ("abc", Some(2)), ("ab", Some(1))]);
+        check(vec![token(1, "é")], "né漢é", &[("n", None), ("é", Some(1)), ("漢", None), ("é", Some(1))]);
+        check(vec![token(1, "")], "a", &[("a", None)]);
+        let strip = AddedToken { lstrip: true, rstrip: true, ..token(1, "<m>") };
+        check(vec![strip], "a  <m> <m>\tb", &[("a", None), ("  <m> ", Some(1)), ("<m>\t", Some(1)), ("b", None)]);
+        let word = AddedToken { single_word: true, ..token(1, "the") };
+        check(vec![word], "other the", &[("other ", None), ("the", Some(1))]);
+    }
+}

@@ -1,0 +1,320 @@
+//! Reading tokenizer files: `tokenizer.json`, or `vocab.txt`, and the casing of `tokenizer_config.json`.
+//!
+//! Every section is checked here, and nothing that this crate cannot reproduce exactly is let through.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokenizers::normalizers::BertNormalizer;
+
+use super::added::{AddedToken, plain};
+use crate::{Error, Result};
+
+/// The longest file that is read, in bytes. The largest BERT vocabularies make a tokenizer.json of a few megabytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// WordPiece tries every substring of a word, so its time grows with the square of this limit; every BERT has 100.
+const MAX_WORD_CHARS: usize = 1000;
+
+/// The contents of a model directory's tokenizer files. One of `json` and `vocab` is needed; `json` wins.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokenizerFiles<'a> {
+    /// `tokenizer.json`
+    pub json: Option<&'a [u8]>,
+    /// `vocab.txt`: one token a line, the line's number is its id.
+    pub vocab: Option<&'a [u8]>,
+    /// `tokenizer_config.json`: `do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, names of special tokens.
+    pub config: Option<&'a [u8]>,
+}
+
+/// What a tokenizer is made of, whichever file said so.
+pub(super) struct Parts {
+    /// Where the vocabulary came from.
+    pub file: String,
+    pub vocab: HashMap<String, u32>,
+    pub added: Vec<AddedToken>,
+    pub normalizer: BertNormalizer,
+    pub prefix: String,
+    pub max_word_chars: usize,
+    pub names: Names,
+    pub model_max_length: Option<usize>,
+}
+
+/// How the special tokens are spelt.
+pub(super) struct Names {
+    pub cls: String,
+    pub sep: String,
+    pub pad: String,
+    pub unk: String,
+    pub mask: String,
+}
+
+#[derive(Deserialize)]
+struct TokenizerJson {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
+    post_processor: Option<Value>,
+    model: Value,
+}
+
+#[derive(Deserialize)]
+struct WordPieceJson {
+    #[serde(default = "unk_token")]
+    unk_token: String,
+    #[serde(default = "continuing_subword_prefix")]
+    continuing_subword_prefix: String,
+    #[serde(default = "max_input_chars_per_word")]
+    max_input_chars_per_word: usize,
+    vocab: HashMap<String, u32>,
+}
+
+fn unk_token() -> String {
+    "[UNK]".into()
+}
+
+fn continuing_subword_prefix() -> String {
+    "##".into()
+}
+
+fn max_input_chars_per_word() -> usize {
+    100
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    tokenizer_class: Option<String>,
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+    /// transformers writes 1e30 for "no limit".
+    model_max_length: Option<f64>,
+    cls_token: Option<Name>,
+    sep_token: Option<Name>,
+    pad_token: Option<Name>,
+    unk_token: Option<Name>,
+    mask_token: Option<Name>,
+    /// By id.
+    added_tokens_decoder: BTreeMap<String, AddedToken>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Token { content: String },
+}
+
+const CONFIG: &str = "tokenizer_config.json";
+const JSON: &str = "tokenizer.json";
+const VOCAB: &str = "vocab.txt";
+
+impl Parts {
+    pub fn read(files: &TokenizerFiles<'_>) -> Result<Self> {
+        let config: Config = match files.config {
+            Some(bytes) => parse(CONFIG, checked(CONFIG, bytes)?)?,
+            None => Config::default(),
+        };
+        let mut parts = match (files.json, files.vocab) {
+            (Some(json), _) => Self::from_json(checked(JSON, json)?, &config)?,
+            (None, Some(vocab)) => Self::from_vocab(checked(VOCAB, vocab)?, &config)?,
+            (None, None) => {
+                let problem = "there is neither tokenizer.json nor vocab.txt";
+                return Err(broken("tokenizer", problem, "Put the model's tokenizer files into its directory"));
+            }
+        };
+        parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
+        for (id, token) in config.added_tokens_decoder {
+            let Ok(id) = id.parse() else {
+                let problem = format!("added_tokens_decoder has the id {id:?}");
+                return Err(broken(CONFIG, problem, "Ids are whole numbers"));
+            };
+            parts.add(AddedToken { id, ..token });
+        }
+        let Names { cls, sep, pad, unk, mask } = &parts.names;
+        for name in [cls, sep, pad, unk, mask].map(String::clone) {
+            if parts.vocab.contains_key(&name) {
+                parts.add(plain(&name));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The first mention of a token counts.
+    fn add(&mut self, token: AddedToken) {
+        if self.added.iter().all(|t| t.content != token.content) {
+            self.added.push(token);
+        }
+    }
+
+    fn from_json(bytes: &[u8], config: &Config) -> Result<Self> {
+        let file: TokenizerJson = parse(JSON, bytes)?;
+        is(&file.model, "model", &["WordPiece"])?;
+        let model: WordPieceJson = section("model", file.model)?;
+        let normalizer = file.normalizer.unwrap_or_default();
+        is(&normalizer, "normalizer", &["BertNormalizer"])?;
+        let mut normalizer: BertNormalizer = section("normalizer", normalizer)?;
+        is(&file.pre_tokenizer.unwrap_or_default(), "pre_tokenizer", &["BertPreTokenizer"])?;
+        let names = Names::new(config, Some(model.unk_token));
+        if let Some(post) = file.post_processor {
+            is(&post, "post_processor", &["TemplateProcessing", "BertProcessing"])?;
+            if post["type"] == "TemplateProcessing" && post["pair"] != names.template() {
+                return Err(Error::Unsupported {
+                    what: format!("{JSON}: a post_processor other than [CLS] A [SEP] B [SEP]"),
+                    mend: "Use a BERT tokenizer".into(),
+                });
+            }
+        }
+        // transformers rewrites the normaliser where tokenizer_config.json contradicts it.
+        if config.tokenizer_class.as_deref().is_none_or(|class| class.starts_with("Bert")) {
+            normalizer.lowercase = config.do_lower_case.unwrap_or(normalizer.lowercase);
+            normalizer.strip_accents = config.strip_accents.or(normalizer.strip_accents);
+            normalizer.handle_chinese_chars = config.tokenize_chinese_chars.unwrap_or(normalizer.handle_chinese_chars);
+        }
+        if model.max_input_chars_per_word > MAX_WORD_CHARS {
+            return Err(Error::Unsupported {
+                what: format!("{JSON}: max_input_chars_per_word above {MAX_WORD_CHARS}"),
+                mend: "Set it to BERT's 100".into(),
+            });
+        }
+        Ok(Self {
+            file: JSON.into(),
+            vocab: model.vocab,
+            added: file.added_tokens,
+            normalizer,
+            prefix: model.continuing_subword_prefix,
+            max_word_chars: model.max_input_chars_per_word,
+            names,
+            model_max_length: None,
+        })
+    }
+
+    fn from_vocab(bytes: &[u8], config: &Config) -> Result<Self> {
+        let classes = ["BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"];
+        if let Some(class) = config.tokenizer_class.as_deref().filter(|c| !classes.contains(c)) {
+            return Err(Error::Unsupported {
+                what: format!("{CONFIG}: the tokenizer class {class} with a vocab.txt"),
+                mend: "Save the tokenizer as a tokenizer.json, or use a BERT tokenizer".into(),
+            });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            broken(VOCAB, format!("it is not UTF-8 at byte {}", e.valid_up_to()), "Save the vocabulary as UTF-8")
+        })?;
+        let lines = text.split_terminator('\n').map(|l| l.strip_suffix('\r').unwrap_or(l));
+        let mut vocab = HashMap::new();
+        for (id, token) in lines.enumerate() {
+            let id = u32::try_from(id).map_err(|_| broken(VOCAB, "it has too many lines", "Use a BERT vocabulary"))?;
+            vocab.insert(token.to_owned(), id);
+        }
+        let chinese = config.tokenize_chinese_chars.unwrap_or(true);
+        let lowercase = config.do_lower_case.unwrap_or(true);
+        Ok(Self {
+            file: VOCAB.into(),
+            vocab,
+            added: Vec::new(),
+            normalizer: BertNormalizer::new(true, chinese, config.strip_accents, lowercase),
+            prefix: continuing_subword_prefix(),
+            max_word_chars: max_input_chars_per_word(),
+            names: Names::new(config, None),
+            model_max_length: None,
+        })
+    }
+}
+
+impl Names {
+    fn new(config: &Config, unk: Option<String>) -> Self {
+        let or = |name: &Option<Name>, default: &str| match name {
+            Some(Name::Text(content) | Name::Token { content }) => content.clone(),
+            None => default.to_owned(),
+        };
+        Self {
+            cls: or(&config.cls_token, "[CLS]"),
+            sep: or(&config.sep_token, "[SEP]"),
+            pad: or(&config.pad_token, "[PAD]"),
+            unk: unk.unwrap_or_else(|| or(&config.unk_token, "[UNK]")),
+            mask: or(&config.mask_token, "[MASK]"),
+        }
+    }
+
+    /// BERT's pair of texts in the words of TemplateProcessing.
+    fn template(&self) -> Value {
+        let special = |name: &str, type_id| json!({"SpecialToken": {"id": name, "type_id": type_id}});
+        let text = |name, type_id| json!({"Sequence": {"id": name, "type_id": type_id}});
+        json!([special(&self.cls, 0), text("A", 0), special(&self.sep, 0), text("B", 1), special(&self.sep, 1)])
+    }
+}
+
+fn broken(file: &str, problem: impl Into<String>, mend: &str) -> Error {
+    Error::Tokenizer { file: file.into(), problem: problem.into(), mend: mend.into() }
+}
+
+fn checked<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(too_large(file));
+    }
+    Ok(bytes)
+}
+
+fn too_large(file: &str) -> Error {
+    broken(file, format!("it is larger than {} MiB", MAX_FILE >> 20), "Use a BERT tokenizer")
+}
+
+fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| broken(file, e.to_string(), "Download or export the file again"))
+}
+
+fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
+    let mend = "Download or export the file again";
+    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {e}"), mend))
+}
+
+/// Checks a section's type tag.
+fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
+    let found = value.get("type").and_then(Value::as_str).unwrap_or("none");
+    if types.contains(&found) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: format!("{JSON}: {section} of type {found}"),
+        mend: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
+    })
+}
+
+/// A directory's tokenizer files, read.
+#[cfg(feature = "native")]
+pub(super) struct Files {
+    json: Option<Vec<u8>>,
+    vocab: Option<Vec<u8>>,
+    config: Option<Vec<u8>>,
+}
+
+#[cfg(feature = "native")]
+impl Files {
+    pub fn borrow(&self) -> TokenizerFiles<'_> {
+        TokenizerFiles { json: self.json.as_deref(), vocab: self.vocab.as_deref(), config: self.config.as_deref() }
+    }
+}
+
+/// Reads what there is of a directory's tokenizer files.
+#[cfg(feature = "native")]
+pub(super) fn read(dir: &std::path::Path) -> Result<Files> {
+    use std::io::{ErrorKind, Read};
+    let read = |name: &str| {
+        let path = dir.join(name);
+        let file = match std::fs::File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", path, e)),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
+        if bytes.len() as u64 > MAX_FILE { Err(too_large(&path.display().to_string())) } else { Ok(Some(bytes)) }
+    };
+    let json = read(JSON)?;
+    let vocab = if json.is_none() { read(VOCAB)? } else { None };
+    Ok(Files { json, vocab, config: read(CONFIG)? })
+}

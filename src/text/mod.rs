@@ -1,0 +1,16 @@
+//! Text to token ids and back to places in the text. Knows no model and no device.
+//!
+//! A [`Tokenizer`] turns one text into an [`Encoding`] without special tokens; [`windows::cut`] divides a long
+//! context into overlapping ranges of tokens; [`Tokenizer::pair`] puts the special tokens around them.
+//! All offsets are byte ranges of the text that the caller gave, whatever the normaliser did to it; [`CodePoints`]
+//! converts them for interfaces that count code points.
+
+mod added;
+mod files;
+mod offsets;
+mod tokenizer;
+pub mod windows;
+
+pub use files::TokenizerFiles;
+pub use offsets::CodePoints;
+pub use tokenizer::{Encoding, Sequence, SpecialTokens, Tokenizer};

@@ -1,0 +1,236 @@
+//! The BERT tokenizer: normaliser, pre-tokenizer and WordPiece of Hugging Face `tokenizers`, driven part by part.
+//!
+//! The crate's own `Tokenizer` is not used: it would link every model and normaliser it knows, its files carry a
+//! truncation and padding that windows must not inherit, and it checks little of what it reads.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
+use tokenizers::{Model, NormalizedString, Normalizer, PreTokenizer};
+
+use super::added::Matcher;
+use super::files::{Parts, TokenizerFiles};
+use crate::{Error, Result};
+
+/// The ids of the tokens that BERT puts around texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// `[CLS]`: first in every sequence.
+    pub cls: u32,
+    /// `[SEP]`: ends each text of a sequence.
+    pub sep: u32,
+    /// `[PAD]`.
+    pub pad: u32,
+    /// `[UNK]`: a word that the vocabulary cannot spell.
+    pub unk: u32,
+    /// `[MASK]`, where the vocabulary has it.
+    pub mask: Option<u32>,
+}
+
+/// One text as tokens, without special tokens around it. The three lists are equally long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Token ids, each below the vocabulary size.
+    pub ids: Vec<u32>,
+    /// The bytes of the text that each token stands for.
+    pub offsets: Vec<Range<usize>>,
+    /// The word each token belongs to: runs of text between white space and punctuation, counted from 0.
+    /// Never decreases.
+    pub words: Vec<u32>,
+}
+
+impl Encoding {
+    /// The number of tokens.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether the text has no tokens at all: empty, or nothing but white space and control characters.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Keeps the first `len` tokens.
+    pub fn truncate(&mut self, len: usize) {
+        self.ids.truncate(len);
+        self.offsets.truncate(len);
+        self.words.truncate(len);
+    }
+}
+
+/// What the encoder reads: one sequence with its special tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// Token ids `[S]`.
+    pub ids: Vec<u32>,
+    /// Token types `[S]`: 0 for the first text with its `[CLS]` and `[SEP]`, 1 for the second with its `[SEP]`.
+    pub types: Vec<u32>,
+}
+
+/// A BERT (WordPiece) tokenizer. Gives the ids and offsets of transformers' `BertTokenizerFast`.
+pub struct Tokenizer {
+    /// The file it came from, for messages.
+    file: String,
+    normalizer: BertNormalizer,
+    /// Added tokens looked for before and after normalisation.
+    raw: Matcher,
+    normalized: Matcher,
+    model: WordPiece,
+    special: SpecialTokens,
+    model_max_length: Option<usize>,
+}
+
+impl Tokenizer {
+    /// Loads the tokenizer of a Hugging Face model directory: `tokenizer.json` if there is one, its truncation and
+    /// padding ignored, else `vocab.txt`; in both cases `tokenizer_config.json` has its say about casing.
+    ///
+    /// `vocab_size` is the model's: every id must be below it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read; [`Error::Tokenizer`] if one is malformed, too large or does not fit the
+    /// model; [`Error::Unsupported`] if it is not a BERT tokenizer.
+    #[cfg(feature = "native")]
+    pub fn load(dir: &std::path::Path, vocab_size: usize) -> Result<Self> {
+        let files = super::files::read(dir)?;
+        Self::from_files(&files.borrow(), vocab_size)
+    }
+
+    /// Builds the tokenizer from the same files already in memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without [`Error::Io`].
+    pub fn from_files(files: &TokenizerFiles<'_>, vocab_size: usize) -> Result<Self> {
+        Self::from_parts(Parts::read(files)?, vocab_size)
+    }
+
+    fn from_parts(parts: Parts, vocab_size: usize) -> Result<Self> {
+        let Parts { file, vocab, mut added, normalizer, names, .. } = parts;
+        let broken = |problem: String, mend: &str| Error::Tokenizer { file: file.clone(), problem, mend: mend.into() };
+        for token in &mut added {
+            // As in Hugging Face tokenizers, the vocabulary's id is the one that counts.
+            token.id = vocab.get(&token.content).copied().unwrap_or(token.id);
+        }
+        let all = vocab.iter().map(|(t, id)| (t, *id)).chain(added.iter().map(|t| (&t.content, t.id)));
+        if let Some((token, id)) = all.max_by_key(|(_, id)| *id).filter(|(_, id)| *id as usize >= vocab_size) {
+            return Err(broken(
+                format!("token {token:?} has id {id}, but the model's vocab_size is {vocab_size}"),
+                "Use the tokenizer that belongs to this checkpoint",
+            ));
+        }
+        let contents: HashMap<_, _> = added.iter().map(|t| (t.content.as_str(), t.id)).collect();
+        let find = |name: &str| vocab.get(name).or_else(|| contents.get(name)).copied();
+        let need = |name: &str| {
+            let mend =
+                "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
+            find(name).ok_or_else(|| broken(format!("the vocabulary has no {name}"), mend))
+        };
+        let special = SpecialTokens {
+            cls: need(&names.cls)?,
+            sep: need(&names.sep)?,
+            pad: need(&names.pad)?,
+            unk: need(&names.unk)?,
+            mask: find(&names.mask),
+        };
+        if !vocab.contains_key(&names.unk) {
+            // WordPiece looks for it there alone.
+            let problem = format!("{} is an added token and not in the vocabulary", names.unk);
+            return Err(broken(problem, "Add it to the vocabulary"));
+        }
+        let (mut normalized, raw): (Vec<_>, Vec<_>) = added.into_iter().partition(|t| t.normalized);
+        let failed = |e| broken(format!("an added token cannot be normalised: {e}"), "Remove it");
+        for token in &mut normalized {
+            let mut content = NormalizedString::from(token.content.as_str());
+            normalizer.normalize(&mut content).map_err(failed)?;
+            token.content = content.get().to_owned();
+        }
+        // The only way to the crate's own map type that needs no dependency on its hasher.
+        let mut map = WordPiece::read_bytes(b"").map_err(|e| broken(e.to_string(), "Report this as a bug"))?;
+        map.extend(vocab);
+        let model = WordPiece::builder()
+            .vocab(map)
+            .unk_token(names.unk)
+            .continuing_subword_prefix(parts.prefix)
+            .max_input_chars_per_word(parts.max_word_chars)
+            .build()
+            .map_err(|e| broken(e.to_string(), "Use the tokenizer that belongs to this checkpoint"))?;
+        let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
+        Ok(Self { file, normalizer, raw, normalized, model, special, model_max_length: parts.model_max_length })
+    }
+
+    /// The ids of the special tokens.
+    pub fn special(&self) -> SpecialTokens {
+        self.special
+    }
+
+    /// `model_max_length` of tokenizer_config.json: the longest sequence the tokenizer's author meant it for.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.model_max_length
+    }
+
+    /// The id of a token, if the vocabulary has it.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.model.token_to_id(token)
+    }
+
+    /// The token with this id, if the vocabulary has it.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.model.id_to_token(id)
+    }
+
+    /// Tokenizes one text, without special tokens around it. Special tokens that the text itself spells out, such as
+    /// a literal `[SEP]`, become those tokens, as they do in Hugging Face tokenizers.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the tokenizers crate refuses the text; no text is known that it refuses.
+    pub fn encode(&self, text: &str) -> Result<Encoding> {
+        let encoding = self.tokens(text).map_err(|e| Error::Tokenizer {
+            file: self.file.clone(),
+            problem: format!("the text cannot be tokenized: {e}"),
+            mend: "Report the text as a bug".into(),
+        })?;
+        let ids = encoding.get_ids().to_vec();
+        let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
+        // Every token is given a word: none of them comes from a post-processor.
+        let words = encoding.get_word_ids().iter().map(|w| w.unwrap_or_default()).collect();
+        Ok(Encoding { ids, offsets, words })
+    }
+
+    fn tokens(&self, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
+        let mut pieces = PreTokenizedString::from(text);
+        pieces.split(|_, piece| Ok(self.raw.split(piece)))?;
+        pieces.split(|_, mut piece| {
+            self.normalizer.normalize(&mut piece)?;
+            Ok(self.normalized.split(piece))
+        })?;
+        BertPreTokenizer.pre_tokenize(&mut pieces)?;
+        pieces.tokenize(|word| self.model.tokenize(word.get()))?;
+        pieces.into_encoding(None, 0, OffsetType::Byte)
+    }
+
+    /// `[CLS] a [SEP]`.
+    pub fn single(&self, a: &[u32]) -> Sequence {
+        let SpecialTokens { cls, sep, .. } = self.special;
+        let ids = [&[cls], a, &[sep]].concat();
+        let types = vec![0; ids.len()];
+        Sequence { ids, types }
+    }
+
+    /// `[CLS] a [SEP] b [SEP]`.
+    pub fn pair(&self, a: &[u32], b: &[u32]) -> Sequence {
+        let SpecialTokens { cls, sep, .. } = self.special;
+        let ids = [&[cls], a, &[sep], b, &[sep]].concat();
+        let mut types = vec![0; a.len() + 2];
+        types.resize(ids.len(), 1);
+        Sequence { ids, types }
+    }
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("file", &self.file).field("special", &self.special).finish_non_exhaustive()
+    }
+}
