@@ -47,9 +47,16 @@ pub fn run(common: &Common) -> Result<()> {
         show::line("  none: install a Vulkan, Metal or DX12 driver to use a GPU")?;
     }
     for a in &found {
-        show::line(&format!("  {BOLD}{}{BOLD:#}  {}  {DIM}{}, {}, {}{DIM:#}", a.device, a.name, a.kind, a.backend, a.driver))?;
+        show::line(&format!(
+            "  {BOLD}{}{BOLD:#}  {}  {DIM}{}, {}, {}{DIM:#}",
+            a.device, a.name, a.kind, a.backend, a.driver
+        ))?;
         let (buffer, binding) = (mebibytes(a.buffer_bytes), mebibytes(a.binding_bytes));
-        show::line(&format!("         buffer {buffer}, binding {binding}, workgroup {} KiB, {} invocations", a.workgroup_bytes / 1024, a.invocations))?;
+        show::line(&format!(
+            "         buffer {buffer}, binding {binding}, workgroup {} KiB, {} invocations",
+            a.workgroup_bytes / 1024,
+            a.invocations
+        ))?;
         show::line(&format!("         kernels: {} ({})", a.kernels, a.why))?;
     }
     show::line(&format!("{BOLD}Device{BOLD:#}    {device}  {DIM}{reason}{DIM:#}"))?;

@@ -5,23 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
-
-/// The activations a feed-forward layer can ask for, by their Hugging Face names.
-pub const ACTIVATIONS: [&str; 12] = [
-    "gelu",
-    "gelu_new",
-    "gelu_fast",
-    "gelu_pytorch_tanh",
-    "gelu_python",
-    "relu",
-    "silu",
-    "swish",
-    "tanh",
-    "sigmoid",
-    "mish",
-    "linear",
-];
 
 /// No configuration file is larger: what is, is not one.
 const MAX_BYTES: usize = 16 << 20;
@@ -47,7 +32,7 @@ pub struct Config {
     pub num_attention_heads: usize,
     /// F: the width inside a feed-forward block.
     pub intermediate_size: usize,
-    /// One of [`ACTIVATIONS`].
+    /// One of [`Activation::NAMES`].
     pub hidden_act: String,
     /// The longest sequence: rows of the position embeddings.
     pub max_position_embeddings: usize,
@@ -144,6 +129,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The feed-forward layer's activation, [`hidden_act`](Self::hidden_act).
+    pub fn activation(&self) -> Activation {
+        // Validated when the file was read; a configuration made by hand falls back to BERT's own.
+        Activation::from_name(&self.hidden_act).unwrap_or(Activation::Gelu)
+    }
+
     /// D: the width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
@@ -166,10 +157,11 @@ impl Config {
     fn validate(&self, file: &str) -> Result<()> {
         self.validate_kind()?;
         self.validate_sizes(file)?;
-        if !ACTIVATIONS.contains(&self.hidden_act.as_str()) {
+        if Activation::from_name(&self.hidden_act).is_none() {
+            let known = Activation::NAMES.map(|(name, _)| name).join(", ");
             return Err(Error::Unsupported {
                 what: format!("{file}: the activation hidden_act = {:?}", crate::error::clip(&self.hidden_act)),
-                mend: format!("Known are {}", ACTIVATIONS.join(", ")),
+                mend: format!("Known are {known}"),
             });
         }
         let eps = self.layer_norm_eps as f32;

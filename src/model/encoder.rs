@@ -29,7 +29,8 @@ pub(super) struct Recorded {
 impl Encoder {
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         let config = checkpoint.config();
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(checkpoint, device, i)).collect::<Result<_>>()?;
+        let layers =
+            (0..config.num_hidden_layers).map(|i| Layer::load(checkpoint, device, i)).collect::<Result<_>>()?;
         let embeddings_norm = Pair::norm(checkpoint, device, "bert.embeddings.LayerNorm")?;
         let shape = Shape {
             heads: config.num_attention_heads as u32,

@@ -35,10 +35,6 @@ impl Pair {
         Ok(Self { weight: vector("weight")?, bias: vector("bias")? })
     }
 
-    pub fn bytes(&self) -> u64 {
-        self.weight.bytes() + self.bias.bytes()
-    }
-
     pub fn weights(&self) -> [&Weight; 2] {
         [&self.weight, &self.bias]
     }

@@ -12,7 +12,7 @@ pub use config::Config;
 
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
-use crate::device::{Cancel, CallList, Device, Input, Live, Plan, TensorId, Weight};
+use crate::device::{CallList, Cancel, Device, Input, Live, Plan, TensorId, Weight};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use encoder::Encoder;
@@ -157,6 +157,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// Word, token type and position embeddings added up, `[T, H]`.
+    pub fn embedding_sum(&self) -> &[f32] {
+        &self.sum
+    }
+
     pub fn list(&self) -> [Input<'_>; 2] {
         [(self.embedded, bytemuck::cast_slice(&self.sum)), (self.bounds, bytemuck::cast_slice(&self.first))]
     }

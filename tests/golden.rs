@@ -1,0 +1,147 @@
+//! The encoder and its heads against PyTorch: every activation, on every device.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cloze::batch::Batch;
+use cloze::block_on;
+use cloze::checkpoint::{Checkpoint, Head};
+use cloze::device::Cancel;
+use cloze::device::lockstep::{largest_difference, trace};
+use cloze::model::Model;
+use safetensors::SafeTensors;
+
+use crate::support::devices::{TestDevice, for_each_device};
+use crate::support::fixture;
+
+/// Logits and activations against PyTorch in f32: sums of some hundred products, in another order.
+const TOLERANCE: f32 = 1e-4;
+
+/// A packed batch and what PyTorch makes of it.
+struct Expected {
+    batch: Batch,
+    activations: BTreeMap<String, Vec<f32>>,
+}
+
+impl Expected {
+    fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).expect("a committed fixture");
+        let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let words = |name: &str| -> Vec<u32> {
+            let data = file.tensor(name).expect("an input").data().to_vec();
+            data.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        };
+        let batch =
+            Batch { ids: words("ids"), types: words("types"), positions: words("positions"), bounds: words("offsets") };
+        let activations = file
+            .tensors()
+            .into_iter()
+            .filter(|(_, t)| t.dtype() == safetensors::Dtype::F32)
+            .map(|(name, t)| {
+                let values = t.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+                (name, values.collect())
+            })
+            .collect();
+        Self { batch, activations }
+    }
+}
+
+fn load(name: &str, head: Head, device: &TestDevice) -> (Model, Expected) {
+    let dir = fixture("encoder").join(name);
+    let checkpoint = Checkpoint::open(&dir).expect("a model");
+    let model = Model::load(checkpoint, head, device.device.clone()).expect("it loads");
+    (model, Expected::read(&dir.join("expected.safetensors")))
+}
+
+/// Every activation that the fixture holds, and every one that the model names, bar those the fixture leaves out.
+fn check(name: &str, head: Head, device: &TestDevice) {
+    let (model, expected) = load(name, head, device);
+    let inputs = model.inputs(&expected.batch).expect("the batch fits");
+    let mut found: BTreeMap<String, Vec<f32>> =
+        block_on(trace(model.device(), model.list(), expected.batch.live(), &inputs.list()))
+            .expect("it runs")
+            .into_iter()
+            .collect();
+    found.insert("embeddings.sum".into(), inputs.embedding_sum().to_vec());
+    let mut compared = 0;
+    for (activation, values) in &expected.activations {
+        // The pooler is a head of its own, which is not recorded here.
+        if activation == "pooled" {
+            continue;
+        }
+        let ours = found.get(activation).unwrap_or_else(|| panic!("{name} on {}: no {activation}", device.name));
+        let difference = largest_difference(values, ours);
+        assert!(difference <= TOLERANCE, "{name} on {}: {activation} differs by {difference}", device.name);
+        compared += 1;
+    }
+    assert!(compared >= 2, "{name}: {compared} activations compared");
+    let output = block_on(model.forward(&expected.batch, &Cancel::new())).expect("it runs");
+    let last = if head == Head::Encoder {
+        format!("layer.{}.output", model.config().num_hidden_layers - 1)
+    } else {
+        "logits".into()
+    };
+    let difference = largest_difference(&expected.activations[&last], &output);
+    assert!(difference <= TOLERANCE, "{name} on {}: the planned forward differs by {difference}", device.name);
+}
+
+#[test]
+fn every_activation_equals_pytorchs() {
+    for_each_device(|device| {
+        for name in ["tiny", "odd", "head32", "head64"] {
+            check(name, Head::QuestionAnswering, device);
+        }
+        check("plain", Head::Encoder, device);
+    });
+}
+
+#[test]
+fn every_stored_type_and_spelling_loads() {
+    for_each_device(|device| {
+        for name in ["f16", "bf16", "i8", "prefixless", "sharded"] {
+            check(name, Head::QuestionAnswering, device);
+        }
+    });
+}
+
+#[test]
+fn every_activation_function() {
+    for_each_device(|device| {
+        for name in ["relu", "silu", "tanh", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu"] {
+            check(name, Head::QuestionAnswering, device);
+        }
+    });
+}
+
+/// A sequence's logits have the same bits alone and in any batch.
+#[test]
+fn same_bits_alone_and_in_any_batch() {
+    for_each_device(|device| {
+        for name in ["tiny", "odd", "head32", "i8"] {
+            let (model, Expected { batch, .. }) = load(name, Head::QuestionAnswering, device);
+            let run = |batch: &Batch| block_on(model.forward(batch, &Cancel::new())).expect("it runs");
+            let pick = |order: &[usize]| {
+                let mut picked = Batch::default();
+                let ranges: Vec<_> = batch.ranges().collect();
+                for &i in order {
+                    picked.push(&batch.ids[ranges[i].clone()], &batch.types[ranges[i].clone()]);
+                }
+                picked
+            };
+            let count = batch.sequences();
+            let forwards: Vec<usize> = (0..count).collect();
+            let backwards: Vec<usize> = (0..count).rev().collect();
+            let all = run(&pick(&forwards));
+            let turned = run(&pick(&backwards));
+            let mut at = turned.len();
+            for (i, range) in batch.ranges().enumerate() {
+                let alone = run(&pick(&[i]));
+                let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                let within = bits(&all[range.start * 2..range.end * 2]);
+                assert_eq!(bits(&alone), within, "{name} on {}: sequence {i} alone", device.name);
+                at -= alone.len();
+                assert_eq!(bits(&alone), bits(&turned[at..at + alone.len()]), "{name} on {}: turned", device.name);
+            }
+        }
+    });
+}

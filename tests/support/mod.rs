@@ -1,0 +1,10 @@
+//! What several tests share.
+
+pub mod devices;
+
+use std::path::PathBuf;
+
+/// A committed fixture.
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
