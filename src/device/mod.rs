@@ -1,0 +1,3 @@
+//! Where an encoder runs.
+
+pub mod cpu;
