@@ -4,6 +4,8 @@
 //! k ascends: one chain of fused multiply-adds an output, so the bits depend neither on the tile's height nor on the
 //! width of a vector. (Without FMA the chain multiplies, then adds: the same up to rounding.)
 
+use std::hint::black_box;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -128,18 +130,22 @@ trait Lanes: Copy {
     unsafe fn mul(self, other: Self) -> Self;
 }
 
+/// Steps along K between two tests of the loop.
+const UNROLL: usize = 4;
+
 /// `R` rows from `row`, `N` vectors of columns from `col`.
 #[inline(always)]
 unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, col: usize) {
     // SAFETY: the caller's contract; row + R <= rows, and col is that of a vector that begins inside `cols`.
     unsafe {
-        let a: [*const f32; R] = std::array::from_fn(|r| s.a.add((row + r) * s.lda));
+        // Hides that the rows are equally spaced: compilers would compute their addresses at every step.
+        let a: [*const f32; R] = black_box(std::array::from_fn(|r| s.a.add((row + r) * s.lda)));
         let b: [*const f32; N] = std::array::from_fn(|n| {
             let col = col + n * V::WIDTH;
             s.b.add(col / PANEL * s.ldb + col % PANEL)
         });
         let mut sum = [[V::splat(0.0); N]; R];
-        for k in 0..s.k {
+        let mut step = |k: usize| {
             let b: [V; N] = b.map(|b| V::load(b.add(k * PANEL)));
             for (sum, a) in sum.iter_mut().zip(a) {
                 let x = V::splat(*a.add(k));
@@ -147,6 +153,17 @@ unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, 
                     *sum = x.mul_add(b, *sum);
                 }
             }
+        };
+        let mut k = 0;
+        while k + UNROLL <= s.k {
+            for i in 0..UNROLL {
+                step(k + i);
+            }
+            k += UNROLL;
+        }
+        while k < s.k {
+            step(k);
+            k += 1;
         }
         if s.cols - col >= N * V::WIDTH {
             finish::<V, N, R, true>(s, sum, row, col);
@@ -180,11 +197,19 @@ unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
         }
         if !s.finish.scale.is_null() {
             let scale: [V; N] = std::array::from_fn(|n| V::load(s.finish.scale.add(col + n * V::WIDTH)));
-            sum = sum.map(|sum| std::array::from_fn(|n| sum[n].mul(scale[n])));
+            for sum in &mut sum {
+                for (v, scale) in sum.iter_mut().zip(scale) {
+                    *v = v.mul(scale);
+                }
+            }
         }
         if !s.finish.bias.is_null() {
             let bias: [V; N] = std::array::from_fn(|n| V::load(s.finish.bias.add(col + n * V::WIDTH)));
-            sum = sum.map(|sum| std::array::from_fn(|n| sum[n].add(bias[n])));
+            for sum in &mut sum {
+                for (v, bias) in sum.iter_mut().zip(bias) {
+                    *v = v.add(bias);
+                }
+            }
         }
         if !s.finish.residual.is_null() {
             for (r, sum) in sum.iter_mut().enumerate() {
