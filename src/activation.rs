@@ -1,0 +1,111 @@
+//! The pointwise functions between a layer's two feed-forward matmuls (and in some heads).
+//!
+//! Only names and ids live here: the model's configuration, the CPU and the shaders share them.
+
+/// A pointwise function, by what it computes; several of `transformers`' names can mean the same one.
+///
+/// The discriminants are stable: shaders receive them as `u32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Activation {
+    /// `x`
+    #[default]
+    Linear = 0,
+    /// `x Φ(x)`, Φ the normal distribution function: GELU by erf.
+    Gelu = 1,
+    /// GELU by its tanh approximation, which is `x sigmoid(2 sqrt(2/π) (x + 0.044715 x³))`.
+    GeluTanh = 2,
+    /// `x sigmoid(1.702 x)`
+    QuickGelu = 3,
+    /// `Gelu` clipped to -10..=10.
+    Gelu10 = 4,
+    /// `max(x, 0)`
+    Relu = 5,
+    /// `max(x, 0)²`
+    Relu2 = 6,
+    /// `min(max(x, 0), 6)`
+    Relu6 = 7,
+    /// `x` above zero, `0.01 x` below.
+    LeakyRelu = 8,
+    /// `x sigmoid(x)`
+    Silu = 9,
+    Sigmoid = 10,
+    Tanh = 11,
+    /// `x tanh(ln(1 + eˣ))`
+    Mish = 12,
+    /// `Φ((x - 0.707107) / 0.282095)`
+    Laplace = 13,
+}
+
+impl Activation {
+    /// Every function, by ascending id.
+    pub const ALL: [Activation; 14] = [
+        Activation::Linear,
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::QuickGelu,
+        Activation::Gelu10,
+        Activation::Relu,
+        Activation::Relu2,
+        Activation::Relu6,
+        Activation::LeakyRelu,
+        Activation::Silu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Mish,
+        Activation::Laplace,
+    ];
+
+    /// The names that `config.json` may hold, as in `transformers.activations.ACT2FN`, each with its function.
+    ///
+    /// `prelu` and `xielu` are left out: they have parameters of their own, which a BERT checkpoint has no place for.
+    pub const NAMES: [(&str, Activation); 20] = [
+        ("gelu", Activation::Gelu),
+        ("gelu_10", Activation::Gelu10),
+        ("gelu_accurate", Activation::GeluTanh),
+        ("gelu_fast", Activation::GeluTanh),
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_python", Activation::Gelu),
+        ("gelu_python_tanh", Activation::GeluTanh),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("laplace", Activation::Laplace),
+        ("leaky_relu", Activation::LeakyRelu),
+        ("linear", Activation::Linear),
+        ("mish", Activation::Mish),
+        ("quick_gelu", Activation::QuickGelu),
+        ("relu", Activation::Relu),
+        ("relu2", Activation::Relu2),
+        ("relu6", Activation::Relu6),
+        ("sigmoid", Activation::Sigmoid),
+        ("silu", Activation::Silu),
+        ("swish", Activation::Silu),
+        ("tanh", Activation::Tanh),
+    ];
+
+    /// The function that `transformers` calls `name`; `None` if it knows none or the function has parameters.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
+    }
+
+    /// The number that shaders know the function by.
+    pub const fn id(self) -> u32 {
+        self as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_stable_and_names_resolve() {
+        for (i, a) in Activation::ALL.iter().enumerate() {
+            assert_eq!(a.id() as usize, i);
+            assert!(Activation::NAMES.iter().any(|(_, b)| a == b), "{a:?} has no name");
+        }
+        assert_eq!(Activation::from_name("gelu_new"), Some(Activation::GeluTanh));
+        assert_eq!(Activation::from_name("swish"), Some(Activation::Silu));
+        assert_eq!(Activation::from_name("prelu"), None);
+        assert_eq!(Activation::from_name("GELU"), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! Y = act(X Wᵀ + bias) + residual, with W in [`Panels`].
+//!
+//! Tasks are blocks of rows times groups of panels. A block's rows stay in the second-level cache while its panels pass;
+//! K is cut into blocks, so that a panel's part stays in the first. The cuts along K depend on K alone, those along M
+//! and N change no bit.
+
+use super::math::{activate, for_isa};
+use super::micro::{self, Finish, PANEL, Strip};
+use super::pack::{Panels, Values};
+use super::pool::{Line, Parts, Pool};
+use crate::activation::Activation;
+
+/// The longest chain of additions along K: 32 KiB of a panel; also shorter chains round less.
+const K_BLOCK: usize = 512;
+/// Rows whose part along K (at most 256 KiB) stays in the second-level cache.
+const ROW_BLOCK: usize = 132;
+/// Panels of one task at most.
+const GROUP: usize = 8;
+
+/// Computes `y[M, N] = act(x[M, K] Wᵀ + bias) + residual`; bias is `[N]`, residual `[M, N]`.
+///
+/// A row of y has the same bits for any M, in any place, and for any number of threads.
+///
+/// # Panics
+/// If a slice's length contradicts the shapes.
+#[expect(clippy::too_many_arguments, reason = "a fused kernel's operands; a struct would only rename them")]
+pub fn gemm(
+    pool: &Pool,
+    y: &mut [f32],
+    x: &[f32],
+    m: usize,
+    w: &Panels,
+    bias: Option<&[f32]>,
+    act: Activation,
+    residual: Option<&[f32]>,
+) {
+    let (n, k) = (w.n(), w.k());
+    assert_eq!(x.len(), m * k, "x is [M, K]");
+    assert_eq!(y.len(), m * n, "y is [M, N]");
+    assert!(bias.is_none_or(|b| b.len() == n), "bias is [N]");
+    assert!(residual.is_none_or(|r| r.len() == m * n), "residual is [M, N]");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let panels = n.div_ceil(PANEL);
+    let cut = Cut::new(m, panels, pool.threads());
+    let job = Gemm { pool, y: Parts::new(y), x, m, w, bias, act, residual };
+    pool.run(cut.row_blocks * cut.groups, |task, scratch| {
+        let row = task / cut.groups * cut.rows;
+        let panel = task % cut.groups * cut.group;
+        let [expanded] = scratch.buffers([if let Values::I8 { .. } = w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
+        job.block(row, cut.rows.min(m - row), panel, cut.group.min(panels - panel), expanded);
+    });
+}
+
+/// How the work is cut into tasks.
+struct Cut {
+    rows: usize,
+    row_blocks: usize,
+    group: usize,
+    groups: usize,
+}
+
+impl Cut {
+    fn new(m: usize, panels: usize, threads: usize) -> Self {
+        // Eight tasks a thread even out what the threads get; one thread needs no more than the caches do.
+        let tasks = if threads == 1 { 1 } else { 8 * threads };
+        let mut blocks = m.div_ceil(ROW_BLOCK);
+        if panels * blocks < tasks {
+            // Few panels for many threads: cut rows too, but not below two tiles.
+            blocks = tasks.div_ceil(panels).min(m.div_ceil(24)).max(blocks);
+        }
+        // Whole tiles of every instruction set, unless there are few rows.
+        let rows = if blocks == 1 { m } else { m.div_ceil(blocks).next_multiple_of(12) };
+        let row_blocks = m.div_ceil(rows);
+        let group = (panels * row_blocks / tasks).clamp(1, GROUP);
+        // AVX-512 takes two at a time.
+        let group = if group > 1 { group & !1 } else { 1 };
+        Cut { rows, row_blocks, group, groups: panels.div_ceil(group) }
+    }
+}
+
+struct Gemm<'a> {
+    pool: &'a Pool,
+    y: Parts<'a>,
+    x: &'a [f32],
+    m: usize,
+    w: &'a Panels,
+    bias: Option<&'a [f32]>,
+    act: Activation,
+    residual: Option<&'a [f32]>,
+}
+
+impl Gemm<'_> {
+    /// One task: `rows` rows from `row`, `count` panels from `panel`.
+    fn block(&self, row: usize, rows: usize, panel: usize, count: usize, expanded: &mut [f32]) {
+        let (n, k) = (self.w.n(), self.w.k());
+        debug_assert!(row + rows <= self.m);
+        let mut bias = [Line::default(); GROUP];
+        let first = panel * PANEL;
+        let cols = (count * PANEL).min(n - first);
+        if let Some(source) = self.bias {
+            bytemuck::cast_slice_mut::<Line, f32>(&mut bias)[..cols].copy_from_slice(&source[first..first + cols]);
+        }
+        let fused = self.act == Activation::Linear;
+        let blocks = k.div_ceil(K_BLOCK).max(1);
+        let depth = k.div_ceil(blocks).next_multiple_of(8);
+        for step in 0..blocks {
+            let k0 = (step * depth).min(k);
+            let depth = depth.min(k - k0);
+            for p in (0..count).step_by(2) {
+                let col = first + p * PANEL;
+                let (b, ldb) = self.panels(panel + p, 2.min(count - p), k0, depth, expanded);
+                let mut finish = Finish::NONE;
+                if step + 1 == blocks {
+                    if let Values::I8 { scales, .. } = self.w.values() {
+                        finish.scale = scales[panel + p].0.as_ptr();
+                    }
+                    if self.bias.is_some() {
+                        finish.bias = bias[p].0.as_ptr();
+                    }
+                    if let (true, Some(r)) = (fused, self.residual) {
+                        finish.residual = r[row * n + col..].as_ptr();
+                    }
+                }
+                let strip = Strip {
+                    a: self.x[row * k + k0..].as_ptr(),
+                    lda: k,
+                    rows,
+                    b,
+                    ldb,
+                    k: depth,
+                    c: self.y.pointer(row * n + col),
+                    ldc: n,
+                    cols: (2.min(count - p) * PANEL).min(n - col),
+                    add: step > 0,
+                    finish,
+                };
+                // SAFETY: extents follow from the lengths that `gemm` asserts; scales and bias are padded to panels;
+                // each task writes its own rows and columns of y; the pool vouches for the instruction set.
+                unsafe { micro::run(self.pool.isa(), &strip) }
+            }
+        }
+        if !fused {
+            for r in row..row + rows {
+                let at = r * n + first;
+                // SAFETY: this task's own part of row r, and the kernel above is done with it.
+                let y = unsafe { self.y.get(at, cols) };
+                activate(self.pool.isa(), self.act, y);
+                if let Some(residual) = self.residual {
+                    y.iter_mut().zip(&residual[at..at + cols]).for_each(|(y, r)| *y += r);
+                }
+            }
+        }
+    }
+
+    /// Steps `k0..k0 + depth` of `count` panels as f32: their address and the distance between panels.
+    fn panels(&self, panel: usize, count: usize, k0: usize, depth: usize, expanded: &mut [f32]) -> (*const f32, usize) {
+        let k = self.w.k();
+        match self.w.values() {
+            Values::F32(lines) => (lines[panel * k + k0..].as_ptr().cast(), k * PANEL),
+            Values::I8 { values, .. } => {
+                let len = depth * PANEL;
+                for p in 0..count {
+                    let source = &values[(panel + p) * k + k0..][..depth];
+                    expand(self.pool.isa(), source.as_flattened(), &mut expanded[p * len..][..len]);
+                }
+                (expanded.as_ptr(), len)
+            }
+        }
+    }
+}
+
+for_isa! {
+    fn expand(source: &[i8], out: &mut [f32]) = expand_body
+}
+
+#[inline(always)]
+fn expand_body<const FMA: bool>(source: &[i8], out: &mut [f32]) {
+    for (o, q) in out.iter_mut().zip(source) {
+        *o = f32::from(*q);
+    }
+}

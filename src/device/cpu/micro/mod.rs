@@ -1,0 +1,258 @@
+//! The microkernel: C = A Bᵀ for a few columns of B, with B in 16-wide panels and A as it lies.
+//!
+//! One body serves every instruction set. A tile of `R` rows times `N` vectors of columns is held in registers while
+//! k ascends: one chain of fused multiply-adds an output, so the bits depend neither on the tile's height nor on the
+//! width of a vector. (Without FMA the chain multiplies, then adds: the same up to rounding.)
+
+use std::hint::black_box;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+/// Columns of a panel.
+pub const PANEL: usize = 16;
+
+/// The instruction set that kernels are compiled for, chosen when a pool is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Whatever the build's target has.
+    Portable,
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// What this machine can run, slowest first.
+    pub fn available() -> Vec<Isa> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "other targets have one set"))]
+        let mut all = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            all.push(Isa::Avx2);
+            if is_x86_feature_detected!("avx512f") {
+                all.push(Isa::Avx512);
+            }
+        }
+        all
+    }
+
+    /// The fastest set that this machine can run.
+    pub fn detect() -> Isa {
+        Self::available().last().copied().unwrap_or(Isa::Portable)
+    }
+
+    /// For reports: "avx512", "avx2", "portable".
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
+        }
+    }
+}
+
+/// One call's work: `rows` rows of A times a few panels of B.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    /// Row r of A is the `k` floats at `a + r * lda`.
+    pub a: *const f32,
+    pub lda: usize,
+    pub rows: usize,
+    /// Element (s, j) of panel p is at `b + p * ldb + s * 16 + j`; panels are whole, padded with anything finite.
+    pub b: *const f32,
+    pub ldb: usize,
+    pub k: usize,
+    /// Row r of C is the `cols` floats at `c + r * ldc`.
+    pub c: *mut f32,
+    pub ldc: usize,
+    pub cols: usize,
+    /// C holds the sum over earlier blocks of k: add to it.
+    pub add: bool,
+    pub finish: Finish,
+}
+
+/// What happens to a finished sum before it is stored: `sum * scale + bias + residual`. Null means absent.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    /// One a column, padded to whole panels.
+    pub scale: *const f32,
+    /// One a column, padded to whole panels.
+    pub bias: *const f32,
+    /// Laid out as C, with C's stride.
+    pub residual: *const f32,
+}
+
+impl Finish {
+    pub const NONE: Finish = Finish { scale: std::ptr::null(), bias: std::ptr::null(), residual: std::ptr::null() };
+}
+
+/// Computes a strip.
+///
+/// # Safety
+/// All of the strip's pointers are valid for the extents its fields state, C is not written by anyone else meanwhile
+/// and overlaps none of the rest, and the machine has the instruction set.
+pub(super) unsafe fn run(isa: Isa, strip: &Strip) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match isa {
+            Isa::Portable => portable::run(strip),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::run(strip),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::run(strip),
+        }
+    }
+}
+
+/// A vector of f32, its methods inlined into a function that enables its instruction set.
+trait Lanes: Copy {
+    const WIDTH: usize;
+    /// # Safety
+    /// As for every method: the instruction set is enabled where this is inlined; pointers are valid for what is read
+    /// or written, `WIDTH` floats or, in the `_some` methods, the first `n` of them.
+    unsafe fn splat(x: f32) -> Self;
+    unsafe fn load(p: *const f32) -> Self;
+    unsafe fn load_some(p: *const f32, n: usize) -> Self;
+    unsafe fn store(self, p: *mut f32);
+    unsafe fn store_some(self, p: *mut f32, n: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self * b + c`
+    unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+}
+
+/// Steps along K between two tests of the loop.
+const UNROLL: usize = 4;
+
+/// `R` rows from `row`, `N` vectors of columns from `col`.
+#[inline(always)]
+unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, col: usize) {
+    // SAFETY: the caller's contract; row + R <= rows, and col is that of a vector that begins inside `cols`.
+    unsafe {
+        // Hides that the rows are equally spaced: compilers would compute their addresses at every step.
+        let a: [*const f32; R] = black_box(std::array::from_fn(|r| s.a.add((row + r) * s.lda)));
+        let b: [*const f32; N] = std::array::from_fn(|n| {
+            let col = col + n * V::WIDTH;
+            s.b.add(col / PANEL * s.ldb + col % PANEL)
+        });
+        let mut sum = [[V::splat(0.0); N]; R];
+        let mut step = |k: usize| {
+            let b: [V; N] = b.map(|b| V::load(b.add(k * PANEL)));
+            for (sum, a) in sum.iter_mut().zip(a) {
+                let x = V::splat(*a.add(k));
+                for (sum, b) in sum.iter_mut().zip(b) {
+                    *sum = x.mul_add(b, *sum);
+                }
+            }
+        };
+        let mut k = 0;
+        while k + UNROLL <= s.k {
+            for i in 0..UNROLL {
+                step(k + i);
+            }
+            k += UNROLL;
+        }
+        while k < s.k {
+            step(k);
+            k += 1;
+        }
+        if s.cols - col >= N * V::WIDTH {
+            finish::<V, N, R, true>(s, sum, row, col);
+        } else {
+            finish::<V, N, R, false>(s, sum, row, col);
+        }
+    }
+}
+
+/// Finishes and stores a tile's sums; `WHOLE` if all its columns are C's.
+///
+/// One pass over the sums a step: short loops are unrolled, and so the sums stay in registers.
+#[inline(always)]
+unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
+    s: &Strip,
+    mut sum: [[V; N]; R],
+    row: usize,
+    col: usize,
+) {
+    let valid: [usize; N] = std::array::from_fn(|n| s.cols.saturating_sub(col + n * V::WIDTH).min(V::WIDTH));
+    let at = |r: usize, n: usize| (row + r) * s.ldc + col + n * V::WIDTH;
+    // SAFETY: the caller's contract; where not all columns are C's, only the valid ones are read and written.
+    unsafe {
+        let load = |p: *const f32, n: usize| if WHOLE { V::load(p) } else { V::load_some(p, valid[n]) };
+        if s.add {
+            for (r, sum) in sum.iter_mut().enumerate() {
+                for (n, v) in sum.iter_mut().enumerate() {
+                    *v = v.add(load(s.c.wrapping_add(at(r, n)), n));
+                }
+            }
+        }
+        if !s.finish.scale.is_null() {
+            let scale: [V; N] = std::array::from_fn(|n| V::load(s.finish.scale.add(col + n * V::WIDTH)));
+            for sum in &mut sum {
+                for (v, scale) in sum.iter_mut().zip(scale) {
+                    *v = v.mul(scale);
+                }
+            }
+        }
+        if !s.finish.bias.is_null() {
+            let bias: [V; N] = std::array::from_fn(|n| V::load(s.finish.bias.add(col + n * V::WIDTH)));
+            for sum in &mut sum {
+                for (v, bias) in sum.iter_mut().zip(bias) {
+                    *v = v.add(bias);
+                }
+            }
+        }
+        if !s.finish.residual.is_null() {
+            for (r, sum) in sum.iter_mut().enumerate() {
+                for (n, v) in sum.iter_mut().enumerate() {
+                    *v = v.add(load(s.finish.residual.wrapping_add(at(r, n)), n));
+                }
+            }
+        }
+        for (r, sum) in sum.iter().enumerate() {
+            for (n, v) in sum.iter().enumerate() {
+                let c = s.c.wrapping_add(at(r, n));
+                if WHOLE { v.store(c) } else { v.store_some(c, valid[n]) }
+            }
+        }
+    }
+}
+
+/// All rows for the `N` vectors of columns from `col`, in tiles of nearly equal height, at most `max` (itself at most 12):
+/// a short last tile would leave the multipliers waiting for each other.
+#[inline(always)]
+unsafe fn columns<V: Lanes, const N: usize>(s: &Strip, max: usize, col: usize) {
+    let tiles = s.rows.div_ceil(max);
+    let mut row = 0;
+    for t in 0..tiles {
+        let height = (s.rows - row).div_ceil(tiles - t);
+        // SAFETY: the caller's contract, and row + height <= rows.
+        unsafe {
+            match height {
+                1 => tile::<V, N, 1>(s, row, col),
+                2 => tile::<V, N, 2>(s, row, col),
+                3 => tile::<V, N, 3>(s, row, col),
+                4 => tile::<V, N, 4>(s, row, col),
+                5 if max >= 5 => tile::<V, N, 5>(s, row, col),
+                6 if max >= 6 => tile::<V, N, 6>(s, row, col),
+                7 if max >= 7 => tile::<V, N, 7>(s, row, col),
+                8 if max >= 8 => tile::<V, N, 8>(s, row, col),
+                9 if max >= 9 => tile::<V, N, 9>(s, row, col),
+                10 if max >= 10 => tile::<V, N, 10>(s, row, col),
+                11 if max >= 11 => tile::<V, N, 11>(s, row, col),
+                12 if max >= 12 => tile::<V, N, 12>(s, row, col),
+                _ => unreachable!("a tile's height is in 1..=max"),
+            }
+        }
+        row += height;
+    }
+}

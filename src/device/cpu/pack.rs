@@ -1,0 +1,108 @@
+//! Weights in the order in which the microkernel reads them.
+
+use super::micro::PANEL;
+use super::pool::{Line, Parts, Pool};
+use crate::tensor::{DType, HostTensor};
+
+/// A frozen weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`: one step along K reads one cache line.
+///
+/// F32, F16 and BF16 become f32. I8 stays i8, with one scale a row; it is expanded a block of a panel at a time, where
+/// it is used. The last panel is padded with zeros.
+pub struct Panels {
+    n: usize,
+    k: usize,
+    values: Values,
+}
+
+pub(super) enum Values {
+    F32(Vec<Line>),
+    I8 {
+        values: Vec<[i8; PANEL]>,
+        /// One a row, padded to whole panels.
+        scales: Vec<Line>,
+    },
+}
+
+impl Panels {
+    /// Packs matrices of equal width, stacked along N (as query, key and value are).
+    ///
+    /// Reads the source row by row; besides the panels it takes one row of memory a thread.
+    ///
+    /// # Panics
+    /// If there is no matrix or their widths differ: the model has checked its shapes.
+    pub fn pack(pool: &Pool, stack: &[HostTensor]) -> Self {
+        let k = stack.first().expect("a weight").cols;
+        assert!(stack.iter().all(|w| w.cols == k), "stacked weights have one width");
+        let n = stack.iter().map(|w| w.rows).sum();
+        let values =
+            if stack.iter().all(|w| w.dtype == DType::I8) { pack_i8(stack, n, k) } else { pack_f32(pool, stack, n, k) };
+        Self { n, k, values }
+    }
+
+    /// N: outputs.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// K: inputs.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Bytes of memory that the panels take.
+    pub fn bytes(&self) -> usize {
+        match &self.values {
+            Values::F32(values) => size_of_val(values.as_slice()),
+            Values::I8 { values, scales } => size_of_val(values.as_slice()) + size_of_val(scales.as_slice()),
+        }
+    }
+
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+}
+
+/// Row `row` of the stack: its matrix and the row there.
+fn find<'a, 'b>(stack: &'b [HostTensor<'a>], mut row: usize) -> (&'b HostTensor<'a>, usize) {
+    for w in stack {
+        if row < w.rows {
+            return (w, row);
+        }
+        row -= w.rows;
+    }
+    unreachable!("a row of the stack")
+}
+
+fn pack_f32(pool: &Pool, stack: &[HostTensor], n: usize, k: usize) -> Values {
+    let mut lines = vec![Line::default(); n.div_ceil(PANEL) * k];
+    let all = Parts::new(bytemuck::cast_slice_mut(&mut lines));
+    pool.run(n.div_ceil(PANEL), |p, scratch| {
+        // SAFETY: each task has its own panel.
+        let panel = unsafe { all.get(p * k * PANEL, k * PANEL) };
+        let [source] = scratch.buffers([k]);
+        let source = &mut source[..k];
+        for j in 0..PANEL.min(n - p * PANEL) {
+            let (w, row) = find(stack, p * PANEL + j);
+            w.row_f32(row, source);
+            for (line, x) in panel.chunks_exact_mut(PANEL).zip(&*source) {
+                line[j] = *x;
+            }
+        }
+    });
+    Values::F32(lines)
+}
+
+fn pack_i8(stack: &[HostTensor], n: usize, k: usize) -> Values {
+    let panels = n.div_ceil(PANEL);
+    let mut values = vec![[0; PANEL]; panels * k];
+    let mut scales = vec![Line::default(); panels];
+    for row in 0..n {
+        let (w, at) = find(stack, row);
+        let (source, scale) = w.row_i8(at);
+        scales[row / PANEL].0[row % PANEL] = scale;
+        for (line, q) in values[row / PANEL * k..][..k].iter_mut().zip(source) {
+            line[row % PANEL] = *q;
+        }
+    }
+    Values::I8 { values, scales }
+}

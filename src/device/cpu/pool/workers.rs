@@ -1,0 +1,182 @@
+//! The threads of a pool.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::Scratch;
+
+/// How often a worker looks for a new dispatch before it sleeps: some 50 to 150 microseconds.
+const SPINS: usize = 4000;
+/// How often the caller looks whether the workers are done before it lets other threads run.
+const PATIENCE: usize = 1000;
+
+/// In [`State::members`]: the dispatch takes no more workers.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+type Task<'a> = &'a (dyn Fn(usize, &mut Scratch) + Sync);
+
+/// What is to be done: written by the caller while `members` is CLOSED and nothing else.
+struct Job {
+    task: Task<'static>,
+    tasks: usize,
+}
+
+struct State {
+    job: UnsafeCell<Option<Job>>,
+    /// Counts dispatches, so that waiting workers see a new one.
+    epoch: AtomicUsize,
+    /// The next task to take.
+    next: AtomicUsize,
+    /// Workers inside the dispatch, and whether it is CLOSED.
+    members: AtomicUsize,
+    stop: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    sleepers: AtomicUsize,
+    bed: Mutex<()>,
+    alarm: Condvar,
+}
+
+// SAFETY: `job` is written only by the thread that has the pool's turn, while `members` is CLOSED with no worker in it,
+// and read only by members of an open dispatch. The rest is Sync by itself.
+unsafe impl Sync for State {}
+
+pub(super) struct Workers {
+    state: Arc<State>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// As many threads as the system grants, at most `count`.
+    pub fn new(count: usize) -> Self {
+        let state = Arc::new(State {
+            job: UnsafeCell::new(None),
+            epoch: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            members: AtomicUsize::new(CLOSED),
+            stop: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            sleepers: AtomicUsize::new(0),
+            bed: Mutex::new(()),
+            alarm: Condvar::new(),
+        });
+        let spawn = |i| {
+            let state = Arc::clone(&state);
+            std::thread::Builder::new().name(format!("cloze-{i}")).spawn(move || state.work()).ok()
+        };
+        let threads = (0..count).map_while(spawn).collect();
+        Self { state, threads }
+    }
+
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Runs the tasks together with the calling thread, which must have the pool's turn.
+    pub fn run(&self, tasks: usize, task: Task, scratch: &mut Scratch) {
+        let state = &*self.state;
+        // SAFETY: only the lifetime changes. No worker uses the task after the dispatch is closed and its members have
+        // left, which this function waits for before it returns; between here and there it does not unwind.
+        let task: Task<'static> = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
+        // SAFETY: the last dispatch ended with `members` CLOSED and empty, and the turn is ours.
+        unsafe { *state.job.get() = Some(Job { task, tasks }) };
+        state.next.store(0, Ordering::Relaxed);
+        state.members.fetch_and(!CLOSED, Ordering::Release);
+        state.epoch.fetch_add(1, Ordering::SeqCst);
+        if state.sleepers.load(Ordering::SeqCst) > 0 {
+            state.wake();
+        }
+        state.take_tasks(task, tasks, scratch);
+        state.members.fetch_or(CLOSED, Ordering::AcqRel);
+        let mut looks = 0;
+        while state.members.load(Ordering::Acquire) != CLOSED {
+            looks += 1;
+            if looks < PATIENCE { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+        let panic = state.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::SeqCst);
+        self.state.epoch.fetch_add(1, Ordering::SeqCst);
+        self.state.wake();
+        for thread in self.threads.drain(..) {
+            // A worker catches its tasks' panics and has no others.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    /// A worker's life.
+    fn work(&self) {
+        let mut scratch = Scratch::default();
+        let mut seen = 0;
+        loop {
+            seen = self.wait(seen);
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            if self.members.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
+                // SAFETY: the dispatch is open and we are a member: the job stays until we leave.
+                if let Some(job) = unsafe { &*self.job.get() } {
+                    self.take_tasks(job.task, job.tasks, &mut scratch);
+                }
+            }
+            self.members.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Takes tasks until none is left. Never unwinds: the first panic is kept for the caller, the others are dropped.
+    fn take_tasks(&self, task: Task, tasks: usize, scratch: &mut Scratch) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let i = self.next.fetch_add(1, Ordering::Relaxed);
+                if i >= tasks {
+                    return;
+                }
+                task(i, scratch);
+            }
+        }));
+        if let Err(payload) = outcome {
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+        }
+    }
+
+    /// Waits for an epoch other than `seen`.
+    fn wait(&self, seen: usize) -> usize {
+        for _ in 0..SPINS {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            if epoch != seen {
+                return epoch;
+            }
+            std::hint::spin_loop();
+        }
+        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let epoch = loop {
+            // Either we see the new epoch here, or the caller sees us among the sleepers.
+            let epoch = self.epoch.load(Ordering::SeqCst);
+            if epoch != seen {
+                break epoch;
+            }
+            bed = self.alarm.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        };
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        epoch
+    }
+
+    fn wake(&self) {
+        // Held so that no worker is between its look at the epoch and its sleep.
+        drop(self.bed.lock());
+        self.alarm.notify_all();
+    }
+}

@@ -1,0 +1,433 @@
+//! Each kernel against a naive loop in f64, and against itself cut otherwise, bit for bit.
+
+use proptest::prelude::*;
+
+use super::micro::Isa;
+use super::pack::Panels;
+use super::pool::Pool;
+use super::{attention::attention, gemm::gemm, rows};
+use crate::activation::Activation;
+use crate::tensor::{DType, HostTensor};
+
+/// Every instruction set of this machine on one thread, and the best one on three.
+fn pools() -> Vec<Pool> {
+    let mut pools: Vec<Pool> = Isa::available().into_iter().map(|isa| Pool::with_isa(1, isa)).collect();
+    pools.push(Pool::new(3));
+    pools
+}
+
+/// Numbers in -1..1 that look random.
+fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A matrix as a file holds it.
+struct Stored {
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+    bytes: Vec<u8>,
+    scales: Vec<u8>,
+}
+
+impl Stored {
+    fn new(dtype: DType, rows: usize, cols: usize, seed: u64) -> Self {
+        let x = noise(seed, rows * cols);
+        let bytes = match dtype {
+            DType::F32 => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DType::F16 => x.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+            DType::BF16 => x.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
+            DType::I8 => x.iter().map(|v| (v * 127.0).round() as i8 as u8).collect(),
+        };
+        let scales = match dtype {
+            DType::I8 => noise(seed + 1, rows).iter().flat_map(|v| (0.01 + v.abs() / 64.0).to_le_bytes()).collect(),
+            _ => Vec::new(),
+        };
+        Self { dtype, rows, cols, bytes, scales }
+    }
+
+    fn tensor(&self) -> HostTensor<'_> {
+        HostTensor::new(self.dtype, self.rows, self.cols, &self.bytes, &self.scales)
+    }
+}
+
+fn normal(x: f64) -> f64 {
+    0.5 * erfc(-x / std::f64::consts::SQRT_2)
+}
+
+/// erfc by its Taylor series inside, its continued fraction outside: slow, and good to 1e-14 where it matters.
+fn erfc(x: f64) -> f64 {
+    if x < 0.0 {
+        return 2.0 - erfc(-x);
+    }
+    let scale = 1.0 / std::f64::consts::PI.sqrt();
+    if x < 2.0 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..100 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        return 1.0 - 2.0 * scale * sum;
+    }
+    let mut tail = 0.0;
+    for n in (1..200).rev() {
+        tail = f64::from(n) / 2.0 / (x + tail);
+    }
+    scale * (-x * x).exp() / (x + tail)
+}
+
+/// `transformers`' definitions, in f64.
+fn reference(act: Activation, x: f64) -> f64 {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    match act {
+        Activation::Linear => x,
+        Activation::Gelu => x * normal(x),
+        Activation::GeluTanh => {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+        }
+        Activation::QuickGelu => x * sigmoid(1.702 * x),
+        Activation::Gelu10 => (x * normal(x)).clamp(-10.0, 10.0),
+        Activation::Relu => x.max(0.0),
+        Activation::Relu2 => x.max(0.0).powi(2),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::LeakyRelu => x.max(0.01 * x),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Tanh => x.tanh(),
+        Activation::Mish => x * x.exp().ln_1p().tanh(),
+        Activation::Laplace => normal((x - 707107e-6) / 0.282095),
+    }
+}
+
+#[test]
+fn activations_match_their_definitions() {
+    let x: Vec<f32> = (-200_000..=200_000).map(|i| i as f32 * 1e-4).collect();
+    for isa in Isa::available() {
+        for act in Activation::ALL {
+            let mut y = x.clone();
+            super::math::activate(isa, act, &mut y);
+            for (x, y) in x.iter().zip(&y) {
+                let want = reference(act, f64::from(*x));
+                // An output's own rounding (large x), and 5e-7 for the approximation.
+                let bound = 5e-7 + 2e-7 * want.abs();
+                assert!((f64::from(*y) - want).abs() <= bound, "{act:?}({x}) on {isa:?}: {y}, not {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn gelu_keeps_relative_accuracy_on_the_negative_side() {
+    let x: Vec<f32> = (0..6000).map(|i| i as f32 * -1e-3).collect();
+    for isa in Isa::available() {
+        let mut y = x.clone();
+        super::math::activate(isa, Activation::Gelu, &mut y);
+        for (x, y) in x.iter().zip(&y) {
+            let want = reference(Activation::Gelu, f64::from(*x));
+            assert!((f64::from(*y) - want).abs() <= 2e-4 * want.abs(), "gelu({x}) on {isa:?}: {y}, not {want}");
+        }
+    }
+}
+
+#[test]
+fn activations_at_the_ends() {
+    for isa in Isa::available() {
+        for act in Activation::ALL {
+            let mut y = [f32::NAN, -1e30, -1e4, -90.0, 90.0, 1e4];
+            super::math::activate(isa, act, &mut y);
+            assert!(y[0].is_nan(), "{act:?} on {isa:?} hides NaN");
+            for (x, y) in [-1e30, -1e4, -90.0, 90.0, 1e4].into_iter().zip(&y[1..]) {
+                let want = reference(act, x) as f32;
+                assert!((y - want).abs() <= 1e-6 * want.abs() + 1e-30, "{act:?}({x}) on {isa:?}: {y}, not {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn simple_and_wide_activations_have_the_same_bits() {
+    // An element's place, in a vector or in the remainder, changes nothing.
+    let x: Vec<f32> = noise(3, 77).iter().map(|x| x * 9.0).collect();
+    for isa in Isa::available() {
+        for act in Activation::ALL {
+            let mut whole = x.clone();
+            super::math::activate(isa, act, &mut whole);
+            for (x, whole) in x.iter().zip(&whole) {
+                let mut one = [*x];
+                super::math::activate(isa, act, &mut one);
+                assert_eq!(one[0].to_bits(), whole.to_bits(), "{act:?}({x}) on {isa:?}");
+            }
+        }
+    }
+}
+
+/// A GEMM's operands.
+struct Case {
+    m: usize,
+    x: Vec<f32>,
+    weights: Vec<Stored>,
+    bias: Option<Vec<f32>>,
+    act: Activation,
+    residual: Option<Vec<f32>>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let stack: Vec<_> = self.weights.iter().map(|w| (w.dtype, w.rows)).collect();
+        let (bias, residual) = (self.bias.is_some(), self.residual.is_some());
+        write!(f, "m {} k {} {stack:?} bias {bias} {:?} residual {residual}", self.m, self.k(), self.act)
+    }
+}
+
+impl Case {
+    fn n(&self) -> usize {
+        self.weights.iter().map(|w| w.rows).sum()
+    }
+
+    fn k(&self) -> usize {
+        self.weights[0].cols
+    }
+
+    fn run(&self, pool: &Pool) -> Vec<f32> {
+        let w = Panels::pack(pool, &self.weights.iter().map(Stored::tensor).collect::<Vec<_>>());
+        let mut y = vec![f32::NAN; self.m * self.n()];
+        gemm(pool, &mut y, &self.x, self.m, &w, self.bias.as_deref(), self.act, self.residual.as_deref());
+        y
+    }
+
+    /// The result, and for each output the sum of its terms' magnitudes, which bounds rounding.
+    fn naive(&self) -> Vec<(f64, f64)> {
+        let (n, k) = (self.n(), self.k());
+        let w: Vec<f32> = self.weights.iter().flat_map(|w| w.tensor().to_f32()).collect();
+        let mut y = Vec::new();
+        for r in 0..self.m {
+            for c in 0..n {
+                let bias = self.bias.as_ref().map_or(0.0, |b| f64::from(b[c]));
+                let residual = self.residual.as_ref().map_or(0.0, |x| f64::from(x[r * n + c]));
+                let terms = (0..k).map(|i| f64::from(self.x[r * k + i]) * f64::from(w[c * k + i]));
+                let (sum, size) = terms.fold((bias, bias.abs()), |(s, a), t| (s + t, a + t.abs()));
+                y.push((reference(self.act, sum) + residual, size + residual.abs() + 1.0));
+            }
+        }
+        y
+    }
+}
+
+fn dtype() -> impl Strategy<Value = DType> {
+    prop_oneof![Just(DType::F32), Just(DType::F16), Just(DType::BF16), Just(DType::I8)]
+}
+
+prop_compose! {
+    fn case()(
+        m in 1usize..40,
+        rows in prop::collection::vec(1usize..50, 1..4),
+        k in prop_oneof![1usize..70, 500usize..530, 1020usize..1050],
+        dtype in dtype(),
+        seed in 1u64..1 << 40,
+        bias in any::<bool>(),
+        act in prop::sample::select(&[Activation::Linear, Activation::Gelu, Activation::Tanh]),
+        residual in any::<bool>(),
+    ) -> Case {
+        let n: usize = rows.iter().sum();
+        Case {
+            m,
+            x: noise(seed, m * k),
+            weights: rows.iter().enumerate().map(|(i, n)| Stored::new(dtype, *n, k, seed + 2 + i as u64)).collect(),
+            bias: bias.then(|| noise(seed + 10, n)),
+            act,
+            residual: residual.then(|| noise(seed + 11, m * n)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn gemm_matches_naive(case in case()) {
+        let want = case.naive();
+        for pool in pools() {
+            for (i, (got, (want, size))) in case.run(&pool).iter().zip(&want).enumerate() {
+                // A chain of K roundings, each of at most half an ulp of a partial sum, in practice far less.
+                let bound = 2e-6 * size;
+                prop_assert!((f64::from(*got) - want).abs() <= bound, "[{i}] on {:?}: {got}, not {want}", pool.isa());
+            }
+        }
+    }
+
+    #[test]
+    fn gemm_rows_have_the_same_bits_anywhere(case in case(), pick in any::<prop::sample::Index>()) {
+        let whole = case.run(&Pool::new(1));
+        for threads in [2, 3, 16] {
+            prop_assert_eq!(bits(&whole), bits(&case.run(&Pool::new(threads))));
+        }
+        let (n, k, r) = (case.n(), case.k(), pick.index(case.m));
+        let one = Case {
+            m: 1,
+            x: case.x[r * k..][..k].to_vec(),
+            residual: case.residual.as_ref().map(|x| x[r * n..][..n].to_vec()),
+            ..case
+        };
+        prop_assert_eq!(bits(&whole[r * n..][..n]), bits(&one.run(&Pool::new(1))));
+    }
+
+    #[test]
+    fn fused_instruction_sets_agree(case in case()) {
+        let fused: Vec<_> = Isa::available().into_iter().filter(|isa| *isa != Isa::Portable).collect();
+        for isa in fused {
+            prop_assert_eq!(bits(&case.run(&Pool::with_isa(1, isa))), bits(&case.run(&Pool::new(1))));
+        }
+    }
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn i8_panels_stay_i8() {
+    let w = Stored::new(DType::I8, 40, 100, 1);
+    let panels = Panels::pack(&Pool::new(1), &[w.tensor()]);
+    assert_eq!((panels.n(), panels.k()), (40, 100));
+    assert_eq!(panels.bytes(), 48 * 100 + 48 * 4);
+    let w = Stored::new(DType::F16, 40, 100, 1);
+    assert_eq!(Panels::pack(&Pool::new(1), &[w.tensor()]).bytes(), 48 * 100 * 4);
+}
+
+#[test]
+fn many_rows_are_cut_into_blocks() {
+    for (m, threads) in [(133, 1), (400, 1), (400, 7)] {
+        let case = Case {
+            m,
+            x: noise(5, m * 33),
+            weights: vec![Stored::new(DType::F32, 35, 33, 6)],
+            bias: None,
+            act: Activation::Linear,
+            residual: None,
+        };
+        let got = case.run(&Pool::new(threads));
+        for (got, (want, size)) in got.iter().zip(case.naive()) {
+            assert!((f64::from(*got) - want).abs() <= 1e-6 * size);
+        }
+    }
+}
+
+fn naive_attention(qkv: &[f32], offsets: &[u32], heads: usize, size: usize, scale: f32) -> Vec<f64> {
+    let hidden = heads * size;
+    let at = |t: usize, which: usize, i: usize| f64::from(qkv[t * 3 * hidden + which * hidden + i]);
+    let mut ctx = vec![0.0; qkv.len() / 3];
+    for w in offsets.windows(2) {
+        let tokens = w[0] as usize..w[1] as usize;
+        for q in tokens.clone() {
+            for column in (0..hidden).step_by(size) {
+                let score = |k: usize| (column..column + size).map(|i| at(q, 0, i) * at(k, 1, i)).sum::<f64>();
+                let scores: Vec<f64> = tokens.clone().map(|k| score(k) * f64::from(scale)).collect();
+                let max = scores.iter().copied().fold(f64::MIN, f64::max);
+                let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+                for i in column..column + size {
+                    let mix = tokens.clone().zip(&scores).map(|(k, s)| (s - max).exp() * at(k, 2, i)).sum::<f64>();
+                    ctx[q * hidden + i] = mix / sum;
+                }
+            }
+        }
+    }
+    ctx
+}
+
+fn run_attention(pool: &Pool, qkv: &[f32], offsets: &[u32], heads: usize, size: usize, scale: f32) -> Vec<f32> {
+    let mut ctx = vec![f32::NAN; qkv.len() / 3];
+    attention(pool, &mut ctx, qkv, offsets, heads, size, scale);
+    ctx
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn attention_matches_naive_alone_and_in_a_batch(
+        lens in prop::collection::vec(0usize..70, 1..5),
+        heads in 1usize..4,
+        size in prop::sample::select(&[1usize, 5, 8, 16, 23, 32, 64]),
+        gain in prop::sample::select(&[0.0f32, 1.0, 30.0]),
+        seed in 1u64..1 << 40,
+    ) {
+        let mut offsets = vec![0];
+        for len in &lens {
+            offsets.push(offsets[offsets.len() - 1] + *len as u32);
+        }
+        let width = 3 * heads * size;
+        let qkv: Vec<f32> = noise(seed, offsets[lens.len()] as usize * width).iter().map(|x| x * gain).collect();
+        let scale = 1.0 / (size as f32).sqrt();
+        let want = naive_attention(&qkv, &offsets, heads, size, scale);
+        for pool in pools() {
+            let got = run_attention(&pool, &qkv, &offsets, heads, size, scale);
+            for (got, want) in got.iter().zip(&want) {
+                // Scores reach gain² sqrt(size): their rounding is multiplied by as much.
+                let bound = f64::from(2e-6 * gain * (1.0 + 0.3 * gain * gain * (size as f32).sqrt())) + 1e-12;
+                prop_assert!((f64::from(*got) - want).abs() <= bound, "on {:?}: {got}, not {want}", pool.isa());
+            }
+        }
+        let batch = run_attention(&Pool::new(1), &qkv, &offsets, heads, size, scale);
+        prop_assert_eq!(bits(&batch), bits(&run_attention(&Pool::new(5), &qkv, &offsets, heads, size, scale)));
+        for w in offsets.windows(2) {
+            let alone = &qkv[w[0] as usize * width..w[1] as usize * width];
+            let alone = run_attention(&Pool::new(2), alone, &[0, w[1] - w[0]], heads, size, scale);
+            prop_assert_eq!(bits(&batch[w[0] as usize * width / 3..w[1] as usize * width / 3]), bits(&alone));
+        }
+        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Portable) {
+            let other = run_attention(&Pool::with_isa(1, isa), &qkv, &offsets, heads, size, scale);
+            prop_assert_eq!(bits(&batch), bits(&other));
+        }
+    }
+
+    #[test]
+    fn layer_norm_matches_naive(rows in 1usize..60, cols in 1usize..900, shift in -100f32..100.0, seed in 1u64..1 << 40) {
+        let x: Vec<f32> = noise(seed, rows * cols).iter().map(|x| x + shift).collect();
+        let (gamma, beta) = (noise(seed + 1, cols), noise(seed + 2, cols));
+        let run = |pool: &Pool, x: &[f32]| {
+            let mut y = vec![f32::NAN; x.len()];
+            rows::layer_norm(pool, &mut y, x, &gamma, &beta, 1e-5);
+            y
+        };
+        for pool in pools() {
+            let got = run(&pool, &x);
+            for (y, x) in got.chunks(cols).zip(x.chunks(cols)) {
+                let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / cols as f64;
+                let variance = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / cols as f64;
+                for i in 0..cols {
+                    let want = (f64::from(x[i]) - mean) / (variance + 1e-5).sqrt() * f64::from(gamma[i]) + f64::from(beta[i]);
+                    // The mean is rounded to an ulp of `shift`, which the division by the deviation magnifies.
+                    let bound = 2e-6 + 4e-7 * f64::from(shift.abs()) / (variance + 1e-5).sqrt();
+                    prop_assert!((f64::from(y[i]) - want).abs() <= bound, "on {:?}: {}, not {want}", pool.isa(), y[i]);
+                }
+            }
+        }
+        let whole = run(&Pool::new(1), &x);
+        prop_assert_eq!(bits(&whole), bits(&run(&Pool::new(4), &x)));
+        prop_assert_eq!(bits(&whole[(rows - 1) * cols..]), bits(&run(&Pool::new(1), &x[(rows - 1) * cols..])));
+    }
+
+    #[test]
+    fn embeddings_are_sums_of_rows(tokens in 0usize..50, hidden in 1usize..70, dtype in dtype(), seed in 1u64..1 << 40) {
+        let tables = [(9, dtype), (2, DType::F32), (7, DType::F16)].map(|(n, d)| Stored::new(d, n, hidden, seed + n as u64));
+        let [words, types, positions] = &tables;
+        let index = |rows: u32, salt: u64| noise(seed + salt, tokens).iter().map(|x| (x.abs() * 1e4) as u32 % rows).collect();
+        let (i, t, p): (Vec<u32>, Vec<u32>, Vec<u32>) = (index(9, 20), index(2, 21), index(7, 22));
+        let mut y = vec![f32::NAN; tokens * hidden];
+        let all = rows::Tables { words: words.tensor(), types: types.tensor(), positions: positions.tensor() };
+        rows::embed_sum(&Pool::new(3), &mut y, &i, &t, &p, &all);
+        let [w, ty, po] = [words, types, positions].map(|s| s.tensor().to_f32());
+        for (at, y) in y.iter().enumerate() {
+            let (token, c) = (at / hidden, at % hidden);
+            let row = |table: &[f32], r: u32| table[r as usize * hidden + c];
+            prop_assert_eq!(*y, row(&w, i[token]) + row(&ty, t[token]) + row(&po, p[token]));
+        }
+    }
+}
