@@ -1,7 +1,7 @@
 // The weight in f32: Wᵀ [K', N'], padded with zeros.
 @group(0) @binding(1) var<storage, read> w: array<vec4f>;
 
-// W[col .. col + 4, k].
-fn load_b(k: u32, col: u32) -> vec4f { return w[(k * packed_n() + col) >> 2u]; }
+// W[col .. col + 4, k], where at = (k N' + col) / 4.
+fn load_b(at: u32) -> vec4f { return w[at]; }
 
 fn weight_scale(col: u32) -> vec4f { return vec4f(1.0); }

@@ -1,9 +1,9 @@
 // The weight in i8, four a word: Wᵀ [K', N'], padded with zeros, then N' scales.
 @group(0) @binding(1) var<storage, read> w: array<u32>;
 
-// W[col .. col + 4, k] before scaling.
-fn load_b(k: u32, col: u32) -> vec4f {
-    let word = w[(k * packed_n() + col) >> 2u];
+// W[col .. col + 4, k], where at = (k N' + col) / 4; before scaling.
+fn load_b(at: u32) -> vec4f {
+    let word = w[at];
     return vec4f(vec4i(vec4u(word << 24u, word << 16u, word << 8u, word)) >> vec4u(24u));
 }
 

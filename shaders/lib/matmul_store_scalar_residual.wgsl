@@ -1,6 +1,7 @@
 // y [M, N] with any N, with a residual.
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> residual: array<f32>;@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> residual: array<f32>;
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;
 
 // The epilogue of y[row, col .. col + 4]: scale, bias, activation, residual.
 fn store(row: u32, col: u32, sum: vec4f) {

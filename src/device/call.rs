@@ -190,6 +190,8 @@ pub struct Call {
 pub struct Site<'a> {
     pub call: &'a Call,
     pub tensors: &'a [TensorInfo],
+    /// The largest batch that the plan is for: what the choice among variants of the same bits may go by.
+    pub capacity: Live,
 }
 
 impl Site<'_> {

@@ -13,14 +13,32 @@ pub static OP: Op = Op {
     reads: &["x", "gamma", "beta"],
     writes: &["y"],
     twin,
-    variants: &[Variant {
-        name: "layer_norm_row",
-        family: Family::Registers,
-        fits: |_, _| true,
-        wgsl: |_| vec![include_str!("../../shaders/layer_norm_row.wgsl")],
-        overrides: |_| Vec::new(),
-        grid: |w| [groups(w[0], 8), 1, 1],
-    }],
+    variants: &[
+        Variant {
+            name: "layer_norm_registers_vec4",
+            family: Family::Registers,
+            fits: |site, _| site.param("cols").is_some_and(|c| c % 4 == 0),
+            wgsl: |_| vec![include_str!("../../shaders/layer_norm_registers_vec4.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[0], 8), 1, 1],
+        },
+        Variant {
+            name: "layer_norm_registers",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| vec![include_str!("../../shaders/layer_norm_registers.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[0], 8), 1, 1],
+        },
+        Variant {
+            name: "layer_norm_tiles",
+            family: Family::Tiles,
+            fits: |_, _| true,
+            wgsl: |_| vec![include_str!("../../shaders/layer_norm_tiles.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [w[0].min(32768), groups(w[0], 32768), 1],
+        },
+    ],
     flops: |w| 8.0 * f64::from(w[0]) * f64::from(w[1]),
 };
 

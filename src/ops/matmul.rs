@@ -4,6 +4,7 @@
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, gemm};
+use crate::device::gpu::Limits;
 use crate::device::{Family, Op, Site, Variant, Word};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
@@ -15,16 +16,55 @@ pub static OP: Op = Op {
     reads: &["x", "w", "bias", "residual"],
     writes: &["y"],
     twin,
-    variants: &[Variant {
-        name: "matmul_plain_4x4",
-        family: Family::Registers,
-        fits: |_, _| true,
-        wgsl: |site| pieces(site, include_str!("../../shaders/matmul_plain_4x4.wgsl")),
-        overrides,
-        grid: |w| [groups(groups(w[1], 4), 8), groups(groups(w[0], 4), 8), 1],
-    }],
+    variants: &[
+        Variant {
+            name: "matmul_registers_thin",
+            family: Family::Registers,
+            fits: |site, _| site.param("n").is_some_and(|n| n <= 8),
+            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_thin.wgsl")),
+            overrides,
+            grid: |w| [groups(w[0], 8 * 4), groups(w[1], 4), 1],
+        },
+        Variant {
+            name: "matmul_registers_12x16",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_12x16.wgsl")),
+            overrides,
+            grid: |w| [groups(w[1], 8 * 16), groups(w[0], 12), 1],
+        },
+        Variant {
+            name: "matmul_tiles_64x64",
+            family: Family::Tiles,
+            fits: |site, limits| fits_tile(limits, 128, 64 * 9 * 16) && tiles(site, 64) >= ENOUGH_TILES,
+            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_64x64.wgsl")),
+            overrides,
+            grid: |w| [groups(w[1], 64), groups(w[0], 64), 1],
+        },
+        Variant {
+            name: "matmul_tiles_32x32",
+            family: Family::Tiles,
+            fits: |_, limits| fits_tile(limits, 64, 32 * 9 * 16),
+            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_32x32.wgsl")),
+            overrides,
+            grid: |w| [groups(w[1], 32), groups(w[0], 32), 1],
+        },
+    ],
     flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]),
 };
+
+/// A dispatch of fewer workgroups leaves processors of a real GPU idle: then the tile should be smaller.
+const ENOUGH_TILES: u32 = 128;
+
+/// Tiles of `size` x `size` in the largest y of the plan. The variants share the order of summation, and so the bits.
+fn tiles(site: &Site<'_>, size: u32) -> u32 {
+    let y = site.call.writes[0];
+    groups(y.rows.resolve(site.capacity), size) * groups(y.cols, size)
+}
+
+fn fits_tile(limits: &Limits, invocations: u32, bytes: u32) -> bool {
+    limits.invocations >= invocations && limits.workgroup_bytes >= bytes
+}
 
 /// Records the layer; `weight` and `bias` are what the device uploaded.
 pub fn matmul(

@@ -77,7 +77,7 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPla
     let out_bytes: usize = list.outputs.iter().map(|id| list.info(*id).len(capacity) * 4).sum();
     let readback =
         make("readback", out_bytes.max(16) as u64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-    let steps = list.calls.iter().map(|call| step(gpu, list, &slots, &buffers, &uniforms, call)).collect();
+    let steps = list.calls.iter().map(|call| step(gpu, list, capacity, &slots, &buffers, &uniforms, call)).collect();
     let staging = vec![0; uniform_bytes as usize];
     let list = list.clone();
     Ok(GpuPlan { capacity, list, slots, buffers, steps, uniforms, staging, words: Vec::new(), readback })
@@ -86,12 +86,13 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPla
 fn step(
     gpu: &Gpu,
     list: &CallList,
+    capacity: Live,
     slots: &Slots,
     buffers: &[wgpu::Buffer],
     uniforms: &wgpu::Buffer,
     call: &Call,
 ) -> Step {
-    let site = Site { call, tensors: &list.tensors };
+    let site = Site { call, tensors: &list.tensors, capacity };
     let variant = choose(&site, gpu);
     let pipeline = gpu.pipeline(variant, &site);
     let bind = |binding: u32, view: &View| {

@@ -49,6 +49,10 @@ pub struct GpuOptions {
     pub family: Option<Family>,
     /// Ask for no more than every WebGPU implementation must give.
     pub floor_limits: bool,
+    /// Use the kernel of this name wherever it fits.
+    pub pin: Option<&'static str>,
+    /// Let the driver check every index that a kernel uses.
+    pub checked: bool,
 }
 
 /// What callbacks of the driver leave for the next call to find.
@@ -66,6 +70,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     limits: Limits,
     family: Family,
+    options: GpuOptions,
     faults: Arc<Faults>,
     pipelines: pipeline::Cache,
     /// Floating point operations a second, as last seen: how much work one submission may hold.
@@ -108,6 +113,7 @@ impl Gpu {
             queue,
             limits: Limits::of(&wanted),
             family,
+            options,
             faults,
             pipelines: pipeline::Cache::default(),
             rate: AtomicU64::new(first_guess.to_bits()),

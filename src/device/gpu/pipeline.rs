@@ -16,12 +16,14 @@ pub(super) struct Pipeline {
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<String, Arc<Pipeline>>>);
 
-/// The variant of `site`'s op that `gpu` uses: the first of its family that fits, else the first of any.
+/// The variant of `site`'s op that `gpu` uses: the pinned one, else the first of its family, else the first of any, if
+/// it fits.
 pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu) -> &'static Variant {
     let op: &'static Op = site.call.op;
     let fitting = || op.variants.iter().filter(|v| (v.fits)(site, &gpu.limits));
     fitting()
-        .find(|v| v.family == gpu.family)
+        .find(|v| gpu.options.pin == Some(v.name))
+        .or_else(|| fitting().find(|v| v.family == gpu.family))
         .or_else(|| fitting().next())
         .unwrap_or_else(|| unreachable!("{}: every op has a variant that always fits", op.name))
 }
@@ -77,10 +79,13 @@ impl Gpu {
         });
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
-        // SAFETY: the text is this crate's own and no part of it comes from a user; every kernel guards its own
-        // indices by the sizes in its parameters, which the checked runs of the tests confirm.
-        let module =
-            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let module = if self.options.checked {
+            self.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: the text is this crate's own and no part of it comes from a user; every kernel guards its own
+            // indices by the sizes in its parameters, which the checked runs of the tests confirm.
+            unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
         let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
             layout: Some(&pipeline_layout),

@@ -1,0 +1,220 @@
+// ctx = softmax(Q Kᵀ scale) V, heads of 32. A thread carries 4 queries of one head through the keys of their sequence
+// with a running maximum m and sum l (online softmax), so that a key is loaded once for all of them. No barrier.
+// Written by unroll.py.
+struct Params { tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32 }
+@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(1) var<storage, read> bounds: array<u32>;
+@group(0) @binding(8) var<storage, read_write> ctx: array<vec4f>;
+@group(0) @binding(12) var<uniform> params: Params;
+
+@compute @workgroup_size(8)
+fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group: vec3u) {
+    let first = bounds[group.z];
+    let end = bounds[group.z + 1u];
+    let token = first + (group.x * 8u + lane.x) * 4u;
+    if token >= end { return; }
+    // In vectors of four.
+    let hidden = params.heads * 8u;
+    let head = group.y * 8u;
+    // A query past the end repeats the last one and is not written.
+    let t0 = min(token + 0u, end - 1u) * 3u * hidden + head;
+    let t1 = min(token + 1u, end - 1u) * 3u * hidden + head;
+    let t2 = min(token + 2u, end - 1u) * 3u * hidden + head;
+    let t3 = min(token + 3u, end - 1u) * 3u * hidden + head;
+    let q0_0 = qkv[t0 + 0u] * params.scale;
+    let q0_1 = qkv[t0 + 1u] * params.scale;
+    let q0_2 = qkv[t0 + 2u] * params.scale;
+    let q0_3 = qkv[t0 + 3u] * params.scale;
+    let q0_4 = qkv[t0 + 4u] * params.scale;
+    let q0_5 = qkv[t0 + 5u] * params.scale;
+    let q0_6 = qkv[t0 + 6u] * params.scale;
+    let q0_7 = qkv[t0 + 7u] * params.scale;
+    let q1_0 = qkv[t1 + 0u] * params.scale;
+    let q1_1 = qkv[t1 + 1u] * params.scale;
+    let q1_2 = qkv[t1 + 2u] * params.scale;
+    let q1_3 = qkv[t1 + 3u] * params.scale;
+    let q1_4 = qkv[t1 + 4u] * params.scale;
+    let q1_5 = qkv[t1 + 5u] * params.scale;
+    let q1_6 = qkv[t1 + 6u] * params.scale;
+    let q1_7 = qkv[t1 + 7u] * params.scale;
+    let q2_0 = qkv[t2 + 0u] * params.scale;
+    let q2_1 = qkv[t2 + 1u] * params.scale;
+    let q2_2 = qkv[t2 + 2u] * params.scale;
+    let q2_3 = qkv[t2 + 3u] * params.scale;
+    let q2_4 = qkv[t2 + 4u] * params.scale;
+    let q2_5 = qkv[t2 + 5u] * params.scale;
+    let q2_6 = qkv[t2 + 6u] * params.scale;
+    let q2_7 = qkv[t2 + 7u] * params.scale;
+    let q3_0 = qkv[t3 + 0u] * params.scale;
+    let q3_1 = qkv[t3 + 1u] * params.scale;
+    let q3_2 = qkv[t3 + 2u] * params.scale;
+    let q3_3 = qkv[t3 + 3u] * params.scale;
+    let q3_4 = qkv[t3 + 4u] * params.scale;
+    let q3_5 = qkv[t3 + 5u] * params.scale;
+    let q3_6 = qkv[t3 + 6u] * params.scale;
+    let q3_7 = qkv[t3 + 7u] * params.scale;
+    var c0_0 = vec4f(0.0);
+    var c0_1 = vec4f(0.0);
+    var c0_2 = vec4f(0.0);
+    var c0_3 = vec4f(0.0);
+    var c0_4 = vec4f(0.0);
+    var c0_5 = vec4f(0.0);
+    var c0_6 = vec4f(0.0);
+    var c0_7 = vec4f(0.0);
+    var c1_0 = vec4f(0.0);
+    var c1_1 = vec4f(0.0);
+    var c1_2 = vec4f(0.0);
+    var c1_3 = vec4f(0.0);
+    var c1_4 = vec4f(0.0);
+    var c1_5 = vec4f(0.0);
+    var c1_6 = vec4f(0.0);
+    var c1_7 = vec4f(0.0);
+    var c2_0 = vec4f(0.0);
+    var c2_1 = vec4f(0.0);
+    var c2_2 = vec4f(0.0);
+    var c2_3 = vec4f(0.0);
+    var c2_4 = vec4f(0.0);
+    var c2_5 = vec4f(0.0);
+    var c2_6 = vec4f(0.0);
+    var c2_7 = vec4f(0.0);
+    var c3_0 = vec4f(0.0);
+    var c3_1 = vec4f(0.0);
+    var c3_2 = vec4f(0.0);
+    var c3_3 = vec4f(0.0);
+    var c3_4 = vec4f(0.0);
+    var c3_5 = vec4f(0.0);
+    var c3_6 = vec4f(0.0);
+    var c3_7 = vec4f(0.0);
+    var m0 = -3.0e38;
+    var m1 = -3.0e38;
+    var m2 = -3.0e38;
+    var m3 = -3.0e38;
+    var l0 = 0.0;
+    var l1 = 0.0;
+    var l2 = 0.0;
+    var l3 = 0.0;
+    var at = first * 3u * hidden + head;
+    for (var t = first; t < end; t++) {
+        let k0 = qkv[at + hidden + 0u];
+        let k1 = qkv[at + hidden + 1u];
+        let k2 = qkv[at + hidden + 2u];
+        let k3 = qkv[at + hidden + 3u];
+        let k4 = qkv[at + hidden + 4u];
+        let k5 = qkv[at + hidden + 5u];
+        let k6 = qkv[at + hidden + 6u];
+        let k7 = qkv[at + hidden + 7u];
+        let s0 = dot(fma(q0_7, k7, fma(q0_6, k6, fma(q0_5, k5, fma(q0_4, k4, fma(q0_3, k3, fma(q0_2, k2, fma(q0_1, k1, q0_0 * k0))))))), vec4f(1.0));
+        let s1 = dot(fma(q1_7, k7, fma(q1_6, k6, fma(q1_5, k5, fma(q1_4, k4, fma(q1_3, k3, fma(q1_2, k2, fma(q1_1, k1, q1_0 * k0))))))), vec4f(1.0));
+        let s2 = dot(fma(q2_7, k7, fma(q2_6, k6, fma(q2_5, k5, fma(q2_4, k4, fma(q2_3, k3, fma(q2_2, k2, fma(q2_1, k1, q2_0 * k0))))))), vec4f(1.0));
+        let s3 = dot(fma(q3_7, k7, fma(q3_6, k6, fma(q3_5, k5, fma(q3_4, k4, fma(q3_3, k3, fma(q3_2, k2, fma(q3_1, k1, q3_0 * k0))))))), vec4f(1.0));
+        let n0 = max(m0, s0);
+        let f0 = exp(m0 - n0);
+        let p0 = exp(s0 - n0);
+        m0 = n0;
+        l0 = fma(l0, f0, p0);
+        let n1 = max(m1, s1);
+        let f1 = exp(m1 - n1);
+        let p1 = exp(s1 - n1);
+        m1 = n1;
+        l1 = fma(l1, f1, p1);
+        let n2 = max(m2, s2);
+        let f2 = exp(m2 - n2);
+        let p2 = exp(s2 - n2);
+        m2 = n2;
+        l2 = fma(l2, f2, p2);
+        let n3 = max(m3, s3);
+        let f3 = exp(m3 - n3);
+        let p3 = exp(s3 - n3);
+        m3 = n3;
+        l3 = fma(l3, f3, p3);
+        let v0 = qkv[at + 2u * hidden + 0u];
+        c0_0 = fma(vec4f(p0), v0, c0_0 * f0);
+        c1_0 = fma(vec4f(p1), v0, c1_0 * f1);
+        c2_0 = fma(vec4f(p2), v0, c2_0 * f2);
+        c3_0 = fma(vec4f(p3), v0, c3_0 * f3);
+        let v1 = qkv[at + 2u * hidden + 1u];
+        c0_1 = fma(vec4f(p0), v1, c0_1 * f0);
+        c1_1 = fma(vec4f(p1), v1, c1_1 * f1);
+        c2_1 = fma(vec4f(p2), v1, c2_1 * f2);
+        c3_1 = fma(vec4f(p3), v1, c3_1 * f3);
+        let v2 = qkv[at + 2u * hidden + 2u];
+        c0_2 = fma(vec4f(p0), v2, c0_2 * f0);
+        c1_2 = fma(vec4f(p1), v2, c1_2 * f1);
+        c2_2 = fma(vec4f(p2), v2, c2_2 * f2);
+        c3_2 = fma(vec4f(p3), v2, c3_2 * f3);
+        let v3 = qkv[at + 2u * hidden + 3u];
+        c0_3 = fma(vec4f(p0), v3, c0_3 * f0);
+        c1_3 = fma(vec4f(p1), v3, c1_3 * f1);
+        c2_3 = fma(vec4f(p2), v3, c2_3 * f2);
+        c3_3 = fma(vec4f(p3), v3, c3_3 * f3);
+        let v4 = qkv[at + 2u * hidden + 4u];
+        c0_4 = fma(vec4f(p0), v4, c0_4 * f0);
+        c1_4 = fma(vec4f(p1), v4, c1_4 * f1);
+        c2_4 = fma(vec4f(p2), v4, c2_4 * f2);
+        c3_4 = fma(vec4f(p3), v4, c3_4 * f3);
+        let v5 = qkv[at + 2u * hidden + 5u];
+        c0_5 = fma(vec4f(p0), v5, c0_5 * f0);
+        c1_5 = fma(vec4f(p1), v5, c1_5 * f1);
+        c2_5 = fma(vec4f(p2), v5, c2_5 * f2);
+        c3_5 = fma(vec4f(p3), v5, c3_5 * f3);
+        let v6 = qkv[at + 2u * hidden + 6u];
+        c0_6 = fma(vec4f(p0), v6, c0_6 * f0);
+        c1_6 = fma(vec4f(p1), v6, c1_6 * f1);
+        c2_6 = fma(vec4f(p2), v6, c2_6 * f2);
+        c3_6 = fma(vec4f(p3), v6, c3_6 * f3);
+        let v7 = qkv[at + 2u * hidden + 7u];
+        c0_7 = fma(vec4f(p0), v7, c0_7 * f0);
+        c1_7 = fma(vec4f(p1), v7, c1_7 * f1);
+        c2_7 = fma(vec4f(p2), v7, c2_7 * f2);
+        c3_7 = fma(vec4f(p3), v7, c3_7 * f3);
+        at += 3u * hidden;
+    }
+    if token + 0u < end {
+        let r = 1.0 / l0;
+        let at = (token + 0u) * hidden + head;
+        ctx[at + 0u] = c0_0 * r;
+        ctx[at + 1u] = c0_1 * r;
+        ctx[at + 2u] = c0_2 * r;
+        ctx[at + 3u] = c0_3 * r;
+        ctx[at + 4u] = c0_4 * r;
+        ctx[at + 5u] = c0_5 * r;
+        ctx[at + 6u] = c0_6 * r;
+        ctx[at + 7u] = c0_7 * r;
+    }
+    if token + 1u < end {
+        let r = 1.0 / l1;
+        let at = (token + 1u) * hidden + head;
+        ctx[at + 0u] = c1_0 * r;
+        ctx[at + 1u] = c1_1 * r;
+        ctx[at + 2u] = c1_2 * r;
+        ctx[at + 3u] = c1_3 * r;
+        ctx[at + 4u] = c1_4 * r;
+        ctx[at + 5u] = c1_5 * r;
+        ctx[at + 6u] = c1_6 * r;
+        ctx[at + 7u] = c1_7 * r;
+    }
+    if token + 2u < end {
+        let r = 1.0 / l2;
+        let at = (token + 2u) * hidden + head;
+        ctx[at + 0u] = c2_0 * r;
+        ctx[at + 1u] = c2_1 * r;
+        ctx[at + 2u] = c2_2 * r;
+        ctx[at + 3u] = c2_3 * r;
+        ctx[at + 4u] = c2_4 * r;
+        ctx[at + 5u] = c2_5 * r;
+        ctx[at + 6u] = c2_6 * r;
+        ctx[at + 7u] = c2_7 * r;
+    }
+    if token + 3u < end {
+        let r = 1.0 / l3;
+        let at = (token + 3u) * hidden + head;
+        ctx[at + 0u] = c3_0 * r;
+        ctx[at + 1u] = c3_1 * r;
+        ctx[at + 2u] = c3_2 * r;
+        ctx[at + 3u] = c3_3 * r;
+        ctx[at + 4u] = c3_4 * r;
+        ctx[at + 5u] = c3_5 * r;
+        ctx[at + 6u] = c3_6 * r;
+        ctx[at + 7u] = c3_7 * r;
+    }
+}
