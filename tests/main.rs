@@ -1,4 +1,4 @@
-//! Every integration test, in one binary.
+//! The integration tests: one binary, one module a subject.
 
 mod checkpoint;
 mod hostile;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::{Error, Result};
 
 /// The activations a feed-forward layer can ask for, by their Hugging Face names.
 pub const ACTIVATIONS: [&str; 12] = [
@@ -138,7 +138,7 @@ impl Config {
             return Err(malformed(file, format!("{} bytes is too large for a model configuration", json.len())));
         }
         let config: Self = serde_json::from_slice(json)
-            .map_err(|e| malformed(file, format!("not a model configuration: {}", clip_message(&e))))?;
+            .map_err(|e| malformed(file, format!("not a model configuration: {}", crate::error::clip_message(&e))))?;
         config.validate(file)?;
         Ok(config)
     }
@@ -167,7 +167,7 @@ impl Config {
         self.validate_sizes(file)?;
         if !ACTIVATIONS.contains(&self.hidden_act.as_str()) {
             return Err(Error::Unsupported {
-                what: format!("{file}: the activation hidden_act = {:?}", clip(&self.hidden_act)),
+                what: format!("{file}: the activation hidden_act = {:?}", crate::error::clip(&self.hidden_act)),
                 mend: format!("Known are {}", ACTIVATIONS.join(", ")),
             });
         }
@@ -199,15 +199,15 @@ impl Config {
             (Some("bert"), _) | (None, None) => {}
             (None, Some(first)) if first.starts_with("Bert") => {}
             (None, Some(first)) => {
-                return unsupported(format!("the architecture {:?}", clip(first)), BERT);
+                return unsupported(format!("the architecture {:?}", crate::error::clip(first)), BERT);
             }
-            (Some(other), _) => return unsupported(format!("model_type {:?}", clip(other)), BERT),
+            (Some(other), _) => return unsupported(format!("model_type {:?}", crate::error::clip(other)), BERT),
         }
         match self.position_embedding_type.as_deref() {
             None | Some("absolute") => {}
             Some(other) => {
                 return unsupported(
-                    format!("position_embedding_type {:?}", clip(other)),
+                    format!("position_embedding_type {:?}", crate::error::clip(other)),
                     "Give a model with absolute position embeddings",
                 );
             }
@@ -227,7 +227,7 @@ impl Config {
         }
         match &self.quantization {
             Some(q) if q.format != I8_ROWS => {
-                unsupported(format!("the quantization format {:?}", clip(&q.format)), UNQUANTIZED)
+                unsupported(format!("the quantization format {:?}", crate::error::clip(&q.format)), UNQUANTIZED)
             }
             _ => Ok(()),
         }
