@@ -88,11 +88,19 @@ impl Error {
     }
 }
 
-/// The start of a text that came from a file, fit for one line of a message.
+/// The start of a name that came from a file, fit for one line of a message.
 pub(crate) fn clip(text: &str) -> String {
-    const MOST: usize = 120;
-    let mut line: String = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MOST).is_some() {
+    clip_to(text, 120)
+}
+
+/// The start of a parser's message, which can quote its file at any length.
+pub(crate) fn clip_message(error: &impl std::fmt::Display) -> String {
+    clip_to(&error.to_string(), 500)
+}
+
+fn clip_to(text: &str, most: usize) -> String {
+    let mut line: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(most).is_some() {
         line.push('…');
     }
     line

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module a subject.
 
+mod checkpoint;
 mod golden;
+mod hostile;
 mod squad;
 mod support;
 mod text;

@@ -10,7 +10,7 @@ use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::write::{self, Planned, Staging};
 use super::{Checkpoint, SCALE, names};
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result, clip, clip_message};
 use crate::model::config::I8_ROWS;
 use crate::tensor::{DType, HostTensor};
 
@@ -93,7 +93,7 @@ fn new_config(src: &Path, dtype: DType) -> Result<Vec<u8>> {
         mend: "Give the config.json that was saved with the model".into(),
     };
     let mut config: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&bytes).map_err(|e| malformed(clip(&e.to_string())))?;
+        serde_json::from_slice(&bytes).map_err(|e| malformed(clip_message(&e)))?;
     let torch = if dtype == DType::F16 { "float16" } else { "float32" };
     // transformers 5 calls it "dtype".
     let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
@@ -116,7 +116,7 @@ struct Job<'a> {
     part: Part,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Part {
     Values,
     Scales,
@@ -173,9 +173,10 @@ impl Job<'_> {
     fn write(&self, sink: &mut dyn Write, path: &Path) -> Result<()> {
         let io = |e| Error::io("write", path, e);
         let source = &self.source;
-        let is_same = source.dtype == self.planned.dtype || (source.dtype == DType::I8 && self.part == Part::Scales);
-        if is_same {
-            return sink.write_all(if self.part == Part::Scales { source.scales } else { source.bytes }).map_err(io);
+        match self.part {
+            Part::Scales if source.dtype == DType::I8 => return sink.write_all(source.scales).map_err(io),
+            Part::Values if source.dtype == self.planned.dtype => return sink.write_all(source.bytes).map_err(io),
+            _ => {}
         }
         let mut row = vec![0.0; source.cols];
         let mut bytes = Vec::with_capacity(source.cols * 4);

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result, clip, clip_message};
 use crate::tensor::DType;
 
 /// The reference implementation's limit.
@@ -19,6 +19,12 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// The shortest text of an entry: `"":{"dtype":"I8","shape":[],"data_offsets":[0,1]},`
 const MIN_ENTRY_TEXT: usize = 50;
+
+/// The header, its tensors, their shapes.
+const MAX_DEPTH: i32 = 3;
+
+/// No tensor's name is longer.
+const MAX_STRING: usize = 1024;
 
 /// No tensor of BERT has more dimensions.
 const MAX_RANK: usize = 3;
@@ -119,19 +125,57 @@ pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
     if header.first() != Some(&b'{') {
         return Err(fault("the header is not a JSON object".into()));
     }
-    let mut entries = Vec::with_capacity(header.len() / MIN_ENTRY_TEXT);
+    let count = survey(header).map_err(|problem| fault(problem.into()))?;
+    let mut entries = Vec::with_capacity(count);
     let mut json = serde_json::Deserializer::from_slice(header);
     Tensors(&mut entries)
         .deserialize(&mut json)
         .and_then(|()| json.end())
-        .map_err(|e| fault(format!("the header cannot be read: {}", clip(&e.to_string()))))?;
+        .map_err(|e| fault(format!("the header cannot be read: {}", clip_message(&e))))?;
 
     check_places(&mut entries, data.len() as u64, path)?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if let Some([twice, _]) = entries.array_windows().find(|[a, b]| a.name == b.name) {
+    if let Some((twice, _)) = entries.iter().zip(entries.iter().skip(1)).find(|(a, b)| a.name == b.name) {
         return Err(broken(path, Some(&twice.name), format!("the tensor {} occurs twice", clip(&twice.name)), DAMAGED));
     }
     Ok((entries, file.len() - data.len()))
+}
+
+/// Looks over the text before it is parsed, so that parsing takes no more memory than the text: how many tensors it
+/// may have. Only `__metadata__` may hold long strings, and they are skipped.
+fn survey(header: &[u8]) -> Result<usize, &'static str> {
+    let (mut depth, mut objects, mut in_metadata) = (0, 0, false);
+    let mut at = 0;
+    while let Some(byte) = header.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                objects += usize::from(depth == 2);
+            }
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                let start = at;
+                while header.get(at).is_some_and(|b| *b != b'"') {
+                    at += if header[at] == b'\\' { 2 } else { 1 };
+                }
+                let text = header.get(start..at).unwrap_or_default();
+                if depth == 1 {
+                    in_metadata = text == b"__metadata__";
+                }
+                if text.len() > MAX_STRING && !(in_metadata && depth == 2) {
+                    return Err("the header holds a string that is no tensor's name");
+                }
+                at += 1;
+            }
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err("the header is nested too deeply");
+        }
+    }
+    // An entry cannot be shorter, so neither can a header that parses have more.
+    Ok(objects.min(header.len() / MIN_ENTRY_TEXT))
 }
 
 /// The tensors must follow each other without gap or overlap from the data's first byte to its last.
@@ -208,6 +252,7 @@ impl<'de> Visitor<'de> for Tensors<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Info {
     dtype: TypeIndex,
     shape: Shape,
@@ -317,7 +362,8 @@ mod tests {
         refused(r#"{"a":{"dtype":"F77","shape":[1],"data_offsets":[0,1]}}"#, 1, "unknown dtype");
         refused(r#"{"a":{"dtype":"I8","shape":[1]}}"#, 0, "data_offsets");
         refused(r#"{"a":7}"#, 0, "tensor a");
-        refused(&format!(r#"{{"a":{}"#, "[".repeat(1 << 16)), 0, "tensor a");
+        refused(&format!(r#"{{"a":{}"#, "[".repeat(1 << 16)), 0, "nested too deeply");
+        refused(&format!(r#"{{"{}":1}}"#, "a".repeat(5000)), 0, "no tensor's name");
         refused("[]", 0, "not a JSON object");
         refused("{} {}", 0, "cannot be read");
         for bytes in [&b""[..], b"\x01", &u64::MAX.to_le_bytes(), &[9, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {

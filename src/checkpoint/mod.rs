@@ -95,25 +95,25 @@ impl Checkpoint {
         let mut more = 0;
         let mut missing = 0;
         for param in names::params(&self.config, head) {
-            let problem = match self.locate(&param) {
+            let (problem, mend) = match self.locate(&param) {
                 Ok(Some(_)) => continue,
                 Ok(None) => {
                     missing += 1;
-                    format!("{} is missing", param.name)
+                    (format!("{} is missing", param.name), String::new())
                 }
-                Err(Error::Checkpoint { problem, .. }) => problem,
+                Err(Error::Checkpoint { problem, mend, .. }) => (problem, mend),
                 Err(other) => return Err(other),
             };
-            if faults.len() < LISTED { faults.push((param.name, problem)) } else { more += 1 }
+            if faults.len() < LISTED { faults.push((param.name, problem, mend)) } else { more += 1 }
         }
-        let Some((first, _)) = faults.first() else { return Ok(()) };
-        let mut problem = faults.iter().map(|(_, problem)| problem.as_str()).collect::<Vec<_>>().join("; ");
+        let Some((first, _, mend)) = faults.first() else { return Ok(()) };
+        let mut problem = faults.iter().map(|(_, problem, _)| problem.as_str()).collect::<Vec<_>>().join("; ");
         if more > 0 {
             problem += &format!("; and {more} more");
         }
         let others = self.heads();
         let mend = if missing == 0 {
-            "Give the config.json and weights that were saved together".into()
+            mend.clone()
         } else if head != Head::Encoder && !others.is_empty() {
             problem += &format!(" (the file has a head for {})", others.join(", "));
             format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::header::{self, Entry};
 use crate::error::Result;
 #[cfg(feature = "native")]
-use crate::error::{Error, clip};
+use crate::error::{Error, clip, clip_message};
 
 /// One safetensors file.
 #[derive(Debug)]
@@ -82,17 +82,21 @@ mod native {
     /// The whole of a file that is meant to be small.
     pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
         let read = || {
-            let file = File::open(path)?;
+            let file = open_file(path)?;
             let size = file.metadata()?.len();
             if size > limit {
                 return Err(std::io::Error::other(format!("{size} bytes, at most {limit} are expected")));
             }
             let mut bytes = Vec::with_capacity(size as usize);
-            // A device or pipe says nothing true of its size.
-            file.take(limit).read_to_end(&mut bytes)?;
+            file.take(size).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         read().map_err(|e| Error::io("read", path, e))
+    }
+
+    /// Opens a regular file. Asked first: to open a pipe would wait for whoever writes to it.
+    fn open_file(path: &Path) -> std::io::Result<File> {
+        if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(std::io::Error::other("not a file")) }
     }
 
     /// The weights of the model in the directory `dir`: `model.safetensors`, or the files its index names.
@@ -109,11 +113,7 @@ mod native {
     }
 
     fn map(path: &Path) -> Result<Shard> {
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let is_file = file.metadata().map_err(|e| Error::io("read", path, e))?.is_file();
-        if !is_file {
-            return Err(broken(&path.display().to_string(), None, "not a file".into(), SAVE_AGAIN));
-        }
+        let file = open_file(path).map_err(|e| Error::io("read", path, e))?;
         // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file meanwhile
         // can still stop this one with SIGBUS: the price of not copying it, paid by every reader of safetensors;
         // `convert` replaces files by renaming, which leaves a mapping whole.
@@ -126,9 +126,10 @@ mod native {
         let file = path.display().to_string();
         let read = |visit: &mut dyn FnMut(&str, &str) -> Result<(), String>| {
             let mut json = serde_json::Deserializer::from_slice(&json);
-            (Index { visit }).deserialize(&mut json).and_then(|()| json.end()).map_err(|e| {
-                broken(&file, None, format!("not an index of shards: {}", clip(&e.to_string())), SAVE_AGAIN)
-            })
+            (Index { visit })
+                .deserialize(&mut json)
+                .and_then(|()| json.end())
+                .map_err(|e| broken(&file, None, format!("the index cannot be used: {}", clip_message(&e)), SAVE_AGAIN))
         };
 
         // Twice over the text, so that it is never held as a second, larger table.

@@ -122,9 +122,8 @@ impl Config {
         if json.len() > MAX_BYTES {
             return Err(malformed(file, format!("{} bytes is too large for a model configuration", json.len())));
         }
-        let config: Self = serde_json::from_slice(json).map_err(|e| {
-            malformed(file, format!("not a model configuration: {}", crate::error::clip(&e.to_string())))
-        })?;
+        let config: Self = serde_json::from_slice(json)
+            .map_err(|e| malformed(file, format!("not a model configuration: {}", crate::error::clip_message(&e))))?;
         config.validate(file)?;
         Ok(config)
     }

@@ -5,6 +5,7 @@ mod embeddings;
 mod encoder;
 pub mod heads;
 mod layer;
+pub mod memory;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,5 +1,7 @@
-//! What several tests share.
+//! What the tests share.
 
+pub mod alloc;
+pub mod checkpoint;
 pub mod devices;
 
 use std::path::PathBuf;

@@ -1,0 +1,120 @@
+//! What a model will take of memory, said before it is taken.
+
+use crate::checkpoint::names::{self, Head};
+use crate::error::{Error, Result};
+use crate::model::Config;
+use crate::tensor::DType;
+
+/// Bytes that a model needs on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Weights that are resident: all but the word embeddings.
+    pub weights: u64,
+    /// The word embeddings, as stored. They are gathered on the host from the file's mapping, of which the system keeps
+    /// what it has room for, so they are not part of [`total`](Footprint::total).
+    pub word_embeddings: u64,
+    /// Intermediate results of one forward.
+    pub activations: u64,
+}
+
+impl Footprint {
+    /// Predicts the bytes for a model whose device keeps matrices as `dtype` (vectors and small tables as f32), and a packed
+    /// batch of `tokens` tokens.
+    pub fn predict(config: &Config, head: Head, dtype: DType, tokens: usize) -> Self {
+        let mut footprint = Self { weights: 0, word_embeddings: 0, activations: 0 };
+        for param in names::params(config, head) {
+            let scalars = param.rows as u64 * param.cols as u64;
+            let bytes = match dtype {
+                _ if !param.in_i8 => scalars * 4,
+                DType::I8 => scalars + param.rows as u64 * 4,
+                other => scalars * other.size() as u64,
+            };
+            let is_table = param.name.ends_with("word_embeddings.weight");
+            *(if is_table { &mut footprint.word_embeddings } else { &mut footprint.weights }) += bytes;
+        }
+        // What lives at once, a token: the layer's input, Q, K, V and the heads' output in attention; the input, the inner and
+        // the outer result in the feed-forward block. Then the logits of a span, ids, types and positions.
+        let (h, f) = (config.hidden_size as u64, config.intermediate_size as u64);
+        let floats = (5 * h).max(2 * h + f) + 5;
+        footprint.activations = (tokens as u64).saturating_mul(floats * 4);
+        footprint
+    }
+
+    /// Weights and activations together.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.activations)
+    }
+
+    /// Checks that the machine has the memory; `what` begins the error's sentence.
+    ///
+    /// # Errors
+    /// `Error::Memory`. Where the system does not say what it has, nothing is refused.
+    pub fn check(&self, what: &str) -> Result<()> {
+        self.check_against(what, available())
+    }
+
+    fn check_against(&self, what: &str, available: Option<u64>) -> Result<()> {
+        let need = self.total();
+        match available {
+            Some(have) if need > have => Err(Error::Memory {
+                what: what.into(),
+                need,
+                have,
+                mend: "Use a smaller model, `cloze convert --dtype i8`, shorter windows or a smaller batch".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The bytes that can be taken without swapping, and no more than the container may have; `None` where that is not known.
+pub fn available() -> Option<u64> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let free = parse_available(&meminfo)?;
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    Some(limit.map_or(free, |limit: u64| limit.min(free)))
+}
+
+/// `MemAvailable` of `/proc/meminfo`, in bytes.
+fn parse_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn predicts_by_type_and_tokens() {
+        // MiniLM-L6: 10,616,832 scalars in matrices, 20,736 of their rows; 11,720,448 in word embeddings.
+        let json = br#"{"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}"#;
+        let config = Config::from_json(json, "config.json").unwrap();
+        let of = |dtype| Footprint::predict(&config, Head::QuestionAnswering, dtype, 128);
+        let (f32s, f16s, i8s) = (of(DType::F32), of(DType::F16), of(DType::I8));
+        assert_eq!(f32s.weights - f16s.weights, 2 * 10_616_832);
+        assert_eq!(f16s.weights - i8s.weights, 10_616_832 - 4 * 20_736);
+        assert_eq!(i8s.word_embeddings, 11_720_448 + 4 * 30_522);
+        assert_eq!(f32s.activations, 128 * 4 * (2 * 384 + 1536 + 5));
+        assert_eq!(Footprint::predict(&config, Head::Encoder, DType::F32, usize::MAX).total(), u64::MAX);
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let footprint = Footprint { weights: 90, word_embeddings: 1000, activations: 10 };
+        assert!(footprint.check_against("the model", Some(100)).is_ok());
+        assert!(footprint.check_against("the model", None).is_ok());
+        let error = footprint.check_against("the model", Some(99)).unwrap_err();
+        assert!(error.to_string().starts_with("the model needs 100 bytes, 99 are available"), "{error}");
+    }
+
+    #[test]
+    fn reads_what_the_system_says() {
+        assert_eq!(parse_available("MemTotal: 9 kB\nMemAvailable:    1234 kB\n"), Some(1234 * 1024));
+        assert_eq!(parse_available("MemTotal: 9 kB\n"), None);
+        assert_eq!(available().is_some(), cfg!(target_os = "linux"));
+    }
+}
