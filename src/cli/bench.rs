@@ -47,7 +47,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     for &batch in &args.batch {
         for &seq in &args.seq {
             let packed = pattern(batch, seq, model.config().vocab_size);
-            let mut forward = || -> Result<f64> {
+            let forward = || -> Result<f64> {
                 let begun = Instant::now();
                 cloze::block_on(model.forward(&packed, &Cancel::new()))?;
                 Ok(milliseconds(begun))

@@ -23,7 +23,7 @@ pub use gpu::Gpu;
 pub use weight::Weight;
 
 use crate::error::{Error, Result};
-use crate::tensor::HostTensor;
+use crate::tensor::{DType, HostTensor};
 
 /// Where a list is run.
 #[derive(Debug)]
@@ -111,6 +111,15 @@ impl Device {
         match self {
             Device::Cpu(d) => d.upload_vector(name, parts),
             Device::Gpu(d) => d.upload_vector(name, parts),
+        }
+    }
+
+    /// The type that a matrix stored as `dtype` has in this device's memory.
+    pub fn kept_as(&self, dtype: DType) -> DType {
+        match (self, dtype) {
+            (_, DType::I8) => DType::I8,
+            (Device::Gpu(_), DType::F16) => DType::F16,
+            _ => DType::F32,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use encoder::Encoder;
 use layer::Pair;
+use memory::Footprint;
 
 /// A BERT model on a device, ready to run.
 #[derive(Debug)]
@@ -45,6 +46,10 @@ impl Model {
     pub fn load(checkpoint: Checkpoint, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
         let device = device.into();
         checkpoint.require(head)?;
+        let kept = device.kept_as(checkpoint.dtype()?);
+        let footprint =
+            Footprint::predict(checkpoint.config(), head, kept, checkpoint.config().max_position_embeddings);
+        footprint.check("the model")?;
         let encoder = Encoder::load(&checkpoint, &device)?;
         let mut g = Graph::new();
         let recorded = encoder.record(&mut g);
