@@ -1,6 +1,94 @@
-use super::{Cancel, Device};
+//! How fast a device multiplies matrices: the yardstick for everything else that runs on it.
+
+use std::time::{Duration, Instant};
+
+use super::call::{CallList, Live, Rows};
+use super::{Cancel, Device, Plan};
+use crate::activation::Activation;
 use crate::error::Result;
-pub async fn gemm_gflops(_d: &Device) -> Result<f64> {
-    let _ = Cancel::new();
-    Ok(1.0)
+use crate::graph::{Graph, Tensor};
+use crate::ops::matmul::{self, matmul};
+use crate::tensor::{DType, HostTensor};
+
+/// M, N and K of the measured product.
+const SHAPE: [u32; 3] = [512, 768, 768];
+/// A run shorter than this is mostly submission: it is lengthened by repeating the product.
+const RUN: Duration = Duration::from_millis(40);
+
+/// The rate in GFLOP/s of the best matmul variant of the device's family, alone at 512x768x768 in f32.
+pub async fn gemm_gflops(device: &Device) -> Result<f64> {
+    let mut best = 0.0_f64;
+    for (_, rate) in gemm_variants(device, SHAPE).await? {
+        best = best.max(rate);
+    }
+    Ok(best)
+}
+
+/// The rate in GFLOP/s of each matmul variant of the device's family that fits `[M, N, K]`, in f32.
+pub async fn gemm_variants(device: &Device, shape: [u32; 3]) -> Result<Vec<(&'static str, f64)>> {
+    let Device::Gpu(gpu) = device else {
+        return Ok(vec![("cpu", rate(device, shape, None).await?)]);
+    };
+    let mut rates = Vec::new();
+    for variant in matmul::OP.variants.iter().filter(|v| v.family == gpu.family()) {
+        let (list, _) = products(device, shape, 1)?;
+        let plan = gpu.plan_pinned(&list, Live::default(), Some(variant.name)).await?;
+        if plan.variants().all(|(_, name)| name == variant.name) {
+            rates.push((variant.name, rate(device, shape, Some(variant.name)).await?));
+        }
+    }
+    Ok(rates)
+}
+
+async fn rate(device: &Device, shape: [u32; 3], pin: Option<&str>) -> Result<f64> {
+    let (list, x) = products(device, shape, 1)?;
+    let once = shortest(device, &list, x, pin).await?;
+    let count = (RUN.as_secs_f64() / once.as_secs_f64().max(1e-6)).ceil().clamp(1.0, 256.0);
+    if count < 2.0 {
+        return Ok(list.flops(Live::default()) / once.as_secs_f64() * 1e-9);
+    }
+    let (list, x) = products(device, shape, count as usize)?;
+    let all = shortest(device, &list, x, pin).await?;
+    Ok(list.flops(Live::default()) / all.as_secs_f64() * 1e-9)
+}
+
+/// The shortest of a few runs, after one that compiles and warms.
+async fn shortest(device: &Device, list: &CallList, x: Tensor, pin: Option<&str>) -> Result<Duration> {
+    let capacity = Live::default();
+    let mut plan = match device {
+        Device::Gpu(gpu) => Plan::Gpu(Box::new(gpu.plan_pinned(list, capacity, pin).await?)),
+        Device::Cpu(_) => device.plan(list, capacity).await?,
+    };
+    let values: Vec<f32> = (0..list.info(x.id).len(capacity)).map(wave).collect();
+    let inputs = [(x.id, bytemuck::cast_slice(&values))];
+    let mut best = Duration::MAX;
+    for turn in 0..4 {
+        let begun = Instant::now();
+        device.run(&mut plan, capacity, &inputs, &Cancel::new()).await?;
+        if turn > 0 {
+            best = best.min(begun.elapsed());
+        }
+    }
+    Ok(best)
+}
+
+/// `count` times the same product, and its x.
+fn products(device: &Device, [m, n, k]: [u32; 3], count: usize) -> Result<(CallList, Tensor)> {
+    let weights: Vec<f32> = (0..n as usize * k as usize).map(wave).collect();
+    let host = HostTensor::new(DType::F32, n as usize, k as usize, bytemuck::cast_slice(&weights), &[]);
+    let bias = vec![0.0_f32; n as usize];
+    let bias = HostTensor::new(DType::F32, 1, n as usize, bytemuck::cast_slice(&bias), &[]);
+    let mut g = Graph::new();
+    let x = g.input("x", Rows::Fixed(m), k);
+    let w = g.weight(&device.upload_matrix("w", &[host])?);
+    let b = g.weight(&device.upload_vector("b", &[bias])?);
+    for _ in 0..count {
+        matmul(&mut g, "y", x, w, b, Activation::None, None);
+    }
+    Ok((g.finish(&[]), x))
+}
+
+/// Numbers of ordinary size: denormal or huge ones would be slower.
+fn wave(i: usize) -> f32 {
+    (i as f32 * 0.37).sin()
 }

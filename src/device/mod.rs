@@ -10,7 +10,7 @@ pub mod gpu;
 pub mod lockstep;
 pub mod measure;
 mod plan;
-mod weight;
+pub(crate) mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,8 @@
 //! The ops: one file an op, with how it is recorded, its CPU twin and its WGSL variants. This is their table.
 
 pub mod attention;
+#[cfg(test)]
+mod check;
 pub mod layer_norm;
 pub mod matmul;
 

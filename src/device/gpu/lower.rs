@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Gpu;
 use super::pipeline::{Pipeline, choose};
 use super::wait::{Signal, drive};
-use crate::device::call::{Call, CallList, Live, PARAMS_BINDING, Role, Site, View, WRITE_BINDING};
+use crate::device::call::{CallList, Live, PARAMS_BINDING, Role, Site, Variant, View, WRITE_BINDING};
 use crate::device::plan::Slots;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
@@ -52,7 +52,7 @@ impl GpuPlan {
     }
 }
 
-pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPlan> {
+pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live, pin: Option<&str>) -> Result<GpuPlan> {
     let slots = Slots::assign(list, capacity);
     let make = |label: &str, size: u64, usage| {
         gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
@@ -77,7 +77,11 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPla
     let out_bytes: usize = list.outputs.iter().map(|id| list.info(*id).len(capacity) * 4).sum();
     let readback =
         make("readback", out_bytes.max(16) as u64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
-    let steps = list.calls.iter().map(|call| step(gpu, list, capacity, &slots, &buffers, &uniforms, call)).collect();
+    let steps = list.calls.iter().map(|call| {
+        let site = Site { call, tensors: &list.tensors, capacity };
+        step(gpu, list, &slots, &buffers, &uniforms, &site, choose(&site, gpu, pin))
+    });
+    let steps = steps.collect();
     let staging = vec![0; uniform_bytes as usize];
     let list = list.clone();
     Ok(GpuPlan { capacity, list, slots, buffers, steps, uniforms, staging, words: Vec::new(), readback })
@@ -86,15 +90,14 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live) -> Result<GpuPla
 fn step(
     gpu: &Gpu,
     list: &CallList,
-    capacity: Live,
     slots: &Slots,
     buffers: &[wgpu::Buffer],
     uniforms: &wgpu::Buffer,
-    call: &Call,
+    site: &Site<'_>,
+    variant: &Variant,
 ) -> Step {
-    let site = Site { call, tensors: &list.tensors, capacity };
-    let variant = choose(&site, gpu);
-    let pipeline = gpu.pipeline(variant, &site);
+    let call = site.call;
+    let pipeline = gpu.pipeline(variant, site);
     let bind = |binding: u32, view: &View| {
         let info = list.info(view.tensor);
         let buffer = match (&info.role, slots.of[view.tensor.0 as usize]) {

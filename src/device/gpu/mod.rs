@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use lower::GpuPlan;
+pub use pipeline::source;
 pub use upload::{PACK_COLS, PACK_ROWS};
 
 use super::call::{CallList, Family, Live};
@@ -49,8 +50,6 @@ pub struct GpuOptions {
     pub family: Option<Family>,
     /// Ask for no more than every WebGPU implementation must give.
     pub floor_limits: bool,
-    /// Use the kernel of this name wherever it fits.
-    pub pin: Option<&'static str>,
     /// Let the driver check every index that a kernel uses.
     pub checked: bool,
 }
@@ -163,7 +162,12 @@ impl Gpu {
     }
 
     pub(super) async fn plan(&self, list: &CallList, capacity: Live) -> Result<GpuPlan> {
-        let plan = lower::lower(self, list, capacity)?;
+        self.plan_pinned(list, capacity, None).await
+    }
+
+    /// A plan that uses the variant named `pin` wherever it fits: for measurements and tests of one kernel.
+    pub async fn plan_pinned(&self, list: &CallList, capacity: Live, pin: Option<&str>) -> Result<GpuPlan> {
+        let plan = lower::lower(self, list, capacity, pin)?;
         self.check()?;
         Ok(plan)
     }

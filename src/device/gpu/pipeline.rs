@@ -18,11 +18,11 @@ pub(super) struct Cache(Mutex<HashMap<String, Arc<Pipeline>>>);
 
 /// The variant of `site`'s op that `gpu` uses: the pinned one, else the first of its family, else the first of any, if
 /// it fits.
-pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu) -> &'static Variant {
+pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu, pin: Option<&str>) -> &'static Variant {
     let op: &'static Op = site.call.op;
     let fitting = || op.variants.iter().filter(|v| (v.fits)(site, &gpu.limits));
     fitting()
-        .find(|v| gpu.options.pin == Some(v.name))
+        .find(|v| pin == Some(v.name))
         .or_else(|| fitting().find(|v| v.family == gpu.family))
         .or_else(|| fitting().next())
         .unwrap_or_else(|| unreachable!("{}: every op has a variant that always fits", op.name))

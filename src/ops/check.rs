@@ -1,0 +1,141 @@
+//! Every variant's joined text parses, validates as WGSL of the specification's floor, and declares the bindings and
+//! parameters that its op does.
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, TypeInner};
+
+use super::{OPS, attention::attention, layer_norm::layer_norm, matmul::matmul};
+use crate::activation::Activation;
+use crate::device::call::{PARAMS_BINDING, WRITE_BINDING};
+use crate::device::gpu::{Limits, source};
+use crate::device::weight::{Layout, Stored};
+use crate::device::{CallList, Live, Op, Rows, Site, Variant, Weight};
+use crate::graph::{Graph, Tensor};
+use crate::tensor::DType;
+
+const FLOOR: Limits = Limits {
+    workgroup_bytes: 16 << 10,
+    invocations: 256,
+    groups: 65535,
+    binding_bytes: 128 << 20,
+    buffer_bytes: 256 << 20,
+};
+
+fn weight(g: &mut Graph, rows: usize, cols: usize, dtype: DType) -> Tensor {
+    let layout = Layout::Plain(Vec::new());
+    g.weight(&Weight::new(Stored { name: "w".into(), rows, cols, dtype, layout }))
+}
+
+/// Calls of every kind: odd and whole sizes, types, epilogues, head sizes.
+fn sites() -> CallList {
+    let mut g = Graph::new();
+    for (n, k) in [(64, 32), (64, 33), (37, 32), (2, 19)] {
+        for dtype in [DType::F32, DType::F16, DType::I8] {
+            for residual in [false, true] {
+                let x = g.input("x", Rows::Tokens, k);
+                let w = weight(&mut g, n, k as usize, dtype);
+                let b = weight(&mut g, 1, n, DType::F32);
+                let r = residual.then(|| g.input("r", Rows::Tokens, n as u32));
+                matmul(&mut g, "y", x, w, b, Activation::Gelu, r);
+            }
+        }
+    }
+    for head_size in [7, 32, 64] {
+        let qkv = g.input("qkv", Rows::Tokens, 3 * 4 * head_size);
+        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        attention(&mut g, "ctx", qkv, bounds, 4);
+    }
+    for cols in [37, 384] {
+        let x = g.input("x", Rows::Tokens, cols);
+        let [gamma, beta] = [0, 1].map(|_| weight(&mut g, 1, cols as usize, DType::F32));
+        layer_norm(&mut g, "y", x, gamma, beta, 1e-12);
+    }
+    g.finish(&[])
+}
+
+/// Runs `check` over every variant of every op and every site that it fits.
+fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &Site<'_>, &str)) {
+    let list = sites();
+    for op in OPS {
+        for variant in op.variants {
+            let mut fitted = false;
+            for tokens in [5, 5000] {
+                let capacity = Live { tokens, sequences: 3, longest: tokens };
+                for call in list.calls.iter().filter(|c| c.op.name == op.name) {
+                    let site = Site { call, tensors: &list.tensors, capacity };
+                    if (variant.fits)(&site, &FLOOR) {
+                        fitted = true;
+                        check(op, variant, &site, &source(variant, &site));
+                    }
+                }
+            }
+            assert!(fitted, "no site fits {}", variant.name);
+        }
+    }
+}
+
+fn parse(name: &str, text: &str) -> Module {
+    naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)))
+}
+
+#[test]
+fn shaders_are_valid_without_any_extension() {
+    for_each_shader(|_, variant, site, text| {
+        let module = parse(variant.name, text);
+        let checked = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        let info = checked.unwrap_or_else(|e| panic!("{}: {}", variant.name, e.emit_to_string(text)));
+        let given = (variant.overrides)(site);
+        for (_, o) in module.overrides.iter() {
+            let named = given.iter().any(|(name, _)| Some(*name) == o.name.as_deref());
+            assert!(named || o.init.is_some(), "{}: {:?} has no value", variant.name, o.name);
+        }
+        for (name, _) in given {
+            let declared = module.overrides.iter().any(|(_, o)| o.name.as_deref() == Some(name));
+            assert!(declared, "{}: there is no override {name}", variant.name);
+        }
+        let [entry] = &module.entry_points[..] else { panic!("{}: entry points", variant.name) };
+        assert_eq!(entry.name, "main");
+        assert!(entry.workgroup_size.iter().product::<u32>() <= FLOOR.invocations, "{}", variant.name);
+        let used = info.get_entry_point(0);
+        for (handle, variable) in module.global_variables.iter() {
+            assert!(!used[handle].is_empty(), "{}: {:?} is not used", variant.name, variable.name);
+        }
+    });
+}
+
+#[test]
+fn bindings_and_parameters_are_the_ops() {
+    for_each_shader(|op, variant, site, text| {
+        let module = parse(variant.name, text);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).expect("sizes of types");
+        let (mut bindings, mut shared) = (Vec::new(), 0);
+        for (_, v) in module.global_variables.iter() {
+            let name = v.name.clone().unwrap_or_default();
+            let binding = v.binding.map(|b| {
+                assert_eq!(b.group, 0, "{}: {name}", variant.name);
+                b.binding
+            });
+            match v.space {
+                AddressSpace::WorkGroup => shared += layouter[v.ty].size,
+                AddressSpace::Uniform => {
+                    assert_eq!((name.as_str(), binding), ("params", Some(PARAMS_BINDING)), "{}", variant.name);
+                    let TypeInner::Struct { members, .. } = &module.types[v.ty].inner else { panic!("params") };
+                    let names: Vec<_> = members.iter().filter_map(|m| m.name.as_deref()).collect();
+                    assert_eq!(names, op.params, "{}", variant.name);
+                    let offsets: Vec<_> = members.iter().map(|m| m.offset / 4).collect();
+                    assert_eq!(offsets, (0..members.len() as u32).collect::<Vec<_>>(), "{}", variant.name);
+                }
+                AddressSpace::Storage { access } => {
+                    bindings.push((binding.unwrap_or(u32::MAX), name, access.contains(StorageAccess::STORE)));
+                }
+                space => panic!("{}: {name} is in {space:?}", variant.name),
+            }
+        }
+        bindings.sort();
+        let reads = (0..).zip(op.reads).take(site.call.reads.len()).map(|(i, n)| (i, n.to_string(), false));
+        let writes = (WRITE_BINDING..).zip(op.writes).map(|(i, n)| (i, n.to_string(), true));
+        assert_eq!(bindings, reads.chain(writes).collect::<Vec<_>>(), "{}", variant.name);
+        assert!(shared <= FLOOR.workgroup_bytes, "{}: {shared} bytes of workgroup memory", variant.name);
+    });
+}
