@@ -22,7 +22,7 @@ pub static OP: Op = Op {
             family: Family::Registers,
             fits: |site, _| site.param("n").is_some_and(|n| n <= 8),
             wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_thin.wgsl")),
-            overrides,
+            overrides: |_| Vec::new(),
             grid: |w| [groups(w[0], 8 * 4), groups(w[1], 4), 1],
         },
         Variant {
@@ -30,7 +30,7 @@ pub static OP: Op = Op {
             family: Family::Registers,
             fits: |_, _| true,
             wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_12x16.wgsl")),
-            overrides,
+            overrides: |_| Vec::new(),
             grid: |w| [groups(w[1], 8 * 16), groups(w[0], 12), 1],
         },
         Variant {
@@ -38,7 +38,7 @@ pub static OP: Op = Op {
             family: Family::Tiles,
             fits: |site, limits| fits_tile(limits, 128, 64 * 9 * 16) && tiles(site, 64) >= ENOUGH_TILES,
             wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_64x64.wgsl")),
-            overrides,
+            overrides: |_| Vec::new(),
             grid: |w| [groups(w[1], 64), groups(w[0], 64), 1],
         },
         Variant {
@@ -46,7 +46,7 @@ pub static OP: Op = Op {
             family: Family::Tiles,
             fits: |_, limits| fits_tile(limits, 64, 32 * 9 * 16),
             wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_32x32.wgsl")),
-            overrides,
+            overrides: |_| Vec::new(),
             grid: |w| [groups(w[1], 32), groups(w[0], 32), 1],
         },
     ],
@@ -122,11 +122,7 @@ fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
         (false, false) => include_str!("../../shaders/lib/matmul_store_scalar.wgsl"),
         (false, true) => include_str!("../../shaders/lib/matmul_store_scalar_residual.wgsl"),
     };
-    let activation = include_str!("../../shaders/lib/activation.wgsl");
+    let activation = site.param("activation").map_or(Activation::Linear, |id| Activation::ALL[id as usize]);
     let params = include_str!("../../shaders/lib/matmul_params.wgsl");
-    vec![params, activation, load_a, load_b, store, core]
-}
-
-fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {
-    vec![("ACTIVATION", f64::from(site.param("activation").unwrap_or(0)))]
+    [&[params], super::activation::pieces(activation), &[load_a, load_b, store, core]].concat()
 }

@@ -1,5 +1,6 @@
 //! The ops: one file an op, with how it is recorded, its CPU twin and its WGSL variants. This is their table.
 
+mod activation;
 pub mod attention;
 #[cfg(test)]
 mod check;

@@ -1,0 +1,2 @@
+// max(x, 0)
+fn activate(x: vec4f) -> vec4f { return max(x, vec4f(0.0)); }

@@ -1,0 +1,2 @@
+// tanh(x)
+fn activate(x: vec4f) -> vec4f { return tanh4(x); }
