@@ -4,7 +4,9 @@
 //! a few queries at a time through scores, softmax and context, so that scores never leave the caches. Every sum runs
 //! over one sequence alone, in an order that its length determines.
 
-use super::math::{LANES, exp, for_isa, sum_lanes};
+use std::f32::consts::LOG2_E;
+
+use super::math::{LANES, exp2, for_isa, mul_add, sum_lanes};
 use super::micro::{self, Finish, PANEL, Strip};
 use super::pool::{Parts, Pool, Scratch};
 
@@ -125,9 +127,20 @@ fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: impl Fn(usize
         if keys < PANEL {
             panel.fill(0.0);
         }
-        for j in 0..keys {
-            for (line, x) in panel.chunks_exact_mut(PANEL).zip(key(p * PANEL + j)) {
-                line[j] = *x;
+        // Four keys at a time: four stores to a line in a row.
+        for j in (0..keys).step_by(4) {
+            let at = p * PANEL + j;
+            if keys - j >= 4 {
+                let keys = [key(at), key(at + 1), key(at + 2), key(at + 3)];
+                for (i, line) in panel.chunks_exact_mut(PANEL).enumerate() {
+                    line[j..j + 4].copy_from_slice(&keys.map(|key| key[i]));
+                }
+            } else {
+                for j in j..keys {
+                    for (line, x) in panel.chunks_exact_mut(PANEL).zip(key(p * PANEL + j)) {
+                        line[j] = *x;
+                    }
+                }
             }
         }
     }
@@ -157,7 +170,6 @@ for_isa! {
 #[inline(always)]
 fn softmax_body<const FMA: bool>(scores: &mut [f32], len: usize, padded: usize, scale: f32, sums: &mut [f32]) {
     for (row, sum) in scores.chunks_exact_mut(padded).zip(sums) {
-        // The padding, up to a whole number of lanes, weighs nothing.
         row[len..].fill(f32::MIN);
         let mut lanes = [f32::MIN; LANES];
         for chunk in row.chunks_exact(LANES) {
@@ -166,10 +178,14 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], len: usize, padded: usize, 
             }
         }
         let max = lanes.iter().fold(f32::MIN, |m, x| if *x > m { *x } else { m });
+        // exp(scale (x - max)) as a power of two. The largest is 1; what is below 2⁻¹²⁵, the padding too, adds no bit to
+        // the sum.
+        let (slope, shift) = (scale * LOG2_E, -max * (scale * LOG2_E));
         let mut lanes = [0.0; LANES];
         for chunk in row.chunks_exact_mut(LANES) {
             for (lane, x) in lanes.iter_mut().zip(chunk) {
-                *x = exp::<FMA>((*x - max) * scale);
+                let t = mul_add::<FMA>(*x, slope, shift);
+                *x = exp2::<FMA>(if t < -125.0 { -125.0 } else { t });
                 *lane += *x;
             }
         }

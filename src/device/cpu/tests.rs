@@ -347,6 +347,24 @@ fn run_attention(pool: &Pool, qkv: &[f32], offsets: &[u32], heads: usize, size: 
     ctx
 }
 
+#[test]
+fn attention_takes_empty_sequences_and_empty_batches() {
+    let pool = Pool::new(2);
+    assert!(run_attention(&pool, &[], &[0], 2, 4, 1.0).is_empty());
+    assert!(run_attention(&pool, &[], &[0, 0, 0], 2, 4, 1.0).is_empty());
+    let qkv = noise(1, 5 * 3 * 8);
+    let want = run_attention(&pool, &qkv, &[0, 5], 2, 4, 1.0);
+    assert_eq!(bits(&want), bits(&run_attention(&pool, &qkv, &[0, 0, 5, 5], 2, 4, 1.0)));
+}
+
+#[test]
+fn attention_shows_nan() {
+    let mut qkv = noise(1, 20 * 3 * 8);
+    qkv[24 * 7 + 8] = f32::NAN;
+    let got = run_attention(&Pool::new(1), &qkv, &[0, 20], 1, 8, 1.0);
+    assert!(got.iter().all(|x| x.is_nan()), "a key that is NaN reaches every query");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

@@ -227,6 +227,18 @@ unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
     }
 }
 
+/// Asks for a cache line that will be read; any address will do.
+#[inline(always)]
+fn prefetch(line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 /// All rows for the `N` vectors of columns from `col`, in tiles of nearly equal height, at most `max` (itself at most 12):
 /// a short last tile would leave the multipliers waiting for each other.
 #[inline(always)]
@@ -235,6 +247,10 @@ unsafe fn columns<V: Lanes, const N: usize>(s: &Strip, max: usize, col: usize) {
     let mut row = 0;
     for t in 0..tiles {
         let height = (s.rows - row).div_ceil(tiles - t);
+        // The panel that comes next, a share a tile: it may have to come from main memory.
+        for k in s.k * t / tiles..s.k * (t + 1) / tiles {
+            prefetch(s.b.wrapping_add((col + N * V::WIDTH) / PANEL * s.ldb + k * PANEL));
+        }
         // SAFETY: the caller's contract, and row + height <= rows.
         unsafe {
             match height {

@@ -153,12 +153,13 @@ impl State {
 
     /// Waits for an epoch other than `seen`.
     fn wait(&self, seen: usize) -> usize {
-        for _ in 0..SPINS {
+        for look in 0..SPINS {
             let epoch = self.epoch.load(Ordering::Acquire);
             if epoch != seen {
                 return epoch;
             }
-            std::hint::spin_loop();
+            // On a busy machine the caller may be waiting for this very core.
+            if look % 100 == 99 { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
         let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
