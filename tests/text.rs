@@ -42,12 +42,12 @@ fn tokens_equal_the_fast_tokenizers() {
 }
 
 /// Of a pipeline's answers: text, first and last code point, score.
-fn answer(value: &Value) -> (&str, usize, usize, f64) {
+pub fn answer(value: &Value) -> (&str, usize, usize, f64) {
     let number = |key: &str| value[key].as_u64().unwrap() as usize;
     (value["answer"].as_str().unwrap(), number("start"), number("end"), value["score"].as_f64().unwrap())
 }
 
-fn options(value: &Value) -> AnswerOptions {
+pub fn options(value: &Value) -> AnswerOptions {
     let number = |key: &str| value.get(key).map(|n| n.as_u64().unwrap() as usize);
     let flag = |key: &str| value.get(key).map(|b| b.as_bool().unwrap());
     AnswerOptions {
@@ -80,7 +80,7 @@ fn answers_equal_the_pipelines_on_given_logits() {
     }
 }
 
-fn same_answers(context: &str, got: &[Answer], want: &[(&str, usize, usize, f64)], tolerance: f64, what: &str) {
+pub fn same_answers(context: &str, got: &[Answer], want: &[(&str, usize, usize, f64)], tolerance: f64, what: &str) {
     let points = CodePoints::new(context);
     assert_eq!(got.len(), want.len(), "{what}: {got:?} {want:?}");
     for (got, (text, start, end, score)) in got.iter().zip(want) {

@@ -11,6 +11,8 @@ pub mod micro;
 pub mod pack;
 pub mod pool;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use pack::Panels;
 pub use pool::Pool;
