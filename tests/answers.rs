@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::fixture;
 use crate::text::{answer, options, same_answers};
 
-/// The issue's own bound on scores. Logits agree to 1e-4 and a score is at most 1 a window, so it leaves little room.
+/// What is promised of scores. Logits agree to 1e-4 and a score is at most 1 a window, so it leaves little room.
 const TOLERANCE: f64 = 1e-4;
 
 #[test]
