@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn cuts_as_the_overlap_says() {
-        assert_eq!(cut(4, 10, &options(17, 5)).unwrap(), [0..10]);
+        let whole = 0..10;
+        assert_eq!(cut(4, 10, &options(17, 5)).unwrap(), [whole]);
         assert_eq!(cut(4, 11, &options(17, 5)).unwrap(), [0..10, 5..11]);
         assert_eq!(cut(4, 15, &options(17, 5)).unwrap(), [0..10, 5..15]);
         assert_eq!(cut(4, 16, &options(17, 5)).unwrap(), [0..10, 5..15, 10..16]);
