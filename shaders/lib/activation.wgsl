@@ -31,17 +31,37 @@ fn erfc4(x: vec4f) -> vec4f {
     return select(2.0 - r, r, x >= vec4f(0.0));
 }
 
+// x tanh(ln(1 + exp(x))), multiplied out so that only exp(-|x|) is taken.
+fn mish4(x: vec4f) -> vec4f {
+    let e = exp(-abs(x));
+    let above = (1.0 + 2.0 * e) / (1.0 + 2.0 * e + 2.0 * e * e);
+    let below = (e * e + 2.0 * e) / (e * e + 2.0 * e + 2.0);
+    return x * select(below, above, x >= vec4f(0.0));
+}
+
+fn gelu4(x: vec4f) -> vec4f { return 0.5 * x * erfc4(-0.70710678118654752 * x); }
+
 fn activate(x: vec4f) -> vec4f {
+    let zero = vec4f(0.0);
     switch ACTIVATION {
-        // gelu: x Φ(x)
-        case 1u: { return 0.5 * x * erfc4(-0.70710678118654752 * x); }
-        // gelu_new, gelu_pytorch_tanh
+        case 1u: { return gelu4(x); }
         case 2u: { return 0.5 * x * (1.0 + tanh4(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
         // quick_gelu
         case 3u: { return x * sigmoid4(1.702 * x); }
-        case 4u: { return max(x, vec4f(0.0)); }
-        case 5u: { return x * sigmoid4(x); }
-        case 6u: { return tanh4(x); }
+        // gelu_10
+        case 4u: { return min(gelu4(x), vec4f(10.0)); }
+        // relu and its square, relu6, leaky_relu
+        case 5u: { return max(x, zero); }
+        case 6u: { return max(x, zero) * max(x, zero); }
+        case 7u: { return min(max(x, zero), vec4f(6.0)); }
+        case 8u: { return select(0.01 * x, x, x >= zero); }
+        // silu, sigmoid
+        case 9u: { return x * sigmoid4(x); }
+        case 10u: { return sigmoid4(x); }
+        case 11u: { return tanh4(x); }
+        case 12u: { return mish4(x); }
+        // laplace: the normal distribution's function, mean 0.707107, deviation 0.282095
+        case 13u: { return 0.5 * erfc4((0.707107 - x) * 2.5066264); }
         default: { return x; }
     }
 }
