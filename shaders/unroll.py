@@ -55,7 +55,14 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
 {indent(loads, 8)}\
 {indent(fmas, 8)}\
     }}
-{indent(lines("store(row + {0}u, col + {1}u * 4u, c{0}_{1});", range(rows), range(quads)), 4)}\
+    // A loop, or the activation would be compiled {rows * quads} times.
+    var sums = array<vec4f, {rows * quads}>(
+{indent(lines(", ".join(f"c{{0}}_{q}" for q in range(quads)) + ",", range(rows)), 8)}\
+    );
+    let count = min({rows}u, params.m - row);
+    for (var r = 0u; r < count; r++) {{
+        for (var q = 0u; q < {quads}u; q++) {{ store(row + r, col + q * 4u, sums[r * {quads}u + q]); }}
+    }}
 }}
 """
 

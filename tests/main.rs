@@ -4,6 +4,7 @@ mod answers;
 mod checkpoint;
 mod golden;
 mod hostile;
+mod kernels;
 mod squad;
 mod support;
 mod text;
