@@ -66,12 +66,12 @@ fn encoder(device: &Device, dtype: DType) -> Result<(CallList, Tensor, Tensor)> 
     let bounds = g.input_u32("bounds", Rows::Bounds, 1);
     let mut x = input;
     for _ in 0..LAYERS {
-        let qkv = linear(&mut g, device, dtype, x, 3 * HIDDEN, Activation::from_id(0), None)?;
+        let qkv = linear(&mut g, device, dtype, x, 3 * HIDDEN, Activation::Linear, None)?;
         let ctx = attention(&mut g, "ctx", qkv, bounds, HEADS);
-        let out = linear(&mut g, device, dtype, ctx, HIDDEN, Activation::from_id(0), Some(x))?;
+        let out = linear(&mut g, device, dtype, ctx, HIDDEN, Activation::Linear, Some(x))?;
         let mid = norm(&mut g, device, out)?;
-        let up = linear(&mut g, device, dtype, mid, INNER, Activation::from_id(1), None)?;
-        let down = linear(&mut g, device, dtype, up, HIDDEN, Activation::from_id(0), Some(mid))?;
+        let up = linear(&mut g, device, dtype, mid, INNER, Activation::Gelu, None)?;
+        let down = linear(&mut g, device, dtype, up, HIDDEN, Activation::Linear, Some(mid))?;
         x = norm(&mut g, device, down)?;
     }
     Ok((g.finish(&[x]), input, bounds))
