@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cloze::activation::Activation;
-use cloze::device::{Cancel, CallList, Device, Gpu, Input, Live, Op, Plan, Rows};
+use cloze::device::{CallList, Cancel, Device, Gpu, Input, Live, Op, Plan, Rows};
 use cloze::graph::{Graph, Tensor};
 use cloze::ops::{OPS, attention::attention, layer_norm::layer_norm, matmul::matmul};
 use cloze::tensor::{DType, HostTensor};
@@ -200,7 +200,8 @@ fn close(what: &str, found: &[f32], expected: &[(f64, f64)]) {
 fn matmul_is_the_naive_loop() {
     let linear = |m, n, k| (m, n, k, 0);
     let mut layers = Vec::new();
-    for (m, n, k, id) in [linear(13, 37, 19), linear(1, 2, 32), linear(70, 130, 33), linear(33, 64, 48), (7, 32, 32, 1)] {
+    for (m, n, k, id) in [linear(13, 37, 19), linear(1, 2, 32), linear(70, 130, 33), linear(33, 64, 48), (7, 32, 32, 1)]
+    {
         for dtype in [DType::F32, DType::F16, DType::I8] {
             for residual in [false, true] {
                 let activation = Activation::from_id(id).expect("an activation");

@@ -1,3 +1,2 @@
-
 mod kernels;
 mod support;

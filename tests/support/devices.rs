@@ -54,10 +54,8 @@ async fn open() -> Vec<Named> {
             let options = GpuOptions { family: Some(family), floor_limits: strict, checked: strict };
             let kind = if strict { ", floor limits, checked" } else { "" };
             let gpu = Gpu::open(adapter, options).await.unwrap_or_else(|e| panic!("{part}: {e}"));
-            devices.push(Named {
-                name: format!("{part}, {}{kind}", family.name()),
-                device: Device::Gpu(Box::new(gpu)),
-            });
+            devices
+                .push(Named { name: format!("{part}, {}{kind}", family.name()), device: Device::Gpu(Box::new(gpu)) });
         }
     }
     devices
