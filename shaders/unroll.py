@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the unrolled kernels beside it: accumulators must be named, so their bodies are long. Run after a change here.
+"""Writes the unrolled kernels beside it: accumulators must be named, so their bodies are long. Run after a change here;
+with --check it writes nothing and fails where a file is not what it would write.
 
 A body is a chain of fma over ascending k for each accumulator: whatever the tile's shape, a sum has the same order
 and so the same bits. A whole chain of four k is one expression, so an accumulator that was spilled is read and written
 once for four.
 """
 
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -314,5 +316,13 @@ KERNELS = {
 }
 
 if __name__ == "__main__":
+    check = sys.argv[1:] == ["--check"]
+    stale = []
     for name, text in KERNELS.items():
-        (HERE / f"{name}.wgsl").write_text(text)
+        file = HERE / f"{name}.wgsl"
+        if check and (not file.exists() or file.read_text() != text):
+            stale.append(file.name)
+        elif not check:
+            file.write_text(text)
+    if stale:
+        sys.exit(f"not as unroll.py writes them: {', '.join(stale)}")
