@@ -41,6 +41,7 @@ fn main() -> Result<()> {
 }
 
 async fn measure(device: &Device) -> Result<()> {
+    compile(device).await?;
     let mut best = 0.0_f64;
     for shape in [[512, 768, 768], [384, 1152, 384], [384, 384, 384], [384, 384, 1536], [16, 384, 384], [384, 2, 384]] {
         let [m, n, k] = shape;
@@ -55,6 +56,33 @@ async fn measure(device: &Device) -> Result<()> {
             let rate = run(device, &list, x, bounds, length).await?;
             println!("  encoder {} 1x{length}: {rate:.2} GFLOP/s, {:.0} % of GEMM", dtype.name(), rate / best * 100.0);
         }
+    }
+    Ok(())
+}
+
+/// Prints how long each kernel of the encoder takes until its first result, on a few tokens.
+async fn compile(device: &Device) -> Result<()> {
+    for step in 0..5 {
+        let mut g = Graph::new();
+        let cols = if step == 3 { 3 * HIDDEN } else { HIDDEN };
+        let x = g.input("x", Rows::Tokens, cols);
+        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let (name, y) = match step {
+            0 => ("matmul", linear(&mut g, device, DType::F32, x, INNER, Activation::Linear, None)?),
+            1 => ("matmul, gelu", linear(&mut g, device, DType::F32, x, INNER, Activation::Gelu, None)?),
+            2 => ("matmul, residual", linear(&mut g, device, DType::F32, x, HIDDEN, Activation::Linear, Some(x))?),
+            3 => ("attention", attention(&mut g, "ctx", x, bounds, HEADS)),
+            _ => ("layer_norm", norm(&mut g, device, x)?),
+        };
+        let list = g.finish(&[y]);
+        let live = Live { tokens: 4, sequences: 1, longest: 4 };
+        let (values, ends) = (wave(list.info(x.id).len(live)), [0, 4]);
+        let inputs = [(x.id, bytemuck::cast_slice(&values)), (bounds.id, bytemuck::cast_slice(&ends))];
+        let (begun, used) = (Instant::now(), processor_seconds());
+        let mut plan = device.plan(&list, live).await?;
+        device.run(&mut plan, live, &inputs, &Cancel::new()).await?;
+        let (wall, busy) = (begun.elapsed().as_secs_f64(), processor_seconds() - used);
+        println!("  {name:16} first result after {:.0} ms ({:.0} of a processor)", wall * 1e3, busy * 1e3);
     }
     Ok(())
 }
@@ -93,7 +121,7 @@ fn linear(
     dtype: DType,
     x: Tensor,
     n: u32,
-    activation: Option<Activation>,
+    activation: Activation,
     residual: Option<Tensor>,
 ) -> Result<Tensor> {
     let (rows, cols) = (n as usize, x.cols as usize);
@@ -107,7 +135,6 @@ fn linear(
     let host = HostTensor::new(dtype, rows, cols, &stored, bytemuck::cast_slice(&scales));
     let weight = g.weight(&device.upload_matrix("w", &[host])?);
     let bias = vector(g, device, n, 0.1)?;
-    let activation = activation.unwrap_or_else(|| unreachable!("0 and 1 are activations"));
     Ok(matmul(g, "y", x, weight, bias, activation, residual))
 }
 

@@ -174,7 +174,7 @@ fn activate(id: u32, x: f64) -> f64 {
         10 => sigmoid(x),
         11 => x.tanh(),
         12 => x * x.exp().ln_1p().tanh(),
-        13 => normal((x - 0.707107) / 0.282095),
+        13 => normal((x - 707_107e-6) / 0.282095),
         _ => panic!("no activation {id}"),
     }
 }
