@@ -2,8 +2,12 @@
 
 mod answers;
 mod checkpoint;
+mod cli;
 mod golden;
 mod hostile;
+mod lockstep;
+mod memory;
 mod squad;
 mod support;
 mod text;
+mod tidy;
