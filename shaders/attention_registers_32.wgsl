@@ -16,43 +16,58 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
     // In vectors of four.
     let hidden = params.heads * 8u;
     let head = group.y * 8u;
-    // A query past the end repeats the last one and is not written.
-    let t0 = min(token + 0u, end - 1u) * 3u * hidden + head;
-    let t1 = min(token + 1u, end - 1u) * 3u * hidden + head;
-    let t2 = min(token + 2u, end - 1u) * 3u * hidden + head;
-    let t3 = min(token + 3u, end - 1u) * 3u * hidden + head;
-    let q0_0 = qkv[t0 + 0u] * params.scale;
-    let q0_1 = qkv[t0 + 1u] * params.scale;
-    let q0_2 = qkv[t0 + 2u] * params.scale;
-    let q0_3 = qkv[t0 + 3u] * params.scale;
-    let q0_4 = qkv[t0 + 4u] * params.scale;
-    let q0_5 = qkv[t0 + 5u] * params.scale;
-    let q0_6 = qkv[t0 + 6u] * params.scale;
-    let q0_7 = qkv[t0 + 7u] * params.scale;
-    let q1_0 = qkv[t1 + 0u] * params.scale;
-    let q1_1 = qkv[t1 + 1u] * params.scale;
-    let q1_2 = qkv[t1 + 2u] * params.scale;
-    let q1_3 = qkv[t1 + 3u] * params.scale;
-    let q1_4 = qkv[t1 + 4u] * params.scale;
-    let q1_5 = qkv[t1 + 5u] * params.scale;
-    let q1_6 = qkv[t1 + 6u] * params.scale;
-    let q1_7 = qkv[t1 + 7u] * params.scale;
-    let q2_0 = qkv[t2 + 0u] * params.scale;
-    let q2_1 = qkv[t2 + 1u] * params.scale;
-    let q2_2 = qkv[t2 + 2u] * params.scale;
-    let q2_3 = qkv[t2 + 3u] * params.scale;
-    let q2_4 = qkv[t2 + 4u] * params.scale;
-    let q2_5 = qkv[t2 + 5u] * params.scale;
-    let q2_6 = qkv[t2 + 6u] * params.scale;
-    let q2_7 = qkv[t2 + 7u] * params.scale;
-    let q3_0 = qkv[t3 + 0u] * params.scale;
-    let q3_1 = qkv[t3 + 1u] * params.scale;
-    let q3_2 = qkv[t3 + 2u] * params.scale;
-    let q3_3 = qkv[t3 + 3u] * params.scale;
-    let q3_4 = qkv[t3 + 4u] * params.scale;
-    let q3_5 = qkv[t3 + 5u] * params.scale;
-    let q3_6 = qkv[t3 + 6u] * params.scale;
-    let q3_7 = qkv[t3 + 7u] * params.scale;
+    let count = min(4u, end - token);
+    // Loads and stores of queries stand once, in a loop, or they would be most of what there is to compile.
+    var q0_0 = vec4f(0.0);
+    var q0_1 = vec4f(0.0);
+    var q0_2 = vec4f(0.0);
+    var q0_3 = vec4f(0.0);
+    var q0_4 = vec4f(0.0);
+    var q0_5 = vec4f(0.0);
+    var q0_6 = vec4f(0.0);
+    var q0_7 = vec4f(0.0);
+    var q1_0 = vec4f(0.0);
+    var q1_1 = vec4f(0.0);
+    var q1_2 = vec4f(0.0);
+    var q1_3 = vec4f(0.0);
+    var q1_4 = vec4f(0.0);
+    var q1_5 = vec4f(0.0);
+    var q1_6 = vec4f(0.0);
+    var q1_7 = vec4f(0.0);
+    var q2_0 = vec4f(0.0);
+    var q2_1 = vec4f(0.0);
+    var q2_2 = vec4f(0.0);
+    var q2_3 = vec4f(0.0);
+    var q2_4 = vec4f(0.0);
+    var q2_5 = vec4f(0.0);
+    var q2_6 = vec4f(0.0);
+    var q2_7 = vec4f(0.0);
+    var q3_0 = vec4f(0.0);
+    var q3_1 = vec4f(0.0);
+    var q3_2 = vec4f(0.0);
+    var q3_3 = vec4f(0.0);
+    var q3_4 = vec4f(0.0);
+    var q3_5 = vec4f(0.0);
+    var q3_6 = vec4f(0.0);
+    var q3_7 = vec4f(0.0);
+    for (var q = 0u; q < count; q++) {
+        let at = (token + q) * 3u * hidden + head;
+        let k0 = qkv[at + 0u] * params.scale;
+        let k1 = qkv[at + 1u] * params.scale;
+        let k2 = qkv[at + 2u] * params.scale;
+        let k3 = qkv[at + 3u] * params.scale;
+        let k4 = qkv[at + 4u] * params.scale;
+        let k5 = qkv[at + 5u] * params.scale;
+        let k6 = qkv[at + 6u] * params.scale;
+        let k7 = qkv[at + 7u] * params.scale;
+        switch q {
+            case 0u: { q0_0 = k0; q0_1 = k1; q0_2 = k2; q0_3 = k3; q0_4 = k4; q0_5 = k5; q0_6 = k6; q0_7 = k7; }
+            case 1u: { q1_0 = k0; q1_1 = k1; q1_2 = k2; q1_3 = k3; q1_4 = k4; q1_5 = k5; q1_6 = k6; q1_7 = k7; }
+            case 2u: { q2_0 = k0; q2_1 = k1; q2_2 = k2; q2_3 = k3; q2_4 = k4; q2_5 = k5; q2_6 = k6; q2_7 = k7; }
+            case 3u: { q3_0 = k0; q3_1 = k1; q3_2 = k2; q3_3 = k3; q3_4 = k4; q3_5 = k5; q3_6 = k6; q3_7 = k7; }
+            default: {}
+        }
+    }
     var c0_0 = vec4f(0.0);
     var c0_1 = vec4f(0.0);
     var c0_2 = vec4f(0.0);
@@ -169,52 +184,30 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         c3_7 = fma(vec4f(p3), v7, c3_7 * f3);
         at += 3u * hidden;
     }
-    if token + 0u < end {
-        let r = 1.0 / l0;
-        let at = (token + 0u) * hidden + head;
-        ctx[at + 0u] = c0_0 * r;
-        ctx[at + 1u] = c0_1 * r;
-        ctx[at + 2u] = c0_2 * r;
-        ctx[at + 3u] = c0_3 * r;
-        ctx[at + 4u] = c0_4 * r;
-        ctx[at + 5u] = c0_5 * r;
-        ctx[at + 6u] = c0_6 * r;
-        ctx[at + 7u] = c0_7 * r;
-    }
-    if token + 1u < end {
-        let r = 1.0 / l1;
-        let at = (token + 1u) * hidden + head;
-        ctx[at + 0u] = c1_0 * r;
-        ctx[at + 1u] = c1_1 * r;
-        ctx[at + 2u] = c1_2 * r;
-        ctx[at + 3u] = c1_3 * r;
-        ctx[at + 4u] = c1_4 * r;
-        ctx[at + 5u] = c1_5 * r;
-        ctx[at + 6u] = c1_6 * r;
-        ctx[at + 7u] = c1_7 * r;
-    }
-    if token + 2u < end {
-        let r = 1.0 / l2;
-        let at = (token + 2u) * hidden + head;
-        ctx[at + 0u] = c2_0 * r;
-        ctx[at + 1u] = c2_1 * r;
-        ctx[at + 2u] = c2_2 * r;
-        ctx[at + 3u] = c2_3 * r;
-        ctx[at + 4u] = c2_4 * r;
-        ctx[at + 5u] = c2_5 * r;
-        ctx[at + 6u] = c2_6 * r;
-        ctx[at + 7u] = c2_7 * r;
-    }
-    if token + 3u < end {
-        let r = 1.0 / l3;
-        let at = (token + 3u) * hidden + head;
-        ctx[at + 0u] = c3_0 * r;
-        ctx[at + 1u] = c3_1 * r;
-        ctx[at + 2u] = c3_2 * r;
-        ctx[at + 3u] = c3_3 * r;
-        ctx[at + 4u] = c3_4 * r;
-        ctx[at + 5u] = c3_5 * r;
-        ctx[at + 6u] = c3_6 * r;
-        ctx[at + 7u] = c3_7 * r;
+    for (var q = 0u; q < count; q++) {
+        var s0: vec4f;
+        var s1: vec4f;
+        var s2: vec4f;
+        var s3: vec4f;
+        var s4: vec4f;
+        var s5: vec4f;
+        var s6: vec4f;
+        var s7: vec4f;
+        var l: f32;
+        switch q {
+            case 0u: { l = l0; s0 = c0_0; s1 = c0_1; s2 = c0_2; s3 = c0_3; s4 = c0_4; s5 = c0_5; s6 = c0_6; s7 = c0_7; }
+            case 1u: { l = l1; s0 = c1_0; s1 = c1_1; s2 = c1_2; s3 = c1_3; s4 = c1_4; s5 = c1_5; s6 = c1_6; s7 = c1_7; }
+            case 2u: { l = l2; s0 = c2_0; s1 = c2_1; s2 = c2_2; s3 = c2_3; s4 = c2_4; s5 = c2_5; s6 = c2_6; s7 = c2_7; }
+            default: { l = l3; s0 = c3_0; s1 = c3_1; s2 = c3_2; s3 = c3_3; s4 = c3_4; s5 = c3_5; s6 = c3_6; s7 = c3_7; }
+        }
+        let out = (token + q) * hidden + head;
+        ctx[out + 0u] = s0 / l;
+        ctx[out + 1u] = s1 / l;
+        ctx[out + 2u] = s2 / l;
+        ctx[out + 3u] = s3 / l;
+        ctx[out + 4u] = s4 / l;
+        ctx[out + 5u] = s5 / l;
+        ctx[out + 6u] = s6 / l;
+        ctx[out + 7u] = s7 / l;
     }
 }

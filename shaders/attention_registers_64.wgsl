@@ -16,75 +16,98 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
     // In vectors of four.
     let hidden = params.heads * 16u;
     let head = group.y * 16u;
-    // A query past the end repeats the last one and is not written.
-    let t0 = min(token + 0u, end - 1u) * 3u * hidden + head;
-    let t1 = min(token + 1u, end - 1u) * 3u * hidden + head;
-    let t2 = min(token + 2u, end - 1u) * 3u * hidden + head;
-    let t3 = min(token + 3u, end - 1u) * 3u * hidden + head;
-    let q0_0 = qkv[t0 + 0u] * params.scale;
-    let q0_1 = qkv[t0 + 1u] * params.scale;
-    let q0_2 = qkv[t0 + 2u] * params.scale;
-    let q0_3 = qkv[t0 + 3u] * params.scale;
-    let q0_4 = qkv[t0 + 4u] * params.scale;
-    let q0_5 = qkv[t0 + 5u] * params.scale;
-    let q0_6 = qkv[t0 + 6u] * params.scale;
-    let q0_7 = qkv[t0 + 7u] * params.scale;
-    let q0_8 = qkv[t0 + 8u] * params.scale;
-    let q0_9 = qkv[t0 + 9u] * params.scale;
-    let q0_10 = qkv[t0 + 10u] * params.scale;
-    let q0_11 = qkv[t0 + 11u] * params.scale;
-    let q0_12 = qkv[t0 + 12u] * params.scale;
-    let q0_13 = qkv[t0 + 13u] * params.scale;
-    let q0_14 = qkv[t0 + 14u] * params.scale;
-    let q0_15 = qkv[t0 + 15u] * params.scale;
-    let q1_0 = qkv[t1 + 0u] * params.scale;
-    let q1_1 = qkv[t1 + 1u] * params.scale;
-    let q1_2 = qkv[t1 + 2u] * params.scale;
-    let q1_3 = qkv[t1 + 3u] * params.scale;
-    let q1_4 = qkv[t1 + 4u] * params.scale;
-    let q1_5 = qkv[t1 + 5u] * params.scale;
-    let q1_6 = qkv[t1 + 6u] * params.scale;
-    let q1_7 = qkv[t1 + 7u] * params.scale;
-    let q1_8 = qkv[t1 + 8u] * params.scale;
-    let q1_9 = qkv[t1 + 9u] * params.scale;
-    let q1_10 = qkv[t1 + 10u] * params.scale;
-    let q1_11 = qkv[t1 + 11u] * params.scale;
-    let q1_12 = qkv[t1 + 12u] * params.scale;
-    let q1_13 = qkv[t1 + 13u] * params.scale;
-    let q1_14 = qkv[t1 + 14u] * params.scale;
-    let q1_15 = qkv[t1 + 15u] * params.scale;
-    let q2_0 = qkv[t2 + 0u] * params.scale;
-    let q2_1 = qkv[t2 + 1u] * params.scale;
-    let q2_2 = qkv[t2 + 2u] * params.scale;
-    let q2_3 = qkv[t2 + 3u] * params.scale;
-    let q2_4 = qkv[t2 + 4u] * params.scale;
-    let q2_5 = qkv[t2 + 5u] * params.scale;
-    let q2_6 = qkv[t2 + 6u] * params.scale;
-    let q2_7 = qkv[t2 + 7u] * params.scale;
-    let q2_8 = qkv[t2 + 8u] * params.scale;
-    let q2_9 = qkv[t2 + 9u] * params.scale;
-    let q2_10 = qkv[t2 + 10u] * params.scale;
-    let q2_11 = qkv[t2 + 11u] * params.scale;
-    let q2_12 = qkv[t2 + 12u] * params.scale;
-    let q2_13 = qkv[t2 + 13u] * params.scale;
-    let q2_14 = qkv[t2 + 14u] * params.scale;
-    let q2_15 = qkv[t2 + 15u] * params.scale;
-    let q3_0 = qkv[t3 + 0u] * params.scale;
-    let q3_1 = qkv[t3 + 1u] * params.scale;
-    let q3_2 = qkv[t3 + 2u] * params.scale;
-    let q3_3 = qkv[t3 + 3u] * params.scale;
-    let q3_4 = qkv[t3 + 4u] * params.scale;
-    let q3_5 = qkv[t3 + 5u] * params.scale;
-    let q3_6 = qkv[t3 + 6u] * params.scale;
-    let q3_7 = qkv[t3 + 7u] * params.scale;
-    let q3_8 = qkv[t3 + 8u] * params.scale;
-    let q3_9 = qkv[t3 + 9u] * params.scale;
-    let q3_10 = qkv[t3 + 10u] * params.scale;
-    let q3_11 = qkv[t3 + 11u] * params.scale;
-    let q3_12 = qkv[t3 + 12u] * params.scale;
-    let q3_13 = qkv[t3 + 13u] * params.scale;
-    let q3_14 = qkv[t3 + 14u] * params.scale;
-    let q3_15 = qkv[t3 + 15u] * params.scale;
+    let count = min(4u, end - token);
+    // Loads and stores of queries stand once, in a loop, or they would be most of what there is to compile.
+    var q0_0 = vec4f(0.0);
+    var q0_1 = vec4f(0.0);
+    var q0_2 = vec4f(0.0);
+    var q0_3 = vec4f(0.0);
+    var q0_4 = vec4f(0.0);
+    var q0_5 = vec4f(0.0);
+    var q0_6 = vec4f(0.0);
+    var q0_7 = vec4f(0.0);
+    var q0_8 = vec4f(0.0);
+    var q0_9 = vec4f(0.0);
+    var q0_10 = vec4f(0.0);
+    var q0_11 = vec4f(0.0);
+    var q0_12 = vec4f(0.0);
+    var q0_13 = vec4f(0.0);
+    var q0_14 = vec4f(0.0);
+    var q0_15 = vec4f(0.0);
+    var q1_0 = vec4f(0.0);
+    var q1_1 = vec4f(0.0);
+    var q1_2 = vec4f(0.0);
+    var q1_3 = vec4f(0.0);
+    var q1_4 = vec4f(0.0);
+    var q1_5 = vec4f(0.0);
+    var q1_6 = vec4f(0.0);
+    var q1_7 = vec4f(0.0);
+    var q1_8 = vec4f(0.0);
+    var q1_9 = vec4f(0.0);
+    var q1_10 = vec4f(0.0);
+    var q1_11 = vec4f(0.0);
+    var q1_12 = vec4f(0.0);
+    var q1_13 = vec4f(0.0);
+    var q1_14 = vec4f(0.0);
+    var q1_15 = vec4f(0.0);
+    var q2_0 = vec4f(0.0);
+    var q2_1 = vec4f(0.0);
+    var q2_2 = vec4f(0.0);
+    var q2_3 = vec4f(0.0);
+    var q2_4 = vec4f(0.0);
+    var q2_5 = vec4f(0.0);
+    var q2_6 = vec4f(0.0);
+    var q2_7 = vec4f(0.0);
+    var q2_8 = vec4f(0.0);
+    var q2_9 = vec4f(0.0);
+    var q2_10 = vec4f(0.0);
+    var q2_11 = vec4f(0.0);
+    var q2_12 = vec4f(0.0);
+    var q2_13 = vec4f(0.0);
+    var q2_14 = vec4f(0.0);
+    var q2_15 = vec4f(0.0);
+    var q3_0 = vec4f(0.0);
+    var q3_1 = vec4f(0.0);
+    var q3_2 = vec4f(0.0);
+    var q3_3 = vec4f(0.0);
+    var q3_4 = vec4f(0.0);
+    var q3_5 = vec4f(0.0);
+    var q3_6 = vec4f(0.0);
+    var q3_7 = vec4f(0.0);
+    var q3_8 = vec4f(0.0);
+    var q3_9 = vec4f(0.0);
+    var q3_10 = vec4f(0.0);
+    var q3_11 = vec4f(0.0);
+    var q3_12 = vec4f(0.0);
+    var q3_13 = vec4f(0.0);
+    var q3_14 = vec4f(0.0);
+    var q3_15 = vec4f(0.0);
+    for (var q = 0u; q < count; q++) {
+        let at = (token + q) * 3u * hidden + head;
+        let k0 = qkv[at + 0u] * params.scale;
+        let k1 = qkv[at + 1u] * params.scale;
+        let k2 = qkv[at + 2u] * params.scale;
+        let k3 = qkv[at + 3u] * params.scale;
+        let k4 = qkv[at + 4u] * params.scale;
+        let k5 = qkv[at + 5u] * params.scale;
+        let k6 = qkv[at + 6u] * params.scale;
+        let k7 = qkv[at + 7u] * params.scale;
+        let k8 = qkv[at + 8u] * params.scale;
+        let k9 = qkv[at + 9u] * params.scale;
+        let k10 = qkv[at + 10u] * params.scale;
+        let k11 = qkv[at + 11u] * params.scale;
+        let k12 = qkv[at + 12u] * params.scale;
+        let k13 = qkv[at + 13u] * params.scale;
+        let k14 = qkv[at + 14u] * params.scale;
+        let k15 = qkv[at + 15u] * params.scale;
+        switch q {
+            case 0u: { q0_0 = k0; q0_1 = k1; q0_2 = k2; q0_3 = k3; q0_4 = k4; q0_5 = k5; q0_6 = k6; q0_7 = k7; q0_8 = k8; q0_9 = k9; q0_10 = k10; q0_11 = k11; q0_12 = k12; q0_13 = k13; q0_14 = k14; q0_15 = k15; }
+            case 1u: { q1_0 = k0; q1_1 = k1; q1_2 = k2; q1_3 = k3; q1_4 = k4; q1_5 = k5; q1_6 = k6; q1_7 = k7; q1_8 = k8; q1_9 = k9; q1_10 = k10; q1_11 = k11; q1_12 = k12; q1_13 = k13; q1_14 = k14; q1_15 = k15; }
+            case 2u: { q2_0 = k0; q2_1 = k1; q2_2 = k2; q2_3 = k3; q2_4 = k4; q2_5 = k5; q2_6 = k6; q2_7 = k7; q2_8 = k8; q2_9 = k9; q2_10 = k10; q2_11 = k11; q2_12 = k12; q2_13 = k13; q2_14 = k14; q2_15 = k15; }
+            case 3u: { q3_0 = k0; q3_1 = k1; q3_2 = k2; q3_3 = k3; q3_4 = k4; q3_5 = k5; q3_6 = k6; q3_7 = k7; q3_8 = k8; q3_9 = k9; q3_10 = k10; q3_11 = k11; q3_12 = k12; q3_13 = k13; q3_14 = k14; q3_15 = k15; }
+            default: {}
+        }
+    }
     var c0_0 = vec4f(0.0);
     var c0_1 = vec4f(0.0);
     var c0_2 = vec4f(0.0);
@@ -281,84 +304,46 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         c3_15 = fma(vec4f(p3), v15, c3_15 * f3);
         at += 3u * hidden;
     }
-    if token + 0u < end {
-        let r = 1.0 / l0;
-        let at = (token + 0u) * hidden + head;
-        ctx[at + 0u] = c0_0 * r;
-        ctx[at + 1u] = c0_1 * r;
-        ctx[at + 2u] = c0_2 * r;
-        ctx[at + 3u] = c0_3 * r;
-        ctx[at + 4u] = c0_4 * r;
-        ctx[at + 5u] = c0_5 * r;
-        ctx[at + 6u] = c0_6 * r;
-        ctx[at + 7u] = c0_7 * r;
-        ctx[at + 8u] = c0_8 * r;
-        ctx[at + 9u] = c0_9 * r;
-        ctx[at + 10u] = c0_10 * r;
-        ctx[at + 11u] = c0_11 * r;
-        ctx[at + 12u] = c0_12 * r;
-        ctx[at + 13u] = c0_13 * r;
-        ctx[at + 14u] = c0_14 * r;
-        ctx[at + 15u] = c0_15 * r;
-    }
-    if token + 1u < end {
-        let r = 1.0 / l1;
-        let at = (token + 1u) * hidden + head;
-        ctx[at + 0u] = c1_0 * r;
-        ctx[at + 1u] = c1_1 * r;
-        ctx[at + 2u] = c1_2 * r;
-        ctx[at + 3u] = c1_3 * r;
-        ctx[at + 4u] = c1_4 * r;
-        ctx[at + 5u] = c1_5 * r;
-        ctx[at + 6u] = c1_6 * r;
-        ctx[at + 7u] = c1_7 * r;
-        ctx[at + 8u] = c1_8 * r;
-        ctx[at + 9u] = c1_9 * r;
-        ctx[at + 10u] = c1_10 * r;
-        ctx[at + 11u] = c1_11 * r;
-        ctx[at + 12u] = c1_12 * r;
-        ctx[at + 13u] = c1_13 * r;
-        ctx[at + 14u] = c1_14 * r;
-        ctx[at + 15u] = c1_15 * r;
-    }
-    if token + 2u < end {
-        let r = 1.0 / l2;
-        let at = (token + 2u) * hidden + head;
-        ctx[at + 0u] = c2_0 * r;
-        ctx[at + 1u] = c2_1 * r;
-        ctx[at + 2u] = c2_2 * r;
-        ctx[at + 3u] = c2_3 * r;
-        ctx[at + 4u] = c2_4 * r;
-        ctx[at + 5u] = c2_5 * r;
-        ctx[at + 6u] = c2_6 * r;
-        ctx[at + 7u] = c2_7 * r;
-        ctx[at + 8u] = c2_8 * r;
-        ctx[at + 9u] = c2_9 * r;
-        ctx[at + 10u] = c2_10 * r;
-        ctx[at + 11u] = c2_11 * r;
-        ctx[at + 12u] = c2_12 * r;
-        ctx[at + 13u] = c2_13 * r;
-        ctx[at + 14u] = c2_14 * r;
-        ctx[at + 15u] = c2_15 * r;
-    }
-    if token + 3u < end {
-        let r = 1.0 / l3;
-        let at = (token + 3u) * hidden + head;
-        ctx[at + 0u] = c3_0 * r;
-        ctx[at + 1u] = c3_1 * r;
-        ctx[at + 2u] = c3_2 * r;
-        ctx[at + 3u] = c3_3 * r;
-        ctx[at + 4u] = c3_4 * r;
-        ctx[at + 5u] = c3_5 * r;
-        ctx[at + 6u] = c3_6 * r;
-        ctx[at + 7u] = c3_7 * r;
-        ctx[at + 8u] = c3_8 * r;
-        ctx[at + 9u] = c3_9 * r;
-        ctx[at + 10u] = c3_10 * r;
-        ctx[at + 11u] = c3_11 * r;
-        ctx[at + 12u] = c3_12 * r;
-        ctx[at + 13u] = c3_13 * r;
-        ctx[at + 14u] = c3_14 * r;
-        ctx[at + 15u] = c3_15 * r;
+    for (var q = 0u; q < count; q++) {
+        var s0: vec4f;
+        var s1: vec4f;
+        var s2: vec4f;
+        var s3: vec4f;
+        var s4: vec4f;
+        var s5: vec4f;
+        var s6: vec4f;
+        var s7: vec4f;
+        var s8: vec4f;
+        var s9: vec4f;
+        var s10: vec4f;
+        var s11: vec4f;
+        var s12: vec4f;
+        var s13: vec4f;
+        var s14: vec4f;
+        var s15: vec4f;
+        var l: f32;
+        switch q {
+            case 0u: { l = l0; s0 = c0_0; s1 = c0_1; s2 = c0_2; s3 = c0_3; s4 = c0_4; s5 = c0_5; s6 = c0_6; s7 = c0_7; s8 = c0_8; s9 = c0_9; s10 = c0_10; s11 = c0_11; s12 = c0_12; s13 = c0_13; s14 = c0_14; s15 = c0_15; }
+            case 1u: { l = l1; s0 = c1_0; s1 = c1_1; s2 = c1_2; s3 = c1_3; s4 = c1_4; s5 = c1_5; s6 = c1_6; s7 = c1_7; s8 = c1_8; s9 = c1_9; s10 = c1_10; s11 = c1_11; s12 = c1_12; s13 = c1_13; s14 = c1_14; s15 = c1_15; }
+            case 2u: { l = l2; s0 = c2_0; s1 = c2_1; s2 = c2_2; s3 = c2_3; s4 = c2_4; s5 = c2_5; s6 = c2_6; s7 = c2_7; s8 = c2_8; s9 = c2_9; s10 = c2_10; s11 = c2_11; s12 = c2_12; s13 = c2_13; s14 = c2_14; s15 = c2_15; }
+            default: { l = l3; s0 = c3_0; s1 = c3_1; s2 = c3_2; s3 = c3_3; s4 = c3_4; s5 = c3_5; s6 = c3_6; s7 = c3_7; s8 = c3_8; s9 = c3_9; s10 = c3_10; s11 = c3_11; s12 = c3_12; s13 = c3_13; s14 = c3_14; s15 = c3_15; }
+        }
+        let out = (token + q) * hidden + head;
+        ctx[out + 0u] = s0 / l;
+        ctx[out + 1u] = s1 / l;
+        ctx[out + 2u] = s2 / l;
+        ctx[out + 3u] = s3 / l;
+        ctx[out + 4u] = s4 / l;
+        ctx[out + 5u] = s5 / l;
+        ctx[out + 6u] = s6 / l;
+        ctx[out + 7u] = s7 / l;
+        ctx[out + 8u] = s8 / l;
+        ctx[out + 9u] = s9 / l;
+        ctx[out + 10u] = s10 / l;
+        ctx[out + 11u] = s11 / l;
+        ctx[out + 12u] = s12 / l;
+        ctx[out + 13u] = s13 / l;
+        ctx[out + 14u] = s14 / l;
+        ctx[out + 15u] = s15 / l;
     }
 }

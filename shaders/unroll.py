@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the unrolled kernels beside it: accumulators must be named, so their bodies are long. Run after a change here.
+"""Writes the unrolled kernels beside it: accumulators must be named, so their bodies are long. Run after a change here;
+with --check it writes nothing and fails where a file is not what it would write.
 
 A body is a chain of fma over ascending k for each accumulator: whatever the tile's shape, a sum has the same order
 and so the same bits. A whole chain of four k is one expression, so an accumulator that was spilled is read and written
 once for four.
 """
 
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -29,6 +31,15 @@ def chain(acc, a, b):
     for j, c in enumerate("xyzw"):
         acc = f"fma(vec4f({a}.{c}), {b.format(j)}, {acc})"
     return acc
+
+
+def pick(rows, quads):
+    """Cases that set s0, s1... to a row's accumulators."""
+
+    def row(r):
+        return " ".join(f"s{q} = c{r}_{q};" for q in range(quads))
+
+    return "".join(f"case {r}u: {{ {row(r)} }}\n" for r in range(rows - 1)) + f"default: {{ {row(rows - 1)} }}\n"
 
 
 def matmul_registers(rows, cols):
@@ -55,7 +66,22 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
 {indent(loads, 8)}\
 {indent(fmas, 8)}\
     }}
-{indent(lines("store(row + {0}u, col + {1}u * 4u, c{0}_{1});", range(rows), range(quads)), 4)}\
+    // Stores and the activation stand once, in a loop, or they would be most of what there is to compile.
+    let count = min({rows}u, params.m - row);
+    for (var r = 0u; r < count; r++) {{
+{indent(lines("var s{0}: vec4f;", range(quads)), 8)}\
+        switch r {{
+{indent(pick(rows, quads), 12)}\
+        }}
+        for (var q = 0u; q < {quads}u; q++) {{
+            var sum = s0;
+            switch q {{
+{indent("".join(f"case {q}u: {{ sum = s{q}; }}" + chr(10) for q in range(1, quads)), 16)}\
+                default: {{}}
+            }}
+            store(row + r, col + q * 4u, sum);
+        }}
+    }}
 }}
 """
 
@@ -173,12 +199,10 @@ l{q} = fma(l{q}, f{q}, p{q});
         + "".join(f"c{q}_{d} = fma(vec4f(p{q}), v{d}, c{q}_{d} * f{q});\n" for q in qs)
         for d in ds
     )
-    write = "".join(
-        f"if token + {q}u < end {{\n    let r = 1.0 / l{q};\n    let at = (token + {q}u) * hidden + head;\n"
-        + "".join(f"    ctx[at + {d}u] = c{q}_{d} * r;\n" for d in ds)
-        + "}\n"
-        for q in qs
-    )
+    give = pick(queries, quads)
+    for q in qs:
+        give = give.replace(f"s0 = c{q}_0;", f"l = l{q}; s0 = c{q}_0;")
+    take = "".join(f"case {q}u: {{ {' '.join(f'q{q}_{d} = k{d};' for d in ds)} }}\n" for q in qs)
     return f"""// ctx = softmax(Q Kᵀ scale) V, heads of {size}. A thread carries {queries} queries of one head through the keys of their sequence
 // with a running maximum m and sum l (online softmax), so that a key is loaded once for all of them. No barrier.
 {NOTE}{ATTENTION_HEAD}
@@ -191,9 +215,17 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
     // In vectors of four.
     let hidden = params.heads * {quads}u;
     let head = group.y * {quads}u;
-    // A query past the end repeats the last one and is not written.
-{indent("".join(f"let t{q} = min(token + {q}u, end - 1u) * 3u * hidden + head;" + chr(10) for q in qs), 4)}\
-{indent(lines("let q{0}_{1} = qkv[t{0} + {1}u] * params.scale;", qs, ds), 4)}\
+    let count = min({queries}u, end - token);
+    // Loads and stores of queries stand once, in a loop, or they would be most of what there is to compile.
+{indent(lines("var q{0}_{1} = vec4f(0.0);", qs, ds), 4)}\
+    for (var q = 0u; q < count; q++) {{
+        let at = (token + q) * 3u * hidden + head;
+{indent(lines("let k{0} = qkv[at + {0}u] * params.scale;", ds), 8)}\
+        switch q {{
+{indent(take, 12)}\
+            default: {{}}
+        }}
+    }}
 {indent(lines("var c{0}_{1} = vec4f(0.0);", qs, ds), 4)}\
 {indent(lines("var m{0} = -3.0e38;", qs), 4)}\
 {indent(lines("var l{0} = 0.0;", qs), 4)}\
@@ -205,7 +237,15 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
 {indent(values, 8)}\
         at += 3u * hidden;
     }}
-{indent(write, 4)}\
+    for (var q = 0u; q < count; q++) {{
+{indent(lines("var s{0}: vec4f;", ds), 8)}\
+        var l: f32;
+        switch q {{
+{indent(give, 12)}\
+        }}
+        let out = (token + q) * hidden + head;
+{indent(lines("ctx[out + {0}u] = s{0} / l;", ds), 8)}\
+    }}
 }}
 """
 
@@ -276,5 +316,13 @@ KERNELS = {
 }
 
 if __name__ == "__main__":
+    check = sys.argv[1:] == ["--check"]
+    stale = []
     for name, text in KERNELS.items():
-        (HERE / f"{name}.wgsl").write_text(text)
+        file = HERE / f"{name}.wgsl"
+        if check and (not file.exists() or file.read_text() != text):
+            stale.append(file.name)
+        elif not check:
+            file.write_text(text)
+    if stale:
+        sys.exit(f"not as unroll.py writes them: {', '.join(stale)}")

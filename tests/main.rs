@@ -5,6 +5,7 @@ mod checkpoint;
 mod cli;
 mod golden;
 mod hostile;
+mod kernels;
 mod lockstep;
 mod memory;
 mod squad;

@@ -5,10 +5,12 @@
 // The epilogue of y[row, col .. col + 4]: scale, bias, activation.
 fn store(row: u32, col: u32, sum: vec4f) {
     if row >= params.m || col >= params.n { return; }
-    let count = min(4u, params.n - col);
-    var b = vec4f(0.0);
-    for (var i = 0u; i < count; i++) { b[i] = bias[col + i]; }
+    let last = params.n - 1u;
+    let b = vec4f(bias[col], bias[min(col + 1u, last)], bias[min(col + 2u, last)], bias[min(col + 3u, last)]);
     let value = activate(sum * weight_scale(col) + b);
     let at = row * params.n + col;
-    for (var i = 0u; i < count; i++) { y[at + i] = value[i]; }
+    y[at] = value.x;
+    if col + 1u < params.n { y[at + 1u] = value.y; }
+    if col + 2u < params.n { y[at + 2u] = value.z; }
+    if col + 3u < params.n { y[at + 3u] = value.w; }
 }

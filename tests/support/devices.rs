@@ -1,56 +1,67 @@
-//! Every device that a test runs on: the CPU, and each adapter with each family of kernels and once with the
-//! specification's smallest limits.
+//! The devices that tests run on: the CPU, and each software adapter as every kind of GPU that kernels are written for.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use cloze::block_on;
-use cloze::device::choose::adapters;
 use cloze::device::gpu::GpuOptions;
-use cloze::device::{Cpu, Device, Family, Gpu};
+use cloze::device::{Cpu, Device, Family, Gpu, choose};
 
-/// A device and what failures call it.
+/// A device, opened once for the whole run so that kernels compile once, and what failures call it.
 pub struct TestDevice {
     pub name: String,
     pub device: Arc<Device>,
 }
 
-static DEVICES: LazyLock<Vec<TestDevice>> = LazyLock::new(|| {
-    let cpu = |threads| TestDevice {
-        name: format!("cpu, {threads} threads"),
-        device: Arc::new(Device::Cpu(Cpu::new(threads))),
-    };
-    let mut all = vec![cpu(1), cpu(2)];
-    let found = block_on(adapters());
-    let wanted = std::env::var("CLOZE_TEST_ADAPTERS").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
-    assert!(found.len() >= wanted, "{wanted} adapters must be there, {} are", found.len());
-    if found.is_empty() {
-        println!("skipped: every GPU device, since this machine has no adapter; pkg-scripts/setup installs two");
+/// What an adapter's name contains, and where its driver comes from.
+const ADAPTERS: [(&str, &str); 2] = [
+    ("llvmpipe", "install mesa-vulkan-drivers and name its lvp_icd file in VK_ICD_FILENAMES"),
+    ("SwiftShader", "name a vk_swiftshader_icd.json with an absolute library_path in VK_ICD_FILENAMES"),
+];
+
+static DEVICES: LazyLock<Vec<TestDevice>> = LazyLock::new(|| cloze::block_on(open()));
+
+/// Runs `check` on every device, one test at a time: software adapters use every core already.
+pub fn for_each_device(mut check: impl FnMut(&TestDevice)) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for device in DEVICES.iter() {
+        eprintln!("on {}", device.name);
+        check(device);
     }
-    for adapter in &found {
-        let forced = |family| GpuOptions { family: Some(family), ..Default::default() };
-        let (tiles, registers) = (forced(Family::Tiles), forced(Family::Registers));
-        let floor = |options| GpuOptions { floor_limits: true, ..options };
-        for (kind, options) in [
-            ("tiles", tiles),
-            ("registers", registers),
-            ("tiles, floor limits", floor(tiles)),
-            ("registers, floor limits", floor(registers)),
-        ] {
-            let gpu = block_on(Gpu::open(adapter, options)).expect("an adapter opens");
-            all.push(TestDevice {
-                name: format!("{}, {kind}", adapter.get_info().name),
+}
+
+/// The same for GPUs alone.
+pub fn for_each_gpu(mut check: impl FnMut(&Device, &Gpu)) {
+    for_each_device(|test| {
+        if let Device::Gpu(gpu) = &*test.device {
+            check(&test.device, gpu);
+        }
+    });
+}
+
+/// An adapter that is missing is named on stderr, or is a failure where `CLOZE_TEST_ADAPTERS` says it must be there.
+async fn open() -> Vec<TestDevice> {
+    let mut devices: Vec<_> = [1, 2]
+        .map(|n| TestDevice { name: format!("cpu, threads {n}"), device: Arc::new(Device::Cpu(Cpu::new(n))) })
+        .into();
+    let adapters = choose::adapters().await;
+    let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
+    for (part, mend) in ADAPTERS {
+        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else {
+            assert!(!all, "{part}: no such adapter here; {mend}");
+            eprintln!("SKIPPED: {part}: no such adapter here; {mend}");
+            continue;
+        };
+        for family in [Family::Registers, Family::Tiles] {
+            // The floor and the driver's index checks take turns with what users get.
+            let strict = (part == "SwiftShader") == (family == Family::Tiles);
+            let options = GpuOptions { family: Some(family), floor_limits: strict, checked: strict };
+            let kind = if strict { ", floor limits, checked" } else { "" };
+            let gpu = Gpu::open(adapter, options).await.unwrap_or_else(|e| panic!("{part}: {e}"));
+            devices.push(TestDevice {
+                name: format!("{part}, {}{kind}", family.name()),
                 device: Arc::new(Device::Gpu(Box::new(gpu))),
             });
         }
     }
-    all
-});
-
-/// Runs `body` on every device, one test at a time: software adapters use every core already.
-pub fn for_each_device(body: impl Fn(&TestDevice)) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for device in DEVICES.iter() {
-        body(device);
-    }
+    devices
 }
