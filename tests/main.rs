@@ -2,9 +2,13 @@
 
 mod answers;
 mod checkpoint;
+mod cli;
 mod golden;
 mod hostile;
 mod kernels;
+mod lockstep;
+mod memory;
 mod squad;
 mod support;
 mod text;
+mod tidy;

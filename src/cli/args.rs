@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cloze::device::Device;
 use cloze::device::choose::{Choice, Chosen, open};
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::{Error, Result};
+
+use super::show;
 
 /// BERT on any GPU or none: question answering from the command line.
 #[derive(Debug, Parser)]
@@ -35,6 +38,9 @@ pub enum Command {
     Bench(BenchArgs),
 }
 
+/// More than any machine has cores; far more would take all memory for their stacks.
+const MOST_THREADS: u64 = 1024;
+
 /// Accepted by every command, before its own arguments or after.
 #[derive(Debug, Args)]
 pub struct Common {
@@ -45,7 +51,8 @@ pub struct Common {
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
     /// Threads of the CPU device; 0 takes as many as there are cores
-    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere")]
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere",
+        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS))]
     pub threads: usize,
     /// Write results as JSON, one object a line
     #[arg(long, global = true, help_heading = "Everywhere")]
@@ -87,7 +94,7 @@ impl Common {
     /// A line on stderr, unless --quiet.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            show::note(line);
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use cloze::batch::Batch;
+use cloze::checkpoint::Head;
 use cloze::device::{Cancel, measure};
+use cloze::model::memory::Footprint;
 use cloze::{Error, Result};
 use serde::Serialize;
 
@@ -38,6 +40,11 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
             let (problem, mend) = (format!("{bad} is out of range"), format!("Give 1 to {limit}"));
             return Err(Error::Option { name, problem, mend });
         }
+    }
+    for (&batch, &seq) in args.batch.iter().flat_map(|b| args.seq.iter().map(move |s| (b, s))) {
+        let kept = model.device().kept_as(model.checkpoint().dtype()?);
+        let needed = Footprint::predict(model.config(), Head::QuestionAnswering, kept, batch * seq);
+        needed.check(&format!("a batch of {batch}x{seq} tokens"))?;
     }
     let gemm_gflops = cloze::block_on(measure::gemm_gflops(model.device()))?;
     if !common.json {

@@ -1,9 +1,11 @@
 //! `cloze eval`
 
+use std::path::Path;
+
 use cloze::device::Cancel;
 use cloze::tasks::evaluate;
 use cloze::tasks::squad::{Squad, SquadOptions};
-use cloze::{Result, files};
+use cloze::{Error, Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Common, EvalArgs, EvalSet, SquadArgs};
@@ -17,6 +19,9 @@ pub fn run(args: &EvalArgs, common: &Common) -> Result<()> {
 
 fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     let data = Squad::load(&args.data)?;
+    if let Some(path) = &args.predictions {
+        writable(path)?;
+    }
     let qa = common.open_model()?;
     let options = SquadOptions::for_model(qa.max_len())?;
     // indicatif draws nothing where stderr is no terminal.
@@ -35,4 +40,15 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
         return show::json(&serde_json::json!({ "exact_match": exact, "f1": f1, "total": total }));
     }
     show::line(&format!("exact match {exact:.2}   F1 {f1:.2}   {total} questions"))
+}
+
+/// Refuses a file that could not be written, before the hours that its contents take.
+fn writable(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let problem = match (path.is_dir(), parent.is_dir()) {
+        (true, _) => format!("{} is a directory", path.display()),
+        (_, false) => format!("there is no directory {}", parent.display()),
+        _ => return Ok(()),
+    };
+    Err(Error::Option { name: "predictions", problem, mend: "Give a file in a directory that exists".into() })
 }

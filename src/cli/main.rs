@@ -15,14 +15,14 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    quiet_device_select();
+    let Cli { command, common } = Cli::parse();
+    let level = if common.quiet { "cloze=error" } else { "cloze=warn" };
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("CLOZE_LOG").unwrap_or_else(|_| "cloze=warn".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CLOZE_LOG").unwrap_or_else(|_| level.into()))
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    let Cli { command, common } = Cli::parse();
     let done = match command {
         Command::Answer(args) => answer::run(&args, &common),
         Command::Eval(args) => eval::run(&args, &common),
@@ -38,5 +38,18 @@ fn main() -> ExitCode {
             show::error(&error, common.json);
             ExitCode::from(1)
         }
+    }
+}
+
+/// Keeps Mesa's device-select layer out of the Vulkan loader where there is no session to ask.
+///
+/// The layer moves the compositor's adapter to the front, for which it connects to Wayland; without a runtime directory,
+/// as on servers, libwayland then complains on stderr at each look at the adapters. Adapters are ordered by their kind here,
+/// so nothing is lost. A choice that the user made by the layer's own variable stays.
+fn quiet_device_select() {
+    let unset = |name| std::env::var_os(name).is_none();
+    if cfg!(target_os = "linux") && unset("XDG_RUNTIME_DIR") && unset("MESA_VK_DEVICE_SELECT") {
+        // SAFETY: the first thing in `main`, where there is no other thread.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

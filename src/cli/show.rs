@@ -22,12 +22,18 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{text}").map_err(|e| Error::io("write", "stdout", e))
 }
 
+/// A line on stderr. If nobody can read it, there is nobody to tell.
+pub fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
 /// The error, on stderr: for people, or as an object with the stable code.
 pub fn error(error: &Error, as_json: bool) {
     if as_json {
-        eprintln!("{}", serde_json::json!({ "error": { "code": error.code(), "message": error.to_string() } }));
+        let object = serde_json::json!({ "code": error.code(), "message": error.to_string() });
+        note(&serde_json::json!({ "error": object }).to_string());
     } else {
-        anstream::eprintln!("{FAULT}error:{FAULT:#} {error}");
+        note(&format!("{FAULT}error:{FAULT:#} {error}"));
     }
 }
 
@@ -36,7 +42,8 @@ pub fn highlighted(context: &str, start: usize, end: usize) -> String {
     let (from, to) = sentence(context, start, end);
     let plain = anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never;
     let mark = if plain { "*" } else { "" };
-    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // On one line, and without what could command the terminal.
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace(|c: char| c.is_control(), "");
     let spaced = |text: &str, at_end: bool| {
         let edge = if at_end { text.chars().next_back() } else { text.chars().next() };
         if edge.is_some_and(char::is_whitespace) { " " } else { "" }

@@ -1,0 +1,161 @@
+//! What a model takes of memory: i8 stays i8, a warm forward takes next to nothing, and the prediction holds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cloze::batch::Batch;
+use cloze::block_on;
+use cloze::checkpoint::{Checkpoint, Head, convert, names};
+use cloze::device::{Cancel, Cpu, Device, Role, Rows};
+use cloze::model::memory::Footprint;
+use cloze::model::{Config, Model};
+use cloze::tensor::DType;
+
+use crate::support::alloc::{alone, largest_anywhere, measure};
+use crate::support::checkpoint::{Tensor, safetensors};
+use crate::support::devices::for_each_device;
+
+/// H = F, so that the largest matrix in i8 (Q, K and V together, 3 H²) is smaller than the smallest in f32 (4 H²).
+const H: usize = 256;
+const SMALLEST_IN_F32: usize = 4 * H * H;
+
+/// A two-layer model of this shape, in i8.
+fn i8_model(dir: &Path) -> PathBuf {
+    let json = format!(
+        r#"{{"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "vocab_size": 50, "hidden_size": {H},
+        "num_hidden_layers": 2, "num_attention_heads": 8, "intermediate_size": {H}, "max_position_embeddings": 64}}"#
+    );
+    let config = Config::from_json(json.as_bytes(), "config.json").unwrap();
+    let tensors: Vec<Tensor> = names::params(&config, Head::QuestionAnswering)
+        .map(|p| {
+            let values: Vec<f32> = (0..p.rows * p.cols).map(|i| (i * 7919 % 251) as f32 / 2510.0 - 0.05).collect();
+            let shape = if p.rows == 1 { vec![p.cols] } else { vec![p.rows, p.cols] };
+            Tensor::f32s(&p.name, &shape, &values)
+        })
+        .collect();
+    let (wide, narrow) = (dir.join("f32"), dir.join("i8"));
+    std::fs::create_dir(&wide).unwrap();
+    std::fs::write(wide.join("config.json"), json).unwrap();
+    std::fs::write(wide.join("model.safetensors"), safetensors(&tensors)).unwrap();
+    convert(&wide, &narrow, DType::I8).unwrap();
+    narrow
+}
+
+fn load(dir: &Path, device: impl Into<Arc<Device>>) -> Model {
+    Model::load(Checkpoint::open(dir).unwrap(), Head::QuestionAnswering, device).unwrap()
+}
+
+fn default_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/minilm-l6-qa")
+}
+
+fn batch(tokens: u32) -> Batch {
+    let mut batch = Batch::default();
+    batch.push(&(0..tokens).map(|i| i % 50).collect::<Vec<_>>(), &vec![0; tokens as usize]);
+    batch
+}
+
+fn forward(model: &Model, batch: &Batch) -> Vec<f32> {
+    block_on(model.forward(batch, &Cancel::new())).unwrap()
+}
+
+/// From loading to a second answer no thread asks for as many bytes at once as the smallest matrix would take in f32.
+#[test]
+fn no_f32_buffer_has_a_weights_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let narrow = i8_model(dir.path());
+    alone("memory::no_f32_buffer_has_a_weights_size", || {
+        for threads in [1, 2] {
+            let device = Device::Cpu(Cpu::new(threads));
+            let (model, largest) = largest_anywhere(|| {
+                let model = load(&narrow, device);
+                forward(&model, &batch(20));
+                forward(&model, &batch(33));
+                model
+            });
+            let matrices = model.weights().filter(|w| w.dtype() == DType::I8).count();
+            assert_eq!(matrices, 2 * 4, "Q, K and V are one");
+            assert!(largest >= 3 * H * H, "{largest}: the weights themselves were not seen");
+            assert!(largest < SMALLEST_IN_F32, "{largest} bytes at once, an f32 matrix has {SMALLEST_IN_F32}");
+        }
+        // The default model: nothing is larger than its own largest matrix, 1536 x 384 in i8, whose f32 form is four times that.
+        let (_, largest) = largest_anywhere(|| forward(&load(&default_model(), Device::Cpu(Cpu::new(2))), &batch(40)));
+        assert_eq!(largest, 1536 * 384);
+    });
+}
+
+/// On every device a matrix is held in its bytes and its scales, and nothing that is computed has a fixed size, as an expanded
+/// weight would.
+#[test]
+fn i8_stays_i8_on_every_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let narrow = i8_model(dir.path());
+    for_each_device(|device| {
+        let (model, usage) = measure(|| {
+            let model = load(&narrow, device.device.clone());
+            forward(&model, &batch(20));
+            model
+        });
+        assert!(usage.largest < SMALLEST_IN_F32, "{}: {usage:?}", device.name);
+        let mut matrices = 0;
+        for weight in model.weights().filter(|w| w.rows() > 2) {
+            assert_eq!(weight.dtype(), DType::I8, "{}: {weight:?}", device.name);
+            // Padded to 64 rows at most, each with its scale.
+            let (rows, cols) = (weight.rows().next_multiple_of(64), weight.cols().next_multiple_of(16));
+            assert!(weight.bytes() <= (rows * cols + rows * 4) as u64, "{}: {weight:?}", device.name);
+            matrices += 1;
+        }
+        assert_eq!(matrices, 2 * 4, "{}", device.name);
+        for tensor in &model.list().tensors {
+            let computed = matches!(tensor.role, Role::Temp);
+            assert!(!computed || tensor.rows == Rows::Tokens, "{}: {}", device.name, tensor.name);
+        }
+    });
+}
+
+/// A warm forward takes its inputs and outputs, and nothing that grows with the model.
+#[test]
+fn a_warm_forward_takes_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let narrow = i8_model(dir.path());
+    for_each_device(|device| {
+        let model = load(&narrow, device.device.clone());
+        let batch = batch(20);
+        let cold = forward(&model, &batch);
+        let (warm, usage) = measure(|| forward(&model, &batch));
+        assert_eq!(warm, cold, "{}", device.name);
+        let embedding_sum = 20 * H * 4;
+        // The rest: one embedding row, the bounds, the logits, and on a GPU the driver interface's own records.
+        let rest = if device.device.kind() == "cpu" { 2 * H * 4 } else { 64 << 10 };
+        assert!(usage.peak <= embedding_sum + rest, "{}: {usage:?}", device.name);
+    });
+    alone("memory::a_warm_forward_takes_little", || {
+        let model = load(&default_model(), Device::Cpu(Cpu::new(2)));
+        let batch = batch(40);
+        forward(&model, &batch);
+        let (_, largest) = largest_anywhere(|| forward(&model, &batch));
+        assert_eq!(largest, 40 * 384 * 4, "the embedding sum is the largest");
+    });
+}
+
+#[test]
+fn the_prediction_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let wide = dir.path().join("f16");
+    convert(&default_model(), &wide, DType::F16).unwrap();
+    for_each_device(|device| {
+        for (name, dir) in [("i8", default_model()), ("f16", wide.clone())] {
+            let model = load(&dir, device.device.clone());
+            let kept = device.device.kept_as(model.checkpoint().dtype().unwrap());
+            let predicted = Footprint::predict(model.config(), Head::QuestionAnswering, kept, 384);
+            let weights: u64 = model.weights().map(|w| w.bytes()).sum();
+            let most = weights + weights / 4;
+            assert!(
+                (weights..=most).contains(&predicted.weights),
+                "{name} on {}: {weights} taken, {} predicted",
+                device.name,
+                predicted.weights
+            );
+        }
+    });
+}

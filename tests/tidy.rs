@@ -1,0 +1,152 @@
+//! The rules that a compiler does not check: where shaders and ops belong, how large files grow, what a user's input must not reach.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cloze::ops::OPS;
+
+/// Panics that are allowed in `src`: the file, what is on the line, and why no input reaches it.
+const ALLOWED: &[(&str, &str, &str)] =
+    &[("src/device/cpu/pack.rs", r#".expect("a weight")"#, "the model has checked that the matrices are there")];
+
+/// What ends a program that should have returned an error.
+const FORBIDDEN: &[&str] = &[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "dbg!("];
+
+const MOST_LINES: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below `dir` whose names end so, as paths from the repository's root, sorted.
+fn files(dir: &str, end: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root().join(dir)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.to_str().unwrap().ends_with(end) {
+                found.push(path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "{dir} has no {end}");
+    found
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The files that are compiled into tests alone: `#[cfg(test)] mod name;`.
+fn test_modules() -> BTreeSet<String> {
+    let mut modules = BTreeSet::new();
+    for path in files("src", ".rs") {
+        let text = read(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            let name = pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ").and_then(|m| m.strip_suffix(';'));
+            if let Some(name) = name {
+                let file = PathBuf::from(&path).with_file_name(format!("{name}.rs"));
+                modules.insert(file.to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    modules
+}
+
+/// The lines of a source file with their numbers, without comments, up to its module of tests, which must be its last item.
+fn product_lines(path: &str) -> Vec<(usize, String)> {
+    let text = read(path);
+    let mut lines: Vec<&str> = text.lines().collect();
+    if let Some(at) = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {") {
+        let after = lines[at..].iter().position(|line| *line == "}").unwrap();
+        assert_eq!(at + after + 1, lines.len(), "{path}: the tests come last");
+        lines.truncate(at);
+    }
+    let numbered = (1..).zip(lines).filter(|(_, line)| !line.trim_start().starts_with("//"));
+    numbered.map(|(n, line)| (n, line.to_owned())).collect()
+}
+
+#[test]
+fn every_shader_belongs_to_an_op() {
+    for op in OPS {
+        let source = read(&format!("src/ops/{}.rs", op.name));
+        for variant in op.variants {
+            assert!(variant.name.starts_with(op.name), "{}: named after {}", variant.name, op.name);
+            let path = format!("shaders/{}.wgsl", variant.name);
+            assert!(root().join(&path).is_file(), "{}: no {path}", variant.name);
+            assert!(source.contains(&path), "{}: {path} is another op's", variant.name);
+        }
+    }
+    let ops: String = files("src/ops", ".rs").iter().map(|path| read(path)).collect();
+    let activations = read("src/ops/activation.rs");
+    for shader in files("shaders", ".wgsl") {
+        // The table of activations names its files by their stems.
+        let named = match shader.strip_prefix("shaders/lib/activation/").and_then(|name| name.strip_suffix(".wgsl")) {
+            Some(stem) => activations.contains(&format!("\"{stem}\"")),
+            None => ops.contains(&format!("../../{shader}\"")),
+        };
+        assert!(named, "{shader} is joined into no kernel");
+        if !shader.starts_with("shaders/lib/") {
+            let name = Path::new(&shader).file_stem().unwrap().to_str().unwrap();
+            let known = OPS.iter().flat_map(|op| op.variants).any(|variant| variant.name == name);
+            assert!(known, "{shader}: no variant has its name");
+        }
+    }
+}
+
+#[test]
+fn no_file_grows_too_long() {
+    let rust = [files("src", ".rs"), files("tests", ".rs")].concat();
+    for path in [rust, files("shaders", ".wgsl")].concat() {
+        let text = read(&path);
+        let count = text.lines().count();
+        let generated = path.ends_with(".wgsl") && text.contains("Written by unroll.py");
+        assert!(count <= MOST_LINES || generated, "{path} has {count} lines, over {MOST_LINES}");
+    }
+}
+
+#[test]
+fn suppressed_lints_say_why() {
+    for path in [files("src", ".rs"), files("tests", ".rs")].concat() {
+        for (n, line) in (1..).zip(read(&path).lines()) {
+            let line = line.trim_start();
+            let attribute = line.starts_with("#[") || line.starts_with("#![");
+            let suppresses = attribute && ["allow(", "expect("].iter().any(|word| line.contains(word));
+            assert!(!suppresses || line.contains("reason = \""), "{path}:{n}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_product_does_not_panic_on_purpose() {
+    let tests = test_modules();
+    let mut used = 0;
+    for path in files("src", ".rs").into_iter().filter(|path| !tests.contains(path)) {
+        for (n, line) in product_lines(&path) {
+            if ALLOWED.iter().any(|(file, text, _)| *file == path && line.contains(text)) {
+                used += 1;
+                continue;
+            }
+            for word in FORBIDDEN {
+                assert!(!line.contains(word), "{path}:{n}: {word} ends the program where an error would do");
+            }
+        }
+    }
+    assert_eq!(used, ALLOWED.len(), "an exception that nothing needs any more");
+}
+
+/// Results go to stdout and all else to stderr: only the command line may do either.
+#[test]
+fn only_the_command_line_prints() {
+    for path in files("src", ".rs").into_iter().filter(|path| !path.starts_with("src/cli/")) {
+        for (n, line) in product_lines(&path) {
+            assert!(!line.contains("println!(") && !line.contains("print!("), "{path}:{n}: {}", line.trim());
+        }
+    }
+}
