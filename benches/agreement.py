@@ -20,18 +20,21 @@ F1_LOSS = 0.3
 
 
 def oracle(script, args, out, n):
-    """Has the reference write `out`, unless it is there from before."""
-    if not out.exists():
-        command = [sys.executable, str(ORACLE / script), "--model", str(args.model), "--data", str(args.data)]
-        subprocess.run([*command, "--n", str(n), "--out", str(out)], check=True)
-    return out
+    """Has the reference write `out`, unless it is there from before; the record then says so."""
+    if out.exists():
+        return out, {"oracle": "kept"}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, str(ORACLE / script), "--model", str(args.model), "--data", str(args.data)]
+    subprocess.run([*command, "--n", str(n), "--out", str(out)], check=True)
+    return out, {}
 
 
 def passages(args, programs, record):
     """Logits of real passages against PyTorch in F32 on the same weights."""
     from safetensors.numpy import load_file
 
-    want = load_file(oracle("passages.py", args, args.oracle / "passages.safetensors", 20))
+    path, kept = oracle("passages.py", args, args.oracle / "passages.safetensors", 20)
+    want = load_file(path)
     bounds = want["offsets"].tolist()
     spans = list(zip(bounds, bounds[1:]))
     for device in args.device:
@@ -45,6 +48,7 @@ def passages(args, programs, record):
                 # A NaN comes as null, which cannot be subtracted.
                 worst = max(worst, float(abs(expected - got).max()))
             figures = dict(model=args.model.name, device=ours.ready["name"], passages=len(spans), tokens=bounds[-1])
+        figures |= kept
         record.add("passages", worst <= LOGIT_ERROR, **figures, largest_logit_error=float(f"{worst:.3g}"))
 
 
@@ -53,7 +57,7 @@ def answers(args, programs, record):
     sys.path.insert(0, str(ORACLE))
     from squad import questions
 
-    path = oracle("pipeline.py", args, args.oracle / "pipeline.jsonl", args.n)
+    path, kept = oracle("pipeline.py", args, args.oracle / "pipeline.jsonl", args.n)
     want = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     asked = questions(args.data)
     for device in args.device:
@@ -74,7 +78,7 @@ def answers(args, programs, record):
             figures = dict(model=args.model.name, device=ours.ready["name"], questions=len(want))
         percent = 100 * spans / len(want)
         figures |= dict(equal_percent=round(percent, 2), equal_text=texts, largest_score_error=float(f"{furthest:.3g}"))
-        record.add("answers", percent >= EQUAL_ANSWERS, **figures)
+        record.add("answers", percent >= EQUAL_ANSWERS, **figures, **kept)
 
 
 def f1(args, programs, record):
