@@ -24,7 +24,7 @@ LOGIT_ERROR = 1e-3
 OF_MATMUL = 0.6
 CPU_SECONDS, GPU_SECONDS, CPU_MEGABYTES = 0.5, 3.0, 120
 
-QUESTION = "What do sea otters wrap around themselves while they sleep?"
+QUESTION = "Where do sea otters live?"
 PASSAGE = (  # 100 words
     "Sea otters live along the coasts of the northern Pacific, where water seldom grows warm. They have no "
     "blubber, so they depend on the thickest fur of any animal, which traps a layer of air next to the skin. An adult "
@@ -117,7 +117,7 @@ def process(args, programs, record):
         for _ in range(way["turns"]):
             run = subprocess.run(command, env=way["env"], stdout=subprocess.PIPE, text=True, check=True)
             done.append(json.loads(run.stdout))
-        assert all("kelp" in d["stdout"] for d in done), f"a wrong answer: {done[0]['stdout']}"
+        assert all("Pacific" in d["stdout"] for d in done), f"a wrong answer: {done[0]['stdout']}"
         seconds = statistics.median(d["seconds"] for d in done)
         megabytes = max(d["megabytes"] for d in done)
         met = seconds < way["seconds"] and (way["megabytes"] is None or megabytes < way["megabytes"])
