@@ -129,7 +129,12 @@ fn a_warm_forward_takes_little() {
         let rest = if device.device.kind() == "cpu" { 2 * H * 4 } else { 64 << 10 };
         assert!(usage.peak <= embedding_sum + rest, "{}: {usage:?}", device.name);
     });
-    alone("memory::a_warm_forward_takes_little", || {
+}
+
+/// The same for every thread, on the default model.
+#[test]
+fn no_thread_of_a_warm_forward_takes_more() {
+    alone("memory::no_thread_of_a_warm_forward_takes_more", || {
         let model = load(&default_model(), Device::Cpu(Cpu::new(2)));
         let batch = batch(40);
         forward(&model, &batch);
