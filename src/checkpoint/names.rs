@@ -1,7 +1,7 @@
 //! The tensors of a BERT checkpoint: their names and shapes, in one place.
 //!
 //! Names are those that `transformers` saves: encoder tensors begin with `bert.` and LayerNorm has `weight` and `bias`.
-//! Files without the prefix, and old ones with `gamma` and `beta`, are found by [`spellings`].
+//! Files without the prefix, and old ones with `gamma` and `beta`, are found by `spellings`.
 
 use crate::model::Config;
 

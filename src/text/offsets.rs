@@ -2,7 +2,7 @@
 
 /// Converts byte offsets in one text to code point offsets.
 ///
-/// Keeps a count every [`STEP`](Self::STEP) bytes, so a conversion looks at no more than that many bytes.
+/// Keeps a count every `STEP` bytes, so a conversion looks at no more than that many bytes.
 pub struct CodePoints<'a> {
     text: &'a [u8],
     /// `counts[i]`: code points that begin before byte `i * STEP`.
