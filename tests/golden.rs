@@ -18,13 +18,13 @@ use crate::support::fixture;
 const TOLERANCE: f32 = 1e-4;
 
 /// A packed batch and what PyTorch makes of it.
-struct Expected {
-    batch: Batch,
+pub struct Expected {
+    pub batch: Batch,
     activations: BTreeMap<String, Vec<f32>>,
 }
 
 impl Expected {
-    fn read(path: &Path) -> Self {
+    pub fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).expect("a committed fixture");
         let file = SafeTensors::deserialize(&bytes).expect("safetensors");
         let words = |name: &str| -> Vec<u32> {

@@ -3,6 +3,7 @@
 mod answers;
 mod checkpoint;
 mod cli;
+mod faults;
 mod golden;
 mod hostile;
 mod kernels;

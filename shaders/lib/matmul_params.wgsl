@@ -1,4 +1,4 @@
-struct Params { m: u32, n: u32, k: u32, activation: u32 }
+struct Params { m: u32, n: u32, k: u32, activation: u32, residual: u32 }
 @group(0) @binding(12) var<uniform> params: Params;
 
 // N and K as the weight is padded.

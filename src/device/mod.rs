@@ -98,7 +98,7 @@ impl Device {
     }
 
     /// Uploads the right side of a matmul, `[N, K]`; several parts are stacked along N (the fused Q, K and V).
-    /// Parts must share K and their type.
+    /// Parts share K; where their types differ they are kept in f32.
     pub fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         match self {
             Device::Cpu(d) => d.upload_matrix(name, parts),

@@ -37,6 +37,9 @@ pub struct Model {
 /// Plans are made for multiples of this many tokens.
 const BUCKET: usize = 64;
 
+/// A GPU's dispatch has no more workgroups than this in one dimension.
+const MAX_SEQUENCES: usize = 65_535;
+
 impl Model {
     /// Uploads the parameters of a model with this head to `device`, which several models may share.
     ///
@@ -109,6 +112,13 @@ impl Model {
             return Err(Error::Input {
                 problem: format!("a sequence of {} tokens cannot be run", batch.live().longest),
                 mend: format!("Use sequences of 1 to {} tokens", self.config().max_position_embeddings),
+            });
+        }
+        if batch.tokens() > self.max_tokens() || batch.sequences() > MAX_SEQUENCES {
+            let (tokens, sequences, most) = (batch.tokens(), batch.sequences(), self.max_tokens());
+            return Err(Error::Input {
+                problem: format!("a batch of {tokens} tokens in {sequences} sequences is too large for the device"),
+                mend: format!("Use batches of at most {most} tokens and {MAX_SEQUENCES} sequences"),
             });
         }
         let mut sum = Vec::new();

@@ -8,8 +8,7 @@ pub(crate) fn pieces(activation: Activation) -> &'static [&'static str] {
         ($($name:literal),+) => { &[$(include_str!(concat!("../../shaders/lib/activation/", $name, ".wgsl"))),+] };
     }
     match activation {
-        Activation::Linear => files!("linear"),
-        Activation::Gelu => files!("shared_erfc", "gelu"),
+        Activation::Linear | Activation::Gelu => files!("shared_erfc", "linear_or_gelu"),
         Activation::GeluTanh => files!("shared_sigmoid", "gelu_tanh"),
         Activation::QuickGelu => files!("shared_sigmoid", "quick_gelu"),
         Activation::Gelu10 => files!("shared_erfc", "gelu_10"),

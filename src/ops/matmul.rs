@@ -12,7 +12,7 @@ use crate::tensor::DType;
 
 pub static OP: Op = Op {
     name: "matmul",
-    params: &["m", "n", "k", "activation"],
+    params: &["m", "n", "k", "activation", "residual"],
     reads: &["x", "w", "bias", "residual"],
     writes: &["y"],
     twin,
@@ -79,17 +79,18 @@ pub fn matmul(
     let crate::device::Rows::Fixed(n) = weight.rows else { unreachable!("a weight's shape is fixed") };
     assert_eq!(x.cols, weight.cols, "{name}: K");
     let y = g.temp(name, x.rows, n);
-    let mut reads = vec![x, weight, bias];
-    reads.extend(residual);
-    let params = vec![Word::Rows(x.rows), Word::U32(n), Word::U32(x.cols), Word::U32(activation.id())];
-    g.call(&OP, &reads, &[y], params);
+    // Without a residual its binding is given the bias, unread: one compiled kernel serves both.
+    let has_residual = u32::from(residual.is_some());
+    let reads = [x, weight, bias, residual.unwrap_or(bias)];
+    let (k, activation) = (Word::U32(x.cols), Word::U32(activation.id()));
+    g.call(&OP, &reads, &[y], vec![Word::Rows(x.rows), Word::U32(n), k, activation, Word::U32(has_residual)]);
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [m, _, _, activation] = *call.params else { unreachable!("four parameters") };
+    let [m, _, _, activation, residual] = *call.params else { unreachable!("five parameters") };
     let activation = Activation::ALL[activation as usize];
-    let residual = (call.reads.len() > 3).then(|| call.reads[3].plain());
+    let residual = (residual != 0).then(|| call.reads[3].plain());
     let bias = call.reads[2].plain();
     gemm::gemm(
         call.pool,
@@ -116,11 +117,10 @@ fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
         DType::I8 => include_str!("../../shaders/lib/matmul_b_i8.wgsl"),
         DType::F32 | DType::BF16 => include_str!("../../shaders/lib/matmul_b_f32.wgsl"),
     };
-    let store = match (whole_vectors("n"), site.call.reads.len() > 3) {
-        (true, false) => include_str!("../../shaders/lib/matmul_store_vec4.wgsl"),
-        (true, true) => include_str!("../../shaders/lib/matmul_store_vec4_residual.wgsl"),
-        (false, false) => include_str!("../../shaders/lib/matmul_store_scalar.wgsl"),
-        (false, true) => include_str!("../../shaders/lib/matmul_store_scalar_residual.wgsl"),
+    let store = if whole_vectors("n") {
+        include_str!("../../shaders/lib/matmul_store_vec4.wgsl")
+    } else {
+        include_str!("../../shaders/lib/matmul_store_scalar.wgsl")
     };
     let activation = site.param("activation").map_or(Activation::Linear, |id| Activation::ALL[id as usize]);
     let params = include_str!("../../shaders/lib/matmul_params.wgsl");

@@ -19,7 +19,7 @@ pub use pool::Pool;
 
 use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
 use super::plan::Slots;
-use super::weight::{Layout, Stored, Weight};
+use super::weight::{Layout, Stored, Weight, common_dtype};
 use super::{Cancel, Input};
 use crate::error::Result;
 use crate::tensor::{DType, HostTensor};
@@ -103,7 +103,7 @@ impl Cpu {
         let panels = Panels::pack(&self.pool, parts);
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
-        let dtype = if parts.first().is_some_and(|p| p.dtype == DType::I8) { DType::I8 } else { DType::F32 };
+        let dtype = if common_dtype(parts) == DType::I8 { DType::I8 } else { DType::F32 };
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Panels(panels) }))
     }
 

@@ -137,6 +137,7 @@ pub(super) async fn run(
     inputs: &[Input<'_>],
     cancel: &Cancel,
 ) -> Result<Vec<Vec<f32>>> {
+    cancel.check()?;
     for (id, bytes) in inputs {
         let len = plan.list.info(*id).len(live) * 4;
         let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));

@@ -7,7 +7,7 @@
 use half::f16;
 
 use super::Gpu;
-use crate::device::weight::{Layout, Stored, Weight};
+use crate::device::weight::{Layout, Stored, Weight, common_dtype};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
 
@@ -20,10 +20,9 @@ impl Gpu {
     pub(in crate::device) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
-        let dtype = match parts.first().map(|p| p.dtype) {
-            Some(DType::F16) => DType::F16,
-            Some(DType::I8) => DType::I8,
-            _ => DType::F32,
+        let dtype = match common_dtype(parts) {
+            DType::BF16 => DType::F32,
+            other => other,
         };
         let bytes = pack(parts, rows, cols, dtype);
         let buffer = self.storage(name, &bytes)?;

@@ -1,2 +1,0 @@
-// x
-fn activate(x: vec4f) -> vec4f { return x; }
