@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cloze::activation::Activation;
 use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::Cancel;
 use cloze::device::lockstep::{largest_difference, trace};
+use cloze::device::{Cancel, Cpu, Device, Live, Rows};
+use cloze::graph::Graph;
 use cloze::model::Model;
+use cloze::ops::matmul::matmul;
+use cloze::tasks::question_answering::QuestionAnswering;
+use cloze::tensor::{DType, HostTensor};
 use safetensors::SafeTensors;
 
 use crate::support::devices::{TestDevice, for_each_device};
@@ -16,6 +21,63 @@ use crate::support::fixture;
 
 /// Logits and activations against PyTorch in f32: sums of some hundred products, in another order.
 const TOLERANCE: f32 = 1e-4;
+
+/// The default model in 8 bits against PyTorch holding the same weights dequantised, on 20 real questions and passages;
+/// the text goes through our tokenizer.
+#[test]
+fn default_model_on_real_passages() {
+    let qa = QuestionAnswering::embedded(Device::Cpu(Cpu::new(2))).expect("the default model");
+    let expected = Expected::read(&fixture("passages.safetensors"));
+    let texts = std::fs::read(fixture("passages.json")).expect("a committed fixture");
+    let texts: Vec<serde_json::Value> = serde_json::from_slice(&texts).expect("JSON");
+    let mut batch = Batch::default();
+    for pair in &texts {
+        let encode = |key: &str| qa.tokenizer().encode(pair[key].as_str().expect("a text")).expect("tokens").ids;
+        let sequence = qa.tokenizer().pair(&encode("question"), &encode("context"));
+        batch.push(&sequence.ids, &sequence.types);
+    }
+    assert_eq!(batch, expected.batch, "tokens");
+    let logits = block_on(qa.model().forward(&batch, &Cancel::new())).expect("it runs");
+    let difference = largest_difference(&expected.activations["logits"], &logits);
+    assert!(difference <= TOLERANCE, "logits differ by {difference}");
+}
+
+/// Every function that a configuration may name, far out on both sides, against PyTorch in f64.
+#[test]
+fn named_activations_equal_pytorchs() {
+    let bytes = std::fs::read(fixture("activations.safetensors")).expect("a committed fixture");
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let values = |name: &str| floats(file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).data());
+    let xs = values("x");
+    for_each_device(|test| {
+        let vector = |name, value: f32| {
+            let bytes = value.to_le_bytes();
+            test.device.upload_vector(name, &[HostTensor::new(DType::F32, 1, 1, &bytes, &[])]).expect("it fits")
+        };
+        let one = 1.0_f32.to_le_bytes();
+        let w = test.device.upload_matrix("w", &[HostTensor::new(DType::F32, 1, 1, &one, &[])]).expect("it fits");
+        let b = vector("b", 0.0);
+        for (name, activation) in Activation::NAMES {
+            let mut g = Graph::new();
+            let x = g.input("x", Rows::Tokens, 1);
+            let (w, b) = (g.weight(&w), g.weight(&b));
+            let y = matmul(&mut g, name, x, w, b, activation, None);
+            let tokens = xs.len() as u32;
+            let live = Live { tokens, sequences: 1, longest: tokens };
+            let inputs = [(x.id, bytemuck::cast_slice(&xs))];
+            let found = block_on(trace(&test.device, &g.finish(&[y]), live, &inputs)).expect("it runs").remove(0).1;
+            for ((x, expected), found) in xs.iter().zip(values(name)).zip(found) {
+                // A GPU's exp is good to a few units in the last place of an argument up to 100.
+                let off = 1e-5 * expected.abs().max(1.0);
+                assert!((found - expected).abs() <= off, "{name}({x}) on {}: {found}, not {expected}", test.name);
+            }
+        }
+    });
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
 
 /// A packed batch and what PyTorch makes of it.
 pub struct Expected {
@@ -37,10 +99,7 @@ impl Expected {
             .tensors()
             .into_iter()
             .filter(|(_, t)| t.dtype() == safetensors::Dtype::F32)
-            .map(|(name, t)| {
-                let values = t.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                (name, values.collect())
-            })
+            .map(|(name, t)| (name, floats(t.data())))
             .collect();
         Self { batch, activations }
     }

@@ -49,12 +49,16 @@ pub struct Chosen {
 pub async fn adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let mut all = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
-    all.sort_by_key(|a| match a.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
+    all.sort_by_cached_key(|adapter| {
+        let info = adapter.get_info();
+        let rank = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (rank, info.name)
     });
     all
 }
@@ -87,25 +91,23 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
             Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason: "asked for".into() })
         }
         Choice::Auto => {
-            let mut why = if count == 0 { "there is no GPU".to_owned() } else { String::new() };
-            for adapter in &all {
+            let (software, real): (Vec<_>, Vec<_>) = all.iter().partition(|a| is_software(&a.get_info()));
+            // A GPU that cannot be opened is no reason to try the next: the user should hear of it.
+            if let Some(adapter) = real.first() {
                 let info = adapter.get_info();
-                if is_software(&info) {
-                    why = format!("the only adapter, {}, is software and slower than the CPU path", info.name);
-                    continue;
-                }
-                match Gpu::open(adapter, options).await {
-                    Ok(gpu) => {
-                        let reason = format!("{:?} through {:?}", info.device_type, info.backend);
-                        return Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason });
-                    }
-                    Err(e) => {
-                        why = e.to_string();
-                        break;
-                    }
-                }
+                return match Gpu::open(adapter, options).await {
+                    Ok(gpu) => Ok(Chosen {
+                        device: Device::Gpu(Box::new(gpu)),
+                        reason: format!("{:?} through {:?}", info.device_type, info.backend),
+                    }),
+                    Err(error) => cpu(error.to_string()),
+                };
             }
-            cpu(why)
+            if software.is_empty() {
+                return cpu("there is no GPU".into());
+            }
+            let names: Vec<_> = software.iter().map(|a| a.get_info().name).collect();
+            cpu(format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; ")))
         }
     }
 }
