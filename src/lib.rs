@@ -33,6 +33,7 @@
 pub mod activation;
 pub mod batch;
 pub mod checkpoint;
+pub mod config;
 pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cloze::checkpoint::{Checkpoint, Head, names};
-use cloze::model::Config;
+use cloze::config::Config;
 use cloze::{Error, Result};
 use proptest::prelude::*;
 

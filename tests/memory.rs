@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head, convert, names};
+use cloze::config::Config;
 use cloze::device::{Cancel, Cpu, Device, Role, Rows};
+use cloze::model::Model;
 use cloze::model::memory::Footprint;
-use cloze::model::{Config, Model};
 use cloze::tensor::DType;
 
 use crate::support::alloc::{alone, largest_anywhere, measure};

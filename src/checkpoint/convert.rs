@@ -10,8 +10,8 @@ use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::write::{self, Planned, Staging};
 use super::{Checkpoint, SCALE, names};
+use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
-use crate::model::config::I8_ROWS;
 use crate::tensor::{DType, HostTensor};
 
 /// What is copied as it is, where it is there.

@@ -11,8 +11,8 @@
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
+use crate::config::Config;
 use crate::error::{Error, Result, clip};
-use crate::model::Config;
 use crate::tensor::{DType, HostTensor};
 
 #[cfg(feature = "native")]

@@ -3,7 +3,7 @@
 //! Names are those that `transformers` saves: encoder tensors begin with `bert.` and LayerNorm has `weight` and `bias`.
 //! Files without the prefix, and old ones with `gamma` and `beta`, are found by `spellings`.
 
-use crate::model::Config;
+use crate::config::Config;
 
 /// What stands on top of the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! What a model will take of memory, said before it is taken.
 
 use crate::checkpoint::names::{self, Head};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::Config;
 use crate::tensor::DType;
 
 /// Bytes that a model needs on a device.

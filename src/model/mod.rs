@@ -1,6 +1,5 @@
 //! BERT: configuration, parameters, and the recording of its computation. It knows ops, and no device's insides.
 
-pub mod config;
 mod embeddings;
 mod encoder;
 pub mod heads;
@@ -9,10 +8,9 @@ pub mod memory;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use config::Config;
-
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
+use crate::config::Config;
 use crate::device::{CallList, Cancel, Device, Input, Live, Plan, TensorId, Weight};
 use crate::error::{Error, Result};
 use crate::graph::Graph;

@@ -2,7 +2,6 @@
 
 use super::math::{for_isa, mul_add, sum_by};
 use super::pool::{Parts, Pool};
-use crate::tensor::HostTensor;
 
 /// Calls `work(first, rows, y)` for blocks of rows of `y: [rows, cols]`, in parallel where that pays.
 fn by_rows(
@@ -55,38 +54,4 @@ fn normalise_body<const FMA: bool>(y: &mut [f32], x: &[f32], gamma: &[f32], beta
             *y = mul_add::<FMA>((x - mean) * inverse, *g, *b);
         }
     }
-}
-
-/// The tables that an embedding is the sum of, each `[rows, H]`.
-#[derive(Clone, Copy)]
-pub struct Tables<'a> {
-    pub words: HostTensor<'a>,
-    pub types: HostTensor<'a>,
-    pub positions: HostTensor<'a>,
-}
-
-/// `y[t] = (words[ids[t]] + types[types[t]]) + positions[positions[t]]`, in `transformers`' order; `y` is `[T, H]`.
-///
-/// # Panics
-/// If lengths differ or an index lies outside its table: the batch has been checked against the model.
-pub fn embed_sum(pool: &Pool, y: &mut [f32], ids: &[u32], types: &[u32], positions: &[u32], tables: &Tables) {
-    let hidden = tables.words.cols;
-    assert!(tables.types.cols == hidden && tables.positions.cols == hidden, "tables are [_, H]");
-    assert_eq!(y.len(), ids.len() * hidden, "y is [T, H]");
-    assert!(types.len() == ids.len() && positions.len() == ids.len(), "a type and a position a token");
-    if hidden == 0 {
-        return;
-    }
-    by_rows(pool, y, hidden, |first, y, scratch| {
-        let [row] = scratch.buffers([hidden]);
-        let row = &mut row[..hidden];
-        for (t, y) in y.chunks_exact_mut(hidden).enumerate() {
-            let t = first + t;
-            tables.words.row_f32(ids[t] as usize, y);
-            for (table, index) in [(&tables.types, types[t]), (&tables.positions, positions[t])] {
-                table.row_f32(index as usize, row);
-                y.iter_mut().zip(&*row).for_each(|(y, x)| *y += x);
-            }
-        }
-    });
 }
