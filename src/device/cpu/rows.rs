@@ -1,27 +1,10 @@
-//! What is done to a row at a time: LayerNorm, the sum of embeddings.
+//! What is done to a row at a time: LayerNorm.
 
 use super::math::{for_isa, mul_add, sum_by};
 use super::pool::{Parts, Pool};
 
-/// Calls `work(first, rows, y)` for blocks of rows of `y: [rows, cols]`, in parallel where that pays.
-fn by_rows(
-    pool: &Pool,
-    y: &mut [f32],
-    cols: usize,
-    work: impl Fn(usize, &mut [f32], &mut super::pool::Scratch) + Sync,
-) {
-    /// Elements of a task at least: a few microseconds.
-    const FEWEST: usize = 8192;
-    let rows = y.len() / cols.max(1);
-    let block = rows.div_ceil(4 * pool.threads()).max(FEWEST.div_ceil(cols.max(1)));
-    let parts = Parts::new(y);
-    pool.run(rows.div_ceil(block), |task, scratch| {
-        let first = task * block;
-        let count = block.min(rows - first);
-        // SAFETY: each task has its own rows.
-        work(first, unsafe { parts.get(first * cols, count * cols) }, scratch);
-    });
-}
+/// Elements of a task at least: a few microseconds.
+const FEWEST: usize = 8192;
 
 /// LayerNorm over the last axis: `y = (x - mean) / sqrt(variance + eps) * gamma + beta`, all `[rows, cols]`.
 ///
@@ -34,8 +17,15 @@ pub fn layer_norm(pool: &Pool, y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[
     assert_eq!(beta.len(), cols, "beta is [cols]");
     assert_eq!(x.len(), y.len(), "x is as y");
     assert!(cols > 0 && y.len().is_multiple_of(cols), "y is [rows, cols]");
-    by_rows(pool, y, cols, |first, y, _| {
-        normalise(pool.isa(), y, &x[first * cols..][..y.len()], gamma, beta, eps);
+    let rows = y.len() / cols;
+    let block = rows.div_ceil(4 * pool.threads()).max(FEWEST.div_ceil(cols));
+    let parts = Parts::new(y);
+    pool.run(rows.div_ceil(block), |task, _| {
+        let first = task * block;
+        let count = block.min(rows - first);
+        // SAFETY: each task has its own rows.
+        let y = unsafe { parts.get(first * cols, count * cols) };
+        normalise(pool.isa(), y, &x[first * cols..][..count * cols], gamma, beta, eps);
     });
 }
 
