@@ -21,6 +21,14 @@ pub struct QuestionAnswering {
 }
 
 impl QuestionAnswering {
+    /// A checkpoint of a `BertForQuestionAnswering` with its tokenizer, wherever they came from.
+    ///
+    /// # Errors
+    /// What [`Model::load`] refuses: another head, a device that cannot take it.
+    pub fn new(checkpoint: Checkpoint, tokenizer: Tokenizer, device: impl Into<Arc<Device>>) -> Result<Self> {
+        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+    }
+
     /// Opens a Hugging Face directory of a `BertForQuestionAnswering`.
     ///
     /// # Errors
@@ -29,7 +37,7 @@ impl QuestionAnswering {
     pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
         let checkpoint = Checkpoint::open(dir)?;
         let tokenizer = Tokenizer::load(dir, checkpoint.config().vocab_size)?;
-        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+        Self::new(checkpoint, tokenizer, device)
     }
 
     /// The default model, which is compiled in: MiniLM-L6 in i8; its card says what it can and cannot do.
@@ -40,7 +48,7 @@ impl QuestionAnswering {
     pub fn embedded(device: impl Into<Arc<Device>>) -> Result<Self> {
         let checkpoint = crate::embedded::checkpoint()?;
         let tokenizer = crate::embedded::tokenizer(checkpoint.config().vocab_size)?;
-        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+        Self::new(checkpoint, tokenizer, device)
     }
 
     pub fn model(&self) -> &Model {
@@ -51,7 +59,7 @@ impl QuestionAnswering {
         &self.tokenizer
     }
 
-    /// The longest sequence that model and tokenizer take, in tokens.
+    /// The longest sequence that the model takes, in tokens.
     pub fn max_len(&self) -> usize {
         self.model.config().max_position_embeddings
     }
