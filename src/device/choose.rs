@@ -66,7 +66,6 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
         return cpu("asked for".into());
     }
     let all = adapters().await;
-    let count = all.len();
     let none = |problem: String| Error::Gpu {
         adapter: "none".into(),
         problem,
@@ -75,8 +74,13 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
     match choice {
         Choice::Cpu => unreachable!("returned above"),
         Choice::Adapter(n) => {
-            let adapter = all.get(n).ok_or_else(|| {
-                none(format!("there is no adapter {n}; this machine has {count}, numbered from 0 by `cloze info`"))
+            let adapter = all.get(n).ok_or_else(|| match all.len() {
+                0 => none("this machine has no adapter".into()),
+                count => Error::Gpu {
+                    adapter: n.to_string(),
+                    problem: format!("there is none of this number; this machine has {count}, counted from 0"),
+                    mend: "Give a number from `cloze info`, or use --device cpu".into(),
+                },
             })?;
             let gpu = Gpu::open(adapter, options).await?;
             Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason: "asked for".into() })
@@ -87,25 +91,29 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
             Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason: "asked for".into() })
         }
         Choice::Auto => {
-            let mut why = if count == 0 { "there is no GPU".to_owned() } else { String::new() };
-            for adapter in &all {
+            let mut refused = None;
+            for adapter in all.iter().filter(|a| !is_software(&a.get_info())) {
                 let info = adapter.get_info();
-                if is_software(&info) {
-                    why = format!("the only adapter, {}, is software and slower than the CPU path", info.name);
-                    continue;
-                }
                 match Gpu::open(adapter, options).await {
                     Ok(gpu) => {
                         let reason = format!("{:?} through {:?}", info.device_type, info.backend);
                         return Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason });
                     }
-                    Err(e) => {
-                        why = e.to_string();
-                        break;
-                    }
+                    Err(e) => refused = refused.or(Some(e)),
                 }
             }
-            cpu(why)
+            let software = |a: &wgpu::Adapter| a.get_info().name;
+            cpu(match (refused, &all[..]) {
+                (Some(error), _) => error.to_string(),
+                (None, []) => "there is no GPU".into(),
+                (None, [only]) => {
+                    format!("the only adapter, {}, is software and slower than the CPU path", software(only))
+                }
+                (None, _) => {
+                    let names = all.iter().map(software).collect::<Vec<_>>().join(" and ");
+                    format!("the only adapters, {names}, are software and slower than the CPU path")
+                }
+            })
         }
     }
 }
