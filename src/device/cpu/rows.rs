@@ -1,26 +1,20 @@
-//! What is done to a row at a time: LayerNorm, the sum of embeddings.
+//! What is done to a row at a time: LayerNorm.
 
 use super::math::{for_isa, mul_add, sum_by};
 use super::pool::{Parts, Pool};
-use crate::tensor::HostTensor;
 
 /// Calls `work(first, rows, y)` for blocks of rows of `y: [rows, cols]`, in parallel where that pays.
-fn by_rows(
-    pool: &Pool,
-    y: &mut [f32],
-    cols: usize,
-    work: impl Fn(usize, &mut [f32], &mut super::pool::Scratch) + Sync,
-) {
+fn by_rows(pool: &Pool, y: &mut [f32], cols: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     /// Elements of a task at least: a few microseconds.
     const FEWEST: usize = 8192;
     let rows = y.len() / cols.max(1);
     let block = rows.div_ceil(4 * pool.threads()).max(FEWEST.div_ceil(cols.max(1)));
     let parts = Parts::new(y);
-    pool.run(rows.div_ceil(block), |task, scratch| {
+    pool.run(rows.div_ceil(block), |task, _| {
         let first = task * block;
         let count = block.min(rows - first);
         // SAFETY: each task has its own rows.
-        work(first, unsafe { parts.get(first * cols, count * cols) }, scratch);
+        work(first, unsafe { parts.get(first * cols, count * cols) });
     });
 }
 
@@ -35,7 +29,7 @@ pub fn layer_norm(pool: &Pool, y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[
     assert_eq!(beta.len(), cols, "beta is [cols]");
     assert_eq!(x.len(), y.len(), "x is as y");
     assert!(cols > 0 && y.len().is_multiple_of(cols), "y is [rows, cols]");
-    by_rows(pool, y, cols, |first, y, _| {
+    by_rows(pool, y, cols, |first, y| {
         normalise(pool.isa(), y, &x[first * cols..][..y.len()], gamma, beta, eps);
     });
 }
@@ -55,38 +49,4 @@ fn normalise_body<const FMA: bool>(y: &mut [f32], x: &[f32], gamma: &[f32], beta
             *y = mul_add::<FMA>((x - mean) * inverse, *g, *b);
         }
     }
-}
-
-/// The tables that an embedding is the sum of, each `[rows, H]`.
-#[derive(Clone, Copy)]
-pub struct Tables<'a> {
-    pub words: HostTensor<'a>,
-    pub types: HostTensor<'a>,
-    pub positions: HostTensor<'a>,
-}
-
-/// `y[t] = (words[ids[t]] + types[types[t]]) + positions[positions[t]]`, in `transformers`' order; `y` is `[T, H]`.
-///
-/// # Panics
-/// If lengths differ or an index lies outside its table: the batch has been checked against the model.
-pub fn embed_sum(pool: &Pool, y: &mut [f32], ids: &[u32], types: &[u32], positions: &[u32], tables: &Tables) {
-    let hidden = tables.words.cols;
-    assert!(tables.types.cols == hidden && tables.positions.cols == hidden, "tables are [_, H]");
-    assert_eq!(y.len(), ids.len() * hidden, "y is [T, H]");
-    assert!(types.len() == ids.len() && positions.len() == ids.len(), "a type and a position a token");
-    if hidden == 0 {
-        return;
-    }
-    by_rows(pool, y, hidden, |first, y, scratch| {
-        let [row] = scratch.buffers([hidden]);
-        let row = &mut row[..hidden];
-        for (t, y) in y.chunks_exact_mut(hidden).enumerate() {
-            let t = first + t;
-            tables.words.row_f32(ids[t] as usize, y);
-            for (table, index) in [(&tables.types, types[t]), (&tables.positions, positions[t])] {
-                table.row_f32(index as usize, row);
-                y.iter_mut().zip(&*row).for_each(|(y, x)| *y += x);
-            }
-        }
-    });
 }

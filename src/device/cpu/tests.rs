@@ -431,21 +431,4 @@ proptest! {
         prop_assert_eq!(bits(&whole), bits(&run(&Pool::new(4), &x)));
         prop_assert_eq!(bits(&whole[(rows - 1) * cols..]), bits(&run(&Pool::new(1), &x[(rows - 1) * cols..])));
     }
-
-    #[test]
-    fn embeddings_are_sums_of_rows(tokens in 0usize..50, hidden in 1usize..70, dtype in dtype(), seed in 1u64..1 << 40) {
-        let tables = [(9, dtype), (2, DType::F32), (7, DType::F16)].map(|(n, d)| Stored::new(d, n, hidden, seed + n as u64));
-        let [words, types, positions] = &tables;
-        let index = |rows: u32, salt: u64| noise(seed + salt, tokens).iter().map(|x| (x.abs() * 1e4) as u32 % rows).collect();
-        let (i, t, p): (Vec<u32>, Vec<u32>, Vec<u32>) = (index(9, 20), index(2, 21), index(7, 22));
-        let mut y = vec![f32::NAN; tokens * hidden];
-        let all = rows::Tables { words: words.tensor(), types: types.tensor(), positions: positions.tensor() };
-        rows::embed_sum(&Pool::new(3), &mut y, &i, &t, &p, &all);
-        let [w, ty, po] = [words, types, positions].map(|s| s.tensor().to_f32());
-        for (at, y) in y.iter().enumerate() {
-            let (token, c) = (at / hidden, at % hidden);
-            let row = |table: &[f32], r: u32| table[r as usize * hidden + c];
-            prop_assert_eq!(*y, row(&w, i[token]) + row(&ty, t[token]) + row(&po, p[token]));
-        }
-    }
 }
