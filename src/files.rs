@@ -57,12 +57,13 @@ fn places(path: &Path) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
     Ok(Some((target, partial)))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use super::*;
-
+    #[cfg(unix)]
     #[test]
     fn a_link_and_a_device_stay_what_they_are() {
+        use super::*;
+
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("target"), dir.path().join("link"));
         std::fs::write(&target, "old").unwrap();
