@@ -1,26 +1,91 @@
-//! Writing files so that a reader never sees half of one.
+//! Files that are read and written with care: no waiting for a pipe's writer, and no reader sees half a file.
 
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Writes `bytes` to `path`: under another name first, then renamed over what was there.
+/// Opens a regular file. Asked first: to open a pipe would wait for whoever writes to it.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
+    if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(std::io::Error::other("not a file")) }
+}
+
+/// Writes `bytes` to `path`: under another name first, then renamed over what was there. Through a link it is the
+/// link's target that is replaced. What is no regular file, such as a pipe or `/dev/null`, stays and is written to.
 ///
 /// # Errors
-/// [`Error::Io`]; what was there is then untouched.
+/// [`Error::Io`]; a regular file that was there is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
     let write = || {
-        let mut file = std::fs::File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    };
-    write().map_err(|e| {
+        let Some((target, partial)) = places(path)? else { return std::fs::write(path, bytes) };
+        let whole = || {
+            let mut file = File::create(&partial)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&partial, &target)
+        };
         // What matters is the first error; the leftover may not even exist.
-        let _ = std::fs::remove_file(&partial);
-        Error::io("write", path, e)
-    })
+        whole().inspect_err(|_| drop(std::fs::remove_file(&partial)))
+    };
+    write().map_err(|e| Error::io("write", path, e))
+}
+
+/// Finds out whether [`write_atomically`] could write `path`, which stays as it is.
+///
+/// # Errors
+/// [`Error::Io`] as writing it would give.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let check = || match places(path)? {
+        Some((_, partial)) => File::create(&partial).and_then(|_| std::fs::remove_file(&partial)),
+        None => Ok(()),
+    };
+    check().map_err(|e| Error::io("write", path, e))
+}
+
+/// Where a regular file of this path really lies, and the name beside it under which it is made; none for what is
+/// there and cannot be replaced.
+fn places(path: &Path) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
+    let target = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => path.canonicalize()?,
+        Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => return Ok(None),
+        Err(_) => path.to_owned(),
+    };
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let partial = target.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    Ok(Some((target, partial)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn a_link_and_a_device_stay_what_they_are() {
+        use super::*;
+
+        let dir = tempfile::tempdir().unwrap();
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        std::fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        check_writable(&link).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        write_atomically(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&target).unwrap(), b"new");
+
+        // A socket stands for whatever is no regular file: it cannot even be opened, and must not be replaced.
+        let socket = dir.path().join("socket");
+        let _held = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(write_atomically(&socket, b"x").unwrap_err().code(), "io");
+        assert!(!std::fs::metadata(&socket).unwrap().is_file());
+        assert_eq!(open_regular(&socket).unwrap_err().to_string(), "not a file");
+
+        for bad in
+            [dir.path().to_owned(), target.join("x"), dir.path().join("none/x"), dir.path().join("n".repeat(300))]
+        {
+            assert_eq!(check_writable(&bad).unwrap_err().code(), "io", "{}", bad.display());
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "no leftovers");
+    }
 }

@@ -267,6 +267,12 @@ fn broken_models_are_named() {
     std::fs::remove_file(broken.join("vocab.txt")).unwrap();
     let (code, message) = ask();
     assert!(code == "tokenizer" && message.contains("vocab.txt"), "{code}: {message}");
+    // A pipe that nobody writes to: no waiting for it.
+    if cfg!(unix) {
+        assert!(Command::new("mkfifo").arg(broken.join("vocab.txt")).status().unwrap().success());
+        let (code, message) = ask();
+        assert!(code == "io" && message.contains("vocab.txt"), "{code}: {message}");
+    }
     // A model without a question answering head.
     let (code, message) =
         run(&["answer", "--json", "-q", "x", "-c", "y", "--model", path(&fixture("encoder/plain"))]).error();
@@ -365,6 +371,8 @@ fn eval_squad_counts_and_keeps_predictions() {
         let ran = eval(&["--predictions", path(&bad)]);
         assert_eq!((ran.error().0.as_str(), ran.err.lines().count()), ("option", 1), "{}", ran.err);
     }
+    let too_long = dir.path().join("p".repeat(300));
+    assert_eq!(eval(&["--predictions", path(&too_long)]).error().0, "io");
     std::fs::write(&data, "[]").unwrap();
     assert_eq!(eval(&[]).error().0, "data");
     assert_eq!(run(&["eval", "squad", "--json", "--data", path(dir.path())]).error().0, "io");

@@ -52,14 +52,14 @@ pub struct Converted {
 pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     if dtype == DType::BF16 {
         return Err(Error::Option {
-            name: "--dtype",
+            name: "dtype",
             problem: "bf16 is read but not written".into(),
             mend: "Give f32, f16 or i8".into(),
         });
     }
     if out.exists() && same_place(src, out)? {
         return Err(Error::Option {
-            name: "--output",
+            name: "output",
             problem: format!("{} is the model that is read", out.display()),
             mend: "Give another directory".into(),
         });

@@ -65,7 +65,6 @@ pub(crate) use native::{open, read_small};
 #[cfg(feature = "native")]
 mod native {
     use std::collections::BTreeSet;
-    use std::fs::File;
     use std::io::Read;
     use std::path::Path;
 
@@ -73,6 +72,7 @@ mod native {
 
     use super::header::broken;
     use super::*;
+    use crate::files::open_regular;
 
     const INDEX: &str = "model.safetensors.index.json";
     const MAX_INDEX: u64 = 100_000_000;
@@ -82,7 +82,7 @@ mod native {
     /// The whole of a file that is meant to be small.
     pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
         let read = || {
-            let file = open_file(path)?;
+            let file = open_regular(path)?;
             let size = file.metadata()?.len();
             if size > limit {
                 return Err(std::io::Error::other(format!("{size} bytes, at most {limit} are expected")));
@@ -92,11 +92,6 @@ mod native {
             Ok(bytes)
         };
         read().map_err(|e| Error::io("read", path, e))
-    }
-
-    /// Opens a regular file. Asked first: to open a pipe would wait for whoever writes to it.
-    fn open_file(path: &Path) -> std::io::Result<File> {
-        if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(std::io::Error::other("not a file")) }
     }
 
     /// The weights of the model in the directory `dir`: `model.safetensors`, or the files its index names.
@@ -113,7 +108,7 @@ mod native {
     }
 
     fn map(path: &Path) -> Result<Shard> {
-        let file = open_file(path).map_err(|e| Error::io("read", path, e))?;
+        let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
         // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file meanwhile
         // can still stop this one with SIGBUS: the price of not copying it, paid by every reader of safetensors;
         // `convert` replaces files by renaming, which leaves a mapping whole.

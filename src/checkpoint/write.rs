@@ -81,7 +81,7 @@ impl Staging {
     /// Begins a directory that is to become `out`, or whose files are to go there.
     pub(crate) fn begin(out: &Path) -> Result<Self> {
         let bad = |problem: &str| Error::Option {
-            name: "--output",
+            name: "output",
             problem: format!("{} {problem}", out.display()),
             mend: "Give the path of a directory, new or old".into(),
         };

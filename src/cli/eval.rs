@@ -48,7 +48,7 @@ fn writable(path: &Path) -> Result<()> {
     let problem = match (path.is_dir(), parent.is_dir()) {
         (true, _) => format!("{} is a directory", path.display()),
         (_, false) => format!("there is no directory {}", parent.display()),
-        _ => return Ok(()),
+        _ => return files::check_writable(path),
     };
     Err(Error::Option { name: "predictions", problem, mend: "Give a file in a directory that exists".into() })
 }

@@ -70,7 +70,6 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
         return cpu("asked for".into());
     }
     let all = adapters().await;
-    let count = all.len();
     let none = |problem: String| Error::Gpu {
         adapter: "none".into(),
         problem,
@@ -79,8 +78,13 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
     match choice {
         Choice::Cpu => unreachable!("returned above"),
         Choice::Adapter(n) => {
-            let adapter = all.get(n).ok_or_else(|| {
-                none(format!("there is no adapter {n}; this machine has {count}, numbered from 0 by `cloze info`"))
+            let adapter = all.get(n).ok_or_else(|| match all.len() {
+                0 => none("this machine has no adapter".into()),
+                count => Error::Gpu {
+                    adapter: n.to_string(),
+                    problem: format!("there is none of this number; this machine has {count}, counted from 0"),
+                    mend: "Give a number from `cloze info`, or use --device cpu".into(),
+                },
             })?;
             let gpu = Gpu::open(adapter, options).await?;
             Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason: "asked for".into() })
@@ -92,22 +96,23 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
         }
         Choice::Auto => {
             let (software, real): (Vec<_>, Vec<_>) = all.iter().partition(|a| is_software(&a.get_info()));
-            // A GPU that cannot be opened is no reason to try the next: the user should hear of it.
-            if let Some(adapter) = real.first() {
+            let mut refused = None;
+            for adapter in real {
                 let info = adapter.get_info();
-                return match Gpu::open(adapter, options).await {
-                    Ok(gpu) => Ok(Chosen {
-                        device: Device::Gpu(Box::new(gpu)),
-                        reason: format!("{:?} through {:?}", info.device_type, info.backend),
-                    }),
-                    Err(error) => cpu(error.to_string()),
-                };
-            }
-            if software.is_empty() {
-                return cpu("there is no GPU".into());
+                match Gpu::open(adapter, options).await {
+                    Ok(gpu) => {
+                        let reason = format!("{:?} through {:?}", info.device_type, info.backend);
+                        return Ok(Chosen { device: Device::Gpu(Box::new(gpu)), reason });
+                    }
+                    Err(error) => refused = refused.or(Some(error)),
+                }
             }
             let names: Vec<_> = software.iter().map(|a| a.get_info().name).collect();
-            cpu(format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; ")))
+            cpu(match refused {
+                Some(error) => error.to_string(),
+                None if names.is_empty() => "there is no GPU".into(),
+                None => format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; ")),
+            })
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::question_answering::QuestionAnswering;
 use super::squad::{Metrics, Squad, SquadOptions};
 use crate::device::Cancel;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clip};
 
 /// Questions whose windows are run together.
 const GROUP: usize = 32;
@@ -33,7 +33,7 @@ pub async fn squad(
         for question in group {
             let context = &data.contexts[question.context];
             cut.push(options.windows(qa.tokenizer(), &question.text, context).map_err(|e| Error::Data {
-                file: format!("question {:?}", question.id),
+                file: format!("question {:?}", clip(&question.id)),
                 problem: e.to_string(),
                 mend: "Mend or remove it".into(),
             })?);

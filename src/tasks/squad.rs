@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::answer::{SpanLogits, Windowed};
+use crate::error::{clip, clip_message};
 use crate::text::Tokenizer;
 use crate::text::windows::WindowOptions;
 use crate::{Error, Result};
@@ -75,15 +76,16 @@ impl Squad {
     /// `answer_start` says.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self> {
         let broken = |problem: String, mend: &str| Error::Data { file: file.into(), problem, mend: mend.into() };
-        let parsed: File = serde_json::from_slice(json)
-            .map_err(|e| broken(format!("it is not SQuAD 1.1 JSON: {e}"), "Give a file in the form of SQuAD v1.1"))?;
+        let parsed: File = serde_json::from_slice(json).map_err(|e| {
+            broken(format!("it is not SQuAD 1.1 JSON: {}", clip_message(&e)), "Give a file in the form of SQuAD v1.1")
+        })?;
         let mut squad = Squad::default();
         for article in parsed.data {
             for Paragraph { context, qas } in article.paragraphs {
                 let starts: Vec<usize> = context.char_indices().map(|(byte, _)| byte).chain([context.len()]).collect();
                 for Qa { id, question, answers } in qas {
                     let at = |problem: String, mend: &str| {
-                        broken(format!("article {:?}, question {id:?}: {problem}", article.title), mend)
+                        broken(format!("article {:?}, question {:?}: {problem}", clip(&article.title), clip(&id)), mend)
                     };
                     if answers.is_empty() {
                         let mend = "SQuAD 1.1 has an answer for every question: take this one out";
@@ -92,7 +94,8 @@ impl Squad {
                     for Gold { text, answer_start } in &answers {
                         let found = starts.get(*answer_start).and_then(|byte| context.get(*byte..));
                         if !found.is_some_and(|rest| rest.starts_with(text.as_str())) {
-                            let problem = format!("the context does not have the answer {text:?} at {answer_start}");
+                            let problem =
+                                format!("the context does not have the answer {:?} at {answer_start}", clip(text));
                             return Err(at(problem, "Correct answer_start, which counts code points"));
                         }
                     }

@@ -2,7 +2,7 @@
 //!
 //! Every section is checked here, and nothing that this crate cannot reproduce exactly is let through.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokenizers::normalizers::BertNormalizer;
 
 use super::added::{AddedToken, plain};
+use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
 /// The longest file that is read, in bytes. The largest BERT vocabularies make a tokenizer.json of a few megabytes.
@@ -122,33 +123,26 @@ impl Parts {
         let mut parts = match (files.json, files.vocab) {
             (Some(json), _) => Self::from_json(checked(JSON, json)?, &config)?,
             (None, Some(vocab)) => Self::from_vocab(checked(VOCAB, vocab)?, &config)?,
-            (None, None) => {
-                let problem = "there is neither tokenizer.json nor vocab.txt";
-                return Err(broken("tokenizer", problem, "Put the model's tokenizer files into its directory"));
-            }
+            (None, None) => return Err(absent("tokenizer")),
         };
         parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
+        // The first mention of a token counts.
+        let mut known: HashSet<String> = parts.added.iter().map(|t| t.content.clone()).collect();
+        let mut add = |token: AddedToken| {
+            if known.insert(token.content.clone()) {
+                parts.added.push(token);
+            }
+        };
         for (id, token) in config.added_tokens_decoder {
             let Ok(id) = id.parse() else {
-                let problem = format!("added_tokens_decoder has the id {id:?}");
+                let problem = format!("added_tokens_decoder has the id {:?}", clip(&id));
                 return Err(broken(CONFIG, problem, "Ids are whole numbers"));
             };
-            parts.add(AddedToken { id, ..token });
+            add(AddedToken { id, ..token });
         }
         let Names { cls, sep, pad, unk, mask } = &parts.names;
-        for name in [cls, sep, pad, unk, mask].map(String::clone) {
-            if parts.vocab.contains_key(&name) {
-                parts.add(plain(&name));
-            }
-        }
+        [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.vocab.contains_key(*n)).for_each(|n| add(plain(n)));
         Ok(parts)
-    }
-
-    /// The first mention of a token counts.
-    fn add(&mut self, token: AddedToken) {
-        if self.added.iter().all(|t| t.content != token.content) {
-            self.added.push(token);
-        }
     }
 
     fn from_json(bytes: &[u8], config: &Config) -> Result<Self> {
@@ -197,7 +191,7 @@ impl Parts {
         let classes = ["BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"];
         if let Some(class) = config.tokenizer_class.as_deref().filter(|c| !classes.contains(c)) {
             return Err(Error::Unsupported {
-                what: format!("{CONFIG}: the tokenizer class {class} with a vocab.txt"),
+                what: format!("{CONFIG}: the tokenizer class {} with a vocab.txt", clip(class)),
                 mend: "Save the tokenizer as a tokenizer.json, or use a BERT tokenizer".into(),
             });
         }
@@ -263,13 +257,18 @@ fn too_large(file: &str) -> Error {
     broken(file, format!("it is larger than {} MiB", MAX_FILE >> 20), "Use a BERT tokenizer")
 }
 
+fn absent(place: &str) -> Error {
+    let problem = "there is neither tokenizer.json nor vocab.txt";
+    broken(place, problem, "Put the model's tokenizer files into its directory")
+}
+
 fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| broken(file, e.to_string(), "Download or export the file again"))
+    serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
 }
 
 fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
     let mend = "Download or export the file again";
-    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {e}"), mend))
+    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {}", clip_message(&e)), mend))
 }
 
 /// Checks a section's type tag.
@@ -279,7 +278,7 @@ fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Unsupported {
-        what: format!("{JSON}: {section} of type {found}"),
+        what: format!("{JSON}: {section} of type {}", clip(found)),
         mend: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
     })
 }
@@ -305,7 +304,7 @@ pub(super) fn read(dir: &std::path::Path) -> Result<Files> {
     use std::io::{ErrorKind, Read};
     let read = |name: &str| {
         let path = dir.join(name);
-        let file = match std::fs::File::open(&path) {
+        let file = match crate::files::open_regular(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("read", path, e)),
@@ -316,5 +315,8 @@ pub(super) fn read(dir: &std::path::Path) -> Result<Files> {
     };
     let json = read(JSON)?;
     let vocab = if json.is_none() { read(VOCAB)? } else { None };
+    if json.is_none() && vocab.is_none() {
+        return Err(absent(&dir.display().to_string()));
+    }
     Ok(Files { json, vocab, config: read(CONFIG)? })
 }

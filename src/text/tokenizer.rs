@@ -14,6 +14,7 @@ use tokenizers::{Model, NormalizedString, Normalizer, PreTokenizer};
 
 use super::added::Matcher;
 use super::files::{Parts, TokenizerFiles};
+use crate::error::clip;
 use crate::{Error, Result};
 
 /// The ids of the tokens that BERT puts around texts.
@@ -96,7 +97,12 @@ impl Tokenizer {
     #[cfg(feature = "native")]
     pub fn load(dir: &std::path::Path, vocab_size: usize) -> Result<Self> {
         let files = super::files::read(dir)?;
-        Self::from_files(&files.borrow(), vocab_size)
+        Self::from_files(&files.borrow(), vocab_size).map_err(|error| match error {
+            Error::Tokenizer { file, problem, mend } => {
+                Error::Tokenizer { file: dir.join(file).display().to_string(), problem, mend }
+            }
+            other => other,
+        })
     }
 
     /// Builds the tokenizer from the same files already in memory.
@@ -117,7 +123,7 @@ impl Tokenizer {
         let all = vocab.iter().map(|(t, id)| (t, *id)).chain(added.iter().map(|t| (&t.content, t.id)));
         if let Some((token, id)) = all.max_by_key(|(_, id)| *id).filter(|(_, id)| *id as usize >= vocab_size) {
             return Err(broken(
-                format!("token {token:?} has id {id}, but the model's vocab_size is {vocab_size}"),
+                format!("token {:?} has id {id}, but the model's vocab_size is {vocab_size}", clip(token)),
                 "Use the tokenizer that belongs to this checkpoint",
             ));
         }
@@ -126,7 +132,7 @@ impl Tokenizer {
         let need = |name: &str| {
             let mend =
                 "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
-            find(name).ok_or_else(|| broken(format!("the vocabulary has no {name}"), mend))
+            find(name).ok_or_else(|| broken(format!("the vocabulary has no {}", clip(name)), mend))
         };
         let special = SpecialTokens {
             cls: need(&names.cls)?,
@@ -137,7 +143,7 @@ impl Tokenizer {
         };
         if !vocab.contains_key(&names.unk) {
             // WordPiece looks for it there alone.
-            let problem = format!("{} is an added token and not in the vocabulary", names.unk);
+            let problem = format!("{} is an added token and not in the vocabulary", clip(&names.unk));
             return Err(broken(problem, "Add it to the vocabulary"));
         }
         let (mut normalized, raw): (Vec<_>, Vec<_>) = added.into_iter().partition(|t| t.normalized);
