@@ -1,7 +1,7 @@
 //! Files that are read and written with care: no waiting for a pipe's writer, and no reader sees half a file.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -9,6 +9,22 @@ use crate::error::{Error, Result};
 /// Opens a regular file. Asked first: to open a pipe would wait for whoever writes to it.
 pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(std::io::Error::other("not a file")) }
+}
+
+/// Reads all of `source`, which errors call `name`, but no more than `limit` bytes.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Input`] where there is more.
+pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", name, e))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::Input {
+            problem: format!("{} is longer than {limit} bytes", name.display()),
+            mend: "Give it in parts".into(),
+        });
+    }
+    Ok(bytes)
 }
 
 /// Writes `bytes` to `path`: under another name first, then renamed over what was there. Through a link it is the

@@ -1,8 +1,10 @@
 //! `cloze answer`
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
+use std::path::Path;
 
 use cloze::device::Cancel;
+use cloze::files::read_at_most;
 use cloze::tasks::answer::AnswerOptions;
 use cloze::text::CodePoints;
 use cloze::{Error, Result};
@@ -48,6 +50,9 @@ pub fn run(args: &AnswerArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of a text: more than the largest encyclopedia's longest article by far.
+const MOST: u64 = 64 << 20;
+
 fn context(args: &AnswerArgs, common: &Common) -> Result<String> {
     let utf8 = |name: &str, bytes: Vec<u8>| {
         String::from_utf8(bytes).map_err(|e| Error::Input {
@@ -58,16 +63,14 @@ fn context(args: &AnswerArgs, common: &Common) -> Result<String> {
     match (&args.context, &args.context_file) {
         (Some(text), _) => Ok(text.clone()),
         (None, Some(path)) => {
-            let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-            utf8(&path.display().to_string(), bytes)
+            let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+            utf8(&path.display().to_string(), read_at_most(file, path, MOST)?)
         }
         (None, None) => {
             if std::io::stdin().is_terminal() {
                 common.note("reading the text from the terminal; end it with Ctrl-D");
             }
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map_err(|e| Error::io("read", "stdin", e))?;
-            utf8("stdin", bytes)
+            utf8("stdin", read_at_most(std::io::stdin(), Path::new("stdin"), MOST)?)
         }
     }
 }

@@ -32,6 +32,10 @@ pub struct Model {
     plan: Mutex<Option<Plan>>,
 }
 
+/// Tokens of a packed batch where a task may choose: enough to keep every kernel busy, few enough that its activations
+/// stay in a cache.
+pub const BATCH_TOKENS: usize = 1024;
+
 /// Plans are made for multiples of this many tokens.
 const BUCKET: usize = 64;
 
@@ -48,8 +52,8 @@ impl Model {
         let device = device.into();
         checkpoint.require(head)?;
         let kept = device.kept_as(checkpoint.dtype()?);
-        let footprint =
-            Footprint::predict(checkpoint.config(), head, kept, checkpoint.config().max_position_embeddings);
+        let tokens = BATCH_TOKENS.max(checkpoint.config().max_position_embeddings);
+        let footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);
         footprint.check("the model")?;
         let encoder = Encoder::load(&checkpoint, &device)?;
         let mut g = Graph::new();

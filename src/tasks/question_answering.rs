@@ -7,11 +7,8 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::{Cancel, Device};
 use crate::error::Result;
-use crate::model::Model;
+use crate::model::{BATCH_TOKENS, Model};
 use crate::text::{Sequence, Tokenizer};
-
-/// Tokens of a packed batch: enough to keep every kernel busy, few enough that its activations stay in a cache.
-const BATCH_TOKENS: usize = 1024;
 
 /// A question answering model with its tokenizer, on a device.
 #[derive(Debug)]

@@ -14,6 +14,10 @@ use crate::text::Tokenizer;
 use crate::text::windows::WindowOptions;
 use crate::{Error, Result};
 
+/// SQuAD itself is 30 MB.
+#[cfg(feature = "native")]
+const MAX_BYTES: u64 = 1 << 30;
+
 /// A data set, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Squad {
@@ -117,7 +121,8 @@ impl Squad {
     /// [`Error::Io`], and as [`parse`](Self::parse).
     #[cfg(feature = "native")]
     pub fn load(path: &std::path::Path) -> Result<Self> {
-        let json = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+        let json = crate::files::read_at_most(file, path, MAX_BYTES)?;
         Self::parse(&path.display().to_string(), &json)
     }
 }

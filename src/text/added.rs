@@ -34,21 +34,32 @@ pub(super) fn plain(content: &str) -> AddedToken {
 /// Finds a fixed set of added tokens in a text.
 #[derive(Debug)]
 pub(super) struct Matcher {
+    /// Sorted by the bytes of their contents, of which none is empty.
     tokens: Vec<AddedToken>,
-    /// By first byte: indices into `tokens`, the longest content first.
-    starts: Vec<Vec<usize>>,
 }
 
 impl Matcher {
-    /// Tokens with empty contents match nothing and are left out.
+    /// Tokens with empty contents match nothing and are left out; of equal ones the first counts.
     pub fn new(tokens: impl IntoIterator<Item = AddedToken>) -> Self {
         let mut tokens: Vec<_> = tokens.into_iter().filter(|t| !t.content.is_empty()).collect();
-        tokens.sort_by_key(|t| std::cmp::Reverse(t.content.len()));
-        let mut starts = vec![Vec::new(); 256];
-        for (i, token) in tokens.iter().enumerate() {
-            starts[usize::from(token.content.as_bytes()[0])].push(i);
+        tokens.sort_by(|a, b| a.content.cmp(&b.content));
+        Self { tokens }
+    }
+
+    /// The longest token that `text` begins with, in a time that does not grow with the number of tokens: those that
+    /// share the bytes seen so far are neighbours, the shortest first.
+    fn longest(&self, text: &[u8]) -> Option<&AddedToken> {
+        let (mut rest, mut best) = (self.tokens.as_slice(), None);
+        for (depth, byte) in text.iter().enumerate() {
+            let at = |t: &AddedToken| t.content.as_bytes().get(depth).copied();
+            rest = &rest[rest.partition_point(|t| at(t) < Some(*byte))..];
+            rest = &rest[..rest.partition_point(|t| at(t) == Some(*byte))];
+            let Some(first) = rest.first() else { break };
+            if first.content.len() == depth + 1 {
+                best = Some(first);
+            }
         }
-        Self { tokens, starts }
+        best
     }
 
     /// The text cut into added tokens, already tokenized, and what lies between them.
@@ -74,11 +85,9 @@ impl Matcher {
     fn find(&self, text: &str) -> Vec<(Range<usize>, &AddedToken)> {
         let mut found = Vec::new();
         let (mut at, mut from) = (0, 0);
-        while let Some(&byte) = text.as_bytes().get(at) {
+        while at < text.len() {
             // Contents are valid UTF-8, so a match can only begin and end on a boundary.
-            let here = &text.as_bytes()[at..];
-            let candidates = self.starts[usize::from(byte)].iter().map(|i| &self.tokens[*i]);
-            let Some(token) = candidates.into_iter().find(|t| here.starts_with(t.content.as_bytes())) else {
+            let Some(token) = self.longest(&text.as_bytes()[at..]) else {
                 at += 1;
                 continue;
             };
@@ -118,6 +127,15 @@ mod tests {
         AddedToken { id, ..plain(content) }
     }
 
+    /// Each position was once compared with every token of the same first byte.
+    #[test]
+    fn many_tokens_take_no_longer() {
+        let many = (0..30_000).map(|i| token(i, &format!("{}{i}", "a".repeat(8))));
+        let begun = std::time::Instant::now();
+        assert!(Matcher::new(many).find(&"a".repeat(300_000)).is_empty());
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+
     fn check(tokens: Vec<AddedToken>, text: &str, want: &[(&str, Option<u32>)]) {
         let pieces = Matcher::new(tokens).split(text.into());
         let got: Vec<_> = pieces.iter().map(|(s, t)| (s.get(), t.as_ref().map(|t| t[0].id))).collect();
@@ -127,6 +145,9 @@ mod tests {
     #[test]
     fn longest_of_the_leftmost_and_white_space() {
         check(vec![token(1, "ab"), token(2, "abc")], "xabcab", &[("x", None), ("abc", Some(2)), ("ab", Some(1))]);
+        let nested = ["a", "abcd", "b", "bcd"].map(|t| token(t.len() as u32, t));
+        check(nested.to_vec(), "abcx", &[("a", Some(1)), ("b", Some(1)), ("cx", None)]);
+        check(vec![token(7, "a"), token(8, "a")], "a", &[("a", Some(7))]);
         check(vec![token(1, "é")], "né漢é", &[("n", None), ("é", Some(1)), ("漢", None), ("é", Some(1))]);
         check(vec![token(1, "")], "a", &[("a", None)]);
         let strip = AddedToken { lstrip: true, rstrip: true, ..token(1, "<m>") };

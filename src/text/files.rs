@@ -17,6 +17,7 @@ use crate::{Error, Result};
 const MAX_FILE: u64 = 64 << 20;
 
 /// WordPiece tries every substring of a word, so its time grows with the square of this limit; every BERT has 100.
+/// Added tokens are looked for at every byte of a text, each time over no more than this.
 const MAX_WORD_CHARS: usize = 1000;
 
 /// The contents of a model directory's tokenizer files. One of `json` and `vocab` is needed; `json` wins.
@@ -142,6 +143,14 @@ impl Parts {
         }
         let Names { cls, sep, pad, unk, mask } = &parts.names;
         [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.vocab.contains_key(*n)).for_each(|n| add(plain(n)));
+        if let Some(long) = parts.added.iter().find(|t| t.content.chars().count() > MAX_WORD_CHARS) {
+            let what = format!(
+                "{}: the added token {:?}, of over {MAX_WORD_CHARS} characters,",
+                parts.file,
+                clip(&long.content)
+            );
+            return Err(Error::Unsupported { what, mend: "Remove it".into() });
+        }
         Ok(parts)
     }
 

@@ -208,8 +208,9 @@ fn write_params(gpu: &Gpu, plan: &mut GpuPlan, live: Live) {
 async fn finished(gpu: &Gpu) -> Result<()> {
     let (signal, done) = Signal::new();
     gpu.queue.on_submitted_work_done(move || done(()));
-    drive(&gpu.device);
+    let driven = drive(&gpu.device);
     gpu.check()?;
+    driven.map_err(|problem| failed(gpu, problem))?;
     signal.await;
     Ok(())
 }
@@ -219,18 +220,14 @@ async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<V
         finished(gpu).await?;
         return Ok(Vec::new());
     }
-    let failed = |problem: String| Error::Gpu {
-        adapter: gpu.info.name.clone(),
-        problem: format!("results cannot be read: {problem}"),
-        mend: "Try again, or use --device cpu".into(),
-    };
     let slice = plan.readback.slice(..bytes);
     let (signal, done) = Signal::new();
     slice.map_async(wgpu::MapMode::Read, done);
-    drive(&gpu.device);
+    let driven = drive(&gpu.device);
     gpu.check()?;
-    signal.await.map_err(|e| failed(e.to_string()))?;
-    let view = slice.get_mapped_range().map_err(|e| failed(e.to_string()))?;
+    driven.map_err(|problem| failed(gpu, problem))?;
+    signal.await.map_err(|e| failed(gpu, e.to_string()))?;
+    let view = slice.get_mapped_range().map_err(|e| failed(gpu, e.to_string()))?;
     let all: &[f32] = bytemuck::cast_slice(&view);
     let mut at = 0;
     let mut outputs = Vec::with_capacity(plan.list.outputs.len());
@@ -242,4 +239,12 @@ async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<V
     drop(view);
     plan.readback.unmap();
     Ok(outputs)
+}
+
+fn failed(gpu: &Gpu, problem: String) -> Error {
+    Error::Gpu {
+        adapter: gpu.info.name.clone(),
+        problem: format!("the work did not finish: {problem}"),
+        mend: "Try again, or use --device cpu".into(),
+    }
 }

@@ -44,11 +44,13 @@ impl<T> Future for Signal<T> {
 }
 
 /// Lets the driver make progress until all submitted work is done. In a browser its event loop does that.
-pub(super) fn drive(device: &wgpu::Device) {
+///
+/// # Errors
+/// What the driver says; a callback may then never come, so nobody should wait for one.
+pub(super) fn drive(device: &wgpu::Device) -> Result<(), String> {
     #[cfg(not(target_arch = "wasm32"))]
-    if let Err(e) = device.poll(wgpu::PollType::wait_indefinitely()) {
-        tracing::warn!("waiting for the GPU: {e}");
-    }
+    device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;
     #[cfg(target_arch = "wasm32")]
     let _ = device;
+    Ok(())
 }
