@@ -10,9 +10,9 @@ use std::time::Instant;
 use cloze::Result;
 use cloze::activation::Activation;
 use cloze::device::gpu::GpuOptions;
-use cloze::device::measure::gemm_variants;
 use cloze::device::{CallList, Cancel, Device, Family, Gpu, Live, Rows, choose};
 use cloze::graph::{Graph, Tensor};
+use cloze::measure::gemm_variants;
 use cloze::ops::{attention::attention, layer_norm::layer_norm, matmul::matmul};
 use cloze::tensor::{DType, HostTensor};
 
@@ -66,7 +66,7 @@ async fn compile(device: &Device) -> Result<()> {
         let mut g = Graph::new();
         let cols = if step == 3 { 3 * HIDDEN } else { HIDDEN };
         let x = g.input("x", Rows::Tokens, cols);
-        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let bounds = g.input("bounds", Rows::Bounds, 1);
         let (name, y) = match step {
             0 => ("matmul", linear(&mut g, device, DType::F32, x, INNER, Activation::Linear, None)?),
             1 => ("matmul, gelu", linear(&mut g, device, DType::F32, x, INNER, Activation::Gelu, None)?),
@@ -91,7 +91,7 @@ async fn compile(device: &Device) -> Result<()> {
 fn encoder(device: &Device, dtype: DType) -> Result<(CallList, Tensor, Tensor)> {
     let mut g = Graph::new();
     let input = g.input("x", Rows::Tokens, HIDDEN);
-    let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+    let bounds = g.input("bounds", Rows::Bounds, 1);
     let mut x = input;
     for _ in 0..LAYERS {
         let qkv = linear(&mut g, device, dtype, x, 3 * HIDDEN, Activation::Linear, None)?;

@@ -9,9 +9,6 @@ const WEIGHTS: &[u8] = include_bytes!("../models/minilm-l6-qa/model.safetensors"
 const VOCAB: &[u8] = include_bytes!("../models/minilm-l6-qa/vocab.txt");
 const TOKENIZER_CONFIG: &[u8] = include_bytes!("../models/minilm-l6-qa/tokenizer_config.json");
 
-/// What people call it.
-pub const NAME: &str = "minilm-l6-qa (embedded)";
-
 /// Its configuration and weights; nothing is copied.
 pub(crate) fn checkpoint() -> Result<Checkpoint> {
     Checkpoint::from_bytes(CONFIG, WEIGHTS)

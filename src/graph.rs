@@ -2,7 +2,7 @@
 //!
 //! The tape that training needs belongs here too: what is recorded forward is what `backward` walks.
 
-use crate::device::{Call, CallList, Element, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
+use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
 
 /// A recorded tensor `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,31 +30,26 @@ impl Graph {
         Self::default()
     }
 
-    fn tensor(&mut self, name: String, role: Role, element: Element, rows: Rows, cols: u32) -> Tensor {
+    fn tensor(&mut self, name: String, role: Role, rows: Rows, cols: u32) -> Tensor {
         let id = TensorId(self.list.tensors.len() as u32);
-        self.list.tensors.push(TensorInfo { name, role, element, rows, cols });
+        self.list.tensors.push(TensorInfo { name, role, rows, cols });
         Tensor { id, rows, cols }
     }
 
-    /// A tensor of f32 that the host writes before each run.
+    /// A tensor that the host writes before each run; its elements have four bytes, f32 or u32 as who reads it says.
     pub fn input(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
-        self.tensor(name.into(), Role::Input, Element::F32, rows, cols)
-    }
-
-    /// A tensor of u32 that the host writes before each run.
-    pub fn input_u32(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
-        self.tensor(name.into(), Role::Input, Element::U32, rows, cols)
+        self.tensor(name.into(), Role::Input, rows, cols)
     }
 
     /// An uploaded parameter.
     pub fn weight(&mut self, weight: &Weight) -> Tensor {
         let (rows, cols) = (Rows::Fixed(weight.rows() as u32), weight.cols() as u32);
-        self.tensor(weight.name().into(), Role::Weight(weight.clone()), Element::F32, rows, cols)
+        self.tensor(weight.name().into(), Role::Weight(weight.clone()), rows, cols)
     }
 
     /// An op's result.
     pub(crate) fn temp(&mut self, name: &str, rows: Rows, cols: u32) -> Tensor {
-        self.tensor(name.into(), Role::Temp, Element::F32, rows, cols)
+        self.tensor(name.into(), Role::Temp, rows, cols)
     }
 
     /// Appends a call.

@@ -41,6 +41,7 @@ pub mod error;
 #[cfg(feature = "native")]
 pub mod files;
 pub mod graph;
+pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod tasks;

@@ -281,7 +281,7 @@ impl Heads {
     fn record(&self) -> (CallList, Tensor, Tensor) {
         let mut g = Graph::new();
         let qkv = g.input("qkv", Rows::Tokens, (3 * self.heads * self.size) as u32);
-        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let bounds = g.input("bounds", Rows::Bounds, 1);
         let ctx = attention(&mut g, "ctx", qkv, bounds, self.heads as u32);
         (g.finish(&[ctx]), qkv, bounds)
     }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use cloze::batch::Batch;
 use cloze::checkpoint::Head;
-use cloze::device::{Cancel, measure};
+use cloze::device::Cancel;
 use cloze::model::memory::Footprint;
-use cloze::{Error, Result};
+use cloze::{Error, Result, measure};
 use serde::Serialize;
 
 use super::args::{BenchArgs, Common};

@@ -40,13 +40,6 @@ impl Rows {
     }
 }
 
-/// What a tensor's four-byte elements are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
-    F32,
-    U32,
-}
-
 /// Where a tensor's memory comes from.
 #[derive(Clone, Debug)]
 pub enum Role {
@@ -61,13 +54,12 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub u32);
 
-/// A tensor of the list: `[rows, cols]`, row-major.
+/// A tensor of the list: `[rows, cols]`, row-major, elements of four bytes.
 #[derive(Clone, Debug)]
 pub struct TensorInfo {
     /// The activation's or the parameter's name, for traces and errors.
     pub name: String,
     pub role: Role,
-    pub element: Element,
     pub rows: Rows,
     pub cols: u32,
 }

@@ -8,16 +8,13 @@ pub mod choose;
 pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
-pub mod measure;
 mod plan;
 pub(crate) mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use call::{
-    Call, CallList, Element, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word,
-};
+pub use call::{Call, CallList, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
 pub use weight::Weight;

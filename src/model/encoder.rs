@@ -47,7 +47,7 @@ impl Encoder {
     /// Records the whole encoder.
     pub fn record(&self, g: &mut Graph) -> Recorded {
         let embedded = g.input("embeddings.sum", Rows::Tokens, self.hidden);
-        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let bounds = g.input("bounds", Rows::Bounds, 1);
         let mut x = self.embeddings_norm.normalize(g, "embeddings.output", embedded, self.shape.eps);
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.record(g, i, x, bounds, &self.shape);

@@ -42,7 +42,7 @@ fn sites() -> CallList {
     }
     for head_size in [7, 32, 64] {
         let qkv = g.input("qkv", Rows::Tokens, 3 * 4 * head_size);
-        let bounds = g.input_u32("bounds", Rows::Bounds, 1);
+        let bounds = g.input("bounds", Rows::Bounds, 1);
         attention(&mut g, "ctx", qkv, bounds, 4);
     }
     for cols in [37, 384] {

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{CallList, Live, Rows};
-use super::{Cancel, Device, Plan};
 use crate::activation::Activation;
+use crate::device::{CallList, Cancel, Device, Live, Plan, Rows};
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 use crate::ops::matmul::{self, matmul};
