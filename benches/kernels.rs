@@ -75,7 +75,7 @@ async fn compile(device: &Device) -> Result<()> {
             _ => ("layer_norm", norm(&mut g, device, x)?),
         };
         let list = g.finish(&[y]);
-        let live = Live { tokens: 4, sequences: 1, longest: 4 };
+        let live = Live { tokens: 4, sequences: 1, longest: 4, picked: 0 };
         let (values, ends) = (wave(list.info(x.id).len(live)), [0, 4]);
         let inputs = [(x.id, bytemuck::cast_slice(&values)), (bounds.id, bytemuck::cast_slice(&ends))];
         let (begun, used) = (Instant::now(), processor_seconds());
@@ -145,7 +145,7 @@ fn norm(g: &mut Graph, device: &Device, x: Tensor) -> Result<Tensor> {
 
 /// GFLOP/s of the best of a few runs over one sequence; prints when the first was done.
 async fn run(device: &Device, list: &CallList, x: Tensor, bounds: Tensor, length: u32) -> Result<f64> {
-    let live = Live { tokens: length, sequences: 1, longest: length };
+    let live = Live { tokens: length, sequences: 1, longest: length, picked: 0 };
     let values = wave(list.info(x.id).len(live));
     let ends = [0, length];
     let inputs = [(x.id, bytemuck::cast_slice(&values)), (bounds.id, bytemuck::cast_slice(&ends))];

@@ -13,11 +13,13 @@ pub struct Batch {
     pub positions: Vec<u32>,
     /// Where each sequence begins, and T `[B + 1]`.
     pub bounds: Vec<u32>,
+    /// Tokens of the batch that a language model's head reads, such as the masked ones `[P]`; other heads read all.
+    pub picked: Vec<u32>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { ids: Vec::new(), types: Vec::new(), positions: Vec::new(), bounds: vec![0] }
+        Self { ids: Vec::new(), types: Vec::new(), positions: Vec::new(), bounds: vec![0], picked: Vec::new() }
     }
 }
 
@@ -29,6 +31,16 @@ impl Batch {
         self.types.extend_from_slice(types);
         self.positions.extend(0..ids.len() as u32);
         self.bounds.push(self.ids.len() as u32);
+    }
+
+    /// Picks a token of the sequence that was pushed last, for a language model's head.
+    ///
+    /// # Panics
+    /// If that sequence has no such token.
+    pub fn pick(&mut self, position: usize) {
+        let last = self.ranges().last().unwrap_or_default();
+        assert!(position < last.len(), "a token of the last sequence");
+        self.picked.push((last.start + position) as u32);
     }
 
     /// T
@@ -49,6 +61,11 @@ impl Batch {
     /// The sizes a device runs it by.
     pub fn live(&self) -> Live {
         let longest = self.ranges().map(|r| r.len()).max().unwrap_or(0);
-        Live { tokens: self.tokens() as u32, sequences: self.sequences() as u32, longest: longest as u32 }
+        Live {
+            tokens: self.tokens() as u32,
+            sequences: self.sequences() as u32,
+            longest: longest as u32,
+            picked: self.picked.len() as u32,
+        }
     }
 }

@@ -52,6 +52,11 @@ pub struct Config {
     pub id2label: Option<BTreeMap<String, String>>,
     /// How a sequence classifier is trained: one label, several, or a regression.
     pub problem_type: Option<String>,
+    /// Whether the masked language model's decoder is the table of word embeddings.
+    pub tie_word_embeddings: bool,
+    /// Given where the classes have no names.
+    #[serde(rename = "num_labels")]
+    unnamed_labels: Option<usize>,
     position_embedding_type: Option<String>,
     is_decoder: Option<bool>,
     add_cross_attention: Option<bool>,
@@ -92,6 +97,8 @@ impl Default for Config {
             initializer_range: 0.02,
             id2label: None,
             problem_type: None,
+            tie_word_embeddings: true,
+            unnamed_labels: None,
             position_embedding_type: None,
             is_decoder: None,
             add_cross_attention: None,
@@ -137,6 +144,21 @@ impl Config {
     /// D: the width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+
+    /// L: the outputs of a classifier. One of a multiple choice: the choices are sequences of their own.
+    pub fn num_labels(&self) -> usize {
+        match &self.id2label {
+            _ if self.is_architecture("BertForMultipleChoice") => 1,
+            Some(names) => names.len(),
+            None => self.unnamed_labels.unwrap_or(2),
+        }
+    }
+
+    /// The name of class `index`; `LABEL_{index}` where the file has none, as in `transformers`.
+    pub fn label(&self, index: usize) -> String {
+        let named = self.id2label.as_ref().and_then(|names| names.get(&index.to_string()));
+        named.cloned().unwrap_or_else(|| format!("LABEL_{index}"))
     }
 
     /// Whether the first of `architectures` is `name`, such as `BertForQuestionAnswering`.
@@ -235,6 +257,7 @@ impl Config {
             ("intermediate_size", self.intermediate_size, 1 << 17),
             ("max_position_embeddings", self.max_position_embeddings, 1 << 16),
             ("type_vocab_size", self.type_vocab_size, 1 << 16),
+            ("the number of labels", self.num_labels(), 1 << 20),
         ];
         for (key, size, limit) in sizes {
             if size == 0 || size > limit {

@@ -44,6 +44,7 @@ pub mod graph;
 pub mod measure;
 pub mod model;
 pub mod ops;
+pub mod pooling;
 pub mod tasks;
 pub mod tensor;
 pub mod text;

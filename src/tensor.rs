@@ -58,6 +58,19 @@ impl<'a> HostTensor<'a> {
         Self { dtype, rows, cols, bytes, scales }
     }
 
+    /// Some of the rows.
+    pub fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let bytes = |all: &'a [u8], row: usize| if all.is_empty() { all } else { &all[rows.start * row..rows.end * row] };
+        let (row, scale) = (self.cols * self.dtype.size(), 4);
+        Self::new(self.dtype, rows.len(), self.cols, bytes(self.bytes, row), bytes(self.scales, scale))
+    }
+
+    /// A vector with its elements as rows.
+    pub fn as_column(&self) -> Self {
+        assert_eq!(self.rows, 1, "a vector");
+        Self::new(self.dtype, self.cols, 1, self.bytes, self.scales)
+    }
+
     fn row_bytes(&self, row: usize) -> &'a [u8] {
         let n = self.cols * self.dtype.size();
         &self.bytes[row * n..(row + 1) * n]

@@ -67,7 +67,7 @@ fn for_each_plan(device: &Device, list: &CallList, capacity: Live, op: &Op, mut 
 }
 
 fn tokens(n: usize) -> Live {
-    Live { tokens: n as u32, sequences: 1, longest: n as u32 }
+    Live { tokens: n as u32, sequences: 1, longest: n as u32, picked: 0 }
 }
 
 // ---- matmul
@@ -275,7 +275,7 @@ struct Heads {
 impl Heads {
     fn live(lengths: &[usize]) -> Live {
         let longest = lengths.iter().copied().max().unwrap_or(0) as u32;
-        Live { tokens: lengths.iter().sum::<usize>() as u32, sequences: lengths.len() as u32, longest }
+        Live { tokens: lengths.iter().sum::<usize>() as u32, sequences: lengths.len() as u32, longest, picked: 0 }
     }
 
     fn record(&self) -> (CallList, Tensor, Tensor) {

@@ -5,6 +5,7 @@ mod checkpoint;
 mod cli;
 mod faults;
 mod golden;
+mod heads;
 mod hostile;
 mod kernels;
 mod lockstep;

@@ -112,12 +112,13 @@ impl Checkpoint {
             problem += &format!("; and {more} more");
         }
         let others = self.heads();
+        let bare = matches!(head, Head::Encoder | Head::Embedding(_));
         let mend = if missing == 0 {
             mend.clone()
-        } else if head != Head::Encoder && !others.is_empty() {
+        } else if !bare && !others.is_empty() {
             problem += &format!(" (the file has a head for {})", others.join(", "));
             format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture())
-        } else if head != Head::Encoder {
+        } else if !bare {
             problem += " (the file has an encoder without a head)";
             format!("Give a model fine-tuned as {}", head.architecture())
         } else {
@@ -180,8 +181,10 @@ impl Checkpoint {
         let Some((shard, entry)) = found.next() else { return Ok(None) };
         let fault = |problem: String, mend: &str| Err(broken(&shard.file, Some(&entry.name), problem, mend));
         let name = &entry.name;
-        if let Some((_, other)) = found.next() {
-            return fault(format!("both {name} and {} are there", other.name), "Keep one of them");
+        if let Some((beside, other)) = found.next()
+            && shard.bytes_of(entry) != beside.bytes_of(other)
+        {
+            return fault(format!("both {name} and {} are there, and they differ", other.name), "Keep one of them");
         }
         let is = entry.shape();
         let fits = match is {

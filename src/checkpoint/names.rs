@@ -4,30 +4,69 @@
 //! Files without the prefix, and old ones with `gamma` and `beta`, are found by `spellings`.
 
 use crate::config::Config;
+use crate::pooling::Pooling;
 
-/// What stands on top of the encoder.
+/// What stands on top of the encoder. B sequences, T tokens, P picked tokens, H hidden, V vocabulary, L labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Head {
-    /// Nothing: hidden states alone.
+    /// Nothing: hidden states `[T, H]`.
     Encoder,
-    /// Start and end logits for extractive question answering: `qa_outputs`.
+    /// Nothing that has parameters: each sequence's hidden states pooled, `[B, H]`.
+    Embedding(Pooling),
+    /// `tanh` of a linear layer on `[CLS]`: `[B, H]`.
+    Pooler,
+    /// Start and end logits for extractive question answering: `[T, 2]`.
     QuestionAnswering,
+    /// Logits of the word that stands at each picked token: `[P, V]`.
+    MaskedLm,
+    /// Logits of "the second text follows the first" and "it does not", from the pooler: `[B, 2]`.
+    NextSentence,
+    /// Both that BERT was pre-trained with.
+    PreTraining,
+    /// Logits of a text's or a pair's class, or its score, from the pooler: `[B, L]`.
+    SequenceClassification,
+    /// Logits of each token's class: `[T, L]`.
+    TokenClassification,
+    /// One logit a choice, each choice a sequence of its own, from the pooler: `[B, 1]`.
+    MultipleChoice,
 }
 
 impl Head {
     /// The class of `transformers` that has this head.
     pub const fn architecture(self) -> &'static str {
         match self {
-            Head::Encoder => "BertModel",
+            Head::Encoder | Head::Embedding(_) | Head::Pooler => "BertModel",
             Head::QuestionAnswering => "BertForQuestionAnswering",
+            Head::MaskedLm => "BertForMaskedLM",
+            Head::NextSentence => "BertForNextSentencePrediction",
+            Head::PreTraining => "BertForPreTraining",
+            Head::SequenceClassification => "BertForSequenceClassification",
+            Head::TokenClassification => "BertForTokenClassification",
+            Head::MultipleChoice => "BertForMultipleChoice",
         }
     }
 
-    fn specs(self) -> &'static [Spec] {
+    /// Whether it reads the pooler's output.
+    pub const fn has_pooler(self) -> bool {
+        matches!(
+            self,
+            Head::Pooler | Head::NextSentence | Head::PreTraining | Head::SequenceClassification | Head::MultipleChoice
+        )
+    }
+
+    /// Whether it predicts words.
+    pub const fn has_language_model(self) -> bool {
+        matches!(self, Head::MaskedLm | Head::PreTraining)
+    }
+
+    /// What it has beyond the encoder, the pooler and the language model.
+    const fn specs(self) -> &'static [Spec] {
         match self {
-            Head::Encoder => &[],
+            Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => &[],
             Head::QuestionAnswering => &QUESTION_ANSWERING,
+            Head::NextSentence | Head::PreTraining => &NEXT_SENTENCE,
+            Head::SequenceClassification | Head::TokenClassification | Head::MultipleChoice => &CLASSIFIER,
         }
     }
 }
@@ -53,10 +92,11 @@ enum Dim {
     Vocab,
     Positions,
     Types,
-    /// Start and end.
-    Span,
+    /// Start and end, or does follow and does not.
+    Two,
+    Labels,
 }
-use Dim::{FeedForward, Hidden, Positions, Span, Types, Vocab};
+use Dim::{FeedForward, Hidden, Labels, Positions, Two, Types, Vocab};
 
 struct Spec {
     name: &'static str,
@@ -108,10 +148,29 @@ const LAYER: [Spec; 16] = [
     vector("output.LayerNorm.bias", Hidden),
 ];
 
-/// Not every checkpoint has it, and question answering does not need it.
+/// Not every checkpoint has it, and not every head needs it.
 const POOLER: [Spec; 2] = [exact("pooler.dense.weight", Hidden, Hidden), vector("pooler.dense.bias", Hidden)];
 
-const QUESTION_ANSWERING: [Spec; 2] = [exact("qa_outputs.weight", Span, Hidden), vector("qa_outputs.bias", Span)];
+const QUESTION_ANSWERING: [Spec; 2] = [exact("qa_outputs.weight", Two, Hidden), vector("qa_outputs.bias", Two)];
+
+const NEXT_SENTENCE: [Spec; 2] =
+    [exact("cls.seq_relationship.weight", Two, Hidden), vector("cls.seq_relationship.bias", Two)];
+
+const CLASSIFIER: [Spec; 2] = [exact("classifier.weight", Labels, Hidden), vector("classifier.bias", Labels)];
+
+const LANGUAGE_MODEL: [Spec; 5] = [
+    exact("cls.predictions.transform.dense.weight", Hidden, Hidden),
+    vector("cls.predictions.transform.dense.bias", Hidden),
+    vector("cls.predictions.transform.LayerNorm.weight", Hidden),
+    vector("cls.predictions.transform.LayerNorm.bias", Hidden),
+    vector("cls.predictions.bias", Vocab),
+];
+
+/// The decoder's own table, where it is not the word embeddings'.
+const DECODER: [Spec; 1] = [matrix("cls.predictions.decoder.weight", Vocab, Hidden)];
+
+/// Tensors whose names have no prefix, of whatever head.
+const OF_HEADS: [&[Spec]; 5] = [&QUESTION_ANSWERING, &NEXT_SENTENCE, &CLASSIFIER, &LANGUAGE_MODEL, &DECODER];
 
 const PREFIX: &str = "bert.";
 const LAYERS: &str = "encoder.layer.";
@@ -132,7 +191,8 @@ impl Spec {
             Vocab => config.vocab_size,
             Positions => config.max_position_embeddings,
             Types => config.type_vocab_size,
-            Span => 2,
+            Two => 2,
+            Labels => config.num_labels(),
         };
         Param {
             name,
@@ -150,16 +210,26 @@ pub fn params(config: &Config, head: Head) -> impl Iterator<Item = Param> {
     let embeddings = EMBEDDINGS.iter().map(move |s| named(s, PREFIX.into()));
     let layers = (0..config.num_hidden_layers)
         .flat_map(move |n| LAYER.iter().map(move |s| named(s, format!("{PREFIX}{LAYERS}{n}."))));
-    let head = head.specs().iter().map(move |s| named(s, String::new()));
-    embeddings.chain(layers).chain(head)
+    let pooler: &[Spec] = if head.has_pooler() { &POOLER } else { &[] };
+    let pooler = pooler.iter().map(move |s| named(s, PREFIX.into()));
+    let (words, decoder): (&[Spec], &[Spec]) = match head.has_language_model() {
+        true if config.tie_word_embeddings => (&LANGUAGE_MODEL, &[]),
+        true => (&LANGUAGE_MODEL, &DECODER),
+        false => (&[], &[]),
+    };
+    let head = words.iter().chain(decoder).chain(head.specs()).map(move |s| named(s, String::new()));
+    embeddings.chain(layers).chain(pooler).chain(head)
 }
 
 /// What a tensor's name, in any of its spellings, stands for in this model; nothing if it is no part of it.
 pub fn param(config: &Config, name: &str) -> Option<Param> {
-    let modern = modern(name);
+    let modern = match name {
+        "cls.predictions.decoder.bias" => "cls.predictions.bias".into(),
+        other => modern(other),
+    };
     let bare = modern.strip_prefix(PREFIX).unwrap_or(&modern);
     let of = |specs: &'static [Spec], name: &str| specs.iter().find(|s| s.name == name);
-    if let Some(spec) = of(&QUESTION_ANSWERING, &modern) {
+    if let Some(spec) = OF_HEADS.iter().find_map(|specs| of(specs, &modern)) {
         return Some(spec.param(modern.clone(), config));
     }
     let spec = match bare.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.')) {
@@ -189,6 +259,10 @@ pub(crate) fn spellings(name: &str) -> Vec<String> {
     if let Some(bare) = name.strip_prefix(PREFIX) {
         names.push(bare.into());
     }
+    if name == "cls.predictions.bias" {
+        // One parameter under two names.
+        names.push("cls.predictions.decoder.bias".into());
+    }
     for (new, old) in [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")] {
         let olds: Vec<String> =
             names.iter().filter_map(|n| n.strip_suffix(new)).map(|stem| format!("{stem}{old}")).collect();
@@ -208,13 +282,29 @@ mod tests {
     #[test]
     fn every_param_is_found_by_every_spelling() {
         let config = two_layers();
-        let all: Vec<Param> = params(&config, Head::QuestionAnswering).collect();
-        assert_eq!(all.len(), 5 + 2 * 16 + 2);
-        for p in &all {
-            for name in spellings(&p.name) {
-                assert_eq!(param(&config, &name).as_ref(), Some(p), "{name}");
+        for (head, own) in [
+            (Head::Encoder, 0),
+            (Head::Embedding(Pooling::Mean), 0),
+            (Head::Pooler, 2),
+            (Head::QuestionAnswering, 2),
+            (Head::MaskedLm, 5),
+            (Head::NextSentence, 4),
+            (Head::PreTraining, 9),
+            (Head::SequenceClassification, 4),
+            (Head::TokenClassification, 2),
+            (Head::MultipleChoice, 4),
+        ] {
+            let all: Vec<Param> = params(&config, head).collect();
+            assert_eq!(all.len(), 5 + 2 * 16 + own, "{head:?}");
+            for p in &all {
+                for name in spellings(&p.name) {
+                    assert_eq!(param(&config, &name).as_ref(), Some(p), "{name}");
+                }
             }
         }
+        let untied = Config::from_json(br#"{"tie_word_embeddings": false}"#, "config.json").unwrap();
+        let decoder = params(&untied, Head::MaskedLm).last().unwrap();
+        assert_eq!((decoder.name.as_str(), decoder.rows, decoder.in_i8), ("cls.predictions.decoder.weight", 30522, true));
         let scalars: usize = params(&config, Head::Encoder).map(|p| p.rows * p.cols).sum();
         assert_eq!(scalars as u64, config.encoder_parameters());
     }
@@ -228,7 +318,8 @@ mod tests {
             "bert.encoder.layer.+1.output.dense.bias",
             "bert.qa_outputs.bias",
             "bert.bert.embeddings.LayerNorm.bias",
-            "cls.predictions.bias",
+            "bert.cls.predictions.bias",
+            "classifier",
             "",
         ] {
             assert_eq!(param(&config, name), None, "{name}");

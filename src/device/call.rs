@@ -18,6 +18,8 @@ pub struct Live {
     pub sequences: u32,
     /// The longest sequence's length.
     pub longest: u32,
+    /// P: tokens picked for a head that reads only some, such as the masked ones.
+    pub picked: u32,
 }
 
 /// A number of rows, fixed or following the batch.
@@ -26,8 +28,19 @@ pub enum Rows {
     Fixed(u32),
     /// T
     Tokens,
+    /// B
+    Sequences,
     /// B + 1, the bounds of the packed sequences.
     Bounds,
+    /// P
+    Picked,
+}
+
+impl Live {
+    /// Whether a plan for this batch runs the other one too.
+    pub fn holds(self, other: Live) -> bool {
+        self.tokens >= other.tokens && self.sequences >= other.sequences && self.picked >= other.picked
+    }
 }
 
 impl Rows {
@@ -35,7 +48,9 @@ impl Rows {
         match self {
             Rows::Fixed(n) => n,
             Rows::Tokens => live.tokens,
+            Rows::Sequences => live.sequences,
             Rows::Bounds => live.sequences + 1,
+            Rows::Picked => live.picked,
         }
     }
 }
@@ -87,8 +102,6 @@ pub enum Word {
     F32(f32),
     /// Resolved at each run.
     Rows(Rows),
-    /// B, resolved at each run.
-    Sequences,
     /// The longest sequence, resolved at each run.
     Longest,
 }
@@ -100,7 +113,6 @@ impl Word {
             Word::U32(v) => v,
             Word::F32(v) => v.to_bits(),
             Word::Rows(r) => r.resolve(live),
-            Word::Sequences => live.sequences,
             Word::Longest => live.longest,
         }
     }

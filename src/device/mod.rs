@@ -137,11 +137,19 @@ impl Device {
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         let capacity = plan.capacity();
-        assert!(live.tokens <= capacity.tokens && live.sequences <= capacity.sequences, "{live:?} over {capacity:?}");
+        assert!(capacity.holds(live), "{live:?} over {capacity:?}");
         match (self, plan) {
             (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, live, inputs, cancel),
             (Device::Gpu(d), Plan::Gpu(p)) => d.run(p, live, inputs, cancel).await,
             _ => unreachable!("a plan runs on the device that made it"),
+        }
+    }
+
+    /// The most rows of `cols` columns that one uploaded matrix stored as `dtype` may have. At least one is tried.
+    pub fn max_matrix_rows(&self, cols: usize, dtype: DType) -> usize {
+        match self {
+            Device::Cpu(_) => usize::MAX,
+            Device::Gpu(d) => d.max_matrix_rows(cols, self.kept_as(dtype)),
         }
     }
 

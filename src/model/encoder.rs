@@ -22,6 +22,8 @@ pub(super) struct Recorded {
     pub embedded: Tensor,
     /// The sequences' first tokens, and T: `[B + 1]`, u32.
     pub bounds: Tensor,
+    /// The picked tokens `[P]`, u32.
+    pub picked: Tensor,
     /// The last hidden state `[T, H]`.
     pub hidden: Tensor,
 }
@@ -44,14 +46,20 @@ impl Encoder {
         self.embeddings_norm.weights().into_iter().chain(self.layers.iter().flat_map(Layer::weights))
     }
 
+    /// What its layers, and a head's transform, need of the configuration.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// Records the whole encoder.
     pub fn record(&self, g: &mut Graph) -> Recorded {
         let embedded = g.input("embeddings.sum", Rows::Tokens, self.hidden);
         let bounds = g.input("bounds", Rows::Bounds, 1);
+        let picked = g.input("picked", Rows::Picked, 1);
         let mut x = self.embeddings_norm.normalize(g, "embeddings.output", embedded, self.shape.eps);
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.record(g, i, x, bounds, &self.shape);
         }
-        Recorded { embedded, bounds, hidden: x }
+        Recorded { embedded, bounds, picked, hidden: x }
     }
 }

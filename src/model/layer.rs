@@ -17,6 +17,10 @@ pub(super) struct Pair {
 }
 
 impl Pair {
+    pub fn new(weight: Weight, bias: Weight) -> Self {
+        Self { weight, bias }
+    }
+
     /// A linear layer's; the parts are stacked along its outputs.
     pub fn linear(checkpoint: &Checkpoint, device: &Device, name: &str, parts: &[&str]) -> Result<Self> {
         let get = |kind: &str| parts.iter().map(|p| checkpoint.get(&format!("{p}.{kind}"))).collect::<Result<Vec<_>>>();

@@ -5,6 +5,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
+/// Tokens of a batch whose words are predicted, as many as most texts have masks.
+const PICKED: u64 = 8;
+
 /// Bytes that a model needs on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
@@ -32,11 +35,19 @@ impl Footprint {
             let is_table = param.name.ends_with("word_embeddings.weight");
             *(if is_table { &mut footprint.word_embeddings } else { &mut footprint.weights }) += bytes;
         }
+        let (h, f, v) = (config.hidden_size as u64, config.intermediate_size as u64, config.vocab_size as u64);
+        if head.has_language_model() {
+            if config.tie_word_embeddings {
+                // The table a second time, where a matmul can read it.
+                footprint.weights += footprint.word_embeddings;
+            }
+            // On the device, and read back.
+            footprint.activations = 2 * PICKED * v * 4;
+        }
         // What lives at once, a token: the layer's input, Q, K, V and the heads' output in attention; the input, the inner and
         // the outer result in the feed-forward block. Then the logits of a span, ids, types and positions.
-        let (h, f) = (config.hidden_size as u64, config.intermediate_size as u64);
         let floats = (5 * h).max(2 * h + f) + 5;
-        footprint.activations = (tokens as u64).saturating_mul(floats * 4);
+        footprint.activations = footprint.activations.saturating_add((tokens as u64).saturating_mul(floats * 4));
         footprint
     }
 

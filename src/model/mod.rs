@@ -2,7 +2,7 @@
 
 mod embeddings;
 mod encoder;
-pub mod heads;
+mod heads;
 mod layer;
 pub mod memory;
 
@@ -15,7 +15,7 @@ use crate::device::{CallList, Cancel, Device, Input, Live, Plan, TensorId, Weigh
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use encoder::Encoder;
-use layer::Pair;
+use heads::Top;
 use memory::Footprint;
 
 /// A BERT model on a device, ready to run.
@@ -24,12 +24,31 @@ pub struct Model {
     checkpoint: Checkpoint,
     device: Arc<Device>,
     encoder: Encoder,
-    head: Option<Pair>,
+    head: Head,
+    top: Top,
     list: CallList,
-    embedded: TensorId,
-    bounds: TensorId,
+    inputs: [TensorId; 3],
+    outputs: Vec<heads::Output>,
     /// The plan of the largest batch yet; a smaller batch runs on it at no cost. Taken out while it runs.
     plan: Mutex<Option<Plan>>,
+}
+
+/// One of the things a model says about a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// "hidden", "embedding", "pooled", "logits", "prediction_logits" or "seq_relationship_logits".
+    pub name: &'static str,
+    /// Columns of a row; what the rows are, [`Head`] says.
+    pub cols: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+}
+
+impl Output {
+    /// The rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.cols)
+    }
 }
 
 /// Tokens of a packed batch where a task may choose: enough to keep every kernel busy, few enough that its activations
@@ -39,8 +58,14 @@ pub const BATCH_TOKENS: usize = 1024;
 /// Plans are made for multiples of this many tokens.
 const BUCKET: usize = 64;
 
+/// Plans are made for multiples of this many picked tokens: each takes a row of the vocabulary's size.
+const PICKED_BUCKET: usize = 8;
+
 /// A GPU's dispatch has no more workgroups than this in one dimension.
 const MAX_SEQUENCES: usize = 65_535;
+
+/// Bytes that the logits of picked tokens may take in one forward.
+const MAX_PICKED_BYTES: usize = 128 << 20;
 
 impl Model {
     /// Uploads the parameters of a model with this head to `device`, which several models may share.
@@ -56,27 +81,18 @@ impl Model {
         let footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);
         footprint.check("the model")?;
         let encoder = Encoder::load(&checkpoint, &device)?;
+        let top = Top::load(&checkpoint, head, &device)?;
         let mut g = Graph::new();
         let recorded = encoder.record(&mut g);
-        let (head, output) = match head {
-            Head::Encoder => (None, recorded.hidden),
-            Head::QuestionAnswering => {
-                let pair = heads::question_answering::load(&checkpoint, &device)?;
-                let logits = heads::question_answering::record(&pair, &mut g, recorded.hidden);
-                (Some(pair), logits)
-            }
-        };
-        let list = g.finish(&[output]);
-        Ok(Self {
-            checkpoint,
-            device,
-            encoder,
-            head,
-            list,
-            embedded: recorded.embedded.id,
-            bounds: recorded.bounds.id,
-            plan: Mutex::new(None),
-        })
+        let outputs = top.record(&mut g, &recorded, encoder.shape());
+        let list = g.finish(&outputs.iter().flat_map(|o| o.parts.iter().copied()).collect::<Vec<_>>());
+        let inputs = [recorded.embedded, recorded.bounds, recorded.picked].map(|t| t.id);
+        Ok(Self { checkpoint, device, encoder, head, top, list, inputs, outputs, plan: Mutex::new(None) })
+    }
+
+    /// What it has on top.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     pub fn config(&self) -> &Config {
@@ -98,14 +114,26 @@ impl Model {
 
     /// The parameters in the device's memory; the embedding tables are not among them.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.encoder.weights().chain(self.head.iter().flat_map(Pair::weights))
+        self.encoder.weights().chain(self.top.weights())
     }
 
     /// The most tokens a batch may have on this device.
     pub fn max_tokens(&self) -> usize {
         let config = self.config();
-        let widest = config.intermediate_size.max(3 * config.hidden_size);
+        let logits = match self.head {
+            Head::TokenClassification => config.num_labels(),
+            _ => 0,
+        };
+        let widest = config.intermediate_size.max(3 * config.hidden_size).max(logits);
         self.device.max_rows(widest as u32) as usize / BUCKET * BUCKET
+    }
+
+    /// The most tokens that may be picked in one batch: their logits are as wide as the vocabulary.
+    pub fn max_picked(&self) -> usize {
+        let Some(widest) = self.top.logits_per_pick() else { return MAX_SEQUENCES };
+        let in_memory = MAX_PICKED_BYTES / (self.config().vocab_size * 4);
+        let most = in_memory.min(self.device.max_rows(widest as u32) as usize);
+        (most / PICKED_BUCKET * PICKED_BUCKET).clamp(PICKED_BUCKET, MAX_SEQUENCES)
     }
 
     /// What the device is fed for `batch`: the embedding sum and the sequences' bounds.
@@ -123,15 +151,22 @@ impl Model {
                 mend: format!("Use batches of at most {most} tokens and {MAX_SEQUENCES} sequences"),
             });
         }
+        let (picked, most) = (batch.picked.len(), self.max_picked());
+        if picked > most || batch.picked.iter().any(|at| *at as usize >= batch.tokens()) {
+            return Err(Error::Input {
+                problem: format!("{picked} picked tokens of {} cannot be run", batch.tokens()),
+                mend: format!("Pick at most {most} tokens of a batch, each by its place in it"),
+            });
+        }
         let mut sum = Vec::new();
         embeddings::gather(&self.checkpoint, batch, &mut sum)?;
-        Ok(Inputs { embedded: self.embedded, sum, bounds: self.bounds, first: batch.bounds.clone() })
+        Ok(Inputs { ids: self.inputs, sum, bounds: batch.bounds.clone(), picked: batch.picked.clone() })
     }
 
     /// Bytes of activations that a batch of so many tokens takes on this device.
     pub async fn activation_bytes(&self, tokens: usize) -> Result<u64> {
         let tokens = tokens as u32;
-        let plan = self.device.plan(&self.list, Live { tokens, sequences: 1, longest: tokens }).await?;
+        let plan = self.device.plan(&self.list, Live { tokens, sequences: 1, longest: tokens, picked: 0 }).await?;
         Ok(plan.bytes())
     }
 
@@ -143,35 +178,65 @@ impl Model {
         calls.map(|c| c.flops(batch.live(), &mut words)).sum()
     }
 
-    /// Runs a packed batch: logits `[T, 2]` with a question answering head, else hidden states `[T, H]`.
+    /// Runs a packed batch; the values of the head's first output, row after row, of the shape that [`Head`] gives.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs).
+    pub async fn forward(&self, batch: &Batch, cancel: &Cancel) -> Result<Vec<f32>> {
+        Ok(self.outputs(batch, cancel).await?.into_iter().next().map(|first| first.values).unwrap_or_default())
+    }
+
+    /// Runs a packed batch; all that the head gives, which is one thing but for pre-training's two.
     ///
     /// # Errors
     /// [`Error::Input`] for ids outside the vocabulary or too long a sequence, [`Error::Memory`] for too large a batch,
     /// [`Error::Gpu`], [`Error::DeviceLost`], [`Error::Cancelled`].
-    pub async fn forward(&self, batch: &Batch, cancel: &Cancel) -> Result<Vec<f32>> {
+    pub async fn outputs(&self, batch: &Batch, cancel: &Cancel) -> Result<Vec<Output>> {
         let inputs = self.inputs(batch)?;
         let live = batch.live();
         let held = self.plan.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut plan = match held.filter(|p| p.capacity().tokens >= live.tokens) {
-            Some(plan) => plan,
-            None => {
-                let tokens = batch.tokens().next_multiple_of(BUCKET) as u32;
-                self.device.plan(&self.list, Live { tokens, sequences: tokens, longest: tokens }).await?
+        let mut plan = match held {
+            Some(plan) if plan.capacity().holds(live) => plan,
+            smaller => {
+                let had = smaller.map(|plan| plan.capacity()).unwrap_or_default();
+                let tokens = (batch.tokens().next_multiple_of(BUCKET) as u32).max(had.tokens);
+                let picked = (batch.picked.len().next_multiple_of(PICKED_BUCKET) as u32).max(had.picked);
+                self.device.plan(&self.list, Live { tokens, sequences: tokens, longest: tokens, picked }).await?
             }
         };
-        let outputs = self.device.run(&mut plan, live, &inputs.list(), cancel).await?;
+        let values = self.device.run(&mut plan, live, &inputs.list(), cancel).await?;
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
-        Ok(outputs.into_iter().flatten().collect())
+        let mut values = values.into_iter();
+        Ok(self.outputs.iter().map(|o| side_by_side(o, values.by_ref())).collect())
     }
+}
+
+/// One output from the values of its parts.
+fn side_by_side(output: &heads::Output, values: impl Iterator<Item = Vec<f32>>) -> Output {
+    let cols = output.parts.iter().map(|part| part.cols as usize).sum();
+    let mut parts: Vec<Vec<f32>> = values.take(output.parts.len()).collect();
+    if parts.len() == 1 {
+        return Output { name: output.name, cols, values: parts.swap_remove(0) };
+    }
+    let mut all = vec![0.0; parts.iter().map(Vec::len).sum()];
+    let mut first = 0;
+    for (part, values) in output.parts.iter().zip(parts) {
+        let width = part.cols as usize;
+        for (to, from) in all.chunks_exact_mut(cols).zip(values.chunks_exact(width)) {
+            to[first..first + width].copy_from_slice(from);
+        }
+        first += width;
+    }
+    Output { name: output.name, cols, values: all }
 }
 
 /// The bytes a run is fed with.
 #[derive(Debug)]
 pub struct Inputs {
-    embedded: TensorId,
+    ids: [TensorId; 3],
     sum: Vec<f32>,
-    bounds: TensorId,
-    first: Vec<u32>,
+    bounds: Vec<u32>,
+    picked: Vec<u32>,
 }
 
 impl Inputs {
@@ -180,7 +245,12 @@ impl Inputs {
         &self.sum
     }
 
-    pub fn list(&self) -> [Input<'_>; 2] {
-        [(self.embedded, bytemuck::cast_slice(&self.sum)), (self.bounds, bytemuck::cast_slice(&self.first))]
+    pub fn list(&self) -> [Input<'_>; 3] {
+        let [embedded, bounds, picked] = self.ids;
+        [
+            (embedded, bytemuck::cast_slice(&self.sum)),
+            (bounds, bytemuck::cast_slice(&self.bounds)),
+            (picked, bytemuck::cast_slice(&self.picked)),
+        ]
     }
 }

@@ -68,7 +68,7 @@ pub fn attention(g: &mut Graph, name: &str, qkv: Tensor, bounds: Tensor, heads: 
     let ctx = g.temp(name, qkv.rows, hidden);
     let params = vec![
         Word::Rows(Rows::Tokens),
-        Word::Sequences,
+        Word::Rows(Rows::Sequences),
         Word::Longest,
         Word::U32(heads),
         Word::U32(head_size),

@@ -4,13 +4,15 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
-use super::{OPS, attention::attention, layer_norm::layer_norm, matmul::matmul};
+use super::pool::pool;
+use super::{OPS, attention::attention, gather::gather, layer_norm::layer_norm, matmul::matmul};
 use crate::activation::Activation;
 use crate::device::call::{PARAMS_BINDING, WRITE_BINDING};
 use crate::device::gpu::{Limits, source};
 use crate::device::weight::{Layout, Stored};
 use crate::device::{CallList, Live, Op, Rows, Site, Variant, Weight};
 use crate::graph::{Graph, Tensor};
+use crate::pooling::Pooling;
 use crate::tensor::DType;
 
 const FLOOR: Limits = Limits {
@@ -50,6 +52,13 @@ fn sites() -> CallList {
         let [gamma, beta] = [0, 1].map(|_| weight(&mut g, 1, cols as usize, DType::F32));
         layer_norm(&mut g, "y", x, gamma, beta, 1e-12);
     }
+    let x = g.input("x", Rows::Tokens, 37);
+    let index = g.input("picked", Rows::Picked, 1);
+    gather(&mut g, "y", x, index);
+    let bounds = g.input("bounds", Rows::Bounds, 1);
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::MeanSqrtLen] {
+        pool(&mut g, "y", x, bounds, pooling);
+    }
     g.finish(&[])
 }
 
@@ -60,7 +69,7 @@ fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &Site<'_>, &str)) {
         for variant in op.variants {
             let mut fitted = false;
             for tokens in [5, 20_000] {
-                let capacity = Live { tokens, sequences: 3, longest: tokens };
+                let capacity = Live { tokens, sequences: 3, longest: tokens, picked: 3 };
                 for call in list.calls.iter().filter(|c| c.op.name == op.name) {
                     let site = Site { call, tensors: &list.tensors, capacity };
                     if (variant.fits)(&site, &FLOOR) {

@@ -29,6 +29,14 @@ impl Gpu {
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Buffer(buffer) }))
     }
 
+    /// Rows of the largest matrix that [`upload_matrix`](Self::upload_matrix) takes.
+    pub(in crate::device) fn max_matrix_rows(&self, cols: usize, dtype: DType) -> usize {
+        let scale = if dtype == DType::I8 { 4 } else { 0 };
+        let row = (cols.next_multiple_of(PACK_COLS) * dtype.size() + scale) as u64;
+        let rows = self.limits.binding_bytes.min(self.limits.buffer_bytes) / row / PACK_ROWS as u64;
+        (rows.max(1) as usize).saturating_mul(PACK_ROWS)
+    }
+
     pub(in crate::device) fn upload_vector(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         let values: Vec<f32> = parts.iter().flat_map(HostTensor::to_f32).collect();
         let buffer = self.storage(name, bytemuck::cast_slice(&values))?;

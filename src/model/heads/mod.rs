@@ -1,3 +1,96 @@
-//! What stands on top of the encoder: one file a head.
+//! What stands on top of the encoder: one file a part that has parameters, and the table of which head has which.
 
-pub mod question_answering;
+mod language_model;
+mod linear;
+mod pooler;
+
+use super::encoder::Recorded;
+use super::layer::Shape;
+use crate::checkpoint::{Checkpoint, Head};
+use crate::device::{Device, Weight};
+use crate::error::Result;
+use crate::graph::{Graph, Tensor};
+use crate::ops::pool::pool;
+use crate::pooling::Pooling;
+use language_model::LanguageModel;
+use linear::Linear;
+use pooler::Pooler;
+
+/// A head's parameters on a device.
+#[derive(Debug)]
+pub(super) struct Top {
+    head: Head,
+    pooler: Option<Pooler>,
+    words: Option<LanguageModel>,
+    linear: Option<Linear>,
+}
+
+/// A result as it is recorded: its name, and the tensors that side by side are its columns.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub name: &'static str,
+    pub parts: Vec<Tensor>,
+}
+
+impl Output {
+    fn whole(name: &'static str, tensor: Tensor) -> Self {
+        Self { name, parts: vec![tensor] }
+    }
+}
+
+impl Top {
+    pub fn load(checkpoint: &Checkpoint, head: Head, device: &Device) -> Result<Self> {
+        let linear = match head {
+            Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => None,
+            Head::QuestionAnswering => Some(("qa_outputs", "logits")),
+            Head::NextSentence | Head::PreTraining => Some(("cls.seq_relationship", "seq_relationship_logits")),
+            Head::SequenceClassification | Head::TokenClassification | Head::MultipleChoice => {
+                Some(("classifier", "logits"))
+            }
+        };
+        Ok(Self {
+            head,
+            pooler: head.has_pooler().then(|| Pooler::load(checkpoint, device)).transpose()?,
+            words: head.has_language_model().then(|| LanguageModel::load(checkpoint, device)).transpose()?,
+            linear: linear.map(|(name, output)| Linear::load(checkpoint, device, name, output)).transpose()?,
+        })
+    }
+
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        let pooler = self.pooler.iter().flat_map(Pooler::weights);
+        let words = self.words.iter().flat_map(LanguageModel::weights);
+        pooler.chain(words).chain(self.linear.iter().flat_map(Linear::weights))
+    }
+
+    /// Records the head on the encoder's hidden states; what it gives is read back after a run.
+    pub fn record(&self, g: &mut Graph, encoder: &Recorded, shape: &Shape) -> Vec<Output> {
+        if let Head::Encoder = self.head {
+            return vec![Output::whole("hidden", encoder.hidden)];
+        }
+        if let Head::Embedding(pooling) = self.head {
+            return vec![Output::whole("embedding", pool(g, "embedding", encoder.hidden, encoder.bounds, pooling))];
+        }
+        let mut outputs = Vec::new();
+        if let Some(words) = &self.words {
+            outputs.push(Output { name: "prediction_logits", parts: words.record(g, encoder, shape) });
+        }
+        let x = match &self.pooler {
+            Some(pooler) => {
+                let first = pool(g, "first", encoder.hidden, encoder.bounds, Pooling::Cls);
+                pooler.record(g, first)
+            }
+            None => encoder.hidden,
+        };
+        match &self.linear {
+            Some(linear) => outputs.push(linear.record(g, x)),
+            None if self.pooler.is_some() => outputs.push(Output::whole("pooled", x)),
+            None => {}
+        }
+        outputs
+    }
+
+    /// The widest result a token or a picked token has.
+    pub fn logits_per_pick(&self) -> Option<usize> {
+        self.words.as_ref().map(LanguageModel::widest)
+    }
+}

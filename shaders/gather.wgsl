@@ -1,0 +1,12 @@
+// y[r] = x[index[r]], whole rows. One thread an element.
+struct Params { rows: u32, cols: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> index: array<u32>;
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(12) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.cols { return; }
+    y[id.y * params.cols + id.x] = x[index[id.y] * params.cols + id.x];
+}
