@@ -114,40 +114,49 @@ ALL = [
 ]
 
 
-def random_weights(fixture):
-    """Weights that hide nothing: no zero bias, no unit gain, every product of order 1 so that attention is neither
+class Weights(dict):
+    """Random weights that hide nothing: no zero bias, no unit gain, every product of order 1 so that attention is neither
     uniform nor one-hot."""
+
+    def __init__(self, seed):
+        self.random = torch.Generator().manual_seed(seed)
+
+    def normal(self, name, *shape, std, mean=0.0):
+        self[name] = mean + std * torch.randn(*shape, generator=self.random)
+
+    def dense(self, name, rows, cols):
+        self.normal(f"{name}.weight", rows, cols, std=1.5 / math.sqrt(cols))
+        self.normal(f"{name}.bias", rows, std=0.3)
+
+    def norm(self, name, size):
+        self.normal(f"{name}.LayerNorm.weight", size, std=0.3, mean=1.0)
+        self.normal(f"{name}.LayerNorm.bias", size, std=0.3)
+
+
+def encoder_weights(fixture):
     h, f = fixture.hidden, fixture.feed_forward
-    random = torch.Generator().manual_seed(fixture.seed)
-    w = {}
-
-    def normal(name, *shape, std, mean=0.0):
-        w[name] = mean + std * torch.randn(*shape, generator=random)
-
-    def dense(name, rows, cols):
-        normal(f"{name}.weight", rows, cols, std=1.5 / math.sqrt(cols))
-        normal(f"{name}.bias", rows, std=0.3)
-
-    def norm(name):
-        normal(f"{name}.LayerNorm.weight", h, std=0.3, mean=1.0)
-        normal(f"{name}.LayerNorm.bias", h, std=0.3)
-
+    w = Weights(fixture.seed)
     for table, rows in (("word", fixture.vocab), ("position", fixture.positions), ("token_type", fixture.types)):
-        normal(f"bert.embeddings.{table}_embeddings.weight", rows, h, std=0.5)
-    norm("bert.embeddings")
+        w.normal(f"bert.embeddings.{table}_embeddings.weight", rows, h, std=0.5)
+    w.norm("bert.embeddings", h)
     for i in range(fixture.layers):
         layer = f"bert.encoder.layer.{i}"
         for part in ("query", "key", "value"):
-            dense(f"{layer}.attention.self.{part}", h, h)
-        dense(f"{layer}.attention.output.dense", h, h)
-        norm(f"{layer}.attention.output")
-        dense(f"{layer}.intermediate.dense", f, h)
-        dense(f"{layer}.output.dense", h, f)
-        norm(f"{layer}.output")
+            w.dense(f"{layer}.attention.self.{part}", h, h)
+        w.dense(f"{layer}.attention.output.dense", h, h)
+        w.norm(f"{layer}.attention.output", h)
+        w.dense(f"{layer}.intermediate.dense", f, h)
+        w.dense(f"{layer}.output.dense", h, f)
+        w.norm(f"{layer}.output", h)
+    return w
+
+
+def random_weights(fixture):
+    w, h = encoder_weights(fixture), fixture.hidden
     if fixture.architecture == "BertModel":
-        dense("bert.pooler.dense", h, h)
+        w.dense("bert.pooler.dense", h, h)
     else:
-        dense("qa_outputs", 2, h)
+        w.dense("qa_outputs", 2, h)
     return w
 
 
@@ -175,8 +184,7 @@ def old_names(w, positions):
     return out
 
 
-def write_model(directory, fixture):
-    w = random_weights(fixture)
+def write_model(directory, fixture, w):
     match fixture.store:
         case "f16":
             w = {k: t.half() for k, t in w.items()}
@@ -208,8 +216,9 @@ def write_shards(directory, w):
     (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def forward(w, fixture, ids, types):
-    """BERT on one sequence of S tokens: every activation, [S, ·], in the weights' precision."""
+def encode(w, fixture, ids, types):
+    """BERT's encoder on one sequence of S tokens: every activation, [S, ·], in the weights' precision, the last layer's
+    output last."""
     heads, act = fixture.heads, ACT2FN[fixture.activation]
     out = {}
 
@@ -236,10 +245,17 @@ def forward(w, fixture, ids, types):
         up = out[f"{name}.up"] = act(dense(f"{layer}.intermediate.dense", x))
         x = out[f"{name}.down_sum"] = dense(f"{layer}.output.dense", up) + x
         x = out[f"{name}.output"] = norm(f"{layer}.output", x)
+    return out
+
+
+def forward(w, fixture, ids, types):
+    """The encoder and the head, [S, ·], pooled [1, H]."""
+    out = encode(w, fixture, ids, types)
+    x = out[f"layer.{fixture.layers - 1}.output"]
     if fixture.architecture == "BertModel":
-        out["pooled"] = dense("bert.pooler.dense", x[:1]).tanh()
+        out["pooled"] = linear(x[:1], w["bert.pooler.dense.weight"], w["bert.pooler.dense.bias"]).tanh()
     else:
-        out["logits"] = dense("qa_outputs", x)
+        out["logits"] = linear(x, w["qa_outputs.weight"], w["qa_outputs.bias"])
     return out
 
 
@@ -253,11 +269,28 @@ def batch(fixture):
     return list(zip(ids.split(fixture.lengths), types.split(fixture.lengths)))
 
 
+def packed(sequences):
+    """The batch's tensors: I32 ids, types, positions [T], offsets [B+1]."""
+    lengths = [len(ids) for ids, _ in sequences]
+    inputs = {
+        "ids": torch.cat([ids for ids, _ in sequences]),
+        "types": torch.cat([types for _, types in sequences]),
+        "positions": torch.cat([torch.arange(n) for n in lengths]),
+        "offsets": torch.tensor([0, *lengths]).cumsum(0),
+    }
+    return {k: t.int() for k, t in inputs.items()}
+
+
+def padded(sequences):
+    """The batch as transformers takes it: ids, types, mask, [B, longest]."""
+    ones = [torch.ones_like(ids) for ids, _ in sequences]
+    return [pad_sequence(ts, batch_first=True) for ts in (*zip(*sequences), ones)]
+
+
 @torch.no_grad()
 def check(directory, fixture, sequences, expected):
     """transformers, in F32 on one padded batch, against the packed activations; returns the largest difference."""
-    ones = [torch.ones_like(ids) for ids, _ in sequences]
-    ids, types, mask = (pad_sequence(ts, batch_first=True) for ts in (*zip(*sequences), ones))
+    ids, types, mask = padded(sequences)
     theirs = load(directory)(input_ids=ids, token_type_ids=types, attention_mask=mask, output_hidden_states=True)
     hidden = [h[mask.bool()] for h in theirs.hidden_states]
     pairs = [(expected["embeddings.output"], hidden[0])]
@@ -276,7 +309,7 @@ def write(fixture):
     directory = FIXTURES / "encoder" / fixture.name
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    write_model(directory, fixture)
+    write_model(directory, fixture, random_weights(fixture))
 
     w = {k: t.double() for k, t in canonical(stored_tensors(directory)).items()}
     sequences = batch(fixture)
@@ -286,14 +319,7 @@ def write(fixture):
 
     if fixture.keep:
         expected = {k: t for k, t in expected.items() if k.split(".")[-1] in ("logits", "pooled", *fixture.keep)}
-    inputs = {
-        "ids": torch.cat([ids for ids, _ in sequences]),
-        "types": torch.cat([types for _, types in sequences]),
-        "positions": torch.cat([torch.arange(n) for n in fixture.lengths]),
-        "offsets": torch.tensor([0, *fixture.lengths]).cumsum(0),
-    }
-    expected |= {k: t.int() for k, t in inputs.items()}
-    save_file(expected, directory / "expected.safetensors")
+    save_file(expected | packed(sequences), directory / "expected.safetensors")
     size = sum(f.stat().st_size for f in directory.iterdir())
     print(f"{fixture.name:18} {size:7} bytes, transformers within {worst:.1e}")
 
