@@ -45,6 +45,7 @@ pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod pooling;
+pub mod sentence;
 pub mod tasks;
 pub mod tensor;
 pub mod text;

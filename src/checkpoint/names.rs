@@ -47,6 +47,19 @@ impl Head {
         }
     }
 
+    /// What its first output has a row for.
+    pub const fn per(self) -> Per {
+        match self {
+            Head::Encoder | Head::QuestionAnswering | Head::TokenClassification => Per::Token,
+            Head::MaskedLm | Head::PreTraining => Per::Picked,
+            Head::Embedding(_)
+            | Head::Pooler
+            | Head::NextSentence
+            | Head::SequenceClassification
+            | Head::MultipleChoice => Per::Sequence,
+        }
+    }
+
     /// Whether it reads the pooler's output.
     pub const fn has_pooler(self) -> bool {
         matches!(
@@ -69,6 +82,14 @@ impl Head {
             Head::SequenceClassification | Head::TokenClassification | Head::MultipleChoice => &CLASSIFIER,
         }
     }
+}
+
+/// What a row of a result is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    Token,
+    Sequence,
+    Picked,
 }
 
 /// A tensor that a model has.

@@ -23,12 +23,15 @@ pub(super) struct AddedToken {
     pub rstrip: bool,
     #[serde(default)]
     pub normalized: bool,
+    /// Left out where a text is decoded without special tokens.
+    #[serde(default)]
+    pub special: bool,
 }
 
 /// A token that is matched as it stands.
 pub(super) fn plain(content: &str) -> AddedToken {
     let content = content.to_owned();
-    AddedToken { id: 0, content, single_word: false, lstrip: false, rstrip: false, normalized: false }
+    AddedToken { id: 0, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
 }
 
 /// Finds a fixed set of added tokens in a text.

@@ -42,6 +42,9 @@ pub(super) struct Parts {
     pub max_word_chars: usize,
     pub names: Names,
     pub model_max_length: Option<usize>,
+    /// Whether the decoder takes the space before a stop.
+    pub decoder_cleans: bool,
+    pub text_is_cleaned: bool,
 }
 
 /// How the special tokens are spelt.
@@ -60,6 +63,7 @@ struct TokenizerJson {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
+    decoder: Option<Value>,
     model: Value,
 }
 
@@ -95,6 +99,7 @@ struct Config {
     tokenize_chinese_chars: Option<bool>,
     /// transformers writes 1e30 for "no limit".
     model_max_length: Option<f64>,
+    clean_up_tokenization_spaces: Option<bool>,
     cls_token: Option<Name>,
     sep_token: Option<Name>,
     pad_token: Option<Name>,
@@ -127,6 +132,7 @@ impl Parts {
             (None, None) => return Err(absent("tokenizer")),
         };
         parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
+        parts.text_is_cleaned = config.clean_up_tokenization_spaces.unwrap_or(false);
         // The first mention of a token counts.
         let mut known: HashSet<String> = parts.added.iter().map(|t| t.content.clone()).collect();
         let mut add = |token: AddedToken| {
@@ -193,6 +199,8 @@ impl Parts {
             max_word_chars: model.max_input_chars_per_word,
             names,
             model_max_length: None,
+            decoder_cleans: file.decoder.and_then(|d| d.get("cleanup")?.as_bool()).unwrap_or(true),
+            text_is_cleaned: false,
         })
     }
 
@@ -224,6 +232,8 @@ impl Parts {
             max_word_chars: max_input_chars_per_word(),
             names: Names::new(config, None),
             model_max_length: None,
+            decoder_cleans: true,
+            text_is_cleaned: false,
         })
     }
 }

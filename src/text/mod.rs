@@ -6,6 +6,7 @@
 //! converts them for interfaces that count code points.
 
 mod added;
+mod decode;
 mod files;
 mod offsets;
 mod tokenizer;

@@ -13,6 +13,7 @@ use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
 use tokenizers::{Model, NormalizedString, Normalizer, PreTokenizer};
 
 use super::added::Matcher;
+use super::decode::Joining;
 use super::files::{Parts, TokenizerFiles};
 use crate::error::clip;
 use crate::{Error, Result};
@@ -83,6 +84,10 @@ pub struct Tokenizer {
     model: WordPiece,
     special: SpecialTokens,
     model_max_length: Option<usize>,
+    pub(super) joining: Joining,
+    /// The added tokens by id, and the ids of those that a decoded text may go without, sorted.
+    added: HashMap<u32, String>,
+    specials: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -146,6 +151,9 @@ impl Tokenizer {
             let problem = format!("{} is an added token and not in the vocabulary", clip(&names.unk));
             return Err(broken(problem, "Add it to the vocabulary"));
         }
+        let mut specials: Vec<u32> = added.iter().filter(|t| t.special).map(|t| t.id).collect();
+        specials.sort_unstable();
+        let by_id = added.iter().map(|t| (t.id, t.content.clone())).collect();
         let (mut normalized, raw): (Vec<_>, Vec<_>) = added.into_iter().partition(|t| t.normalized);
         let failed = |e| broken(format!("an added token cannot be normalised: {e}"), "Remove it");
         for token in &mut normalized {
@@ -153,6 +161,11 @@ impl Tokenizer {
             normalizer.normalize(&mut content).map_err(failed)?;
             token.content = content.get().to_owned();
         }
+        let joining = Joining {
+            prefix: parts.prefix.clone(),
+            decoder_cleans: parts.decoder_cleans,
+            text_is_cleaned: parts.text_is_cleaned,
+        };
         // The only way to the crate's own map type that needs no dependency on its hasher.
         let mut map = WordPiece::read_bytes(b"").map_err(|e| broken(e.to_string(), "Report this as a bug"))?;
         map.extend(vocab);
@@ -164,7 +177,8 @@ impl Tokenizer {
             .build()
             .map_err(|e| broken(e.to_string(), "Use the tokenizer that belongs to this checkpoint"))?;
         let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
-        Ok(Self { file, normalizer, raw, normalized, model, special, model_max_length: parts.model_max_length })
+        let model_max_length = parts.model_max_length;
+        Ok(Self { file, normalizer, raw, normalized, model, special, model_max_length, joining, added: by_id, specials })
     }
 
     /// The ids of the special tokens.
@@ -177,14 +191,26 @@ impl Tokenizer {
         self.model_max_length
     }
 
-    /// The id of a token, if the vocabulary has it.
+    /// The id of a token, if there is such a one.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.model.token_to_id(token)
+        let added = || self.added.iter().find(|(_, content)| *content == token).map(|(id, _)| *id);
+        self.model.token_to_id(token).or_else(added)
     }
 
-    /// The token with this id, if the vocabulary has it.
+    /// The token with this id, if there is one.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.model.id_to_token(id)
+        self.added.get(&id).cloned().or_else(|| self.model.id_to_token(id))
+    }
+
+    /// Whether this is one of the tokens that are no part of a text: `[CLS]`, `[SEP]`, `[PAD]`, `[UNK]`, `[MASK]` and
+    /// what else the files call special.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.specials.binary_search(&id).is_ok()
+    }
+
+    /// The longest sequence for a model of so many positions: no more than the tokenizer's author meant it for.
+    pub fn max_len(&self, positions: usize) -> usize {
+        self.model_max_length.map_or(positions, |most| most.min(positions))
     }
 
     /// Tokenizes one text, without special tokens around it. Special tokens that the text itself spells out, such as

@@ -1,0 +1,230 @@
+//! The commands that run a text task: from arguments or lines to a [`Task`], and from its result to objects.
+
+use clap::Args;
+use cloze::checkpoint::Head;
+use cloze::device::Cancel;
+use cloze::tasks::classify::Classifier;
+use cloze::tasks::fill_mask::{FillMask, FillMaskOptions};
+use cloze::tasks::next_sentence::NextSentence;
+use cloze::tasks::run::{Task, run, run_one};
+use cloze::tasks::tag::{Aggregation, Entity, Tagger};
+use cloze::tasks::text_model::{TextModel, TextPair};
+use cloze::tasks::zero_shot::{ZeroShot, ZeroShotOptions};
+use cloze::text::CodePoints;
+use cloze::{Error, Result};
+use serde::Serialize;
+
+use super::args::Common;
+use super::batch::{self, Batch, Fields, Outcome};
+
+/// A text given as an argument, or many as lines.
+#[derive(Debug, Args)]
+pub struct Text {
+    /// The text
+    #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
+    pub text: Option<String>,
+    #[command(flatten)]
+    pub batch: Batch,
+}
+
+impl Common {
+    /// The model asked for, with this head, on the device asked for.
+    pub fn text_model(&self, head: Head) -> Result<TextModel> {
+        let dir = self.required_model()?;
+        TextModel::open(&dir, head, self.open_device()?.device)
+    }
+}
+
+/// Runs `task` on the one input or on every line of the batch; `objects` makes the printed objects of a result.
+pub fn perform<T: Task, O: Serialize>(
+    task: &T,
+    options: &T::Options,
+    batch: &Batch,
+    common: &Common,
+    single: Option<T::Input>,
+    input: impl Fn(Fields) -> Result<T::Input>,
+    objects: impl Fn(&T::Input, T::Output) -> Vec<O>,
+) -> Result<Outcome>
+where
+    T::Input: Clone,
+{
+    if let Some(input) = single {
+        let output = cloze::block_on(run_one(task, &input, options, &Cancel::new()))?;
+        batch::single(batch, &objects(&input, output))?;
+        return Ok(Outcome::AllGood);
+    }
+    batch::run(batch, common, |fields, cancel| {
+        // A line that lacks a field keeps its place.
+        let parsed: Vec<Result<T::Input>> = fields.into_iter().map(&input).collect();
+        let good: Vec<T::Input> = parsed.iter().filter_map(|p| p.as_ref().ok().cloned()).collect();
+        let mut results = cloze::block_on(run(task, &good, options, cancel))?.into_iter();
+        let place = |parsed: Result<T::Input>| {
+            let input = parsed?;
+            let output = results.next().unwrap_or_else(|| unreachable!("a result an input"))?;
+            serde_json::to_string(&objects(&input, output)).map_err(|e| Error::io("write", "a result", e.into()))
+        };
+        Ok(parsed.into_iter().map(place).collect())
+    })
+}
+
+/// Predict the words that stand at each [MASK] of a text.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze fill-mask 'The capital of France is [MASK].' --model bert-base-uncased
+  cloze fill-mask 'She is a [MASK].' --targets doctor,nurse --model bert-base-uncased
+  cloze fill-mask --input texts.jsonl --output words.jsonl --model bert-base-uncased
+
+Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}: by mask in the order of the text, from 0, the best first.")]
+pub struct FillMaskArgs {
+    #[command(flatten)]
+    pub text: Text,
+    /// Words for each mask
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub top_k: usize,
+    /// Choose among these words only
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
+    pub targets: Vec<String>,
+}
+
+pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
+    let task = FillMask::new(common.text_model(Head::MaskedLm)?)?;
+    let targets = if args.targets.is_empty() { None } else { Some(task.targets(&args.targets)?) };
+    let options = FillMaskOptions { top_k: args.top_k, targets };
+    let Text { text, batch } = args.text;
+    perform(&task, &options, &batch, common, text, |f| Fields::need(f.text, "text"), |_, filled| filled)
+}
+
+/// Classify a text, or a pair of texts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze classify 'A warm, funny film.' --model sst2-bert
+  cloze classify 'It rained.' --pair 'The streets are wet.' --model mnli-bert
+  cloze classify --input reviews.jsonl --output labels.jsonl --model sst2-bert
+
+Each line is {\"label\",\"score\"}, every label, the best first.")]
+pub struct ClassifyArgs {
+    #[command(flatten)]
+    pub text: Text,
+    /// The second text of a pair
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    pub pair: Option<String>,
+}
+
+pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
+    let task = Classifier::new(common.text_model(Head::SequenceClassification)?);
+    let Text { text, batch } = args.text;
+    let single = text.map(|text| TextPair { text, pair: args.pair });
+    perform(&task, &(), &batch, common, single, text_pair, |_, scored| scored)
+}
+
+fn text_pair(fields: Fields) -> Result<TextPair> {
+    Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
+}
+
+/// Tag the tokens of a text, such as the names in it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze tag 'Ada Lovelace lived in London.' --model ner-bert --aggregation simple
+  cloze tag --input texts.jsonl --output entities.jsonl --model ner-bert
+
+Each line is {\"entity\",\"score\",\"index\",\"word\",\"start\",\"end\"}, with an aggregation
+{\"entity_group\",\"score\",\"word\",\"start\",\"end\"}; start and end count code points. O is left out.")]
+pub struct TagArgs {
+    #[command(flatten)]
+    pub text: Text,
+    /// How tokens are joined: none, simple, first, average or max
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    pub aggregation: Aggregation,
+}
+
+/// An object of `cloze tag`; offsets in code points.
+#[derive(Serialize)]
+struct Tagged {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity_group: Option<String>,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    word: String,
+    start: usize,
+    end: usize,
+}
+
+pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
+    let task = Tagger::new(common.text_model(Head::TokenClassification)?);
+    let Text { text, batch } = args.text;
+    let aggregation = args.aggregation;
+    let objects = |text: &String, entities: Vec<Entity>| {
+        let points = CodePoints::new(text);
+        let object = |e: Entity| {
+            let (entity, entity_group) =
+                if aggregation == Aggregation::None { (Some(e.label), None) } else { (None, Some(e.label)) };
+            let (start, end) = (points.at(e.span.start), points.at(e.span.end));
+            Tagged { entity, entity_group, score: e.score, index: e.index, word: e.word, start, end }
+        };
+        entities.into_iter().map(object).collect()
+    };
+    perform(&task, &aggregation, &batch, common, text, |f| Fields::need(f.text, "text"), objects)
+}
+
+/// Say how likely a text follows another.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze next-sentence 'He went to the shop.' 'He bought bread.' --model bert-base-uncased
+  cloze next-sentence --input pairs.jsonl --model bert-base-uncased
+
+The line is {\"is_next\"}, a probability. Lines of a batch have text and pair.")]
+pub struct NextSentenceArgs {
+    /// The first text
+    #[arg(value_name = "A", required_unless_present = "input", conflicts_with = "input", requires = "pair")]
+    pub text: Option<String>,
+    /// The text that may follow
+    #[arg(value_name = "B")]
+    pub pair: Option<String>,
+    #[command(flatten)]
+    pub batch: Batch,
+}
+
+pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome> {
+    let task = NextSentence::new(common.text_model(Head::NextSentence)?);
+    let single = args.text.map(|text| TextPair { text, pair: args.pair });
+    let objects = |_: &TextPair, is_next: f32| vec![serde_json::json!({ "is_next": is_next })];
+    perform(&task, &(), &args.batch, common, single, text_pair, objects)
+}
+
+/// Classify a text by labels of your own, with a model of natural language inference.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model mnli-bert
+  cloze zero-shot --input news.jsonl --labels sport,politics --template 'This text is about {}.' --model mnli-bert
+
+Each line is {\"label\",\"score\"}, every label, the best first.")]
+pub struct ZeroShotArgs {
+    #[command(flatten)]
+    pub text: Text,
+    /// The labels
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', required = true)]
+    pub labels: Vec<String>,
+    /// The sentence that a label is put into, at {}
+    #[arg(long, value_name = "TEXT", default_value = "This example is {}.")]
+    pub template: String,
+    /// Let several labels be true: each score is a probability of its own
+    #[arg(long)]
+    pub multi_label: bool,
+}
+
+pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
+    let labels = args.labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+    let options = ZeroShotOptions { labels, template: args.template, multi_label: args.multi_label };
+    options.check()?;
+    let task = ZeroShot::new(common.text_model(Head::SequenceClassification)?)?;
+    let Text { text, batch } = args.text;
+    perform(&task, &options, &batch, common, text, |f| Fields::need(f.text, "text"), |_, scored| scored)
+}

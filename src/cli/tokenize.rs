@@ -1,0 +1,86 @@
+//! `cloze tokenize`
+
+use clap::Args;
+use cloze::text::{CodePoints, Tokenizer};
+use cloze::{Error, Result};
+use serde::Serialize;
+
+use super::args::Common;
+use super::batch::{self, Fields, Outcome};
+use super::tasks::Text;
+
+/// Show how a text is cut into tokens.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze tokenize 'Unaffable otters.'
+  cloze tokenize 'It rained.' --pair 'The streets are wet.' --model bert-base-uncased
+
+Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}; start and end count code points of the token's own text,
+0 and 0 for [CLS] and [SEP].")]
+pub struct TokenizeArgs {
+    #[command(flatten)]
+    pub text: Text,
+    /// The second text of a pair
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    pub pair: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Token {
+    id: u32,
+    token: String,
+    start: usize,
+    end: usize,
+    #[serde(rename = "type")]
+    kind: u32,
+    special: bool,
+}
+
+pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
+    let tokenizer = tokenizer(common)?;
+    let Text { text, batch } = args.text;
+    if let Some(text) = text {
+        batch::single(&batch, &tokens(&tokenizer, &text, args.pair.as_deref())?)?;
+        return Ok(Outcome::AllGood);
+    }
+    batch::run(&batch, common, |fields, cancel| {
+        cancel.check()?;
+        let line = |fields: Fields| {
+            let text = Fields::need(fields.text, "text")?;
+            let tokens = tokens(&tokenizer, &text, fields.pair.as_deref())?;
+            serde_json::to_string(&tokens).map_err(|e| Error::io("write", "a result", e.into()))
+        };
+        Ok(fields.into_iter().map(line).collect())
+    })
+}
+
+fn tokenizer(common: &Common) -> Result<Tokenizer> {
+    match common.model_dir()? {
+        Some(dir) => Tokenizer::load(&dir, cloze::config::Config::open(&dir)?.vocab_size),
+        None => super::args::embedded_tokenizer(),
+    }
+}
+
+/// Every token of the sequence that the model would read.
+fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<Token>> {
+    let first = tokenizer.encode(text)?;
+    let second = pair.map(|pair| tokenizer.encode(pair)).transpose()?;
+    let sequence = match &second {
+        Some(second) => tokenizer.pair(&first.ids, &second.ids),
+        None => tokenizer.single(&first.ids),
+    };
+    let mut places = vec![None];
+    for (text, encoding) in [(text, Some(&first)), (pair.unwrap_or_default(), second.as_ref())] {
+        let Some(encoding) = encoding else { continue };
+        let points = CodePoints::new(text);
+        places.extend(encoding.offsets.iter().map(|o| Some((points.at(o.start), points.at(o.end)))));
+        places.push(None);
+    }
+    let token = |((id, kind), place): ((&u32, &u32), Option<(usize, usize)>)| {
+        let (start, end) = place.unwrap_or_default();
+        let token = tokenizer.id_to_token(*id).unwrap_or_default();
+        Token { id: *id, token, start, end, kind: *kind, special: place.is_none() }
+    };
+    Ok(sequence.ids.iter().zip(&sequence.types).zip(places).map(token).collect())
+}

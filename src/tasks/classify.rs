@@ -1,0 +1,98 @@
+//! The classes of a text or a pair of texts, with their scores.
+//!
+//! Scores are those of the text-classification pipeline of transformers 4.57: `problem_type` says whether classes exclude
+//! each other (softmax), do not (sigmoid) or are no classes but quantities (as they are); where it says nothing, one
+//! label is a sigmoid's and several are a softmax's.
+
+use super::run::{Item, Task};
+use super::scores::{sigmoid, softmax};
+use super::text_model::{TextModel, TextPair};
+use crate::config::Config;
+use crate::error::Result;
+use crate::model::Model;
+use crate::text::Sequence;
+
+/// A sequence classifier.
+#[derive(Debug)]
+pub struct Classifier(TextModel);
+
+/// A class and its score.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Scored {
+    pub label: String,
+    /// A probability, 0 to 1, but for a regression, where it is what the model says.
+    pub score: f32,
+}
+
+/// What makes scores of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scoring {
+    Softmax,
+    Sigmoid,
+    Raw,
+}
+
+impl Scoring {
+    fn of(config: &Config) -> Self {
+        match config.problem_type.as_deref() {
+            Some("regression") => Scoring::Raw,
+            Some("multi_label_classification") => Scoring::Sigmoid,
+            _ if config.num_labels() == 1 => Scoring::Sigmoid,
+            _ => Scoring::Softmax,
+        }
+    }
+}
+
+impl Classifier {
+    pub fn new(text_model: TextModel) -> Self {
+        Self(text_model)
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.0
+    }
+}
+
+/// A text at work: its tokens, and its logits.
+#[derive(Debug)]
+pub struct Work {
+    sequence: Sequence,
+    logits: Vec<f32>,
+}
+
+impl Task for Classifier {
+    type Input = TextPair;
+    type Options = ();
+    type Work = Work;
+    type Output = Vec<Scored>;
+
+    fn model(&self) -> &Model {
+        self.0.model()
+    }
+
+    fn begin(&self, input: &TextPair, (): &()) -> Result<Work> {
+        Ok(Work { sequence: self.0.sequence(input, self.0.max_len())?, logits: Vec::new() })
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        (index == 0).then(|| work.sequence.clone().into())
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], (): &()) {
+        work.logits = values.to_vec();
+    }
+
+    /// Every class, the best first.
+    fn end(&self, mut work: Work, _: &TextPair, (): &()) -> Result<Vec<Scored>> {
+        let config = self.0.model().config();
+        match Scoring::of(config) {
+            Scoring::Softmax => softmax(&mut work.logits),
+            Scoring::Sigmoid => sigmoid(&mut work.logits),
+            Scoring::Raw => {}
+        }
+        let scored = work.logits.iter().enumerate().map(|(i, score)| Scored { label: config.label(i), score: *score });
+        let mut all: Vec<Scored> = scored.collect();
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(all)
+    }
+}

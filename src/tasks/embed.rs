@@ -1,0 +1,89 @@
+//! Texts as vectors whose angle says how much alike they are.
+
+use super::run::{Item, Task};
+use super::text_model::{TextModel, TextPair};
+use crate::error::Result;
+use crate::model::Model;
+use crate::text::Sequence;
+
+/// A sentence encoder: a model loaded with [`Head::Embedding`](crate::checkpoint::Head::Embedding).
+#[derive(Debug)]
+pub struct Embedder {
+    text_model: TextModel,
+    /// Tokens of a text with the special ones; what is beyond is cut off.
+    max_len: usize,
+    lowercase: bool,
+}
+
+/// How to embed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// Scale each vector to length 1.
+    pub normalize: bool,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self { normalize: true }
+    }
+}
+
+impl Embedder {
+    /// Of a `sentence` description only how texts are read counts; how they are pooled, the model was loaded with.
+    pub fn new(text_model: TextModel, sentence: &crate::sentence::Sentence) -> Self {
+        let most = text_model.max_len();
+        let max_len = sentence.max_seq_length.map_or(most, |n| n.min(most));
+        Self { text_model, max_len, lowercase: sentence.do_lower_case }
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.text_model
+    }
+}
+
+/// A text at work: its tokens, then its vector.
+#[derive(Debug)]
+pub struct Work {
+    sequence: Sequence,
+    embedding: Vec<f32>,
+}
+
+impl Task for Embedder {
+    type Input = TextPair;
+    type Options = EmbedOptions;
+    type Work = Work;
+    /// `[H]`
+    type Output = Vec<f32>;
+
+    fn model(&self) -> &Model {
+        self.text_model.model()
+    }
+
+    fn begin(&self, input: &TextPair, _: &EmbedOptions) -> Result<Work> {
+        let sequence = if self.lowercase {
+            let pair = input.pair.as_ref().map(|p| p.to_lowercase());
+            self.text_model.sequence(&TextPair { text: input.text.to_lowercase(), pair }, self.max_len)?
+        } else {
+            self.text_model.sequence(input, self.max_len)?
+        };
+        Ok(Work { sequence, embedding: Vec::new() })
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        (index == 0).then(|| work.sequence.clone().into())
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &EmbedOptions) {
+        work.embedding = values.to_vec();
+    }
+
+    fn end(&self, mut work: Work, _: &TextPair, options: &EmbedOptions) -> Result<Vec<f32>> {
+        if options.normalize {
+            let length = work.embedding.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+            // As in PyTorch: a vector of zeros stays one.
+            let length = length.max(1e-12) as f32;
+            work.embedding.iter_mut().for_each(|x| *x /= length);
+        }
+        Ok(work.embedding)
+    }
+}

@@ -1,0 +1,195 @@
+//! The words that may stand at each `[MASK]` of a text.
+//!
+//! Values are those of the fill-mask pipeline of transformers 4.57: probabilities over the whole vocabulary, the best of it
+//! or of the targets, and the text with the word in place. With one mask that text goes without special tokens; with
+//! several it keeps them, as else the other masks would vanish. Of equal scores the lower id comes first.
+
+use super::run::{Item, Task};
+use super::scores::{largest, softmax};
+use super::text_model::TextModel;
+use crate::error::{Error, Result, clip};
+use crate::model::Model;
+use crate::text::Sequence;
+
+/// A masked language model.
+#[derive(Debug)]
+pub struct FillMask(TextModel);
+
+/// How to fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FillMaskOptions {
+    /// How many words a mask, best first. At least 1.
+    pub top_k: usize,
+    /// Choose among these tokens only; see [`FillMask::targets`].
+    pub targets: Option<Vec<u32>>,
+}
+
+impl Default for FillMaskOptions {
+    fn default() -> Self {
+        Self { top_k: 5, targets: None }
+    }
+}
+
+/// A word for a mask.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Filled {
+    /// The mask's number in the text, from 0.
+    pub mask: usize,
+    pub token_id: u32,
+    /// The token as text.
+    pub token: String,
+    /// Its probability among the whole vocabulary, 0 to 1.
+    pub score: f32,
+    /// The whole text with this word in this mask's place.
+    pub sequence: String,
+}
+
+/// A text's rows at most: each holds the whole text once more.
+const MOST_ROWS: usize = 100_000;
+
+impl FillMask {
+    /// # Errors
+    /// [`Error::Unsupported`] if the tokenizer has no `[MASK]`.
+    pub fn new(text_model: TextModel) -> Result<Self> {
+        match text_model.tokenizer().special().mask {
+            Some(_) => Ok(Self(text_model)),
+            None => Err(Error::Unsupported {
+                what: "filling masks with a vocabulary that has no [MASK]".into(),
+                mend: "Give the tokenizer that the masked language model was trained with".into(),
+            }),
+        }
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.0
+    }
+
+    /// The tokens that words stand for: the word itself if the vocabulary has it, else the first of its pieces, which a
+    /// warning tells. Each once.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if no word gives a token.
+    pub fn targets(&self, words: &[String]) -> Result<Vec<u32>> {
+        let tokenizer = self.0.tokenizer();
+        let mut ids = Vec::new();
+        for word in words {
+            let id = match tokenizer.token_to_id(word) {
+                Some(id) => Some(id),
+                None => {
+                    let first = tokenizer.encode(word)?.ids.first().copied();
+                    let piece = first.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
+                    match first {
+                        Some(_) => tracing::warn!("the target {:?} is no token: {piece:?} is taken", clip(word)),
+                        None => tracing::warn!("the target {:?} is left out: it has no tokens", clip(word)),
+                    }
+                    first
+                }
+            };
+            ids.extend(id);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Err(Error::Option {
+                name: "targets",
+                problem: "none of them is a token".into(),
+                mend: "Give words that the vocabulary has".into(),
+            });
+        }
+        Ok(ids)
+    }
+
+    /// How many masks of one text are run at once.
+    fn at_once(&self) -> usize {
+        self.0.model().max_picked()
+    }
+}
+
+/// A text at work.
+#[derive(Debug)]
+pub struct Work {
+    sequence: Sequence,
+    /// Where its masks are.
+    masks: Vec<usize>,
+    /// The best tokens of each mask so far.
+    best: Vec<Vec<(u32, f32)>>,
+}
+
+impl Task for FillMask {
+    type Input = String;
+    type Options = FillMaskOptions;
+    type Work = Work;
+    type Output = Vec<Filled>;
+
+    fn model(&self) -> &Model {
+        self.0.model()
+    }
+
+    fn begin(&self, text: &String, options: &FillMaskOptions) -> Result<Work> {
+        if options.top_k == 0 {
+            return Err(Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() });
+        }
+        let tokenizer = self.0.tokenizer();
+        let sequence = tokenizer.single(&tokenizer.encode(text)?.ids);
+        let input = |problem: String, mend: String| Err(Error::Input { problem, mend });
+        if sequence.ids.len() > self.0.max_len() {
+            let problem = format!("the text has {} tokens, the model takes {}", sequence.ids.len(), self.0.max_len());
+            return input(problem, "Give a shorter text around the mask".into());
+        }
+        let mask = tokenizer.special().mask;
+        let masks: Vec<usize> = (0..sequence.ids.len()).filter(|at| Some(sequence.ids[*at]) == mask).collect();
+        if masks.is_empty() {
+            return input("the text has no mask".into(), "Write [MASK] where a word is to be found".into());
+        }
+        let rows = masks.len().saturating_mul(self.count(options));
+        if rows > MOST_ROWS {
+            let problem = format!("{} words for each of {} masks are more than {MOST_ROWS} rows", options.top_k, masks.len());
+            return Err(Error::Option { name: "top-k", problem, mend: "Ask for fewer".into() });
+        }
+        Ok(Work { sequence, masks, best: Vec::new() })
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        let picked = work.masks.chunks(self.at_once()).nth(index)?.to_vec();
+        Some(Item { sequence: work.sequence.clone(), picked })
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], options: &FillMaskOptions) {
+        for logits in values.chunks_exact(self.0.model().config().vocab_size) {
+            let mut p = logits.to_vec();
+            softmax(&mut p);
+            let best = match &options.targets {
+                Some(ids) => {
+                    let chosen: Vec<f32> = ids.iter().map(|id| p.get(*id as usize).copied().unwrap_or(0.0)).collect();
+                    largest(&chosen, options.top_k).into_iter().map(|(at, p)| (ids[at], p)).collect()
+                }
+                None => largest(&p, options.top_k).into_iter().map(|(id, p)| (id as u32, p)).collect(),
+            };
+            work.best.push(best);
+        }
+    }
+
+    fn end(&self, work: Work, _: &String, _: &FillMaskOptions) -> Result<Vec<Filled>> {
+        let tokenizer = self.0.tokenizer();
+        let pad = tokenizer.special().pad;
+        let single = work.masks.len() == 1;
+        let mut rows = Vec::new();
+        for (mask, (position, best)) in work.masks.iter().zip(&work.best).enumerate() {
+            for &(token_id, score) in best {
+                let mut ids = work.sequence.ids.clone();
+                ids[*position] = token_id;
+                ids.retain(|id| *id != pad);
+                let (token, sequence) = (tokenizer.decode(&[token_id], false), tokenizer.decode(&ids, single));
+                rows.push(Filled { mask, token_id, token, score, sequence });
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl FillMask {
+    /// Words that each mask gets.
+    fn count(&self, options: &FillMaskOptions) -> usize {
+        options.top_k.min(options.targets.as_ref().map_or(self.0.model().config().vocab_size, Vec::len))
+    }
+}

@@ -1,0 +1,155 @@
+//! Many inputs through one model: their sequences packed into batches, their results back in order.
+
+use std::ops::Range;
+
+use crate::batch::Batch;
+use crate::checkpoint::names::Per;
+use crate::device::Cancel;
+use crate::error::{Error, Result};
+use crate::model::{BATCH_TOKENS, Model};
+use crate::text::Sequence;
+
+/// What the encoder reads at once for an input, which may need several: a window of its text, a label to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub sequence: Sequence,
+    /// Positions whose words a language model is asked for.
+    pub picked: Vec<usize>,
+}
+
+impl From<Sequence> for Item {
+    fn from(sequence: Sequence) -> Self {
+        Self { sequence, picked: Vec::new() }
+    }
+}
+
+/// A text task: from an input to the sequences that the model reads, and from what it says to a result.
+pub trait Task {
+    type Input;
+    type Options;
+    /// An input at work: its tokens, and what the model has said so far.
+    type Work;
+    type Output;
+
+    fn model(&self) -> &Model;
+
+    /// Tokenizes.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a text that cannot be worked on, [`Error::Option`].
+    fn begin(&self, input: &Self::Input, options: &Self::Options) -> Result<Self::Work>;
+
+    /// The sequence with this number, counted from 0; nothing after the last.
+    fn item(&self, work: &Self::Work, index: usize) -> Option<Item>;
+
+    /// Takes what the model says about a sequence: the rows of the head's first output that are the sequence's own.
+    fn take(&self, work: &mut Self::Work, index: usize, values: &[f32], options: &Self::Options);
+
+    /// The result, once every sequence was taken.
+    fn end(&self, work: Self::Work, input: &Self::Input, options: &Self::Options) -> Result<Self::Output>;
+}
+
+/// Runs the inputs in packed batches; a result or an error for each, in order.
+///
+/// # Errors
+/// What stops everything: the device's own errors and [`Error::Cancelled`]. What is wrong with one input is in its place.
+pub async fn run<T: Task>(
+    task: &T,
+    inputs: &[T::Input],
+    options: &T::Options,
+    cancel: &Cancel,
+) -> Result<Vec<Result<T::Output>>> {
+    let model = task.model();
+    let most = (BATCH_TOKENS.min(model.max_tokens()), model.max_picked());
+    let mut works: Vec<Result<T::Work>> = inputs.iter().map(|input| task.begin(input, options)).collect();
+    let mut pack = Pack::default();
+    for at in 0..works.len() {
+        let mut index = 0;
+        while let Some(item) = works[at].as_ref().ok().and_then(|work| task.item(work, index)) {
+            if !pack.has_room(&item, most) {
+                pack.run(task, &mut works, options, cancel).await?;
+            }
+            pack.push(at, index, &item);
+            index += 1;
+        }
+    }
+    pack.run(task, &mut works, options, cancel).await?;
+    let end = |(work, input): (Result<T::Work>, &T::Input)| task.end(work?, input, options);
+    Ok(works.into_iter().zip(inputs).map(end).collect())
+}
+
+/// Runs one input.
+///
+/// # Errors
+/// Its own, and the device's.
+pub async fn run_one<T: Task>(
+    task: &T,
+    input: &T::Input,
+    options: &T::Options,
+    cancel: &Cancel,
+) -> Result<T::Output>
+where
+    T::Input: Clone,
+{
+    let mut results = run(task, std::slice::from_ref(input), options, cancel).await?;
+    results.pop().unwrap_or_else(|| unreachable!("a result an input"))
+}
+
+/// A batch being filled.
+#[derive(Default)]
+struct Pack {
+    batch: Batch,
+    /// The input and the number of each sequence.
+    of: Vec<(usize, usize)>,
+    /// Where each sequence's picked tokens lie among the batch's.
+    picked: Vec<Range<usize>>,
+}
+
+impl Pack {
+    fn has_room(&self, item: &Item, (tokens, picked): (usize, usize)) -> bool {
+        self.of.is_empty()
+            || (self.batch.tokens() + item.sequence.ids.len() <= tokens
+                && self.batch.picked.len() + item.picked.len() <= picked)
+    }
+
+    fn push(&mut self, input: usize, index: usize, item: &Item) {
+        self.batch.push(&item.sequence.ids, &item.sequence.types);
+        let first = self.batch.picked.len();
+        item.picked.iter().for_each(|position| self.batch.pick(*position));
+        self.picked.push(first..self.batch.picked.len());
+        self.of.push((input, index));
+    }
+
+    /// Runs what there is and hands it out.
+    async fn run<T: Task>(
+        &mut self,
+        task: &T,
+        works: &mut [Result<T::Work>],
+        options: &T::Options,
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let Pack { batch, of, picked } = std::mem::take(self);
+        if of.is_empty() {
+            return Ok(());
+        }
+        let outputs = task.model().outputs(&batch, cancel).await?;
+        let first = outputs.into_iter().next().unwrap_or_else(|| unreachable!("every head gives something"));
+        for (at, (tokens, (input, index))) in batch.ranges().zip(of).enumerate() {
+            let rows = match task.model().head().per() {
+                Per::Token => tokens,
+                Per::Sequence => at..at + 1,
+                Per::Picked => picked[at].clone(),
+            };
+            let values = &first.values[rows.start * first.cols..rows.end * first.cols];
+            if !values.iter().all(|x| x.is_finite()) {
+                works[input] = Err(Error::Unsupported {
+                    what: "a model whose output is not finite".into(),
+                    mend: "The checkpoint is damaged or was trained to divergence: get it again".into(),
+                });
+            } else if let Ok(work) = &mut works[input] {
+                task.take(work, index, values, options);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! The classes of a text's tokens, or of the words and phrases that they make.
+//!
+//! Values are those of the token-classification pipeline of transformers 4.57, for each of its aggregation strategies.
+//! `O` is left out.
+
+use std::ops::Range;
+
+use super::run::{Item, Task};
+use super::scores::{argmax, softmax};
+use super::text_model::{TextModel, room};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::text::Encoding;
+
+/// A token classifier.
+#[derive(Debug)]
+pub struct Tagger(TextModel);
+
+/// How tokens are put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Aggregation {
+    /// Not at all.
+    #[default]
+    None,
+    /// Neighbouring tokens of the same class are one phrase.
+    Simple,
+    /// As `Simple`, over words: a word's class is its first token's.
+    First,
+    /// As `Simple`, over words: a word's class is that of the mean of its tokens' probabilities.
+    Average,
+    /// As `Simple`, over words: a word's class is that of its surest token.
+    Max,
+}
+
+impl Aggregation {
+    /// Each by its name in `transformers`.
+    pub const NAMES: [(&'static str, Aggregation); 5] = [
+        ("none", Aggregation::None),
+        ("simple", Aggregation::Simple),
+        ("first", Aggregation::First),
+        ("average", Aggregation::Average),
+        ("max", Aggregation::Max),
+    ];
+}
+
+impl std::str::FromStr for Aggregation {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == s).map(|(_, it)| *it);
+        found.ok_or_else(|| Error::Option {
+            name: "aggregation",
+            problem: format!("there is no strategy {:?}", crate::error::clip(s)),
+            mend: format!("Give one of {}", Self::NAMES.map(|(name, _)| name).join(", ")),
+        })
+    }
+}
+
+/// A token, a word or a phrase with its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entity {
+    /// The class; of a phrase without `B-` and `I-`.
+    pub label: String,
+    /// Its probability; a phrase's is the mean of its parts'.
+    pub score: f32,
+    /// The token's place in the sequence, counted from 1 since `[CLS]` is 0; nothing for a phrase.
+    pub index: Option<usize>,
+    /// The token, or the phrase's tokens joined.
+    pub word: String,
+    /// Bytes of the text.
+    pub span: Range<usize>,
+}
+
+impl Tagger {
+    pub fn new(text_model: TextModel) -> Self {
+        Self(text_model)
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.0
+    }
+
+    fn label(&self, class: usize) -> String {
+        self.0.model().config().label(class)
+    }
+}
+
+/// A text at work: its tokens, and each token's probabilities.
+#[derive(Debug)]
+pub struct Work {
+    encoding: Encoding,
+    scores: Vec<Vec<f32>>,
+}
+
+/// A token, or several as one, before its neighbours are looked at.
+struct Part {
+    word: String,
+    span: Range<usize>,
+    class: usize,
+    score: f32,
+}
+
+impl Task for Tagger {
+    type Input = String;
+    type Options = Aggregation;
+    type Work = Work;
+    type Output = Vec<Entity>;
+
+    fn model(&self) -> &Model {
+        self.0.model()
+    }
+
+    fn begin(&self, text: &String, _: &Aggregation) -> Result<Work> {
+        let mut encoding = self.0.tokenizer().encode(text)?;
+        encoding.truncate(room(self.0.max_len(), 2)?);
+        Ok(Work { encoding, scores: Vec::new() })
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        (index == 0).then(|| self.0.tokenizer().single(&work.encoding.ids).into())
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &Aggregation) {
+        let tokens = values.chunks_exact(self.0.model().config().num_labels().max(1));
+        let scores = tokens.map(|logits| {
+            let mut p = logits.to_vec();
+            softmax(&mut p);
+            p
+        });
+        // Without [CLS] and [SEP].
+        work.scores = scores.skip(1).take(work.encoding.len()).collect();
+    }
+
+    fn end(&self, work: Work, text: &String, aggregation: &Aggregation) -> Result<Vec<Entity>> {
+        let Work { encoding, scores } = work;
+        let tokens = self.tokens(&encoding, text);
+        let single = |((word, span, _), scores): (&Token, &Vec<f32>)| {
+            let class = argmax(scores);
+            Part { word: word.clone(), span: span.clone(), class, score: scores[class] }
+        };
+        let parts: Vec<Part> = match aggregation {
+            Aggregation::None | Aggregation::Simple => tokens.iter().zip(&scores).map(single).collect(),
+            strategy => self.words(&tokens, &scores, *strategy),
+        };
+        let entities = if *aggregation == Aggregation::None {
+            let entity = |(at, part): (usize, Part)| Entity {
+                label: self.label(part.class),
+                score: part.score,
+                index: Some(at + 1),
+                word: part.word,
+                span: part.span,
+            };
+            parts.into_iter().enumerate().map(entity).collect()
+        } else {
+            self.phrases(&parts)
+        };
+        Ok(entities.into_iter().filter(|e: &Entity| e.label != "O").collect())
+    }
+}
+
+/// A token's text, its bytes, and whether it continues a word.
+type Token = (String, Range<usize>, bool);
+
+impl Tagger {
+    /// A token continues a word if it is not as long as what it stands for, which is how the pipeline knows it: `##`
+    /// makes it longer.
+    fn tokens(&self, encoding: &Encoding, text: &str) -> Vec<Token> {
+        let tokenizer = self.0.tokenizer();
+        let unknown = tokenizer.special().unk;
+        let token = |(id, span): (&u32, &Range<usize>)| {
+            let reference = text.get(span.clone()).unwrap_or_default();
+            let word = tokenizer.id_to_token(*id).unwrap_or_default();
+            if *id == unknown {
+                return (reference.to_owned(), span.clone(), false);
+            }
+            let continues = word.chars().count() != reference.chars().count();
+            (word, span.clone(), continues)
+        };
+        encoding.ids.iter().zip(&encoding.offsets).map(token).collect()
+    }
+
+    /// Tokens joined to words, each with one class.
+    fn words(&self, tokens: &[Token], scores: &[Vec<f32>], strategy: Aggregation) -> Vec<Part> {
+        let mut words = Vec::new();
+        let mut first = 0;
+        while first < tokens.len() {
+            let more = tokens[first + 1..].iter().take_while(|(_, _, continues)| *continues).count();
+            let range = first..first + 1 + more;
+            let (class, score) = verdict(&scores[range.clone()], strategy);
+            let (parts, last) = (&tokens[range.clone()], range.end - 1);
+            words.push(Part {
+                word: self.0.tokenizer().join(parts.iter().map(|(word, _, _)| word.clone()).collect()),
+                span: tokens[first].1.start..tokens[last].1.end,
+                class,
+                score,
+            });
+            first = range.end;
+        }
+        words
+    }
+
+    /// Neighbours of one class joined; a `B-` begins anew.
+    fn phrases(&self, parts: &[Part]) -> Vec<Entity> {
+        let mut phrases = Vec::new();
+        let mut first = 0;
+        while first < parts.len() {
+            let mut end = first + 1;
+            let mut before = self.label(parts[first].class);
+            while let Some(part) = parts.get(end) {
+                let label = self.label(part.class);
+                if label.starts_with("B-") || bare(&label) != bare(&before) {
+                    break;
+                }
+                (before, end) = (label, end + 1);
+            }
+            let phrase = &parts[first..end];
+            let score = phrase.iter().map(|p| f64::from(p.score)).sum::<f64>() / phrase.len() as f64;
+            let label = self.label(parts[first].class);
+            phrases.push(Entity {
+                label: label.split_once('-').map_or(label.as_str(), |(_, rest)| rest).to_owned(),
+                score: score as f32,
+                index: None,
+                word: self.0.tokenizer().join(phrase.iter().map(|p| p.word.clone()).collect()),
+                span: parts[first].span.start..parts[end - 1].span.end,
+            });
+            first = end;
+        }
+        phrases
+    }
+}
+
+/// A label without the mark of its place in a phrase.
+fn bare(label: &str) -> &str {
+    label.strip_prefix("B-").or_else(|| label.strip_prefix("I-")).unwrap_or(label)
+}
+
+/// A word's class and its probability from its tokens'.
+fn verdict(tokens: &[Vec<f32>], strategy: Aggregation) -> (usize, f32) {
+    let best = |scores: &[f32]| {
+        let class = argmax(scores);
+        (class, scores[class])
+    };
+    match strategy {
+        Aggregation::Max => {
+            let surest = tokens.iter().map(|t| best(t)).reduce(|a, b| if b.1 > a.1 { b } else { a });
+            surest.unwrap_or((0, 0.0))
+        }
+        Aggregation::Average => {
+            let mut mean = vec![0.0; tokens[0].len()];
+            for token in tokens {
+                mean.iter_mut().zip(token).for_each(|(m, p)| *m += p);
+            }
+            mean.iter_mut().for_each(|m| *m /= tokens.len() as f32);
+            best(&mean)
+        }
+        _ => best(&tokens[0]),
+    }
+}

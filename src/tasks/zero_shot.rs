@@ -1,0 +1,145 @@
+//! Classes that no model was trained for: each is put into a sentence, and a model of natural language inference says
+//! whether the text entails it.
+//!
+//! Scores are those of the zero-shot-classification pipeline of transformers 4.57: labels that exclude each other share
+//! a softmax over their entailment logits; else each has its own, entailment against contradiction.
+
+use super::classify::Scored;
+use super::run::{Item, Task};
+use super::scores::softmax;
+use super::text_model::{TextModel, room};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::text::Encoding;
+
+/// A classifier of pairs that knows entailment.
+#[derive(Debug)]
+pub struct ZeroShot {
+    text_model: TextModel,
+    entailment: usize,
+    contradiction: usize,
+}
+
+/// The labels and how they are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZeroShotOptions {
+    pub labels: Vec<String>,
+    /// The sentence that a label stands in, at `{}`.
+    pub template: String,
+    /// Let several labels be true at once.
+    pub multi_label: bool,
+}
+
+impl Default for ZeroShotOptions {
+    fn default() -> Self {
+        Self { labels: Vec::new(), template: "This example is {}.".into(), multi_label: false }
+    }
+}
+
+impl ZeroShotOptions {
+    /// # Errors
+    /// [`Error::Option`] if there are no labels, or the template does not hold one `{}`.
+    pub fn check(&self) -> Result<()> {
+        if self.labels.is_empty() {
+            let (problem, mend) = ("there are none".into(), "Give one or more".into());
+            return Err(Error::Option { name: "labels", problem, mend });
+        }
+        if self.template.matches("{}").count() != 1 {
+            let (problem, mend) = ("it does not hold {} once".into(), "Put {} where the label belongs".into());
+            return Err(Error::Option { name: "template", problem, mend });
+        }
+        Ok(())
+    }
+}
+
+impl ZeroShot {
+    /// # Errors
+    /// [`Error::Unsupported`] if no label of the model begins with "entail".
+    pub fn new(text_model: TextModel) -> Result<Self> {
+        let config = text_model.model().config();
+        let count = config.num_labels();
+        let entailment = (0..count).find(|i| config.label(*i).to_lowercase().starts_with("entail"));
+        match entailment {
+            Some(entailment) if count > 1 => {
+                let contradiction = if entailment == 0 { count - 1 } else { 0 };
+                Ok(Self { text_model, entailment, contradiction })
+            }
+            _ => Err(Error::Unsupported {
+                what: "zero-shot classification with a model that has no label \"entailment\"".into(),
+                mend: "Give a model of natural language inference, whose config.json names its labels".into(),
+            }),
+        }
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.text_model
+    }
+}
+
+/// A text at work: its tokens, each label's sentence, and the two logits that count for each.
+#[derive(Debug)]
+pub struct Work {
+    premise: Encoding,
+    hypotheses: Vec<Encoding>,
+    logits: Vec<[f32; 2]>,
+}
+
+impl Task for ZeroShot {
+    type Input = String;
+    type Options = ZeroShotOptions;
+    type Work = Work;
+    type Output = Vec<Scored>;
+
+    fn model(&self) -> &Model {
+        self.text_model.model()
+    }
+
+    fn begin(&self, text: &String, options: &ZeroShotOptions) -> Result<Work> {
+        options.check()?;
+        let tokenizer = self.text_model.tokenizer();
+        let room = room(self.text_model.max_len(), 3)?;
+        let hypothesis = |label: &String| {
+            let hypothesis = tokenizer.encode(&options.template.replacen("{}", label, 1))?;
+            if hypothesis.len() > room {
+                let problem = format!("a label with its template has {} tokens, the model takes {room}", hypothesis.len());
+                return Err(Error::Input { problem, mend: "Give a shorter one".into() });
+            }
+            Ok(hypothesis)
+        };
+        let hypotheses = options.labels.iter().map(hypothesis).collect::<Result<_>>()?;
+        Ok(Work { premise: tokenizer.encode(text)?, hypotheses, logits: Vec::new() })
+    }
+
+    /// The text is cut to what the label's sentence leaves.
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        let hypothesis = work.hypotheses.get(index)?;
+        let room = self.text_model.max_len().saturating_sub(3 + hypothesis.len());
+        let premise = &work.premise.ids[..work.premise.len().min(room)];
+        Some(self.text_model.tokenizer().pair(premise, &hypothesis.ids).into())
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &ZeroShotOptions) {
+        let logit = |at: usize| values.get(at).copied().unwrap_or(f32::MIN);
+        work.logits.push([logit(self.contradiction), logit(self.entailment)]);
+    }
+
+    /// Every label, the best first.
+    fn end(&self, work: Work, _: &String, options: &ZeroShotOptions) -> Result<Vec<Scored>> {
+        let scores: Vec<f32> = if options.multi_label || work.logits.len() == 1 {
+            let own = work.logits.iter().map(|pair| {
+                let mut p = *pair;
+                softmax(&mut p);
+                p[1]
+            });
+            own.collect()
+        } else {
+            let mut p: Vec<f32> = work.logits.iter().map(|pair| pair[1]).collect();
+            softmax(&mut p);
+            p
+        };
+        let scored = options.labels.iter().zip(scores).map(|(label, score)| Scored { label: label.clone(), score });
+        let mut all: Vec<Scored> = scored.collect();
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(all)
+    }
+}
