@@ -39,6 +39,10 @@ FILL_MASK = [
     ("mlm-cased", "the cat do n't [MASK] , it ' s a caf\u00e9 .", {"top_k": 3}),
     ("mlm-cased", "Stra\u00dfe \u00dcber Zo\u00eb Zoe\u0308 [MASK] \u00c9", {"top_k": 3}),
     ("mlm-cased", "[MASK] & [MASK] ' s ( \u6771\u4eac ) \" a - b \" don't we've I'm", {"top_k": 2}),
+    ("mlm-clean", "don't they 've [MASK] , it ' s a ' b ( cat ) .", {"top_k": 2}),
+    ("mlm-clean", "[MASK]'s [MASK] n't !", {"top_k": 2}),
+    ("mlm-unclean", "don't they 've [MASK] , it ' s a ' b ( cat ) .", {"top_k": 2}),
+    ("mlm-unclean", "[MASK]'s [MASK] n't !", {"top_k": 2}),
     ("mlm-cased", "[MASK] sat.", {"targets": ["Paris", "paris", "PARIS", "Caf\u00e9", "Lovelace", "NATO"]}),
 ]  # fmt: skip
 
@@ -62,6 +66,8 @@ CLASSIFY = [
     ("numbered", GOOD, {}),
     ("numbered", "cold day", {}),
     ("numbered", ("cold day", "hot night"), {}),
+    ("unnamed", GOOD, {}),
+    ("unnamed", "cold day", {}),
     ("one", GOOD, {}),
     ("one", ("Who wrote the program?", "Ada Lovelace wrote it."), {}),
 ]  # fmt: skip

@@ -85,12 +85,16 @@ def tagger(name, seed, labels, **other):
 NUMBERED = ("LABEL_0", "LABEL_1", "LABEL_2")
 MODELS = [
     Model("mlm", 117, architecture="BertForMaskedLM"),
-    Model("mlm-cased", 169, architecture="BertForMaskedLM", cased=True, json=True, decoder="untied",
+    Model("mlm-cased", 169, architecture="BertForMaskedLM", cased=True, json=True, decoder="untied"),
+    Model("mlm-clean", 117, architecture="BertForMaskedLM", json=True, layers=1,
           tokenizer=(("clean_up_tokenization_spaces", True),)),
+    Model("mlm-unclean", 117, architecture="BertForMaskedLM", layers=1,
+          tokenizer=(("clean_up_tokenization_spaces", False),)),
     classifier("moods", 43, ("negative", "neutral", "positive"), "single_label_classification", longest=20),
     classifier("topics", 44, ("sport", "art", "science", "food"), "multi_label_classification", cased=True),
     classifier("stars", 45, ("stars",), "regression"),
     classifier("numbered", 46, NUMBERED),
+    classifier("unnamed", 59, (), layers=1),
     classifier("one", 47, ("relevant",)),
     tagger("places", 193, ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")),
     tagger("plain-tags", 116, ("O", "PER", "GEO-AREA", "LOC"), cased=True),
