@@ -103,7 +103,7 @@ def head_weights(fixture):
     if kind in RELATES:
         w.dense("cls.seq_relationship", 2, h)
     if kind in CLASSIFIES:
-        w.dense("classifier", len(fixture.labels) or 1, h)
+        w.dense("classifier", 1 if kind == "BertForMultipleChoice" else fixture.config().num_labels, h)
     return w
 
 
