@@ -10,12 +10,18 @@ const VOCAB: &[u8] = include_bytes!("../models/minilm-l6-qa/vocab.txt");
 const TOKENIZER_CONFIG: &[u8] = include_bytes!("../models/minilm-l6-qa/tokenizer_config.json");
 
 /// Its configuration and weights; nothing is copied.
-pub(crate) fn checkpoint() -> Result<Checkpoint> {
+///
+/// # Errors
+/// None but of a build gone wrong.
+pub fn checkpoint() -> Result<Checkpoint> {
     Checkpoint::from_bytes(CONFIG, WEIGHTS)
 }
 
-/// Its tokenizer.
-pub(crate) fn tokenizer(vocab_size: usize) -> Result<Tokenizer> {
+/// Its tokenizer, for a model of so many words.
+///
+/// # Errors
+/// None but of a build gone wrong.
+pub fn tokenizer(vocab_size: usize) -> Result<Tokenizer> {
     let files = TokenizerFiles { json: None, vocab: Some(VOCAB), config: Some(TOKENIZER_CONFIG) };
     Tokenizer::from_files(&files, vocab_size)
 }

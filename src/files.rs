@@ -1,7 +1,7 @@
 //! Files that are read and written with care: no waiting for a pipe's writer, and no reader sees half a file.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -45,6 +45,78 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         whole().inspect_err(|_| drop(std::fs::remove_file(&partial)))
     };
     write().map_err(|e| Error::io("write", path, e))
+}
+
+/// A file that is written bit by bit and appears as a whole, as [`write_atomically`] does it. Dropped before
+/// [`commit`](Self::commit), it leaves what was there.
+#[derive(Debug)]
+pub struct AtomicFile {
+    sink: Option<BufWriter<File>>,
+    path: PathBuf,
+    /// Target and the name until then; none for what is no regular file and is written at once.
+    places: Option<(PathBuf, PathBuf)>,
+}
+
+impl AtomicFile {
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn create(path: &Path) -> Result<Self> {
+        let places = places(path).map_err(|e| Error::io("write", path, e))?;
+        let file = match &places {
+            Some((_, partial)) => File::create(partial),
+            None => File::options().write(true).open(path),
+        };
+        let sink = Some(BufWriter::new(file.map_err(|e| Error::io("write", path, e))?));
+        Ok(Self { sink, path: path.into(), places })
+    }
+
+    fn with(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
+        self.sink.as_mut().map_or(Ok(()), write).map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.with(|sink| sink.write_all(bytes))
+    }
+
+    /// Writes over the first bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for what cannot be gone back in, such as a pipe.
+    pub fn write_at_start(&mut self, bytes: &[u8]) -> Result<()> {
+        self.with(|sink| {
+            sink.seek(SeekFrom::Start(0))?;
+            sink.write_all(bytes)
+        })
+    }
+
+    /// Makes the file appear.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what was there is then untouched.
+    pub fn commit(mut self) -> Result<()> {
+        self.with(|sink| {
+            sink.flush()?;
+            // A pipe or a device has nothing to sync.
+            let _ = sink.get_ref().sync_all();
+            Ok(())
+        })?;
+        self.sink = None;
+        match &self.places {
+            Some((target, partial)) => std::fs::rename(partial, target).map_err(|e| Error::io("write", target, e)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let (Some(_), Some((_, partial))) = (self.sink.take(), &self.places) {
+            // Half a file is of no use, and may not even exist.
+            let _ = std::fs::remove_file(partial);
+        }
+    }
 }
 
 /// Finds out whether [`write_atomically`] could write `path`, which stays as it is.

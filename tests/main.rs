@@ -13,4 +13,5 @@ mod memory;
 mod squad;
 mod support;
 mod text;
+mod tasks;
 mod tidy;

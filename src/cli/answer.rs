@@ -5,24 +5,26 @@ use std::path::Path;
 
 use cloze::device::Cancel;
 use cloze::files::read_at_most;
-use cloze::tasks::answer::AnswerOptions;
+use cloze::tasks::answer::{Answer, AnswerOptions};
+use cloze::tasks::question_answering::Question;
 use cloze::text::CodePoints;
 use cloze::{Error, Result};
 use serde::Serialize;
 
 use super::args::{AnswerArgs, Common};
+use super::batch::{Fields, Outcome};
 use super::show;
 
-/// A line of `--json`; offsets in code points.
+/// An object of `--json` and of batches; offsets in code points.
 #[derive(Serialize)]
-struct Line<'a> {
-    answer: &'a str,
+struct Line {
+    answer: String,
     score: f64,
     start: usize,
     end: usize,
 }
 
-pub fn run(args: &AnswerArgs, common: &Common) -> Result<()> {
+pub fn run(args: AnswerArgs, common: &Common) -> Result<Outcome> {
     let options = AnswerOptions {
         top_k: args.top_k,
         max_answer_tokens: args.max_answer_tokens,
@@ -32,22 +34,50 @@ pub fn run(args: &AnswerArgs, common: &Common) -> Result<()> {
         ..AnswerOptions::default()
     };
     options.check()?;
-    let context = context(args, common)?;
+    if args.batch.input.is_some() {
+        return many(&args, &options, common);
+    }
+    let question = args.question.clone().unwrap_or_default();
+    let context = context(&args, common)?;
     let qa = common.open_model()?;
-    let answers = cloze::block_on(qa.answer(&args.question, &context, &options, &Cancel::new()))?;
-    let points = CodePoints::new(&context);
+    let answers = cloze::block_on(qa.answer(&question, &context, &options, &Cancel::new()))?;
+    if common.json || args.batch.output != Path::new("-") {
+        super::batch::single(&args.batch, &lines(&context, answers))?;
+        return Ok(Outcome::AllGood);
+    }
     for answer in &answers {
-        let (start, end) = (points.at(answer.start), points.at(answer.end));
-        if common.json {
-            show::json(&Line { answer: &answer.text, score: answer.score, start, end })?;
-        } else if answer.text.is_empty() {
+        if answer.text.is_empty() {
             show::line(&format!("(the text has no answer)  {0}{1:.3}{0:#}", show::DIM, answer.score))?;
         } else {
             let text = show::highlighted(&context, answer.start, answer.end);
             show::line(&format!("{text}  {0}{1:.3}{0:#}", show::DIM, answer.score))?;
         }
     }
-    Ok(())
+    Ok(Outcome::AllGood)
+}
+
+/// Answers with offsets in code points.
+fn lines(context: &str, answers: Vec<Answer>) -> Vec<Line> {
+    let points = CodePoints::new(context);
+    let line = |a: Answer| Line { score: a.score, start: points.at(a.start), end: points.at(a.end), answer: a.text };
+    answers.into_iter().map(line).collect()
+}
+
+/// A batch; what a line lacks the arguments give.
+fn many(args: &AnswerArgs, options: &AnswerOptions, common: &Common) -> Result<Outcome> {
+    let given = match &args.context_file {
+        Some(_) => Some(context(args, common)?),
+        None => args.context.clone(),
+    };
+    let qa = common.open_model()?;
+    let question = |fields: Fields| {
+        Ok(Question {
+            question: Fields::need(fields.question.or_else(|| args.question.clone()), "question")?,
+            context: Fields::need(fields.context.or_else(|| given.clone()), "context")?,
+        })
+    };
+    let objects = |input: &Question, answers| lines(&input.context, answers);
+    super::tasks::perform(&qa, options, &args.batch, common, None, question, objects)
 }
 
 /// Bytes of a text: more than the largest encyclopedia's longest article by far.

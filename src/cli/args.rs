@@ -1,15 +1,20 @@
 //! Arguments and their help.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cloze::device::Device;
 use cloze::device::choose::{Choice, Chosen, open};
 use cloze::tasks::question_answering::QuestionAnswering;
+use cloze::text::Tokenizer;
 use cloze::{Error, Result};
 
+use super::batch::Batch;
+use super::embed::EmbedArgs;
 use super::show;
+use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroShotArgs};
+use super::tokenize::TokenizeArgs;
 
 /// BERT on any GPU or none: question answering from the command line.
 #[derive(Debug, Parser)]
@@ -31,6 +36,13 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Answer(AnswerArgs),
+    FillMask(FillMaskArgs),
+    Classify(ClassifyArgs),
+    Tag(TagArgs),
+    Embed(EmbedArgs),
+    NextSentence(NextSentenceArgs),
+    ZeroShot(ZeroShotArgs),
+    Tokenize(TokenizeArgs),
     Eval(EvalArgs),
     Convert(ConvertArgs),
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
@@ -83,6 +95,20 @@ impl Common {
         }
     }
 
+    /// The directory of the model asked for; nothing for the embedded one.
+    pub fn model_dir(&self) -> Result<Option<PathBuf>> {
+        Ok(self.model.clone())
+    }
+
+    /// The directory of the model, for a command that has no model of its own.
+    pub fn required_model(&self) -> Result<PathBuf> {
+        self.model_dir()?.ok_or_else(|| Error::Option {
+            name: "model",
+            problem: "this command needs one".into(),
+            mend: "Give --model DIR, a Hugging Face BERT directory".into(),
+        })
+    }
+
     /// What people call the model.
     pub fn model_name(&self) -> String {
         match &self.model {
@@ -104,13 +130,29 @@ fn embedded(device: Device) -> Result<QuestionAnswering> {
     QuestionAnswering::embedded(device)
 }
 
+/// The embedded model's tokenizer.
+#[cfg(feature = "embedded-model")]
+pub fn embedded_tokenizer() -> Result<Tokenizer> {
+    cloze::embedded::tokenizer(cloze::embedded::checkpoint()?.config().vocab_size)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+pub fn embedded_tokenizer() -> Result<Tokenizer> {
+    Err(no_embedded_model())
+}
+
 #[cfg(not(feature = "embedded-model"))]
 fn embedded(_: Device) -> Result<QuestionAnswering> {
-    Err(Error::Option {
+    Err(no_embedded_model())
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn no_embedded_model() -> Error {
+    Error::Option {
         name: "model",
         problem: "this build has no embedded model".into(),
         mend: "Give --model DIR, or build with the feature embedded-model".into(),
-    })
+    }
 }
 
 /// Answer a question from a text: the spans of the text that answer it.
@@ -120,18 +162,21 @@ Examples:
   cloze answer -q 'Where do otters sleep?' -c 'Sea otters sleep on their backs in kelp forests.'
   cloze answer -q 'Who signed it?' --context-file treaty.txt --top-k 3
   pdftotext report.pdf - | cloze answer --json -q 'What was the revenue in 2024?'
+  cloze answer --input questions.jsonl --output answers.jsonl
 
 With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count code points.")]
 pub struct AnswerArgs {
-    /// The question
-    #[arg(short, long, value_name = "TEXT")]
-    pub question: String,
-    /// The text that holds the answer [default: stdin]
+    /// The question; of a batch, that of lines without one
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "input")]
+    pub question: Option<String>,
+    /// The text that holds the answer [default: stdin]; of a batch, that of lines without one
     #[arg(short, long, value_name = "TEXT", conflicts_with = "context_file")]
     pub context: Option<String>,
     /// A UTF-8 file with the text
     #[arg(long, value_name = "FILE")]
     pub context_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub batch: Batch,
     /// How many answers at most
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub top_k: usize,
@@ -217,13 +262,4 @@ pub struct BenchArgs {
     /// Timed runs of each
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-}
-
-/// The directory a command needs and that has no default.
-pub fn required_model(model: Option<&Path>) -> Result<&Path> {
-    model.ok_or_else(|| Error::Option {
-        name: "model",
-        problem: "this command needs one".into(),
-        mend: "Give --model DIR, a Hugging Face BERT directory".into(),
-    })
 }

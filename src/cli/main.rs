@@ -2,17 +2,26 @@
 
 mod answer;
 mod args;
+mod batch;
 mod bench;
 mod convert;
+mod embed;
 mod eval;
 mod info;
+mod npy;
 mod show;
+mod tasks;
+mod tokenize;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Command};
+use batch::Outcome;
+
+/// The exit status after Ctrl-C, as shells count it: 128 and the signal's number.
+const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     quiet_device_select();
@@ -24,14 +33,23 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let done = match command {
-        Command::Answer(args) => answer::run(&args, &common),
-        Command::Eval(args) => eval::run(&args, &common),
-        Command::Convert(args) => convert::run(&args, &common),
-        Command::Info => info::run(&common),
-        Command::Bench(args) => bench::run(&args, &common),
+        Command::Answer(args) => answer::run(args, &common),
+        Command::FillMask(args) => tasks::fill_mask(args, &common),
+        Command::Classify(args) => tasks::classify(args, &common),
+        Command::Tag(args) => tasks::tag(args, &common),
+        Command::Embed(args) => embed::embed(args, &common),
+        Command::NextSentence(args) => tasks::next_sentence(args, &common),
+        Command::ZeroShot(args) => tasks::zero_shot(args, &common),
+        Command::Tokenize(args) => tokenize::tokenize(args, &common),
+        Command::Eval(args) => eval::run(&args, &common).map(|()| Outcome::AllGood),
+        Command::Convert(args) => convert::run(&args, &common).map(|()| Outcome::AllGood),
+        Command::Info => info::run(&common).map(|()| Outcome::AllGood),
+        Command::Bench(args) => bench::run(&args, &common).map(|()| Outcome::AllGood),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::AllGood) => ExitCode::SUCCESS,
+        Ok(Outcome::BadLines) => ExitCode::from(1),
+        Err(cloze::Error::Cancelled) => ExitCode::from(INTERRUPTED as u8),
         // Whoever reads the results has seen enough: `cloze … | head` is no failure.
         Err(cloze::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

@@ -132,6 +132,12 @@ impl Windowed {
         self.windows.iter().map(|w| tokenizer.pair(&self.question.ids, &self.context.ids[w.clone()]))
     }
 
+    /// The sequence of one window; nothing after the last.
+    pub(super) fn sequence(&self, tokenizer: &Tokenizer, window: usize) -> Option<Sequence> {
+        let tokens = self.windows.get(window)?.clone();
+        Some(tokenizer.pair(&self.question.ids, &self.context.ids[tokens]))
+    }
+
     /// Where the context begins in every window, in tokens.
     pub(super) fn context_start(&self) -> usize {
         self.question.len() + 2

@@ -31,8 +31,8 @@ impl Default for EmbedOptions {
 impl Embedder {
     /// Of a `sentence` description only how texts are read counts; how they are pooled, the model was loaded with.
     pub fn new(text_model: TextModel, sentence: &crate::sentence::Sentence) -> Self {
-        let most = text_model.max_len();
-        let max_len = sentence.max_seq_length.map_or(most, |n| n.min(most));
+        let positions = text_model.model().config().max_position_embeddings;
+        let max_len = sentence.max_seq_length.map_or(text_model.max_len(), |n| n.min(positions));
         Self { text_model, max_len, lowercase: sentence.do_lower_case }
     }
 

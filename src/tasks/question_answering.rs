@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, AnswerOptions, SpanLogits, Windowed};
+use super::run::{Item, Task};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::{Cancel, Device};
 use crate::error::Result;
 use crate::model::{BATCH_TOKENS, Model};
 use crate::text::{Sequence, Tokenizer};
+
+/// A question and the text that may hold its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub question: String,
+    pub context: String,
+}
 
 /// A question answering model with its tokenizer, on a device.
 #[derive(Debug)]
@@ -101,11 +109,41 @@ impl QuestionAnswering {
 
     async fn run(&self, batch: &Batch, logits: &mut Vec<SpanLogits>, cancel: &Cancel) -> Result<()> {
         let pairs = self.model.forward(batch, cancel).await?;
-        logits.extend(batch.ranges().map(|range| {
-            let rows = pairs[range.start * 2..range.end * 2].chunks_exact(2);
-            let (start, end) = rows.map(|row| (row[0], row[1])).unzip();
-            SpanLogits { start, end }
-        }));
+        logits.extend(batch.ranges().map(|range| span_logits(&pairs[range.start * 2..range.end * 2])));
         Ok(())
+    }
+}
+
+/// The logits of a window from its tokens' pairs `[S, 2]`.
+fn span_logits(pairs: &[f32]) -> SpanLogits {
+    let (start, end) = pairs.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+    SpanLogits { start, end }
+}
+
+impl Task for QuestionAnswering {
+    type Input = Question;
+    type Options = AnswerOptions;
+    type Work = (Windowed, Vec<SpanLogits>);
+    type Output = Vec<Answer>;
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Self::Work> {
+        let Question { question, context } = input;
+        Ok((Windowed::new(&self.tokenizer, question, context, self.max_len(), options)?, Vec::new()))
+    }
+
+    fn item(&self, (windowed, _): &Self::Work, index: usize) -> Option<Item> {
+        windowed.sequence(&self.tokenizer, index).map(Item::from)
+    }
+
+    fn take(&self, (_, logits): &mut Self::Work, _: usize, values: &[f32], _: &AnswerOptions) {
+        logits.push(span_logits(values));
+    }
+
+    fn end(&self, (windowed, logits): Self::Work, input: &Question, options: &AnswerOptions) -> Result<Vec<Answer>> {
+        windowed.answers(&input.context, &logits, options)
     }
 }

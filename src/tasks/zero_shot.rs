@@ -44,31 +44,57 @@ impl ZeroShotOptions {
             let (problem, mend) = ("there are none".into(), "Give one or more".into());
             return Err(Error::Option { name: "labels", problem, mend });
         }
-        if self.template.matches("{}").count() != 1 {
-            let (problem, mend) = ("it does not hold {} once".into(), "Put {} where the label belongs".into());
-            return Err(Error::Option { name: "template", problem, mend });
+        self.put("").map(drop)
+    }
+
+    /// The template with `label` at its `{}`; `{{` and `}}` stand for braces, as in Python.
+    fn put(&self, label: &str) -> Result<String> {
+        let mut sentence = String::new();
+        let (mut rest, mut count) = (self.template.as_str(), 0);
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            sentence.push_str(before);
+            match from.get(..2) {
+                Some("{}") => {
+                    sentence.push_str(label);
+                    count += 1;
+                }
+                Some("{{") => sentence.push('{'),
+                Some("}}") => sentence.push('}'),
+                _ => count = usize::MAX / 2,
+            }
+            rest = from.get(2..).unwrap_or_default();
         }
-        Ok(())
+        if count == 1 {
+            return Ok(sentence + rest);
+        }
+        let (problem, mend) = ("it does not hold {} once".into(), "Put {} where the label belongs, {{ for a brace".into());
+        Err(Error::Option { name: "template", problem, mend })
     }
 }
 
 impl ZeroShot {
+    /// Entailment is the label that begins so, else the last, which a warning tells.
+    ///
     /// # Errors
-    /// [`Error::Unsupported`] if no label of the model begins with "entail".
+    /// [`Error::Unsupported`] if the model has one label only.
     pub fn new(text_model: TextModel) -> Result<Self> {
         let config = text_model.model().config();
         let count = config.num_labels();
         let entailment = (0..count).find(|i| config.label(*i).to_lowercase().starts_with("entail"));
-        match entailment {
-            Some(entailment) if count > 1 => {
-                let contradiction = if entailment == 0 { count - 1 } else { 0 };
-                Ok(Self { text_model, entailment, contradiction })
-            }
-            _ => Err(Error::Unsupported {
-                what: "zero-shot classification with a model that has no label \"entailment\"".into(),
-                mend: "Give a model of natural language inference, whose config.json names its labels".into(),
-            }),
+        if count < 2 {
+            return Err(Error::Unsupported {
+                what: "zero-shot classification with a model of one label".into(),
+                mend: "Give a model of natural language inference".into(),
+            });
         }
+        let entailment = entailment.unwrap_or_else(|| {
+            tracing::warn!("no label of the model is called entailment: {:?} is taken for it", config.label(count - 1));
+            count - 1
+        });
+        // By its place, not by its name, as the pipeline takes it.
+        let contradiction = if entailment == 0 { count - 1 } else { 0 };
+        Ok(Self { text_model, entailment, contradiction })
     }
 
     pub fn text_model(&self) -> &TextModel {
@@ -96,10 +122,13 @@ impl Task for ZeroShot {
 
     fn begin(&self, text: &String, options: &ZeroShotOptions) -> Result<Work> {
         options.check()?;
+        if text.is_empty() {
+            return Err(Error::Input { problem: "the text is empty".into(), mend: "Give some text".into() });
+        }
         let tokenizer = self.text_model.tokenizer();
         let room = room(self.text_model.max_len(), 3)?;
         let hypothesis = |label: &String| {
-            let hypothesis = tokenizer.encode(&options.template.replacen("{}", label, 1))?;
+            let hypothesis = tokenizer.encode(&options.put(label)?)?;
             if hypothesis.len() > room {
                 let problem = format!("a label with its template has {} tokens, the model takes {room}", hypothesis.len());
                 return Err(Error::Input { problem, mend: "Give a shorter one".into() });

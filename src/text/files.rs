@@ -132,7 +132,8 @@ impl Parts {
             (None, None) => return Err(absent("tokenizer")),
         };
         parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
-        parts.text_is_cleaned = config.clean_up_tokenization_spaces.unwrap_or(false);
+        // Without the key transformers cleans what a vocab.txt decodes to, and not what a tokenizer.json does.
+        parts.text_is_cleaned = config.clean_up_tokenization_spaces.unwrap_or(files.json.is_none());
         // The first mention of a token counts.
         let mut known: HashSet<String> = parts.added.iter().map(|t| t.content.clone()).collect();
         let mut add = |token: AddedToken| {
