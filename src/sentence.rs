@@ -19,6 +19,8 @@ pub struct Sentence {
     /// Tokens of a text, special ones counted.
     pub max_seq_length: Option<usize>,
     pub do_lower_case: bool,
+    /// Files that were read beside `modules.json`, and belong to the model.
+    pub configs: Vec<String>,
 }
 
 /// An entry of `modules.json`.
@@ -86,12 +88,14 @@ impl Sentence {
                         let reading: Reading = parse(&name, &bytes)?;
                         sentence.max_seq_length = reading.max_seq_length;
                         sentence.do_lower_case = reading.do_lower_case;
+                        sentence.configs.push(name);
                     }
                 }
                 "Pooling" => {
                     let name = at("config.json");
                     let missing = || malformed(&name, "it is missing, and modules.json names it".into());
                     sentence.pooling = Some(pooling(&name, &file(&name)?.ok_or_else(missing)?)?);
+                    sentence.configs.push(name);
                 }
                 "Normalize" => sentence.normalize = true,
                 _ => {
@@ -169,6 +173,7 @@ mod tests {
             normalize: true,
             max_seq_length: Some(256),
             do_lower_case: true,
+            configs: vec!["sentence_bert_config.json".into(), "1_Pooling/config.json".into()],
         };
         assert_eq!(whole.unwrap(), expected);
         let old = MODULES.replace(r#""path": """#, r#""path": "0_Transformer""#);
@@ -183,6 +188,7 @@ mod tests {
             normalize: true,
             max_seq_length: Some(9),
             do_lower_case: false,
+            configs: vec!["0_Transformer/sentence_bert_config.json".into(), "1_Pooling/config.json".into()],
         };
         assert_eq!(old.unwrap(), expected);
     }

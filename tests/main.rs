@@ -1,13 +1,16 @@
 //! The integration tests: one binary, one module a subject.
 
 mod answers;
+mod batch;
 mod checkpoint;
 mod cli;
 mod faults;
 mod golden;
+mod guides;
 mod heads;
 mod hostile;
 mod kernels;
+mod large;
 mod lockstep;
 mod memory;
 mod squad;

@@ -41,6 +41,27 @@ fn tokens_equal_the_fast_tokenizers() {
     }
 }
 
+/// 270 awkward strings under the vocabularies of three published models (reduced to what those strings can meet).
+#[test]
+fn tricky_strings_equal_the_fast_tokenizers() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tricky");
+    let read = |path: PathBuf| std::fs::read(path).unwrap();
+    let strings: Vec<String> = serde_json::from_slice(&read(dir.join("strings.json"))).unwrap();
+    assert!(strings.len() >= 200);
+    for name in ["bert-base-uncased", "bert-base-multilingual-cased", "bert-base-chinese"] {
+        let tokenizer = Tokenizer::load(&dir.join(name), 10_000).unwrap();
+        let expected: Vec<(Vec<u32>, Vec<usize>)> =
+            serde_json::from_slice(&read(dir.join(name).join("tokens.json"))).unwrap();
+        assert_eq!(expected.len(), strings.len());
+        for (text, (ids, offsets)) in strings.iter().zip(expected) {
+            let encoding = tokenizer.encode(text).unwrap();
+            let points = CodePoints::new(text);
+            let found: Vec<_> = encoding.offsets.iter().flat_map(|r| [points.at(r.start), points.at(r.end)]).collect();
+            assert_eq!((encoding.ids, found), (ids, offsets), "{name}: {text:?}");
+        }
+    }
+}
+
 /// Of a pipeline's answers: text, first and last code point, score.
 pub fn answer(value: &Value) -> (&str, usize, usize, f64) {
     let number = |key: &str| value[key].as_u64().unwrap() as usize;

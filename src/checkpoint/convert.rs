@@ -12,15 +12,19 @@ use super::write::{self, Planned, Staging};
 use super::{Checkpoint, SCALE, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
+use crate::sentence::Sentence;
 use crate::tensor::{DType, HostTensor};
 
 /// What is copied as it is, where it is there.
-const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 12] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "README.md",
     "LICENSE",
     "LICENSE.txt",
@@ -68,10 +72,17 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     let staging = Staging::begin(out)?;
     let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
     staging.write("config.json", &new_config(src, dtype)?)?;
-    for name in COMPANIONS {
+    let modules = Sentence::open(src)?.configs;
+    for name in COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)) {
         let path = src.join(name);
         if path.is_file() {
             staging.write(name, &read_small(&path, MAX_COMPANION)?)?;
+        } else if out.join(name).exists() {
+            return Err(Error::Option {
+                name: "output",
+                problem: format!("{} has a {name} of another model", out.display()),
+                mend: "Remove it, or give another directory".into(),
+            });
         }
     }
     staging.commit()?;

@@ -115,6 +115,7 @@ impl Staging {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
         let write = || {
+            fs::create_dir_all(path.parent().unwrap_or(&self.dir))?;
             let mut file = File::create_new(&path)?;
             file.write_all(bytes)?;
             file.sync_all()
@@ -126,18 +127,9 @@ impl Staging {
     /// the old one at once, and what else lies there is left alone.
     pub(crate) fn commit(self) -> Result<()> {
         let Self { dir, out } = &self;
-        fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-            move |e| Error::io("write", path, e)
-        }
         sync_dir(dir).map_err(io(dir))?;
         if out.exists() {
-            let entries = fs::read_dir(dir).map_err(io(dir))?;
-            for entry in entries {
-                let entry = entry.map_err(io(dir))?;
-                let target = out.join(entry.file_name());
-                fs::rename(entry.path(), &target).map_err(io(&target))?;
-            }
-            sync_dir(out).map_err(io(out))?;
+            replace_files(dir, out)?;
         } else {
             fs::rename(dir, out).map_err(io(out))?;
         }
@@ -153,6 +145,24 @@ impl Drop for Staging {
         // Gone already if it was renamed; and if it cannot be removed there is nobody left to tell.
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |e| Error::io("write", path, e)
+}
+
+/// Moves every file below `from` to the same place below `to`.
+fn replace_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).map_err(io(from))? {
+        let entry = entry.map_err(io(from))?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() && target.is_dir() {
+            replace_files(&entry.path(), &target)?;
+        } else {
+            fs::rename(entry.path(), &target).map_err(io(&target))?;
+        }
+    }
+    sync_dir(to).map_err(io(to))
 }
 
 /// Makes renames inside a directory last through a power cut, where the system knows how.
@@ -199,16 +209,21 @@ mod tests {
 
         let staging = Staging::begin(&out).unwrap();
         staging.write("a", b"1").unwrap();
+        staging.write("sub/b", b"1").unwrap();
         assert!(!out.exists());
         staging.commit().unwrap();
-        assert_eq!(names(&out), ["a"]);
+        assert_eq!((names(&out), names(&out.join("sub"))), (vec!["a".into(), "sub".into()], vec!["b".into()]));
 
         fs::write(out.join("mine"), b"kept").unwrap();
+        fs::write(out.join("sub/mine"), b"kept").unwrap();
         let staging = Staging::begin(&out).unwrap();
         staging.write("a", b"2").unwrap();
+        staging.write("sub/b", b"2").unwrap();
         assert_eq!(fs::read(out.join("a")).unwrap(), b"1");
         staging.commit().unwrap();
-        assert_eq!((fs::read(out.join("a")).unwrap(), names(&out)), (b"2".to_vec(), vec!["a".into(), "mine".into()]));
+        assert_eq!((fs::read(out.join("a")).unwrap(), fs::read(out.join("sub/b")).unwrap()), (b"2".into(), b"2".into()));
+        assert_eq!(names(&out), ["a", "mine", "sub"]);
+        assert_eq!(names(&out.join("sub")), ["b", "mine"]);
         assert_eq!(names(&temp.path().join("deep")), ["out"]);
         assert_eq!(Staging::begin(&out.join("mine")).err().unwrap().code(), "option");
     }

@@ -12,20 +12,23 @@ use cloze::{Error, Result};
 
 use super::batch::Batch;
 use super::embed::EmbedArgs;
+use super::shell::{CompletionsArgs, ManArgs};
 use super::show;
 use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroShotArgs};
 use super::tokenize::TokenizeArgs;
 
-/// BERT on any GPU or none: question answering from the command line.
+/// BERT on any GPU or none: questions answered, masks filled, texts classified, tagged and embedded.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
-Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage.
+Results go to stdout, everything else to stderr. Exit status: 0 all good, 1 failed or a line of a batch has an error,
+2 wrong usage, 130 stopped by Ctrl-C.
 
 Examples:
   cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'
   cloze answer -q 'Who wrote it?' --json --top-k 3 < book.txt
-  cloze info")]
+  cloze fill-mask 'The capital of France is [MASK].' --model bert-base-uncased
+  cloze classify --input reviews.jsonl --output labels.jsonl --model sst2-bert")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -48,6 +51,8 @@ pub enum Command {
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
     Info,
     Bench(BenchArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// More than any machine has cores; far more would take all memory for their stacks.

@@ -9,6 +9,7 @@ mod embed;
 mod eval;
 mod info;
 mod npy;
+mod shell;
 mod show;
 mod tasks;
 mod tokenize;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Info => info::run(&common).map(|()| Outcome::AllGood),
         Command::Bench(args) => bench::run(&args, &common).map(|()| Outcome::AllGood),
+        Command::Completions(args) => shell::completions(&args).map(|()| Outcome::AllGood),
+        Command::Man(args) => shell::man(&args).map(|()| Outcome::AllGood),
     };
     match done {
         Ok(Outcome::AllGood) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod checkpoint;
+pub mod command;
 pub mod devices;
 
 use std::path::PathBuf;
