@@ -60,7 +60,8 @@ impl<'a> HostTensor<'a> {
 
     /// Some of the rows.
     pub fn part(&self, rows: std::ops::Range<usize>) -> Self {
-        let bytes = |all: &'a [u8], row: usize| if all.is_empty() { all } else { &all[rows.start * row..rows.end * row] };
+        let bytes =
+            |all: &'a [u8], row: usize| if all.is_empty() { all } else { &all[rows.start * row..rows.end * row] };
         let (row, scale) = (self.cols * self.dtype.size(), 4);
         Self::new(self.dtype, rows.len(), self.cols, bytes(self.bytes, row), bytes(self.scales, scale))
     }

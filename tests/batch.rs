@@ -294,7 +294,6 @@ fn wrong_usage_is_status_2() {
     for args in [
         ["classify"].as_slice(),
         &["classify", "text", "--input", "-"],
-        &["classify", "--resume", "text"],
         &["next-sentence", "only one"],
         &["zero-shot", "text"],
         &["tag", "text", "--aggregation", "some"],

@@ -84,7 +84,8 @@ fn every_command_prints_what_its_page_shows() {
     let mut count = 0;
     for page in guides() {
         let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), dir.path().join("tests")).unwrap();
+        std::os::unix::fs::symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), dir.path().join("tests"))
+            .unwrap();
         let text = fs::read_to_string(&page).unwrap();
         for Shown { command, output } in commands(&text) {
             let found = run(&command, dir.path());

@@ -79,7 +79,8 @@ fn bits(outputs: &[Output]) -> Vec<Vec<u32>> {
 #[test]
 fn same_bits_alone_and_in_any_batch() {
     for_each_device(|test| {
-        let encoders = ["tiny", "odd", "head32", "i8"].map(|name| (format!("../encoder/{name}"), Head::QuestionAnswering));
+        let encoders =
+            ["tiny", "odd", "head32", "i8"].map(|name| (format!("../encoder/{name}"), Head::QuestionAnswering));
         let heads = CASES.iter().map(|(name, head, _)| (name.to_string(), *head));
         for (name, head) in heads.chain(encoders) {
             let (model, Expected { batch, .. }) = load(&name, head, test);

@@ -15,6 +15,6 @@ mod lockstep;
 mod memory;
 mod squad;
 mod support;
-mod text;
 mod tasks;
+mod text;
 mod tidy;

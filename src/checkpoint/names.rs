@@ -325,7 +325,10 @@ mod tests {
         }
         let untied = Config::from_json(br#"{"tie_word_embeddings": false}"#, "config.json").unwrap();
         let decoder = params(&untied, Head::MaskedLm).last().unwrap();
-        assert_eq!((decoder.name.as_str(), decoder.rows, decoder.in_i8), ("cls.predictions.decoder.weight", 30522, true));
+        assert_eq!(
+            (decoder.name.as_str(), decoder.rows, decoder.in_i8),
+            ("cls.predictions.decoder.weight", 30522, true)
+        );
         let scalars: usize = params(&config, Head::Encoder).map(|p| p.rows * p.cols).sum();
         assert_eq!(scalars as u64, config.encoder_parameters());
     }

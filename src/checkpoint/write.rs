@@ -221,7 +221,10 @@ mod tests {
         staging.write("sub/b", b"2").unwrap();
         assert_eq!(fs::read(out.join("a")).unwrap(), b"1");
         staging.commit().unwrap();
-        assert_eq!((fs::read(out.join("a")).unwrap(), fs::read(out.join("sub/b")).unwrap()), (b"2".into(), b"2".into()));
+        assert_eq!(
+            (fs::read(out.join("a")).unwrap(), fs::read(out.join("sub/b")).unwrap()),
+            (b"2".into(), b"2".into())
+        );
         assert_eq!(names(&out), ["a", "mine", "sub"]);
         assert_eq!(names(&out.join("sub")), ["b", "mine"]);
         assert_eq!(names(&temp.path().join("deep")), ["out"]);

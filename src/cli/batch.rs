@@ -30,7 +30,7 @@ pub struct Batch {
     #[arg(long, value_name = "FILE", default_value = "-", help_heading = "Batches")]
     pub output: PathBuf,
     /// Go on where the output ends: skip the input lines whose results it holds
-    #[arg(long, requires = "input", help_heading = "Batches")]
+    #[arg(long, help_heading = "Batches")]
     pub resume: bool,
     /// Replace an output file that is there
     #[arg(long, conflicts_with = "resume", help_heading = "Batches")]
@@ -96,8 +96,7 @@ pub fn run(
     let mut bad = output.bad;
     let held = output.held;
     let done = each_chunk(batch, common, held, |lines, cancel| {
-        let (fields, places): (Vec<_>, Vec<_>) =
-            lines.into_iter().map(|l| (l.fields, (l.number, l.id))).unzip();
+        let (fields, places): (Vec<_>, Vec<_>) = lines.into_iter().map(|l| (l.fields, (l.number, l.id))).unzip();
         let mut good = Vec::new();
         let mut errors = Vec::with_capacity(fields.len());
         for field in fields {
@@ -203,9 +202,6 @@ fn next_chunk(receive: &Receiver<Result<Line>>, cancel: &Cancel) -> Result<Optio
             }
             Err(RecvTimeoutError::Timeout) if chunk.is_empty() => {}
             Err(_) => break,
-        }
-        if chunk.is_empty() {
-            continue;
         }
     }
     Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
@@ -414,6 +410,10 @@ fn what_is_held(file: &mut File, path: &Path) -> Result<(u64, bool)> {
 
 /// The results of one input that was given as an argument: an object a line.
 pub fn single(batch: &Batch, objects: &[impl serde::Serialize]) -> Result<()> {
+    if batch.resume {
+        let problem = "there is no batch to go on with".into();
+        return Err(Error::Option { name: "resume", problem, mend: "Give it with --input".into() });
+    }
     if batch.output == Path::new("-") {
         return objects.iter().try_for_each(show::json);
     }

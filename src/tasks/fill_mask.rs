@@ -143,7 +143,8 @@ impl Task for FillMask {
         }
         let rows = masks.len().saturating_mul(self.count(options));
         if rows > MOST_ROWS {
-            let problem = format!("{} words for each of {} masks are more than {MOST_ROWS} rows", options.top_k, masks.len());
+            let problem =
+                format!("{} words for each of {} masks are more than {MOST_ROWS} rows", options.top_k, masks.len());
             return Err(Error::Option { name: "top-k", problem, mend: "Ask for fewer".into() });
         }
         Ok(Work { sequence, masks, best: Vec::new() })

@@ -82,12 +82,7 @@ pub async fn run<T: Task>(
 ///
 /// # Errors
 /// Its own, and the device's.
-pub async fn run_one<T: Task>(
-    task: &T,
-    input: &T::Input,
-    options: &T::Options,
-    cancel: &Cancel,
-) -> Result<T::Output>
+pub async fn run_one<T: Task>(task: &T, input: &T::Input, options: &T::Options, cancel: &Cancel) -> Result<T::Output>
 where
     T::Input: Clone,
 {

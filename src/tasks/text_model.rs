@@ -79,7 +79,8 @@ impl TextModel {
     /// [`Error::Input`] if `most` leaves no room for the special tokens.
     pub(super) fn sequence(&self, input: &TextPair, most: usize) -> Result<Sequence> {
         let mut a = self.tokenizer.encode(&input.text)?;
-        let Some(pair) = &input.pair else {
+        // To transformers an empty second text is none.
+        let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
             a.truncate(room(most, 2)?);
             return Ok(self.tokenizer.single(&a.ids));
         };
@@ -117,9 +118,14 @@ mod tests {
     #[test]
     fn the_longer_text_is_cut_first() {
         let of = |n: usize| Encoding { ids: vec![7; n], offsets: vec![0..0; n], words: vec![0; n] };
-        for (a, b, room, expected) in
-            [(3, 4, 7, (3, 4)), (3, 9, 7, (3, 4)), (9, 3, 7, (4, 3)), (9, 8, 7, (4, 3)), (8, 9, 7, (3, 4)), (5, 5, 0, (0, 0))]
-        {
+        for (a, b, room, expected) in [
+            (3, 4, 7, (3, 4)),
+            (3, 9, 7, (3, 4)),
+            (9, 3, 7, (4, 3)),
+            (9, 8, 7, (4, 3)),
+            (8, 9, 7, (3, 4)),
+            (5, 5, 0, (0, 0)),
+        ] {
             let (mut x, mut y) = (of(a), of(b));
             longest_first(&mut x, &mut y, room);
             assert_eq!((x.len(), y.len()), expected, "{a} {b} in {room}");

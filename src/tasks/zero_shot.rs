@@ -68,7 +68,8 @@ impl ZeroShotOptions {
         if count == 1 {
             return Ok(sentence + rest);
         }
-        let (problem, mend) = ("it does not hold {} once".into(), "Put {} where the label belongs, {{ for a brace".into());
+        let (problem, mend) =
+            ("it does not hold {} once".into(), "Put {} where the label belongs, {{ for a brace".into());
         Err(Error::Option { name: "template", problem, mend })
     }
 }
@@ -130,7 +131,8 @@ impl Task for ZeroShot {
         let hypothesis = |label: &String| {
             let hypothesis = tokenizer.encode(&options.put(label)?)?;
             if hypothesis.len() > room {
-                let problem = format!("a label with its template has {} tokens, the model takes {room}", hypothesis.len());
+                let problem =
+                    format!("a label with its template has {} tokens, the model takes {room}", hypothesis.len());
                 return Err(Error::Input { problem, mend: "Give a shorter one".into() });
             }
             Ok(hypothesis)

@@ -178,7 +178,18 @@ impl Tokenizer {
             .map_err(|e| broken(e.to_string(), "Use the tokenizer that belongs to this checkpoint"))?;
         let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
         let model_max_length = parts.model_max_length;
-        Ok(Self { file, normalizer, raw, normalized, model, special, model_max_length, joining, added: by_id, specials })
+        Ok(Self {
+            file,
+            normalizer,
+            raw,
+            normalized,
+            model,
+            special,
+            model_max_length,
+            joining,
+            added: by_id,
+            specials,
+        })
     }
 
     /// The ids of the special tokens.
