@@ -6,6 +6,8 @@ mod cli;
 mod faults;
 mod golden;
 mod hostile;
+#[cfg(feature = "hub")]
+mod hub;
 mod kernels;
 mod lockstep;
 mod memory;

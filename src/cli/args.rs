@@ -1,13 +1,15 @@
 //! Arguments and their help.
 
-use std::path::{Path, PathBuf};
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cloze::Result;
 use cloze::device::Device;
 use cloze::device::choose::{Choice, Chosen, open};
 use cloze::tasks::question_answering::QuestionAnswering;
-use cloze::{Error, Result};
 
 use super::show;
 
@@ -44,9 +46,16 @@ const MOST_THREADS: u64 = 1024;
 /// Accepted by every command, before its own arguments or after.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// A Hugging Face BERT directory [default: the embedded minilm-l6-qa]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
-    pub model: Option<PathBuf>,
+    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default: the embedded minilm-l6-qa]
+    #[arg(long, global = true, value_name = "MODEL", help_heading = "Everywhere")]
+    pub model: Option<OsString>,
+    /// Where the model turned out to be.
+    #[arg(skip)]
+    pub located: OnceCell<PathBuf>,
+    /// Take models of the Hub from the cache alone; HF_HUB_OFFLINE=1 does the same
+    #[cfg(feature = "hub")]
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub offline: bool,
     /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
@@ -77,17 +86,9 @@ impl Common {
 
     /// The question answering model asked for, on `device`.
     pub fn load_model(&self, device: Device) -> Result<QuestionAnswering> {
-        match &self.model {
+        match self.model_dir()? {
             Some(dir) => QuestionAnswering::open(dir, device),
             None => embedded(device),
-        }
-    }
-
-    /// What people call the model.
-    pub fn model_name(&self) -> String {
-        match &self.model {
-            Some(dir) => dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned(),
-            None => "minilm-l6-qa".into(),
         }
     }
 
@@ -106,7 +107,7 @@ fn embedded(device: Device) -> Result<QuestionAnswering> {
 
 #[cfg(not(feature = "embedded-model"))]
 fn embedded(_: Device) -> Result<QuestionAnswering> {
-    Err(Error::Option {
+    Err(cloze::Error::Option {
         name: "model",
         problem: "this build has no embedded model".into(),
         mend: "Give --model DIR, or build with the feature embedded-model".into(),
@@ -217,13 +218,4 @@ pub struct BenchArgs {
     /// Timed runs of each
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
-}
-
-/// The directory a command needs and that has no default.
-pub fn required_model(model: Option<&Path>) -> Result<&Path> {
-    model.ok_or_else(|| Error::Option {
-        name: "model",
-        problem: "this command needs one".into(),
-        mend: "Give --model DIR, a Hugging Face BERT directory".into(),
-    })
 }

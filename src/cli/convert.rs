@@ -3,11 +3,11 @@
 use cloze::Result;
 use cloze::tensor::DType;
 
-use super::args::{Common, ConvertArgs, Dtype, required_model};
+use super::args::{Common, ConvertArgs, Dtype};
 use super::show;
 
 pub fn run(args: &ConvertArgs, common: &Common) -> Result<()> {
-    let source = required_model(common.model.as_deref())?;
+    let source = common.required_model_dir()?;
     let dtype = match args.dtype {
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,

@@ -7,6 +7,7 @@ mod convert;
 mod eval;
 mod info;
 mod show;
+mod source;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,8 @@
 pub mod alloc;
 pub mod checkpoint;
 pub mod devices;
+#[cfg(feature = "hub")]
+pub mod hub;
 
 use std::path::PathBuf;
 
