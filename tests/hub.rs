@@ -72,6 +72,10 @@ fn nothing_half_written(home: &Path, files: &BTreeMap<String, Vec<u8>>) {
 }
 
 fn cloze(args: &[&str], home: &Path, endpoint: &str) -> Output {
+    command(args, home, endpoint).output().unwrap()
+}
+
+fn command(args: &[&str], home: &Path, endpoint: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloze"));
     for name in
         ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "XDG_CACHE_HOME", "http_proxy", "HTTP_PROXY", "ALL_PROXY"]
@@ -80,7 +84,7 @@ fn cloze(args: &[&str], home: &Path, endpoint: &str) -> Output {
     }
     command.args(args).args(["--device", "cpu", "--json", "--quiet"]);
     command.env("HF_HOME", home).env("HF_ENDPOINT", endpoint).env("VK_ICD_FILENAMES", "");
-    command.output().unwrap()
+    command
 }
 
 fn good(output: &Output) -> String {
@@ -272,6 +276,32 @@ fn what_is_not_there_or_not_allowed() {
 }
 
 #[test]
+fn the_token_is_the_environments_or_the_logins() {
+    let (server, home) = fresh();
+    fs::write(home.path().join("token"), "hf_file\n").unwrap();
+    for (set, sent) in [(Some("hf_env"), "Bearer hf_env"), (None, "Bearer hf_file"), (Some(""), "Bearer hf_file")] {
+        let mut command = command(&["info", "--model", REPO], home.path(), &server.endpoint);
+        good(&command.envs(set.map(|token| ("HF_TOKEN", token))).output().unwrap());
+        let asked = server.asked();
+        assert!(!asked.is_empty() && asked.iter().all(|a| a.token.as_deref() == Some(sent)), "{asked:?}");
+    }
+}
+
+#[test]
+fn several_may_fetch_at_once() {
+    let (server, home) = fresh();
+    std::thread::scope(|scope| {
+        let fetched: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| fetch(&server, home.path()).map(|d| Checkpoint::open(&d)))).collect();
+        for dir in fetched {
+            dir.join().unwrap().unwrap().unwrap();
+        }
+    });
+    nothing_half_written(home.path(), &tiny());
+    assert_eq!(server.asked().iter().filter(|a| a.wants(WEIGHTS)).count(), 1, "the others wait for the first");
+}
+
+#[test]
 fn without_a_network_what_was_fetched_will_do() {
     let (server, home) = fresh();
     let dead = |home: &Path| {
@@ -351,6 +381,7 @@ fn a_server_that_talks_nonsense_writes_nothing() {
         respond("418 Teapot", "", b""),
         head(&format!("\"{up}\""), COMMIT, "bytes 0-0/1"),
         head("\"\"", COMMIT, "bytes 0-0/1"),
+        head("\"tag.part\"", COMMIT, "bytes 0-0/1"),
         head("\".\"", COMMIT, "bytes 0-0/1"),
         head(&format!("\"{}\"", "e".repeat(5000)), COMMIT, "bytes 0-0/1"),
         head(&tag, up, "bytes 0-0/1"),
@@ -427,11 +458,17 @@ fn the_token_goes_to_the_endpoint_alone() {
     let headers =
         format!("Location: {location}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{}\"\r\n", etag(&weights));
     server.instead(move |asked| asked.path.ends_with(WEIGHTS).then(|| respond("302 Found", &headers, b"")));
+    // What an earlier run left is continued there, too.
+    let blobs = root(home.path()).join("blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join(format!("{}.part", etag(&weights))), &weights[..1000]).unwrap();
     fetch_as(&server, home.path(), REPO, Some("hf_secret")).unwrap();
     nothing_half_written(home.path(), &tiny());
     assert!(server.asked().iter().all(|a| a.token.as_deref() == Some("Bearer hf_secret")));
     let asked = storage.asked();
-    assert!(!asked.is_empty() && asked.iter().all(|a| a.token.is_none()), "{asked:?}");
+    let ranges: Vec<_> = asked.iter().map(|a| a.range.as_deref().unwrap_or("all")).collect();
+    assert_eq!(ranges, ["bytes=0-0", "bytes=1000-"], "how long it is, then what is missing");
+    assert!(asked.iter().all(|a| a.token.is_none()), "{asked:?}");
     for bad in ["two words", "line\nbreak", "", "ümlaut"] {
         let hub = Hub::new(home.path().into(), "http://127.0.0.1:1", Some(bad.into()));
         assert!(matches!(hub, Err(Error::Option { name: "HF_TOKEN", .. })), "{bad:?}");

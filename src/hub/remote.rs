@@ -122,7 +122,8 @@ impl<'a> Remote<'a> {
         if !is_commit(&commit) {
             return Err(self.nonsense(file, &format!("{:?} is no commit", clip(&commit))));
         }
-        if !is_plain(etag) || etag.len() > 128 {
+        // A name beside which `store` can put its own.
+        if !is_plain(etag) || etag.len() > 128 || etag.ends_with(".part") || etag.ends_with(".lock") {
             return Err(self.nonsense(file, &format!("{:?} is no etag", clip(etag))));
         }
         Ok(Meta { commit, etag: etag.into(), size, sha256 })

@@ -113,15 +113,13 @@ impl Store {
     pub fn link(&self, commit: &str, file: &str, blob: &Path) -> Result<()> {
         let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
-        match fs::remove_file(&path) {
-            // A link whose target is gone or broken.
-            Ok(()) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("replace", &path, e)),
-        }
         let linked = match link(blob, &path, file) {
-            // Another process was as quick.
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_file() => Ok(()),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => match path.is_file() {
+                // Another process was as quick.
+                true => Ok(()),
+                // A link whose target is gone.
+                false => fs::remove_file(&path).and_then(|()| link(blob, &path, file)),
+            },
             other => other,
         };
         linked.map_err(|e| Error::io("write", &path, e))
