@@ -58,9 +58,34 @@ pub enum Error {
     /// The GPU device was lost while work was under way; opening a new device may work.
     #[error("the GPU device {adapter} was lost: {problem}. Open the device again, or use the CPU")]
     DeviceLost { adapter: String, problem: String },
+    /// A model could not be had from the Hugging Face Hub.
+    #[error("{what}: {problem}. {mend}")]
+    Hub {
+        fault: HubFault,
+        /// The model, or the one of its files that is at fault.
+        what: String,
+        problem: String,
+        mend: String,
+    },
     /// The caller cancelled the work.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Why the Hub did not give a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HubFault {
+    /// There is no such model, revision or file.
+    NotFound,
+    /// It is there, or may be, but not for this token or without one.
+    NoAccess,
+    /// The network is off limits and the cache does not hold it.
+    NotCached,
+    /// The server could not be reached, is out of order or broke off: trying again may help.
+    Network,
+    /// What the server sent is not what it had announced, or makes no sense.
+    Answer,
 }
 
 impl Error {
@@ -78,6 +103,13 @@ impl Error {
             Error::Memory { .. } => "memory",
             Error::Gpu { .. } => "gpu",
             Error::DeviceLost { .. } => "device_lost",
+            Error::Hub { fault, .. } => match fault {
+                HubFault::NotFound => "hub_not_found",
+                HubFault::NoAccess => "hub_no_access",
+                HubFault::NotCached => "hub_not_cached",
+                HubFault::Network => "hub_network",
+                HubFault::Answer => "hub_answer",
+            },
             Error::Cancelled => "cancelled",
         }
     }

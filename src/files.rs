@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -141,7 +142,10 @@ fn places(path: &Path) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
         Err(_) => path.to_owned(),
     };
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let partial = target.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    // Threads may write the same file as well as processes.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let partial = target.with_file_name(format!(".{name}.{}.{number}.partial", std::process::id()));
     Ok(Some((target, partial)))
 }
 

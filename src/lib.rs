@@ -27,8 +27,8 @@
 //! [`QuestionAnswering::open`](tasks::question_answering::QuestionAnswering::open) reads a directory of your own.
 //!
 //! # Features
-//! `cli` the binary; `native` threads, memory mapping and [`block_on`]; `embedded-model` the default model, compiled
-//! in. All three are on by default.
+//! `cli` the binary; `native` threads, memory mapping and [`block_on`]; `hub` models by name from the Hugging Face Hub;
+//! `embedded-model` the default model, compiled in. All are on by default; `hub` alone needs a C compiler.
 
 pub mod activation;
 pub mod batch;
@@ -41,6 +41,8 @@ pub mod error;
 #[cfg(feature = "native")]
 pub mod files;
 pub mod graph;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod measure;
 pub mod model;
 pub mod ops;

@@ -9,6 +9,8 @@ mod golden;
 mod guides;
 mod heads;
 mod hostile;
+#[cfg(feature = "hub")]
+mod hub;
 mod kernels;
 mod large;
 mod lockstep;

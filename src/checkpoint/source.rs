@@ -59,6 +59,8 @@ impl Shard {
     }
 }
 
+#[cfg(feature = "hub")]
+pub(crate) use native::{INDEX, no_weights_among, shard_names};
 #[cfg(feature = "native")]
 pub(crate) use native::{open, read_small};
 
@@ -74,7 +76,7 @@ mod native {
     use super::*;
     use crate::files::open_regular;
 
-    const INDEX: &str = "model.safetensors.index.json";
+    pub(crate) const INDEX: &str = "model.safetensors.index.json";
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
     const SAVE_AGAIN: &str = "Save the model again with safetensors";
@@ -116,20 +118,24 @@ mod native {
         Shard::new(Bytes::Mapped(map), path.display().to_string())
     }
 
-    fn open_index(dir: &Path, path: &Path) -> Result<Vec<Shard>> {
-        let json = read_small(path, MAX_INDEX)?;
-        let file = path.display().to_string();
-        let read = |visit: &mut dyn FnMut(&str, &str) -> Result<(), String>| {
-            let mut json = serde_json::Deserializer::from_slice(&json);
-            (Index { visit })
-                .deserialize(&mut json)
-                .and_then(|()| json.end())
-                .map_err(|e| broken(&file, None, format!("the index cannot be used: {}", clip_message(&e)), SAVE_AGAIN))
-        };
+    /// The files that an index names, each a plain name.
+    #[cfg(feature = "hub")]
+    pub(crate) fn shard_names(path: &Path) -> Result<BTreeSet<String>> {
+        names_in(&read_small(path, MAX_INDEX)?, &path.display().to_string())
+    }
 
-        // Twice over the text, so that it is never held as a second, larger table.
+    /// Hands every tensor and its file in the text of an index to `visit`.
+    fn visit_index(json: &[u8], file: &str, visit: &mut dyn FnMut(&str, &str) -> Result<(), String>) -> Result<()> {
+        let mut json = serde_json::Deserializer::from_slice(json);
+        (Index { visit })
+            .deserialize(&mut json)
+            .and_then(|()| json.end())
+            .map_err(|e| broken(file, None, format!("the index cannot be used: {}", clip_message(&e)), SAVE_AGAIN))
+    }
+
+    fn names_in(json: &[u8], file: &str) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
-        read(&mut |_, shard| {
+        visit_index(json, file, &mut |_, shard| {
             if !is_plain_name(shard) {
                 return Err(format!("{:?} is not the name of a .safetensors file beside it", clip(shard)));
             }
@@ -139,8 +145,16 @@ mod native {
             if names.len() > MAX_SHARDS { Err(format!("more than {MAX_SHARDS} shards")) } else { Ok(()) }
         })?;
         if names.is_empty() {
-            return Err(broken(&file, None, "the weight_map names no file".into(), SAVE_AGAIN));
+            return Err(broken(file, None, "the weight_map names no file".into(), SAVE_AGAIN));
         }
+        Ok(names)
+    }
+
+    fn open_index(dir: &Path, path: &Path) -> Result<Vec<Shard>> {
+        let json = read_small(path, MAX_INDEX)?;
+        let file = path.display().to_string();
+        // Twice over the text, so that it is never held as a second, larger table.
+        let names = names_in(&json, &file)?;
         let mut shards = Vec::with_capacity(names.len());
         for name in &names {
             let shard = dir.join(name);
@@ -152,7 +166,7 @@ mod native {
         }
 
         let mut listed: Vec<Vec<bool>> = shards.iter().map(|s| vec![false; s.entries.len()]).collect();
-        read(&mut |tensor, shard| {
+        visit_index(&json, &file, &mut |tensor, shard| {
             let held = names.iter().zip(&shards).zip(&mut listed).find(|((name, _), _)| *name == shard);
             let Some(((_, holder), marks)) = held else { return Err(format!("the shard {} is unknown", clip(shard))) };
             let place = holder.entries.binary_search_by(|e| (*e.name).cmp(tensor)).ok();
@@ -205,37 +219,33 @@ mod native {
             );
         }
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut files: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        let files: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        no_weights_among(files, &name, "DIR")
+    }
+
+    /// What to do about a model without safetensors, of which there are these files. Python knows it as `model`.
+    pub(crate) fn no_weights_among(mut files: Vec<String>, name: &str, model: &str) -> Error {
         files.sort_unstable();
         let other = |wanted: fn(&str) -> bool| files.iter().find(|f| wanted(f));
-        let problem = |found: &str| format!("no model.safetensors; there is {found}, which is not read");
-        const PYTHON: &str = "In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(DIR";
+        let problem = |found: &str| format!("no model.safetensors; there is {}, which is not read", clip(found));
+        let python = |from: &str| {
+            let load = format!("transformers.AutoModelForQuestionAnswering.from_pretrained({model}{from})");
+            format!("In Python: {load}.save_pretrained(DIR, safe_serialization=True)")
+        };
         if let Some(found) = other(|f| f.starts_with("pytorch_model") && (f.ends_with(".bin") || f.ends_with(".json")))
         {
-            return broken(
-                &name,
-                None,
-                problem(found),
-                &format!("{PYTHON}).save_pretrained(DIR, safe_serialization=True)"),
-            );
+            return broken(name, None, problem(found), &python(""));
         }
         if let Some(found) = other(|f| f == "tf_model.h5" || f.contains(".ckpt")) {
-            let mend = format!("{PYTHON}, from_tf=True).save_pretrained(DIR, safe_serialization=True)");
-            return broken(&name, None, problem(found), &mend);
+            return broken(name, None, problem(found), &python(", from_tf=True"));
         }
         if let Some(found) = other(|f| f == "flax_model.msgpack") {
-            let mend = format!("{PYTHON}, from_flax=True).save_pretrained(DIR, safe_serialization=True)");
-            return broken(&name, None, problem(found), &mend);
+            return broken(name, None, problem(found), &python(", from_flax=True"));
         }
         if let Some(found) = other(|f| f.ends_with(".onnx") || f == "onnx") {
-            return broken(&name, None, problem(found), "Get the safetensors of the model it was exported from");
+            return broken(name, None, problem(found), "Get the safetensors of the model it was exported from");
         }
-        broken(
-            &name,
-            None,
-            format!("neither model.safetensors nor {INDEX}"),
-            "Give the directory of a Hugging Face BERT model",
-        )
+        broken(name, None, format!("neither model.safetensors nor {INDEX}"), "Give a Hugging Face BERT model")
     }
 
     /// The pairs of an index's `weight_map`, each handed to `visit`.

@@ -1,5 +1,7 @@
 //! Arguments and their help.
 
+use std::cell::OnceCell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -61,9 +63,16 @@ const MOST_THREADS: u64 = 1024;
 /// Accepted by every command, before its own arguments or after.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// A Hugging Face BERT directory [default: the embedded minilm-l6-qa]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
-    pub model: Option<PathBuf>,
+    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default: the embedded minilm-l6-qa]
+    #[arg(long, global = true, value_name = "MODEL", help_heading = "Everywhere")]
+    pub model: Option<OsString>,
+    /// Where the model turned out to be.
+    #[arg(skip)]
+    pub located: OnceCell<PathBuf>,
+    /// Take models of the Hub from the cache alone; HF_HUB_OFFLINE=1 does the same
+    #[cfg(feature = "hub")]
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub offline: bool,
     /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
@@ -94,31 +103,9 @@ impl Common {
 
     /// The question answering model asked for, on `device`.
     pub fn load_model(&self, device: Device) -> Result<QuestionAnswering> {
-        match &self.model {
+        match self.model_dir()? {
             Some(dir) => QuestionAnswering::open(dir, device),
             None => embedded(device),
-        }
-    }
-
-    /// The directory of the model asked for; nothing for the embedded one.
-    pub fn model_dir(&self) -> Result<Option<PathBuf>> {
-        Ok(self.model.clone())
-    }
-
-    /// The directory of the model, for a command that has no model of its own.
-    pub fn required_model(&self) -> Result<PathBuf> {
-        self.model_dir()?.ok_or_else(|| Error::Option {
-            name: "model",
-            problem: "this command needs one".into(),
-            mend: "Give --model DIR, a Hugging Face BERT directory".into(),
-        })
-    }
-
-    /// What people call the model.
-    pub fn model_name(&self) -> String {
-        match &self.model {
-            Some(dir) => dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned(),
-            None => "minilm-l6-qa".into(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::args::{Common, ConvertArgs, Dtype};
 use super::show;
 
 pub fn run(args: &ConvertArgs, common: &Common) -> Result<()> {
-    let source = &common.required_model()?;
+    let source = common.required_model_dir()?;
     let dtype = match args.dtype {
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,

@@ -72,15 +72,15 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
             mend: "Give --format jsonl".into(),
         });
     }
-    let dir = common.required_model()?;
-    let sentence = Sentence::open(&dir)?;
+    let dir = common.required_model_dir()?;
+    let sentence = Sentence::open(dir)?;
     let pooling = match args.pooling {
         PoolingArg::Auto => sentence.pooling.unwrap_or(Pooling::Mean),
         PoolingArg::Mean => Pooling::Mean,
         PoolingArg::Cls => Pooling::Cls,
         PoolingArg::Max => Pooling::Max,
     };
-    let encoder = sentence.encoder.as_ref().map_or(dir.clone(), |path| dir.join(path));
+    let encoder = sentence.encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
     let model = TextModel::open(&encoder, Head::Embedding(pooling), common.open_device()?.device)?;
     let task = Embedder::new(model, &sentence);
     let options = EmbedOptions { normalize: !args.no_normalize };

@@ -11,6 +11,7 @@ mod info;
 mod npy;
 mod shell;
 mod show;
+mod source;
 mod tasks;
 mod tokenize;
 

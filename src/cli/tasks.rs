@@ -30,8 +30,8 @@ pub struct Text {
 impl Common {
     /// The model asked for, with this head, on the device asked for.
     pub fn text_model(&self, head: Head) -> Result<TextModel> {
-        let dir = self.required_model()?;
-        TextModel::open(&dir, head, self.open_device()?.device)
+        let dir = self.required_model_dir()?;
+        TextModel::open(dir, head, self.open_device()?.device)
     }
 }
 

@@ -57,7 +57,7 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
 
 fn tokenizer(common: &Common) -> Result<Tokenizer> {
     match common.model_dir()? {
-        Some(dir) => Tokenizer::load(&dir, cloze::config::Config::open(&dir)?.vocab_size),
+        Some(dir) => Tokenizer::load(dir, cloze::config::Config::open(dir)?.vocab_size),
         None => super::args::embedded_tokenizer(),
     }
 }

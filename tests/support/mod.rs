@@ -4,6 +4,8 @@ pub mod alloc;
 pub mod checkpoint;
 pub mod command;
 pub mod devices;
+#[cfg(feature = "hub")]
+pub mod hub;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,116 @@
+//! Where `--model` leads: a directory, or a name on the Hub.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "hub")]
+use cloze::error::HubFault;
+use cloze::{Error, Result};
+
+use super::args::Common;
+
+impl Common {
+    /// The directory of the model asked for, fetched first if it is a name on the Hub; none if none was asked for.
+    pub fn model_dir(&self) -> Result<Option<&Path>> {
+        let Some(model) = &self.model else { return Ok(None) };
+        if self.located.get().is_none() {
+            // What is there wins, even where it is no directory: its loader says what is wrong with it.
+            let dir = if Path::new(model).exists() { PathBuf::from(model) } else { self.fetched(model)? };
+            // Only this function sets it, on one thread.
+            let _ = self.located.set(dir);
+        }
+        Ok(self.located.get().map(PathBuf::as_path))
+    }
+
+    /// The directory that a command needs and that has no default.
+    pub fn required_model_dir(&self) -> Result<&Path> {
+        self.model_dir()?.ok_or_else(|| Error::Option {
+            name: "model",
+            problem: "this command needs one".into(),
+            mend: "Give --model with a Hugging Face BERT directory or ORG/NAME".into(),
+        })
+    }
+
+    /// What people call the model.
+    pub fn model_name(&self) -> String {
+        let Some(model) = &self.model else { return "minilm-l6-qa".into() };
+        let dir = Path::new(model);
+        let name = if dir.exists() { dir.file_name().unwrap_or(model) } else { model };
+        name.to_string_lossy().into_owned()
+    }
+
+    #[cfg(feature = "hub")]
+    fn fetched(&self, model: &OsStr) -> Result<PathBuf> {
+        let name = model.to_str().and_then(|m| m.parse::<cloze::hub::ModelId>().ok());
+        let id = name.ok_or_else(|| neither(model, "Give a Hugging Face BERT directory, or ORG/NAME[@REVISION]"))?;
+        let hub = cloze::hub::Hub::from_env()?.offline(self.offline);
+        let mut bar = Bar { quiet: self.quiet, shown: None };
+        hub.model_dir(&id, &mut |progress| bar.show(progress)).map_err(|error| match error {
+            // It may have been meant as a path.
+            Error::Hub { fault, what, problem, mend } if matches!(fault, HubFault::NotFound | HubFault::NoAccess) => {
+                Error::Hub { fault, what, problem, mend: format!("{mend}. Nor is there a directory {}", id.repo()) }
+            }
+            other => other,
+        })
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn fetched(&self, model: &OsStr) -> Result<PathBuf> {
+        Err(neither(
+            model,
+            "Give a directory; for models of the Hub build with the feature hub, which this build lacks",
+        ))
+    }
+}
+
+/// What is not there, nor the name of a model as far as this build knows names.
+fn neither(model: &OsStr, mend: &str) -> Error {
+    let shown: String = model.to_string_lossy().chars().take(300).collect();
+    Error::Option {
+        name: "model",
+        problem: format!("there is no directory {shown:?}, and it is not the name of a model on the Hub"),
+        mend: mend.into(),
+    }
+}
+
+/// The file that is on its way, on stderr.
+#[cfg(feature = "hub")]
+struct Bar {
+    quiet: bool,
+    shown: Option<(String, indicatif::ProgressBar)>,
+}
+
+#[cfg(feature = "hub")]
+impl Bar {
+    fn show(&mut self, progress: cloze::hub::Progress<'_>) {
+        if self.quiet {
+            return;
+        }
+        if self.shown.as_ref().is_none_or(|(file, _)| file != progress.file) {
+            self.clear();
+            // indicatif draws nothing where stderr is no terminal.
+            let bar = indicatif::ProgressBar::new(progress.total).with_message(progress.file.to_owned());
+            let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+            if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            self.shown = Some((progress.file.to_owned(), bar));
+        }
+        if let Some((_, bar)) = &self.shown {
+            bar.set_position(progress.loaded);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.shown.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

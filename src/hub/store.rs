@@ -1,0 +1,177 @@
+//! The standard cache on disk: `models--ORG--NAME/` with the contents in `blobs/ETAG`, trees of links to them in
+//! `snapshots/COMMIT/`, branches in `refs/`, and in `.no_exist/COMMIT/` what a commit is known not to have.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, Repo, RepoType};
+
+use super::id::{ModelId, is_commit};
+use crate::error::{Error, Result};
+use crate::files::{open_regular, read_at_most, write_atomically};
+
+/// What the cache knows about a file of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Present,
+    Absent,
+    Unknown,
+}
+
+/// The part of the cache that belongs to one model.
+pub(super) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    pub fn new(cache: &Cache, id: &ModelId) -> Self {
+        let folder = Repo::new(id.repo().to_owned(), RepoType::Model).folder_name();
+        Self { root: cache.path().join(folder) }
+    }
+
+    /// The directory that loaders read.
+    pub fn snapshot(&self, commit: &str) -> PathBuf {
+        self.root.join("snapshots").join(commit)
+    }
+
+    /// The commit that a revision stood for when it was last asked for.
+    pub fn commit(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.into());
+        }
+        let path = self.root.join("refs").join(revision);
+        let text = read_at_most(open_regular(&path).ok()?, &path, 100).ok()?;
+        String::from_utf8(text).ok().map(|t| t.trim().to_owned()).filter(|t| is_commit(t))
+    }
+
+    /// Remembers what a revision stands for.
+    pub fn set_commit(&self, revision: &str, commit: &str) -> Result<()> {
+        if is_commit(revision) || self.commit(revision).as_deref() == Some(commit) {
+            return Ok(());
+        }
+        let path = self.root.join("refs").join(revision);
+        make_parent(&path)?;
+        write_atomically(&path, commit.as_bytes())
+    }
+
+    pub fn state(&self, commit: &str, file: &str) -> State {
+        if self.snapshot(commit).join(file).is_file() {
+            State::Present
+        } else if self.no_exist(commit, file).is_file() {
+            State::Absent
+        } else {
+            State::Unknown
+        }
+    }
+
+    pub fn mark_absent(&self, commit: &str, file: &str) -> Result<()> {
+        let path = self.no_exist(commit, file);
+        make_parent(&path)?;
+        File::create(&path).map_err(|e| Error::io("write", &path, e))?;
+        Ok(())
+    }
+
+    fn no_exist(&self, commit: &str, file: &str) -> PathBuf {
+        self.root.join(".no_exist").join(commit).join(file)
+    }
+
+    /// Where the contents with this tag lie, if they lie there whole: `size` bytes.
+    pub fn blob(&self, etag: &str, size: u64) -> Option<PathBuf> {
+        let path = self.blob_path(etag);
+        fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == size).then_some(path)
+    }
+
+    fn blob_path(&self, etag: &str) -> PathBuf {
+        self.root.join("blobs").join(etag)
+    }
+
+    /// The sole right to make the contents with this tag, and the file in which they grow.
+    pub fn begin(&self, etag: &str) -> Result<Partial> {
+        let blob = self.blob_path(etag);
+        make_parent(&blob)?;
+        // hf-hub's names, so that its processes and ours wait for each other and continue each other's files.
+        let (lock, path) = (self.blob_path(&format!("{etag}.lock")), self.blob_path(&format!("{etag}.part")));
+        let held = File::create(&lock).map_err(|e| Error::io("write", &lock, e))?;
+        match held.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                tracing::warn!("another process downloads the same file; waiting for it");
+                held.lock().map_err(|e| Error::io("lock", &lock, e))?;
+            }
+            // Where locks do not exist, nobody else can hold one.
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock, e)),
+        }
+        let mut options = File::options();
+        let open = options.read(true).append(true).create(true);
+        let file = open.open(&path).map_err(|e| Error::io("write", &path, e))?;
+        Ok(Partial { file, path, blob, _held: held })
+    }
+
+    /// Lets a commit's file be the contents with this tag.
+    pub fn link(&self, commit: &str, file: &str, blob: &Path) -> Result<()> {
+        let path = self.snapshot(commit).join(file);
+        make_parent(&path)?;
+        let linked = match link(blob, &path, file) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => match path.is_file() {
+                // Another process was as quick.
+                true => Ok(()),
+                // A link whose target is gone.
+                false => fs::remove_file(&path).and_then(|()| link(blob, &path, file)),
+            },
+            other => other,
+        };
+        linked.map_err(|e| Error::io("write", &path, e))
+    }
+}
+
+#[cfg(unix)]
+fn link(blob: &Path, path: &Path, file: &str) -> std::io::Result<()> {
+    // Relative, so that the cache can be moved: from snapshots/COMMIT/ and the file's own directories.
+    let up = "../".repeat(2 + file.matches('/').count());
+    let name = blob.file_name().unwrap_or_default();
+    std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), path)
+}
+
+#[cfg(not(unix))]
+fn link(blob: &Path, path: &Path, _: &str) -> std::io::Result<()> {
+    // Symbolic links need a privilege on Windows; hf-hub moves the blob then, too.
+    fs::rename(blob, path)
+}
+
+/// Contents that grow in a file nobody takes for the finished one.
+pub(super) struct Partial {
+    pub file: File,
+    path: PathBuf,
+    blob: PathBuf,
+    /// Unlocked when it is closed.
+    _held: File,
+}
+
+impl Partial {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How much is there.
+    pub fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|m| m.len()).map_err(|e| Error::io("read", &self.path, e))
+    }
+
+    pub fn clear(&self) -> Result<()> {
+        self.file.set_len(0).map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Gives the finished contents their name.
+    pub fn finish(self) -> Result<PathBuf> {
+        let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, &self.blob));
+        done.map_err(|e| Error::io("write", &self.blob, e))?;
+        Ok(self.blob)
+    }
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))
+}
