@@ -58,6 +58,9 @@ pub enum Error {
     /// The GPU device was lost while work was under way; opening a new device may work.
     #[error("the GPU device {adapter} was lost: {problem}. Open the device again, or use the CPU")]
     DeviceLost { adapter: String, problem: String },
+    /// A device's results are not those of the reference: its driver or a kernel has a fault.
+    #[error("{device} computes wrong: {problem}. {mend}")]
+    Wrong { device: String, problem: String, mend: String },
     /// The caller cancelled the work.
     #[error("cancelled")]
     Cancelled,
@@ -78,6 +81,7 @@ impl Error {
             Error::Memory { .. } => "memory",
             Error::Gpu { .. } => "gpu",
             Error::DeviceLost { .. } => "device_lost",
+            Error::Wrong { .. } => "wrong",
             Error::Cancelled => "cancelled",
         }
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod kernels;
 mod lockstep;
 mod memory;
+mod self_test;
 mod squad;
 mod support;
 mod text;

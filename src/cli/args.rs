@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cloze::choose::{Choice, Chosen, open};
 use cloze::device::Device;
-use cloze::device::choose::{Choice, Chosen, open};
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::{Error, Result};
 
@@ -35,6 +35,18 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
     Info,
+    /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
+    #[command(after_help = "\
+Each device computes a tiny BERT with weights in f32, f16 and i8, and the logits are compared with PyTorch's. A device that
+is wrong is named, with the first kernel that differs. `auto` runs the same test on a GPU before it takes it; a device that
+--device names is taken untested.
+
+Examples:
+  cloze doctor > report.txt
+  cloze doctor --device gpu:0 --json
+
+Exit status: 0 all is well, 1 a device fails or computes wrong.")]
+    Doctor,
     Bench(BenchArgs),
 }
 
@@ -47,7 +59,8 @@ pub struct Common {
     /// A Hugging Face BERT directory [default: the embedded minilm-l6-qa]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     pub model: Option<PathBuf>,
-    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one
+    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one that passes
+    /// the self-test
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
     /// Threads of the CPU device; 0 takes as many as there are cores
@@ -66,6 +79,9 @@ impl Common {
     /// The device asked for; says on stderr which it is and why.
     pub fn open_device(&self) -> Result<Chosen> {
         let chosen = cloze::block_on(open(self.device, self.threads, Default::default()))?;
+        for error in &chosen.refused {
+            self.note(&format!("not used: {error}"));
+        }
         self.note(&format!("device: {} ({})", chosen.device.name(), chosen.reason));
         Ok(chosen)
     }

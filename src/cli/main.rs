@@ -4,8 +4,10 @@ mod answer;
 mod args;
 mod bench;
 mod convert;
+mod doctor;
 mod eval;
 mod info;
+mod machine;
 mod show;
 
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args, &common),
         Command::Convert(args) => convert::run(&args, &common),
         Command::Info => info::run(&common),
+        Command::Doctor => doctor::run(&common),
         Command::Bench(args) => bench::run(&args, &common),
     };
     match done {
