@@ -57,12 +57,13 @@ pub fn run(common: &Common) -> Result<()> {
         patients.push(Patient::examine("cpu".into(), cpu.name(), None, Ok(cpu), common));
     }
     let all = if common.device == Choice::Cpu { Vec::new() } else { cloze::block_on(adapters()) };
-    for (number, adapter) in all.iter().enumerate() {
-        if !(common.device == Choice::Auto || common.device == Choice::Adapter(number))
-            && !(common.device == Choice::Gpu && number == 0)
-        {
-            continue;
-        }
+    let wanted = |number: &usize| match common.device {
+        Choice::Auto => true,
+        Choice::Cpu => false,
+        Choice::Gpu => *number == 0,
+        Choice::Adapter(n) => *number == n,
+    };
+    for (number, adapter) in all.iter().enumerate().filter(|(number, _)| wanted(number)) {
         let info = adapter.get_info();
         let opened = cloze::block_on(Gpu::open(adapter, Default::default()));
         let described = opened.as_ref().ok().map(|gpu| Adapter::of(number, &info, gpu));

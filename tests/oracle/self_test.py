@@ -72,7 +72,7 @@ def main():
     size = 2 * sum(LENGTHS)
     lines.append(f"pub(super) static LOGITS: [[f32; {size}]; {len(HEADS)}] = [")
     for heads in HEADS:
-        numbers = [f"{x:.6f}" for x in logits(model(heads))]
+        numbers = [f"{x:.5f}" for x in logits(model(heads))]
         lines.append("    [")
         line = "       "
         for number in numbers:
