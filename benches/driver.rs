@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use cloze::batch::Batch;
-use cloze::device::choose::open;
+use cloze::choose::open;
 use cloze::device::{Cancel, Device};
 use cloze::tasks::answer::AnswerOptions;
 use cloze::tasks::question_answering::QuestionAnswering;

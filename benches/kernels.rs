@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use cloze::Result;
 use cloze::activation::Activation;
-use cloze::device::gpu::GpuOptions;
-use cloze::device::{CallList, Cancel, Device, Family, Gpu, Live, Rows, choose};
+use cloze::device::gpu::{GpuOptions, adapters};
+use cloze::device::{CallList, Cancel, Device, Family, Gpu, Live, Rows};
 use cloze::graph::{Graph, Tensor};
 use cloze::measure::gemm_variants;
 use cloze::ops::{attention::attention, layer_norm::layer_norm, matmul::matmul};
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let wanted = |at: usize, name: &str| args.get(at).is_none_or(|part| name.contains(part.as_str()));
     pollster::block_on(async {
-        for adapter in choose::adapters().await {
+        for adapter in adapters().await {
             let name = adapter.get_info().name;
             for family in [Family::Registers, Family::Tiles] {
                 if wanted(0, &name) && wanted(1, family.name()) {

@@ -67,6 +67,9 @@ pub enum Error {
         problem: String,
         mend: String,
     },
+    /// A device's results are not those of the reference: its driver or a kernel has a fault.
+    #[error("{device} computes wrong: {problem}. {mend}")]
+    Wrong { device: String, problem: String, mend: String },
     /// The caller cancelled the work.
     #[error("cancelled")]
     Cancelled,
@@ -110,6 +113,7 @@ impl Error {
                 HubFault::Network => "hub_network",
                 HubFault::Answer => "hub_answer",
             },
+            Error::Wrong { .. } => "wrong",
             Error::Cancelled => "cancelled",
         }
     }

@@ -23,7 +23,7 @@
 //! # Ok(())
 //! # }
 //! ```
-//! [`device::choose::open`] opens a GPU if there is a real one, and says why it took what it took;
+//! [`choose::open`] opens a GPU if there is a real one that computes right, and says why it took what it took;
 //! [`QuestionAnswering::open`](tasks::question_answering::QuestionAnswering::open) reads a directory of your own.
 //!
 //! # Features
@@ -33,6 +33,7 @@
 pub mod activation;
 pub mod batch;
 pub mod checkpoint;
+pub mod choose;
 pub mod config;
 pub mod device;
 #[cfg(feature = "embedded-model")]
@@ -47,6 +48,7 @@ pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod pooling;
+pub mod self_test;
 pub mod sentence;
 pub mod tasks;
 pub mod tensor;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::choose::adapters;
+use cloze::device::gpu::adapters;
 use cloze::device::{Cancel, Device, Gpu};
 use cloze::model::Model;
 

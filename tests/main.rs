@@ -15,6 +15,7 @@ mod kernels;
 mod large;
 mod lockstep;
 mod memory;
+mod self_test;
 mod squad;
 mod support;
 mod tasks;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cloze::choose::{Choice, Chosen, open};
 use cloze::device::Device;
-use cloze::device::choose::{Choice, Chosen, open};
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
-use cloze::{Error, Result};
+use cloze::Result;
 
 use super::batch::Batch;
 use super::embed::EmbedArgs;
@@ -52,6 +52,18 @@ pub enum Command {
     Convert(ConvertArgs),
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
     Info,
+    /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
+    #[command(after_help = "\
+Each device computes a tiny BERT with weights in f32, f16 and i8, and the logits are compared with PyTorch's. A device that
+is wrong is named, with the first kernel that differs. `auto` runs the same test on a GPU before it takes it; a device that
+--device names is taken untested.
+
+Examples:
+  cloze doctor > report.txt
+  cloze doctor --device gpu:0 --json
+
+Exit status: 0 all is well, 1 a device fails or computes wrong.")]
+    Doctor,
     Bench(BenchArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -73,7 +85,8 @@ pub struct Common {
     #[cfg(feature = "hub")]
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub offline: bool,
-    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one
+    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one that passes
+    /// the self-test
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
     /// Threads of the CPU device; 0 takes as many as there are cores
@@ -92,6 +105,9 @@ impl Common {
     /// The device asked for; says on stderr which it is and why.
     pub fn open_device(&self) -> Result<Chosen> {
         let chosen = cloze::block_on(open(self.device, self.threads, Default::default()))?;
+        for error in &chosen.refused {
+            self.note(&format!("not used: {error}"));
+        }
         self.note(&format!("device: {} ({})", chosen.device.name(), chosen.reason));
         Ok(chosen)
     }
@@ -139,8 +155,8 @@ fn embedded(_: Device) -> Result<QuestionAnswering> {
 }
 
 #[cfg(not(feature = "embedded-model"))]
-fn no_embedded_model() -> Error {
-    Error::Option {
+fn no_embedded_model() -> cloze::Error {
+    cloze::Error::Option {
         name: "model",
         problem: "this build has no embedded model".into(),
         mend: "Give --model DIR, or build with the feature embedded-model".into(),

@@ -93,7 +93,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
 }
 
 /// Token ids without meaning but with spread.
-fn pattern(batch: usize, seq: usize, vocab: usize) -> Batch {
+pub fn pattern(batch: usize, seq: usize, vocab: usize) -> Batch {
     let mut packed = Batch::default();
     for b in 0..batch {
         let ids: Vec<u32> = (0..seq).map(|s| ((b * seq + s) * 7919 % vocab) as u32).collect();
@@ -102,6 +102,6 @@ fn pattern(batch: usize, seq: usize, vocab: usize) -> Batch {
     packed
 }
 
-fn milliseconds(since: Instant) -> f64 {
+pub fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }

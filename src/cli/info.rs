@@ -1,8 +1,8 @@
 //! `cloze info`
 
 use cloze::Result;
-use cloze::device::choose::{adapters, open};
-use cloze::device::gpu::{Gpu, is_software};
+use cloze::choose::open;
+use cloze::device::gpu::{Gpu, adapters, is_software};
 use cloze::device::{Device, Family};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::show::{self, BOLD, DIM};
 
 /// An adapter as `--device gpu:N` counts them.
 #[derive(Serialize)]
-struct Adapter {
+pub struct Adapter {
     device: String,
     name: String,
     kind: String,
@@ -30,7 +30,7 @@ pub fn run(common: &Common) -> Result<()> {
     for (number, adapter) in cloze::block_on(adapters()).iter().enumerate() {
         let info = adapter.get_info();
         match cloze::block_on(Gpu::open(adapter, Default::default())) {
-            Ok(gpu) => found.push(describe(number, &info, &gpu)),
+            Ok(gpu) => found.push(Adapter::of(number, &info, &gpu)),
             Err(error) => common.note(&format!("gpu:{number} {}: {error}", info.name)),
         }
     }
@@ -46,18 +46,8 @@ pub fn run(common: &Common) -> Result<()> {
     if found.is_empty() {
         show::line("  none: install a Vulkan, Metal or DX12 driver to use a GPU")?;
     }
-    for a in &found {
-        show::line(&format!(
-            "  {BOLD}{}{BOLD:#}  {}  {DIM}{}, {}, {}{DIM:#}",
-            a.device, a.name, a.kind, a.backend, a.driver
-        ))?;
-        let (buffer, binding) = (mebibytes(a.buffer_bytes), mebibytes(a.binding_bytes));
-        show::line(&format!(
-            "         buffer {buffer}, binding {binding}, workgroup {} KiB, {} invocations",
-            a.workgroup_bytes / 1024,
-            a.invocations
-        ))?;
-        show::line(&format!("         kernels: {} ({})", a.kernels, a.why))?;
+    for adapter in &found {
+        adapter.show()?;
     }
     show::line(&format!("{BOLD}Device{BOLD:#}    {device}  {DIM}{reason}{DIM:#}"))?;
     show::line(&format!("{BOLD}Model{BOLD:#}     {}", memory.model))?;
@@ -85,24 +75,41 @@ fn memory(common: &Common, device: Device) -> Result<Memory> {
     })
 }
 
-fn describe(number: usize, info: &cloze::wgpu::AdapterInfo, gpu: &Gpu) -> Adapter {
-    let limits = gpu.limits();
-    Adapter {
-        device: format!("gpu:{number}"),
-        name: info.name.clone(),
-        kind: format!("{:?}", info.device_type),
-        backend: format!("{:?}", info.backend),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        kernels: gpu.family().name(),
-        why: match gpu.family() {
-            Family::Registers => "a software adapter: barriers and shared memory are slow, registers are not",
-            Family::Tiles if is_software(info) => "forced",
-            Family::Tiles => "a real GPU: tiles in shared memory",
-        },
-        buffer_bytes: limits.buffer_bytes,
-        binding_bytes: limits.binding_bytes,
-        workgroup_bytes: limits.workgroup_bytes,
-        invocations: limits.invocations,
+impl Adapter {
+    pub fn of(number: usize, info: &cloze::wgpu::AdapterInfo, gpu: &Gpu) -> Self {
+        let limits = gpu.limits();
+        Self {
+            device: format!("gpu:{number}"),
+            name: info.name.clone(),
+            kind: format!("{:?}", info.device_type),
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            kernels: gpu.family().name(),
+            why: match gpu.family() {
+                Family::Registers => "a software adapter: barriers and shared memory are slow, registers are not",
+                Family::Tiles if is_software(info) => "forced",
+                Family::Tiles => "a real GPU: tiles in shared memory",
+            },
+            buffer_bytes: limits.buffer_bytes,
+            binding_bytes: limits.binding_bytes,
+            workgroup_bytes: limits.workgroup_bytes,
+            invocations: limits.invocations,
+        }
+    }
+
+    /// Three lines.
+    pub fn show(&self) -> Result<()> {
+        show::line(&format!(
+            "  {BOLD}{}{BOLD:#}  {}  {DIM}{}, {}, {}{DIM:#}",
+            self.device, self.name, self.kind, self.backend, self.driver
+        ))?;
+        let (buffer, binding) = (mebibytes(self.buffer_bytes), mebibytes(self.binding_bytes));
+        show::line(&format!(
+            "         buffer {buffer}, binding {binding}, workgroup {} KiB, {} invocations",
+            self.workgroup_bytes / 1024,
+            self.invocations
+        ))?;
+        show::line(&format!("         kernels: {} ({})", self.kernels, self.why))
     }
 }
 

@@ -5,9 +5,11 @@ mod args;
 mod batch;
 mod bench;
 mod convert;
+mod doctor;
 mod embed;
 mod eval;
 mod info;
+mod machine;
 mod npy;
 mod shell;
 mod show;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Convert(args) => convert::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Info => info::run(&common).map(|()| Outcome::AllGood),
+        Command::Doctor => doctor::run(&common).map(|()| Outcome::AllGood),
         Command::Bench(args) => bench::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Completions(args) => shell::completions(&args).map(|()| Outcome::AllGood),
         Command::Man(args) => shell::man(&args).map(|()| Outcome::AllGood),

@@ -14,6 +14,8 @@ pub struct Mismatch {
     pub call: usize,
     /// The op's name.
     pub op: &'static str,
+    /// The kernel that computed it.
+    pub kernel: &'static str,
     /// The tensor it wrote.
     pub tensor: String,
     /// The largest absolute difference; infinite where only one side is finite.
@@ -33,11 +35,13 @@ pub async fn trace(
     Ok(list.outputs.iter().map(|id| list.info(*id).name.clone()).zip(values).collect())
 }
 
-/// The first call of `list` whose results on `device` differ from those of `reference_list` on `reference` by more
-/// than `tolerance`. The lists are the same model recorded on the two devices.
+/// The first call of a list whose results on `device` differ from those on `reference` by more than `tolerance`. The
+/// lists are the same model recorded on the two devices; `device` uses the kernels that it has for batches up to
+/// `capacity`.
 pub async fn lockstep(
     reference: (&Device, &CallList),
     device: (&Device, &CallList),
+    capacity: Live,
     live: Live,
     inputs: &[Input<'_>],
     tolerance: f32,
@@ -62,14 +66,15 @@ pub async fn lockstep(
             }
         }
         alone.outputs = call.writes.iter().map(|v| v.tensor).collect();
-        let mut plan = device.plan(&alone, live).await?;
+        let mut plan = device.plan(&alone, capacity).await?;
         let fed: Vec<Input<'_>> = fed.iter().filter_map(|id| Some((*id, values[id.0 as usize].as_deref()?))).collect();
         let found = device.run(&mut plan, live, &fed, &Cancel::new()).await?;
         for (id, found) in alone.outputs.iter().zip(found) {
             let Some((name, expected)) = written.next() else { break };
             let difference = largest_difference(expected, &found);
             if difference > tolerance {
-                return Ok(Some(Mismatch { call: at, op: call.op.name, tensor: name.clone(), difference }));
+                let kernel = plan.kernels().first().copied().unwrap_or_default();
+                return Ok(Some(Mismatch { call: at, op: call.op.name, kernel, tensor: name.clone(), difference }));
             }
             values[id.0 as usize] = Some(bytemuck::cast_slice(expected).to_vec());
         }

@@ -4,7 +4,6 @@
 //! memory) and runs the plan for any batch that fits. The set of devices is closed: a CPU and GPUs through `wgpu`.
 
 pub mod call;
-pub mod choose;
 pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
@@ -42,6 +41,14 @@ impl Plan {
         match self {
             Plan::Cpu(p) => p.capacity,
             Plan::Gpu(p) => p.capacity,
+        }
+    }
+
+    /// What computes each call, in the list's order: a GPU's variant, or the CPU twin.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        match self {
+            Plan::Cpu(p) => vec!["cpu"; p.calls()],
+            Plan::Gpu(p) => p.variants().map(|(_, variant)| variant).collect(),
         }
     }
 

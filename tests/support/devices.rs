@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use cloze::device::gpu::GpuOptions;
-use cloze::device::{Cpu, Device, Family, Gpu, choose};
+use cloze::device::gpu::{GpuOptions, adapters};
+use cloze::device::{Cpu, Device, Family, Gpu};
 
 /// A device, opened once for the whole run so that kernels compile once, and what failures call it.
 pub struct TestDevice {
@@ -43,7 +43,7 @@ async fn open() -> Vec<TestDevice> {
     let mut devices: Vec<_> = [1, 2]
         .map(|n| TestDevice { name: format!("cpu, threads {n}"), device: Arc::new(Device::Cpu(Cpu::new(n))) })
         .into();
-    let adapters = choose::adapters().await;
+    let adapters = adapters().await;
     let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
     for (part, mend) in ADAPTERS {
         let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else {
@@ -54,7 +54,7 @@ async fn open() -> Vec<TestDevice> {
         for family in [Family::Registers, Family::Tiles] {
             // The floor and the driver's index checks take turns with what users get.
             let strict = (part == "SwiftShader") == (family == Family::Tiles);
-            let options = GpuOptions { family: Some(family), floor_limits: strict, checked: strict };
+            let options = GpuOptions { family: Some(family), floor_limits: strict, checked: strict, rewrite: None };
             let kind = if strict { ", floor limits, checked" } else { "" };
             let gpu = Gpu::open(adapter, options).await.unwrap_or_else(|e| panic!("{part}: {e}"));
             devices.push(TestDevice {

@@ -40,6 +40,10 @@ pub struct CpuPlan {
 }
 
 impl CpuPlan {
+    pub(super) fn calls(&self) -> usize {
+        self.list.calls.len()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.slots.bytes()
     }

@@ -52,6 +52,8 @@ pub struct GpuOptions {
     pub floor_limits: bool,
     /// Let the driver check every index that a kernel uses.
     pub checked: bool,
+    /// Changes the text of each kernel before it is compiled, checked: to see that a wrong one is noticed.
+    pub rewrite: Option<fn(kernel: &str, text: String) -> String>,
 }
 
 /// What callbacks of the driver leave for the next call to find.
@@ -188,6 +190,24 @@ impl Gpu {
 
 fn keep_first(place: &Mutex<Option<String>>, message: String) {
     place.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+}
+
+/// The machine's adapters in a stable order: real GPUs first, discrete before integrated.
+pub async fn adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let mut all = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    all.sort_by_cached_key(|adapter| {
+        let info = adapter.get_info();
+        let rank = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (rank, info.name)
+    });
+    all
 }
 
 /// Whether an adapter computes on the CPU.

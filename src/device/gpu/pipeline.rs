@@ -37,7 +37,10 @@ impl Gpu {
     /// The compiled variant for `site`; from the cache where another call needed the same.
     pub(super) fn pipeline(&self, variant: &Variant, site: &Site<'_>) -> Arc<Pipeline> {
         let overrides = (variant.overrides)(site);
-        let text = source(variant, site);
+        let mut text = source(variant, site);
+        if let Some(rewrite) = self.options.rewrite {
+            text = rewrite(variant.name, text);
+        }
         let (reads, writes) = (site.call.reads.len() as u32, site.call.writes.len() as u32);
         let key = format!("{overrides:?} {reads} {writes} {text}");
         let mut cache = self.pipelines.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +82,7 @@ impl Gpu {
         });
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(text.into()) };
-        let module = if self.options.checked {
+        let module = if self.options.checked || self.options.rewrite.is_some() {
             self.device.create_shader_module(descriptor)
         } else {
             // SAFETY: the text is this crate's own and no part of it comes from a user; every kernel guards its own

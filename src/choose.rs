@@ -1,0 +1,110 @@
+//! Which device does the work, and why.
+
+use std::sync::Arc;
+
+use crate::device::gpu::{GpuOptions, adapters, is_software};
+use crate::device::{Cpu, Device, Gpu};
+use crate::error::{Error, Result};
+use crate::self_test;
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A real GPU if there is one that computes right, else the CPU: software adapters are slower than the CPU path.
+    #[default]
+    Auto,
+    Cpu,
+    /// Any adapter, a software one too; the best kind first.
+    Gpu,
+    /// The adapter with this number in `cloze info`.
+    Adapter(usize),
+}
+
+impl std::str::FromStr for Choice {
+    type Err = Error;
+
+    /// `auto`, `cpu`, `gpu` or `gpu:N`.
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "auto" => Ok(Choice::Auto),
+            "cpu" => Ok(Choice::Cpu),
+            "gpu" => Ok(Choice::Gpu),
+            _ => match s.strip_prefix("gpu:").and_then(|n| n.parse().ok()) {
+                Some(n) => Ok(Choice::Adapter(n)),
+                None => Err(Error::Option {
+                    name: "device",
+                    problem: format!("there is no device '{s}'"),
+                    mend: "Use auto, cpu, gpu or gpu:N with a number from `cloze info`".into(),
+                }),
+            },
+        }
+    }
+}
+
+/// A device and the reason it was taken, for people.
+#[derive(Debug)]
+pub struct Chosen {
+    pub device: Device,
+    pub reason: String,
+    /// Why each GPU that would have been better was not taken.
+    pub refused: Vec<Error>,
+}
+
+/// Opens the device that `choice` names. `threads` is for the CPU; 0 takes as many as there are cores.
+///
+/// # Errors
+/// [`Error::Gpu`] if an adapter that was asked for is not there or does not open. `auto` always finds a device.
+pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result<Chosen> {
+    let asked = |device| Ok(Chosen { device, reason: "asked for".into(), refused: Vec::new() });
+    let number = match choice {
+        Choice::Auto => return Ok(auto(threads, options, |info| !is_software(info)).await),
+        Choice::Cpu => return asked(Device::Cpu(Cpu::new(threads))),
+        Choice::Gpu => 0,
+        Choice::Adapter(number) => number,
+    };
+    let all = adapters().await;
+    let adapter = all.get(number).ok_or_else(|| match all.len() {
+        0 => Error::Gpu {
+            adapter: "none".into(),
+            problem: "this machine has no adapter".into(),
+            mend: "Install a Vulkan, Metal or DX12 driver, or use --device cpu".into(),
+        },
+        count => Error::Gpu {
+            adapter: number.to_string(),
+            problem: format!("there is none of this number; this machine has {count}, counted from 0"),
+            mend: "Give a number from `cloze info`, or use --device cpu".into(),
+        },
+    })?;
+    asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))
+}
+
+/// The first adapter that `is_real`, opens and passes the [self-test](self_test); the CPU where there is none.
+pub async fn auto(threads: usize, options: GpuOptions, is_real: impl Fn(&wgpu::AdapterInfo) -> bool) -> Chosen {
+    let (real, others): (Vec<_>, Vec<_>) = adapters().await.into_iter().partition(|a| is_real(&a.get_info()));
+    let mut refused = Vec::new();
+    for adapter in real {
+        match open_tested(&adapter, options).await {
+            Ok(device) => {
+                let info = adapter.get_info();
+                let reason = format!("{:?} through {:?}", info.device_type, info.backend);
+                return Chosen { device, reason, refused };
+            }
+            Err(error) => refused.push(error),
+        }
+    }
+    let reason = if !refused.is_empty() {
+        "no GPU passes the self-test".into()
+    } else if others.is_empty() {
+        "there is no GPU".into()
+    } else {
+        let names: Vec<_> = others.iter().map(|a| a.get_info().name).collect();
+        format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; "))
+    };
+    Chosen { device: Device::Cpu(Cpu::new(threads)), reason, refused }
+}
+
+async fn open_tested(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device> {
+    let device = Arc::new(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)));
+    self_test::check(&device).await?;
+    Ok(Arc::into_inner(device).unwrap_or_else(|| unreachable!("the self-test's models are gone")))
+}

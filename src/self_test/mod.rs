@@ -1,0 +1,132 @@
+//! A golden self-test: does this device compute what PyTorch does?
+//!
+//! Drivers have bugs, and a wrong kernel crashes nothing: answers are only worse. So before a GPU is trusted it runs a
+//! tiny BERT through the same loading, kernels and plans as any other, and the logits are compared. No file is read.
+
+mod expected;
+mod weights;
+
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::checkpoint::Head;
+use crate::device::lockstep::{Mismatch, largest_difference, lockstep};
+use crate::device::{Cancel, Cpu, Device, Live};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::tensor::DType;
+
+/// Logits against PyTorch's: sums of some hundred products, in another order.
+pub const TOLERANCE: f32 = 1e-4;
+
+/// One model of the test. Each has another way to store weights and another head size, so that the three together use
+/// every kernel that the usual models do.
+#[derive(Debug)]
+pub struct Case {
+    /// What the matrices are stored as.
+    pub dtype: DType,
+    /// N; the head size is 64 / N.
+    heads: usize,
+    logits: &'static [f32],
+}
+
+/// The whole test.
+pub static CASES: [Case; 3] = [
+    Case { dtype: DType::F32, heads: 2, logits: &expected::LOGITS[0] },
+    Case { dtype: DType::F16, heads: 1, logits: &expected::LOGITS[1] },
+    Case { dtype: DType::I8, heads: 4, logits: &expected::LOGITS[2] },
+];
+
+/// Capacities in tokens. The second is so large that a GPU takes the kernels that it has for large batches.
+const CAPACITIES: [u32; 2] = [128, 8192];
+
+/// What a device made of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub dtype: DType,
+    /// The largest absolute difference of a logit from PyTorch's; infinite where it is not a number.
+    pub difference: f32,
+    /// The first op that differs from the CPU device's, where the logits are wrong and there is one.
+    pub wrong: Option<Mismatch>,
+}
+
+impl Outcome {
+    /// Whether the logits are PyTorch's.
+    pub fn is_right(&self) -> bool {
+        self.difference <= TOLERANCE
+    }
+
+    /// An error that names what differs, unless all is right. `device` is the device's name.
+    ///
+    /// # Errors
+    /// [`Error::Wrong`]
+    pub fn require(&self, device: &str) -> Result<()> {
+        if self.is_right() {
+            return Ok(());
+        }
+        let dtype = self.dtype.name();
+        let problem = match &self.wrong {
+            Some(Mismatch { op, kernel, tensor, difference, .. }) => {
+                format!("with {dtype} weights {op} ({kernel}) is off by {difference:.1e} in {tensor}")
+            }
+            None => format!("with {dtype} weights the logits are off by {:.1e}", self.difference),
+        };
+        let mend = "Update its driver, or use --device cpu; `cloze doctor` says more".into();
+        Err(Error::Wrong { device: device.into(), problem, mend })
+    }
+}
+
+/// Runs every case.
+///
+/// # Errors
+/// [`Error::Wrong`] that names what the device computes wrong, and the device's own errors.
+pub async fn check(device: &Arc<Device>) -> Result<()> {
+    for case in &CASES {
+        run(device, case).await?.require(&device.name())?;
+    }
+    Ok(())
+}
+
+/// Runs one case.
+///
+/// # Errors
+/// [`Error::Memory`], [`Error::Gpu`], [`Error::DeviceLost`]: the device's own. That it computes wrong is no error here.
+pub async fn run(device: &Arc<Device>, case: &Case) -> Result<Outcome> {
+    let load = |device: Arc<Device>| {
+        Model::load(weights::checkpoint(case.heads, case.dtype)?, Head::QuestionAnswering, device)
+    };
+    let model = load(device.clone())?;
+    let batch = batch();
+    let (live, inputs) = (batch.live(), model.inputs(&batch)?);
+    let mut outcome = Outcome { dtype: case.dtype, difference: 0.0, wrong: None };
+    let mut tested = None;
+    for tokens in CAPACITIES {
+        let capacity = Live { tokens, sequences: tokens, longest: tokens, picked: 0 };
+        let mut plan = device.plan(model.list(), capacity).await?;
+        if tested.is_some_and(|kernels| kernels == plan.kernels()) {
+            break;
+        }
+        let logits = device.run(&mut plan, live, &inputs.list(), &Cancel::new()).await?.concat();
+        outcome.difference = outcome.difference.max(largest_difference(case.logits, &logits));
+        if !outcome.is_right() {
+            let known = load(Arc::new(Device::Cpu(Cpu::new(1))))?;
+            let (known, doubted) = ((known.device(), known.list()), (&**device, model.list()));
+            outcome.wrong = lockstep(known, doubted, capacity, live, &inputs.list(), TOLERANCE).await?;
+            break;
+        }
+        tested = Some(plan.kernels());
+    }
+    Ok(outcome)
+}
+
+/// Sequences of odd lengths, one longer than the blocks that kernels work in.
+fn batch() -> Batch {
+    let mut batch = Batch::default();
+    for length in [7, 1, 69] {
+        let first = batch.tokens() as u32;
+        let ids: Vec<u32> = (first..first + length).map(|t| (31 * t + 5) % weights::VOCAB).collect();
+        let types: Vec<u32> = (0..length).map(|i| u32::from(i >= length / 2)).collect();
+        batch.push(&ids, &types);
+    }
+    batch
+}

@@ -1,0 +1,125 @@
+//! The self-test passes on every device, and a GPU that computes wrong is found out, named and not used.
+
+use std::sync::Arc;
+
+use cloze::block_on;
+use cloze::choose::{Choice, Chosen, auto};
+use cloze::device::gpu::{Gpu, GpuOptions, adapters};
+use cloze::device::{Cpu, Device, Family};
+use cloze::self_test::{CASES, TOLERANCE, check, run};
+
+use crate::support::devices::for_each_device;
+
+#[test]
+fn every_device_passes() {
+    for_each_device(|test| {
+        for case in &CASES {
+            let outcome = block_on(run(&test.device, case)).expect("it runs");
+            eprintln!("{}: {} off by {:.1e}", test.name, case.dtype.name(), outcome.difference);
+            assert!(outcome.is_right() && outcome.wrong.is_none(), "{}: {outcome:?}", test.name);
+            // A test that any result would pass is none.
+            assert!(outcome.difference > 0.0 && outcome.difference <= TOLERANCE, "{}: {outcome:?}", test.name);
+        }
+    });
+}
+
+/// What `auto` does on a machine whose only GPU is this software adapter, with its kernels rewritten.
+fn auto_on(adapter: &str, family: Family, rewrite: Option<fn(&str, String) -> String>) -> Chosen {
+    let options = GpuOptions { family: Some(family), rewrite, ..GpuOptions::default() };
+    block_on(auto(1, options, |info| info.name == adapter))
+}
+
+/// The one line in which `kernel` has `from` says `to`; other kernels are left alone.
+fn replaced(name: &str, kernel: &str, text: String, from: &str, to: &str) -> String {
+    if name != kernel {
+        return text;
+    }
+    assert!(text.contains(from), "{kernel} holds no {from}");
+    text.replace(from, to)
+}
+
+/// A wrong kernel, by the family that has it, and what is said of it. Each is used by some case of the test alone, by
+/// its large batches alone, or in its small differences.
+type Fault = (Family, fn(&str, String) -> String, &'static [&'static str]);
+
+const FAULTS: [Fault; 6] = [
+    (
+        Family::Registers,
+        |name, text| replaced(name, "layer_norm_registers_vec4", text, "params.eps", "(params.eps + 0.01)"),
+        &["f32", "layer_norm (layer_norm_registers_vec4)", "embeddings.output"],
+    ),
+    (
+        Family::Registers,
+        |name, text| replaced(name, "attention_registers_64", text, "params.scale", "(1.01 * params.scale)"),
+        &["f16", "attention (attention_registers_64)", "layer.0.context"],
+    ),
+    (
+        Family::Registers,
+        |name, text| replaced(name, "attention_plain", text, "params.scale", "(1.01 * params.scale)"),
+        &["i8", "attention (attention_plain)", "layer.0.context"],
+    ),
+    (
+        Family::Tiles,
+        |name, text| replaced(name, "matmul_tiles_64x64", text, "sum * weight_scale(col)", "1.001 * sum"),
+        &["f32", "matmul (matmul_tiles_64x64)", "layer.0.qkv"],
+    ),
+    (
+        Family::Tiles,
+        // The scales of a row's neighbour: only i8 has any.
+        |name, text| {
+            replaced(name, "matmul_tiles_32x32", text, "sum * weight_scale(col)", "sum * weight_scale(col & ~7u)")
+        },
+        &["i8", "matmul (matmul_tiles_32x32)", "layer.0.qkv"],
+    ),
+    // What the driver refuses to compile.
+    (Family::Tiles, |_, text| text + "fn", &["GPU "]),
+];
+
+#[test]
+fn a_wrong_gpu_is_named_and_not_used() {
+    let mut tried = 0;
+    for adapter in block_on(adapters()) {
+        let name = adapter.get_info().name;
+        for family in [Family::Registers, Family::Tiles] {
+            let chosen = auto_on(&name, family, None);
+            assert_eq!((chosen.device.name(), chosen.refused.len()), (name.clone(), 0), "{:?}", chosen.refused);
+        }
+        for (family, rewrite, says) in FAULTS {
+            let chosen = auto_on(&name, family, Some(rewrite));
+            assert_eq!(
+                (chosen.device.kind(), chosen.reason.as_str()),
+                ("cpu", "no GPU passes the self-test"),
+                "{name}: {says:?}"
+            );
+            let [refused] = chosen.refused.as_slice() else { panic!("{:?}", chosen.refused) };
+            let message = refused.to_string();
+            for part in says.iter().chain(&[name.as_str()]) {
+                assert!(message.contains(part), "{message}: no {part}");
+            }
+            assert_eq!(refused.code(), if says.len() > 1 { "wrong" } else { "gpu" });
+            tried += 1;
+        }
+    }
+    eprintln!("{tried} wrong GPUs");
+}
+
+/// A GPU that is lost while it is tested is refused as well.
+#[test]
+fn a_lost_gpu_does_not_pass() {
+    for adapter in block_on(adapters()) {
+        let gpu = block_on(Gpu::open(&adapter, GpuOptions::default())).expect("an adapter opens");
+        gpu.destroy();
+        let error = block_on(check(&Arc::new(Device::Gpu(Box::new(gpu))))).expect_err("it is lost");
+        // The driver may refuse the first buffer before it tells of the loss.
+        assert!(["device_lost", "gpu"].contains(&error.code()), "{error}");
+    }
+}
+
+#[test]
+fn without_a_gpu_the_cpu_is_taken_and_nothing_refused() {
+    let chosen = block_on(auto(1, GpuOptions::default(), |_| false));
+    assert_eq!((chosen.device.kind(), chosen.refused.len()), ("cpu", 0));
+    assert!(chosen.reason.starts_with("there is no GPU"), "{}", chosen.reason);
+    let asked = block_on(cloze::choose::open(Choice::Cpu, 1, GpuOptions::default())).expect("a CPU");
+    assert_eq!((asked.device.name(), asked.reason.as_str()), (Cpu::new(1).name(), "asked for"));
+}
