@@ -420,3 +420,33 @@ fn bench_has_a_line_for_each_batch_and_length() {
         assert_eq!(ran.error().0, "option", "{bad:?}");
     }
 }
+
+/// Every command's help has examples that the command line itself understands.
+#[test]
+fn every_command_has_examples_and_a_manual_page() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(&["man", "--output", path(dir.path())]).code, Some(0));
+    let help = run(&["--help"]).out;
+    let section = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap().to_owned();
+    let named = |line: &str| {
+        line.strip_prefix("  ").filter(|l| !l.starts_with(' ')).map(|l| l.split(' ').next().unwrap().to_owned())
+    };
+    let commands: Vec<String> = section.lines().filter_map(named).filter(|name| name != "help").collect();
+    assert!(commands.len() >= 12, "{section}");
+    for name in &commands {
+        let help = run(&[name, "--help"]).out;
+        let page = std::fs::read_to_string(dir.path().join(format!("cloze-{name}.1"))).unwrap();
+        assert!(page.contains(".TH"), "{page}");
+        // `eval` is a family: its members have them.
+        if name != "eval" {
+            let examples = help.split("Examples:").nth(1).unwrap_or_else(|| panic!("{name}: no examples"));
+            assert!(examples.contains(&format!("cloze {name}")), "{name}: {examples}");
+        }
+    }
+    assert!(dir.path().join("cloze-eval-squad.1").exists());
+    assert!(run(&["man"]).out.contains("Exit status"));
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(run(&["completions", shell]).out.contains("fill-mask"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "csh"]).code, Some(2));
+}

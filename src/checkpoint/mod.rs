@@ -86,6 +86,23 @@ impl Checkpoint {
         &self.config
     }
 
+    /// The head it has: the one that its configuration names, else the one that its tensors are.
+    pub fn head(&self) -> Head {
+        const ALL: [Head; 8] = [
+            Head::QuestionAnswering,
+            Head::PreTraining,
+            Head::MaskedLm,
+            Head::NextSentence,
+            Head::SequenceClassification,
+            Head::TokenClassification,
+            Head::MultipleChoice,
+            Head::Pooler,
+        ];
+        let here = |head: &Head| self.require(*head).is_ok();
+        let named = ALL.into_iter().filter(|head| self.config.is_architecture(head.architecture())).find(here);
+        named.or_else(|| ALL.into_iter().find(here)).unwrap_or(Head::Encoder)
+    }
+
     /// Checks that every tensor of a model with this head is there, with the right type and shape.
     ///
     /// # Errors

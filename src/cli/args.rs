@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cloze::Result;
+use cloze::checkpoint::Checkpoint;
 use cloze::choose::{Choice, Chosen, open};
 use cloze::device::Device;
+use cloze::model::Model;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
-use cloze::Result;
 
 use super::batch::Batch;
 use super::embed::EmbedArgs;
@@ -51,6 +53,10 @@ pub enum Command {
     Eval(EvalArgs),
     Convert(ConvertArgs),
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
+    #[command(after_help = "\
+Examples:
+  cloze info
+  cloze info --model bert-base-uncased --device cpu --json")]
     Info,
     /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
     #[command(after_help = "\
@@ -125,12 +131,27 @@ impl Common {
         }
     }
 
+    /// The model asked for with whatever head it has, on `device`.
+    pub fn any_model(&self, device: Device) -> Result<Model> {
+        let checkpoint = match self.model_dir()? {
+            Some(dir) => Checkpoint::open(dir)?,
+            None => embedded_checkpoint()?,
+        };
+        let head = checkpoint.head();
+        Model::load(checkpoint, head, device)
+    }
+
     /// A line on stderr, unless --quiet.
     pub fn note(&self, line: &str) {
         if !self.quiet {
             show::note(line);
         }
     }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded_checkpoint() -> Result<Checkpoint> {
+    cloze::embedded::checkpoint()
 }
 
 #[cfg(feature = "embedded-model")]
@@ -141,26 +162,26 @@ fn embedded(device: Device) -> Result<QuestionAnswering> {
 /// The embedded model's tokenizer.
 #[cfg(feature = "embedded-model")]
 pub fn embedded_tokenizer() -> Result<Tokenizer> {
-    cloze::embedded::tokenizer(cloze::embedded::checkpoint()?.config().vocab_size)
+    cloze::embedded::tokenizer(embedded_checkpoint()?.config().vocab_size)
 }
 
 #[cfg(not(feature = "embedded-model"))]
-pub fn embedded_tokenizer() -> Result<Tokenizer> {
-    Err(no_embedded_model())
+fn embedded_checkpoint() -> Result<Checkpoint> {
+    Err(cloze::Error::Option {
+        name: "model",
+        problem: "this build has no embedded model".into(),
+        mend: "Give --model DIR, or build with the feature embedded-model".into(),
+    })
 }
 
 #[cfg(not(feature = "embedded-model"))]
 fn embedded(_: Device) -> Result<QuestionAnswering> {
-    Err(no_embedded_model())
+    embedded_checkpoint().map(|_| unreachable!("there is none"))
 }
 
 #[cfg(not(feature = "embedded-model"))]
-fn no_embedded_model() -> cloze::Error {
-    cloze::Error::Option {
-        name: "model",
-        problem: "this build has no embedded model".into(),
-        mend: "Give --model DIR, or build with the feature embedded-model".into(),
-    }
+pub fn embedded_tokenizer() -> Result<Tokenizer> {
+    embedded_checkpoint().map(|_| unreachable!("there is none"))
 }
 
 /// Answer a question from a text: the spans of the text that answer it.

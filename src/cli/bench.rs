@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use cloze::batch::Batch;
-use cloze::checkpoint::Head;
 use cloze::device::Cancel;
 use cloze::model::memory::Footprint;
 use cloze::{Error, Result, measure};
@@ -33,9 +32,8 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     // A download is no part of the loading time.
     common.model_dir()?;
     let begun = Instant::now();
-    let qa = common.open_model()?;
+    let model = common.any_model(common.open_device()?.device)?;
     let load_ms = milliseconds(begun);
-    let model = qa.model();
     let most = model.config().max_position_embeddings;
     for (name, values, limit) in [("seq", &args.seq, most), ("batch", &args.batch, 4096)] {
         if let Some(bad) = values.iter().find(|v| **v == 0 || **v > limit) {
@@ -45,7 +43,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     }
     for (&batch, &seq) in args.batch.iter().flat_map(|b| args.seq.iter().map(move |s| (b, s))) {
         let kept = model.device().kept_as(model.checkpoint().dtype()?);
-        let needed = Footprint::predict(model.config(), Head::QuestionAnswering, kept, batch * seq);
+        let needed = Footprint::predict(model.config(), model.head(), kept, batch * seq);
         needed.check(&format!("a batch of {batch}x{seq} tokens"))?;
     }
     let gemm_gflops = cloze::block_on(measure::gemm_gflops(model.device()))?;

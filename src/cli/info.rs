@@ -64,12 +64,16 @@ struct Memory {
 }
 
 fn memory(common: &Common, device: Device) -> Result<Memory> {
-    let qa = common.load_model(device)?;
-    let model = qa.model();
+    let model = common.any_model(device)?;
     let config = model.config();
     let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
     Ok(Memory {
-        model: format!("{}: {layers} layers, H {hidden}, {}", common.model_name(), model.checkpoint().dtype()?.name()),
+        model: format!(
+            "{}: {}, {layers} layers, H {hidden}, {}",
+            common.model_name(),
+            model.head().architecture(),
+            model.checkpoint().dtype()?.name()
+        ),
         weights: model.weights().map(|w| w.bytes()).sum(),
         activations: cloze::block_on(model.activation_bytes(config.max_position_embeddings.min(384)))?,
     })
