@@ -346,7 +346,7 @@ fn info_says_what_is_there() {
     let people = run(&["info"]);
     assert_eq!((people.code, people.err.as_str()), (Some(0), ""));
     assert!(people.out.contains("Adapters") && people.out.contains("none: install"), "{}", people.out);
-    assert!(people.out.contains("minilm-l6-qa: 6 layers, H 384, i8"), "{}", people.out);
+    assert!(people.out.contains("minilm-l6-qa: BertForQuestionAnswering, 6 layers, H 384, i8"), "{}", people.out);
 }
 
 #[test]
