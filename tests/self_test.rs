@@ -7,7 +7,9 @@ use cloze::choose::{Choice, Chosen, auto};
 use cloze::device::gpu::{Gpu, GpuOptions, adapters};
 use cloze::device::{Cpu, Device, Family};
 use cloze::self_test::{CASES, TOLERANCE, check, run};
+use serde_json::{Value, json};
 
+use crate::support::command::run as command;
 use crate::support::devices::for_each_device;
 
 #[test]
@@ -122,4 +124,37 @@ fn without_a_gpu_the_cpu_is_taken_and_nothing_refused() {
     assert!(chosen.reason.starts_with("there is no GPU"), "{}", chosen.reason);
     let asked = block_on(cloze::choose::open(Choice::Cpu, 1, GpuOptions::default())).expect("a CPU");
     assert_eq!((asked.device.name(), asked.reason.as_str()), (Cpu::new(1).name(), "asked for"));
+}
+
+#[test]
+fn doctor_reports_and_is_well() {
+    let ran = command(&["doctor", "--json", "--device", "cpu"]);
+    let report = ran.lines().remove(0);
+    assert_eq!(report.as_object().unwrap().keys().collect::<Vec<_>>(), ["auto", "devices", "machine", "version"]);
+    assert_eq!(report["auto"]["reason"], "there is no GPU");
+    let devices = report["devices"].as_array().unwrap();
+    assert_eq!((devices.len(), &devices[0]["device"], &devices[0]["fault"]), (1, &json!("cpu"), &Value::Null));
+    for (test, weights) in devices[0]["self_test"].as_array().unwrap().iter().zip(["f32", "f16", "i8"]) {
+        assert_eq!((&test["weights"], &test["right"]), (&json!(weights), &json!(true)));
+        assert!(test["difference"].as_f64().unwrap() < 1e-4, "{test}");
+    }
+    assert!(devices[0]["gemm_gflops"].as_f64().unwrap() > 0.0 && devices[0]["encoder_ms"].as_f64().unwrap() > 0.0);
+    // Progress goes to stderr, unless it is not wanted.
+    assert!(ran.err.contains("cpu CPU") && ran.err.contains("self-test"), "{}", ran.err);
+
+    let people = command(&["doctor", "--quiet", "--threads", "1"]);
+    assert_eq!((people.code, people.err.as_str()), (Some(0), ""));
+    for part in
+        ["Cloze      0.1.0, ", "CPU, 1 thread\n", "self-test: f32 right (", "no adapter: install", "Auto       CPU"]
+    {
+        assert!(people.out.contains(part), "{}: no {part}", people.out);
+    }
+    // Nothing that names whoever runs it.
+    for name in ["HOME", "USER", "PWD"].iter().filter_map(|key| std::env::var(key).ok()).filter(|v| v.len() > 1) {
+        assert!(!people.out.contains(&name), "{name}: {}", people.out);
+    }
+
+    let gpu = command(&["doctor", "--json", "--device", "gpu"]).error();
+    assert!(gpu.0 == "gpu" && gpu.1.contains("no adapter"), "{gpu:?}");
+    assert_eq!(command(&["doctor", "--json", "--model", "x"]).error().0, "option");
 }

@@ -1,12 +1,17 @@
-//! SQuAD files, choosing by logit sums, and the official metrics (tests/oracle/metrics.py).
+//! SQuAD files, choosing by logit sums, and the official metrics (tests/oracle/metrics.py and squad2.py).
 
 use std::path::Path;
 
 use cloze::tasks::answer::SpanLogits;
-use cloze::tasks::squad::{Metrics, Squad, SquadOptions};
+use cloze::tasks::squad::{Candidate, Metrics, Metrics2, Squad, SquadOptions};
 use cloze::text::windows::WindowOptions;
 use cloze::text::{Tokenizer, TokenizerFiles};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{CONTEXT, QUESTION, path};
+use crate::support::command::run;
+use crate::support::fixture;
 
 fn file(qas: Value) -> Vec<u8> {
     let paragraph = json!({"context": "Zürich 🦀 is a city.", "qas": qas});
@@ -38,12 +43,24 @@ fn errors_name_file_article_question_and_mend() {
             assert!(error.to_string().contains(part), "{error}");
         }
     };
-    check(b"{", &["not SQuAD 1.1 JSON", "line 1"]);
+    check(b"{", &["not SQuAD JSON", "line 1"]);
     check(b"{\"data\": []}", &["no questions"]);
-    check(&file(json!([{"id": 3}])), &["not SQuAD 1.1 JSON"]);
+    check(&file(json!([{"id": 3}])), &["not SQuAD JSON"]);
     check(&file(json!([question("q7", "city", 16)])), &["article \"Zürich\"", "question \"q7\"", "\"city\" at 16"]);
     check(&file(json!([question("q7", "city", usize::MAX)])), &["question \"q7\"", "answer_start"]);
     check(&file(json!([{"id": "n", "question": "?", "answers": []}])), &["question \"n\"", "it has no answer"]);
+    // SQuAD 2.0
+    check(&file(json!([{"id": "n", "question": "?"}])), &["question \"n\"", "it has no answer", "is_impossible"]);
+    let marked = |id: &str, answers: Value, mark: Value| json!({"id": id, "question": "?", "answers": answers, "is_impossible": mark});
+    let answers = json!([{"text": "is", "answer_start": 9}]);
+    check(&file(json!([marked("n", json!([]), json!(false))])), &["question \"n\"", "it has no answer"]);
+    check(&file(json!([marked("n", answers.clone(), json!(true))])), &["question \"n\"", "marked is_impossible"]);
+    check(&file(json!([marked("n", answers.clone(), json!("no"))])), &["question \"n\"", "is_impossible is \"no\""]);
+    check(&file(json!([marked("n", answers.clone(), json!([[]]))])), &["question \"n\"", "is_impossible is [[]]"]);
+    let mixed = json!([marked("1", answers, json!(false)), marked("2", json!([]), json!(true))]);
+    let squad = Squad::parse("f.json", &file(mixed)).unwrap();
+    assert!(squad.has_unanswerable() && squad.questions[1].answers.is_empty());
+    assert!(!Squad::parse("f.json", &file(json!([question("1", "is", 9)]))).unwrap().has_unanswerable());
 }
 
 #[test]
@@ -51,7 +68,7 @@ fn chooses_the_highest_sum_over_all_windows() {
     let files = TokenizerFiles { vocab: Some(b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"), ..Default::default() };
     let tokenizer = Tokenizer::from_files(&files, 6).unwrap();
     let lengths = WindowOptions { max_seq_len: 9, doc_stride: 2 };
-    let options = SquadOptions { lengths, max_question_tokens: 2, max_answer_tokens: 2 };
+    let options = SquadOptions { lengths, max_question_tokens: 2, max_answer_tokens: 2, ..Default::default() };
     // The question is cut to 2 tokens, which leaves 4 for the context: a ##b a ##b | a ##b a.
     let context = "ab ab a";
     let windowed = options.windows(&tokenizer, "a a a a", context).unwrap();
@@ -59,7 +76,7 @@ fn chooses_the_highest_sum_over_all_windows() {
     let logits = |context: &[f32]| [&[9.0; 4], context, &[9.0]].concat();
     let best = |start: [&[f32]; 2], end: [&[f32]; 2]| {
         let logits = |i: usize| SpanLogits { start: logits(start[i]), end: logits(end[i]) };
-        options.best(&windowed, &[logits(0), logits(1)]).unwrap()
+        options.decode(&windowed, context, &[logits(0), logits(1)]).unwrap().nbest.remove(0).bytes
     };
     let zeros: &[f32] = &[0.0; 4];
     // Spans end where tokens end, in the middle of a word too; the first of equals counts.
@@ -89,4 +106,177 @@ fn metrics_equal_the_official_script() {
     assert_eq!(all.total(), cases.len());
     assert!((all.exact_match() - 100.0 * exact_sum / cases.len() as f64).abs() < 1e-9);
     assert!((all.f1() - 100.0 * f1_sum / cases.len() as f64).abs() < 1e-9);
+}
+
+/// tests/fixtures/squad2/expected.json
+#[derive(Deserialize)]
+struct Expected {
+    vocab: String,
+    max_seq_len: usize,
+    doc_stride: usize,
+    max_answer_tokens: usize,
+    n_best: usize,
+    logits: Vec<Vec<[Vec<f32>; 2]>>,
+    decoded: Vec<DecodedCase>,
+    metrics: Vec<MetricsCase>,
+}
+
+#[derive(Deserialize)]
+struct DecodedCase {
+    version_2: bool,
+    threshold: f64,
+    predictions: Map<String, Value>,
+    null_odds: Option<Map<String, Value>>,
+    nbest: Map<String, Value>,
+    figures: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct MetricsCase {
+    rows: Vec<(String, Vec<String>, f64)>,
+    figures: Map<String, Value>,
+}
+
+fn expected() -> Expected {
+    serde_json::from_slice(&std::fs::read(fixture("squad2/expected.json")).unwrap()).unwrap()
+}
+
+/// The same names, and numbers that are equal but for the order of a sum.
+fn assert_figures(metrics: &Metrics2, figures: &Map<String, Value>) {
+    let found = serde_json::to_value(metrics.figures()).unwrap();
+    let found = found.as_object().unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), figures.keys().collect::<Vec<_>>());
+    for (name, value) in figures {
+        let (found, value) = (found[name].as_f64().unwrap(), value.as_f64().unwrap());
+        assert!((found - value).abs() < 1e-9, "{name}: {found}, not {value}");
+    }
+}
+
+#[test]
+fn figures_of_version_2_equal_the_official_script() {
+    let cases = expected().metrics;
+    assert!(cases.len() >= 50);
+    for MetricsCase { rows, figures } in &cases {
+        let mut metrics = Metrics2::default();
+        rows.iter().for_each(|(prediction, golds, odds)| metrics.add(prediction, golds, *odds));
+        assert_figures(&metrics, figures);
+    }
+    // Nothing counted is no division by zero.
+    let none = Metrics2::default().figures();
+    assert_eq!((none.exact, none.best_f1, none.total, none.has_ans_f1), (0.0, 0.0, 0, None));
+}
+
+#[test]
+fn decodes_as_run_squad_does() {
+    let expected = expected();
+    let vocab = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(&expected.vocab).join("vocab.txt")).unwrap();
+    let count = vocab.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
+    let files = TokenizerFiles { vocab: Some(&vocab), ..Default::default() };
+    let tokenizer = Tokenizer::from_files(&files, count).unwrap();
+    let data = Squad::parse("dev.json", &std::fs::read(fixture("squad2/dev.json")).unwrap()).unwrap();
+    assert!(data.has_unanswerable() && data.questions.len() == expected.logits.len());
+    for case in &expected.decoded {
+        let options = SquadOptions {
+            lengths: WindowOptions { max_seq_len: expected.max_seq_len, doc_stride: expected.doc_stride },
+            max_answer_tokens: expected.max_answer_tokens,
+            n_best: expected.n_best,
+            version_2: case.version_2,
+            null_score_diff_threshold: case.threshold,
+            ..Default::default()
+        };
+        let mut metrics = Metrics2::default();
+        for (question, windows) in data.questions.iter().zip(&expected.logits) {
+            let (id, context) = (&question.id, &data.contexts[question.context]);
+            let windowed = options.windows(&tokenizer, &question.text, context).unwrap();
+            let logits: Vec<_> =
+                windows.iter().map(|[start, end]| SpanLogits { start: start.clone(), end: end.clone() }).collect();
+            let decoded = options.decode(&windowed, context, &logits).unwrap();
+            let odds = case.null_odds.as_ref().map(|odds| odds[id].as_f64().unwrap());
+            assert_eq!(decoded.null_odds, odds, "{id}");
+            let nbest = case.nbest[id].as_array().unwrap();
+            assert_eq!(decoded.nbest.len(), nbest.len(), "{id}");
+            for (at, (found, known)) in decoded.nbest.iter().zip(nbest).enumerate() {
+                let Candidate { text, probability, start_logit, end_logit, bytes } = found;
+                assert_eq!(text, known["text"].as_str().unwrap(), "{id} {at}");
+                let number = |key: &str| known[key].as_f64().unwrap();
+                assert_eq!((*start_logit, *end_logit), (number("start_logit") as f32, number("end_logit") as f32));
+                assert!((probability - number("probability")).abs() < 1e-12, "{id} {at}");
+                assert!(text == "empty" || &context[bytes.clone()] == text, "{id} {at}");
+            }
+            assert_eq!(decoded.text, case.predictions[id].as_str().unwrap(), "{id}, threshold {}", case.threshold);
+            metrics.add(&decoded.text, &question.answers, decoded.null_odds.unwrap_or_default());
+        }
+        if let Some(figures) = &case.figures {
+            assert_figures(&metrics, figures);
+        }
+    }
+}
+
+#[test]
+fn eval_squad_takes_version_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, out) = (fixture("squad2/dev.json"), dir.path().join("a/out"));
+    let eval = |data: &Path, args: &[&str]| run(&[&["eval", "squad", "--json", "--data", path(data)], args].concat());
+    let ran = eval(&data, &["--output-dir", path(&out)]);
+    // A map sorts its keys: the order is looked at in the text.
+    let names = [
+        "exact",
+        "f1",
+        "total",
+        "HasAns_exact",
+        "HasAns_f1",
+        "HasAns_total",
+        "NoAns_exact",
+        "NoAns_f1",
+        "NoAns_total",
+        "best_exact",
+        "best_exact_thresh",
+        "best_f1",
+        "best_f1_thresh",
+    ];
+    let places: Vec<_> = names.iter().map(|name| ran.out.find(&format!("\"{name}\":")).expect(name)).collect();
+    assert!(places.is_sorted(), "{}", ran.out);
+    let figures = ran.lines().remove(0);
+    assert_eq!(figures.as_object().unwrap().len(), names.len());
+    assert_eq!(
+        (&figures["total"], &figures["HasAns_total"], &figures["NoAns_total"]),
+        (&json!(12), &json!(6), &json!(6))
+    );
+
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(out.join(name)).unwrap()).unwrap() };
+    let (predictions, nbest, odds) = (read("predictions.json"), read("nbest_predictions.json"), read("null_odds.json"));
+    for (id, text) in predictions.as_object().unwrap() {
+        let entries = nbest[id].as_array().unwrap();
+        let best = entries.iter().map(|e| e["text"].as_str().unwrap()).find(|t| !t.is_empty()).unwrap();
+        let odds = odds[id].as_f64().unwrap();
+        assert_eq!(text, if odds > 0.0 { "" } else { best }, "{id}");
+        let sum: f64 = entries.iter().map(|e| e["probability"].as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && entries[0]["start_logit"].is_f64() && entries[0]["end_logit"].is_f64());
+    }
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 3, "nothing is left over");
+
+    // A threshold that no odds reach gives every question an answer, one below all of them none.
+    let all = eval(&data, &["--null-score-diff-threshold", "1000"]).lines().remove(0);
+    assert_eq!((&all["NoAns_exact"], &all["HasAns_total"]), (&json!(0.0), &json!(6)));
+    let none = eval(&data, &["--null-score-diff-threshold", "-1000"]).lines().remove(0);
+    assert_eq!((&none["NoAns_exact"], &none["HasAns_exact"]), (&json!(100.0), &json!(0.0)));
+    let people = run(&["eval", "squad", "--quiet", "--data", path(&data)]);
+    assert!(people.out.contains("without an answer") && people.out.contains("best threshold"), "{}", people.out);
+
+    // 1.1 has neither odds nor a threshold, unless it is treated as 2.0.
+    let old = dir.path().join("old.json");
+    let at = CONTEXT.find("kelp").unwrap();
+    let asked = json!({ "id": "a", "question": QUESTION, "answers": [{ "text": "kelp", "answer_start": at }] });
+    let set = json!({ "data": [{ "title": "t", "paragraphs": [{ "context": CONTEXT, "qas": [asked] }] }] });
+    std::fs::write(&old, set.to_string()).unwrap();
+    let (old_out, file) = (dir.path().join("old"), dir.path().join("p.json"));
+    let ran = eval(&old, &["--output-dir", path(&old_out), "--predictions", path(&file)]);
+    assert_eq!(ran.lines()[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["exact_match", "f1", "total"]);
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(old_out.join("predictions.json")).unwrap());
+    assert!(!old_out.join("null_odds.json").exists());
+    let treated = eval(&old, &["--version-2"]).lines().remove(0);
+    assert!(treated.get("HasAns_total").is_some() && treated.get("NoAns_total").is_none(), "{treated}");
+    assert_eq!(eval(&old, &["--null-score-diff-threshold", "1"]).error().0, "option");
+    assert_eq!(eval(&data, &["--null-score-diff-threshold", "inf"]).error().0, "option");
+    assert_eq!(eval(&data, &["--output-dir", path(&old)]).error().0, "io");
 }

@@ -1,12 +1,14 @@
 //! `cloze eval`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cloze::device::Cancel;
-use cloze::tasks::evaluate;
-use cloze::tasks::squad::{Squad, SquadOptions};
+use cloze::tasks::evaluate::{self, Counts, Evaluation};
+use cloze::tasks::squad::{Figures, Squad, SquadOptions};
 use cloze::{Error, Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::args::{Common, EvalArgs, EvalSet, SquadArgs};
 use super::show;
@@ -19,11 +21,20 @@ pub fn run(args: &EvalArgs, common: &Common) -> Result<()> {
 
 fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     let data = Squad::load(&args.data)?;
+    let version_2 = args.version_2 || data.has_unanswerable();
+    let threshold = threshold(args, version_2)?;
     if let Some(path) = &args.predictions {
         writable(path)?;
     }
+    if let Some(dir) = &args.output_dir {
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;
+        for name in outputs(version_2) {
+            files::check_writable(&dir.join(name))?;
+        }
+    }
     let qa = common.open_model()?;
-    let options = SquadOptions::for_model(qa.max_len())?;
+    let options =
+        SquadOptions { version_2, null_score_diff_threshold: threshold, ..SquadOptions::for_model(qa.max_len())? };
     // indicatif draws nothing where stderr is no terminal.
     let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(data.questions.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} questions, {per_sec}, {eta} left") {
@@ -31,15 +42,80 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     }
     let done = cloze::block_on(evaluate::squad(&qa, &data, &options, &Cancel::new(), |n| bar.inc(n as u64)))?;
     bar.finish_and_clear();
+    write(&done, args, version_2)?;
+    match &done.counts {
+        Counts::V2(metrics) => {
+            let figures = metrics.figures();
+            if common.json { show::json(&figures) } else { show_figures(&figures) }
+        }
+        Counts::V1(metrics) => {
+            let (exact, f1, total) = (metrics.exact_match(), metrics.f1(), metrics.total());
+            if common.json {
+                return show::json(&serde_json::json!({ "exact_match": exact, "f1": f1, "total": total }));
+            }
+            show::line(&format!("exact match {exact:.2}   F1 {f1:.2}   {total} questions"))
+        }
+    }
+}
+
+fn threshold(args: &SquadArgs, version_2: bool) -> Result<f64> {
+    let wrong = |problem: &str, mend: &str| {
+        let (problem, mend) = (problem.into(), mend.into());
+        Err(Error::Option { name: "null-score-diff-threshold", problem, mend })
+    };
+    match args.null_score_diff_threshold {
+        Some(x) if !x.is_finite() => wrong("it is not a number", "Give one such as -1.5"),
+        Some(_) if !version_2 => wrong("every question of the data has an answer", "Leave it out, or add --version-2"),
+        given => Ok(given.unwrap_or(0.0)),
+    }
+}
+
+fn show_figures(figures: &Figures) -> Result<()> {
+    let row = |what: &str, exact: f64, f1: f64, rest: &str| {
+        show::line(&format!("{what:20} exact match {exact:6.2}   F1 {f1:6.2}   {rest}"))
+    };
+    row("all", figures.exact, figures.f1, &format!("{} questions", figures.total))?;
+    for (what, exact, f1, total) in [
+        ("with an answer", figures.has_ans_exact, figures.has_ans_f1, figures.has_ans_total),
+        ("without an answer", figures.no_ans_exact, figures.no_ans_f1, figures.no_ans_total),
+    ] {
+        if let (Some(exact), Some(f1), Some(total)) = (exact, f1, total) {
+            row(what, exact, f1, &format!("{total} questions"))?;
+        }
+    }
+    let thresholds = format!("thresholds {:.3} and {:.3}", figures.best_exact_thresh, figures.best_f1_thresh);
+    row("best threshold", figures.best_exact, figures.best_f1, &thresholds)
+}
+
+/// The files of --output-dir.
+fn outputs(version_2: bool) -> &'static [&'static str] {
+    const ALL: [&str; 3] = ["predictions.json", "nbest_predictions.json", "null_odds.json"];
+    if version_2 { &ALL } else { &ALL[..2] }
+}
+
+fn write(done: &Evaluation, args: &SquadArgs, version_2: bool) -> Result<()> {
+    let answers = || done.predictions.iter().map(|(id, decoded)| (id.as_str(), decoded));
+    let texts: BTreeMap<_, _> = answers().map(|(id, decoded)| (id, &decoded.text)).collect();
     if let Some(path) = &args.predictions {
-        let map: serde_json::Map<_, _> = done.predictions.into_iter().map(|(id, text)| (id, text.into())).collect();
-        files::write_atomically(path, serde_json::Value::Object(map).to_string().as_bytes())?;
+        write_json(path, &texts)?;
     }
-    let (exact, f1, total) = (done.metrics.exact_match(), done.metrics.f1(), done.metrics.total());
-    if common.json {
-        return show::json(&serde_json::json!({ "exact_match": exact, "f1": f1, "total": total }));
+    let Some(dir) = &args.output_dir else { return Ok(()) };
+    for name in outputs(version_2) {
+        let path = dir.join(name);
+        match *name {
+            "predictions.json" => write_json(&path, &texts)?,
+            "nbest_predictions.json" => {
+                write_json(&path, &answers().map(|(id, d)| (id, &d.nbest)).collect::<BTreeMap<_, _>>())?;
+            }
+            _ => write_json(&path, &answers().map(|(id, d)| (id, d.null_odds)).collect::<BTreeMap<_, _>>())?,
+        }
     }
-    show::line(&format!("exact match {exact:.2}   F1 {f1:.2}   {total} questions"))
+    Ok(())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(value).map_err(|e| Error::io("write", path, e.into()))?;
+    files::write_atomically(path, &text)
 }
 
 /// Refuses a file that could not be written, before the hours that its contents take.

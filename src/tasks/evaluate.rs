@@ -1,7 +1,7 @@
 //! A model measured on SQuAD: every question answered in packed batches, then counted.
 
 use super::question_answering::QuestionAnswering;
-use super::squad::{Metrics, Squad, SquadOptions};
+use super::squad::{Decoded, Metrics, Metrics2, Squad, SquadOptions};
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
 
@@ -9,11 +9,18 @@ use crate::error::{Error, Result, clip};
 const GROUP: usize = 32;
 
 /// What a model makes of a data set.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    pub metrics: Metrics,
+    pub counts: Counts,
     /// Each question's id and answer, in the data's order.
-    pub predictions: Vec<(String, String)>,
+    pub predictions: Vec<(String, Decoded)>,
+}
+
+/// The metrics of the version that the options name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Counts {
+    V1(Metrics),
+    V2(Metrics2),
 }
 
 /// Answers every question of `data`. `progress` is told how many more are done.
@@ -27,7 +34,8 @@ pub async fn squad(
     cancel: &Cancel,
     mut progress: impl FnMut(usize),
 ) -> Result<Evaluation> {
-    let mut done = Evaluation::default();
+    let counts = if options.version_2 { Counts::V2(Metrics2::default()) } else { Counts::V1(Metrics::default()) };
+    let mut done = Evaluation { counts, predictions: Vec::new() };
     for group in data.questions.chunks(GROUP) {
         let mut cut = Vec::with_capacity(group.len());
         for question in group {
@@ -44,9 +52,14 @@ pub async fn squad(
         for (question, windowed) in group.iter().zip(&cut) {
             let (own, others) = rest.split_at(windowed.windows.len());
             rest = others;
-            let text = &data.contexts[question.context][options.best(windowed, own)?];
-            done.metrics.add(text, &question.answers);
-            done.predictions.push((question.id.clone(), text.to_owned()));
+            let decoded = options.decode(windowed, &data.contexts[question.context], own)?;
+            match &mut done.counts {
+                Counts::V1(metrics) => metrics.add(&decoded.text, &question.answers),
+                Counts::V2(metrics) => {
+                    metrics.add(&decoded.text, &question.answers, decoded.null_odds.unwrap_or_default());
+                }
+            }
+            done.predictions.push((question.id.clone(), decoded));
         }
         progress(group.len());
     }
