@@ -291,6 +291,40 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
+/// What ties machines together that no one machine can compare: x86's sets and NEON compute this, to the bit.
+#[test]
+fn fused_instruction_sets_are_one_chain_of_mul_adds() {
+    for (dtype, m, n, k) in [(DType::F32, 13, 35, 401), (DType::F32, 1, 16, 8), (DType::I8, 7, 37, 77)] {
+        let case = Case {
+            m,
+            x: noise(7, m * k),
+            weights: vec![Stored::new(dtype, n, k, 8)],
+            bias: Some(noise(9, n)),
+            act: Activation::Linear,
+            residual: Some(noise(10, m * n)),
+        };
+        let w = case.weights[0].tensor();
+        let mut want = Vec::new();
+        for (x, residual) in case.x.chunks(k).zip(noise(10, m * n).chunks(n)) {
+            for (row, (bias, residual)) in noise(9, n).iter().zip(residual).enumerate() {
+                let chain = |w: &mut dyn Iterator<Item = f32>| x.iter().zip(w).fold(0.0, |s, (x, w)| x.mul_add(w, s));
+                let sum = if dtype == DType::I8 {
+                    let (values, scale) = w.row_i8(row);
+                    chain(&mut values.iter().map(|q| f32::from(*q))) * scale
+                } else {
+                    let mut values = vec![0.0; k];
+                    w.row_f32(row, &mut values);
+                    chain(&mut values.into_iter())
+                };
+                want.push(sum + bias + residual);
+            }
+        }
+        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Portable || super::math::FUSED) {
+            assert_eq!(bits(&case.run(&Pool::with_isa(1, isa))), bits(&want), "{dtype:?} {m}x{n}x{k} on {isa:?}");
+        }
+    }
+}
+
 #[test]
 fn i8_panels_stay_i8() {
     let w = Stored::new(DType::I8, 40, 100, 1);

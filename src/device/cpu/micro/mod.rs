@@ -10,6 +10,8 @@ use std::hint::black_box;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 /// Columns of a panel.
@@ -26,12 +28,18 @@ pub enum Isa {
     /// AVX-512F.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON, which every aarch64 has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Isa {
     /// What this machine can run, slowest first.
     pub fn available() -> Vec<Isa> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "other targets have one set"))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            expect(unused_mut, reason = "other targets have one set")
+        )]
         let mut all = vec![Isa::Portable];
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -40,6 +48,8 @@ impl Isa {
                 all.push(Isa::Avx512);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        all.push(Isa::Neon);
         all
     }
 
@@ -48,7 +58,7 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Isa::Portable)
     }
 
-    /// For reports: "avx512", "avx2", "portable".
+    /// For reports: "avx512", "avx2", "neon", "portable".
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
@@ -56,6 +66,8 @@ impl Isa {
             Isa::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
         }
     }
 }
@@ -109,6 +121,8 @@ pub(super) unsafe fn run(isa: Isa, strip: &Strip) {
             Isa::Avx2 => avx2::run(strip),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512::run(strip),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::run(strip),
         }
     }
 }
