@@ -257,12 +257,15 @@ impl Config {
             ("intermediate_size", self.intermediate_size, 1 << 17),
             ("max_position_embeddings", self.max_position_embeddings, 1 << 16),
             ("type_vocab_size", self.type_vocab_size, 1 << 16),
-            ("the number of labels", self.num_labels(), 1 << 20),
         ];
         for (key, size, limit) in sizes {
             if size == 0 || size > limit {
                 return Err(malformed(file, format!("{key} = {size} is not in 1..={limit}")));
             }
+        }
+        // None at all is no fault of a model without a classifier.
+        if self.num_labels() > 1 << 20 {
+            return Err(malformed(file, format!("{} labels are not in 0..={}", self.num_labels(), 1 << 20)));
         }
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(malformed(
@@ -322,6 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_counted_and_named() {
+        let labels = |json: &str| {
+            let config = parse(json).unwrap();
+            (config.num_labels(), config.label(1))
+        };
+        assert_eq!(labels("{}"), (2, "LABEL_1".into()));
+        assert_eq!(labels(r#"{"num_labels": 5}"#), (5, "LABEL_1".into()));
+        assert_eq!(labels(r#"{"num_labels": 5, "id2label": {"1": "b", "0": "a", "2": "c"}}"#), (3, "b".into()));
+        assert_eq!(labels(r#"{"architectures": ["BertForMultipleChoice"]}"#), (1, "LABEL_1".into()));
+        assert_eq!(labels(r#"{"id2label": {}}"#), (0, "LABEL_1".into()));
+    }
+
+    #[test]
     fn other_models_are_unsupported() {
         refused(r#"{"model_type": "roberta"}"#, "unsupported", "roberta");
         refused(r#"{"architectures": ["DistilBertModel"]}"#, "unsupported", "DistilBertModel");
@@ -345,6 +361,7 @@ mod tests {
         refused(r#"{"layer_norm_eps": 0}"#, "config", "layer_norm_eps");
         refused(r#"{"hidden_dropout_prob": 1.5}"#, "config", "hidden_dropout_prob");
         refused(r#"{"pad_token_id": 40000}"#, "config", "pad_token_id");
+        refused(r#"{"num_labels": 4000000000}"#, "config", "labels");
         refused("", "config", "not a model configuration");
         refused("[1]", "config", "not a model configuration");
         refused(&"[".repeat(100_000), "config", "not a model configuration");

@@ -1,12 +1,16 @@
 //! Every head against PyTorch on every device, and the same bits in any batch.
 
+use std::sync::Arc;
+
 use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::Cancel;
 use cloze::device::lockstep::largest_difference;
+use cloze::device::{Cancel, Cpu, Device};
 use cloze::model::{Model, Output};
 use cloze::pooling::Pooling;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 use crate::golden::{Expected, TOLERANCE};
 use crate::support::devices::{TestDevice, for_each_device};
@@ -96,4 +100,38 @@ fn same_bits_alone_and_in_any_batch() {
             }
         }
     });
+}
+
+/// A head's tensor that is missing, or of another shape, is named, and so is the class that has it.
+#[test]
+fn a_heads_missing_tensor_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for (name, head, _) in CASES {
+        let source = fixture("heads").join(name);
+        let bytes = std::fs::read(source.join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        std::fs::copy(source.join("config.json"), dir.path().join("config.json")).unwrap();
+        let encoder = |tensor: &str| ["embeddings.", "encoder.", ".scale"].iter().any(|part| tensor.contains(part));
+        for (tensor, view) in file.tensors().into_iter().filter(|(tensor, _)| !encoder(tensor)) {
+            let others: Vec<_> = file.tensors().into_iter().filter(|(other, _)| *other != tensor).collect();
+            let narrow =
+                TensorView::new(view.dtype(), vec![1, 1, 1], &view.data()[..view.dtype().bitsize() / 8]).unwrap();
+            let misshapen = [others.clone(), vec![(tensor.clone(), narrow)]].concat();
+            for (what, tensors) in [("is missing", others), ("has shape", misshapen)] {
+                let bytes = safetensors::serialize(tensors, None).unwrap();
+                std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+                let checkpoint = Checkpoint::open(dir.path()).unwrap();
+                let loaded = Model::load(checkpoint, head, Arc::new(Device::Cpu(Cpu::new(1))));
+                // Some tensors are there twice, or belong to a head that is not asked for.
+                let Err(error) = loaded else { continue };
+                let says = error.to_string();
+                assert_eq!(error.code(), "checkpoint", "{says}");
+                assert!(says.contains(what) || says.contains("and they differ"), "{name} {tensor}: {says}");
+                assert!(what != "is missing" || says.contains(head.architecture()), "{name} {tensor}: {says}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused >= 60, "{refused}");
 }

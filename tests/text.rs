@@ -271,3 +271,20 @@ proptest! {
         }
     }
 }
+
+/// However many answers are asked for, a long text does not take all memory.
+#[test]
+fn an_absurd_number_of_answers_is_refused() {
+    let tokenizer = tokenizer("uncased");
+    let context = (0..8000).map(|n| format!("{n} ")).collect::<String>();
+    let options = AnswerOptions { top_k: usize::MAX, max_answer_tokens: usize::MAX, ..AnswerOptions::default() };
+    let windowed = Windowed::new(&tokenizer, "who", &context, 512, &options).unwrap();
+    let logits: Vec<SpanLogits> = windowed
+        .sequences(&tokenizer)
+        .map(|s| SpanLogits { start: vec![0.0; s.ids.len()], end: vec![0.0; s.ids.len()] })
+        .collect();
+    let error = windowed.answers(&context, &logits, &options).unwrap_err();
+    assert!(error.code() == "option" && error.to_string().starts_with("top-k"), "{error}");
+    let few = AnswerOptions { top_k: 3, ..options };
+    assert_eq!(windowed.answers(&context, &logits, &few).unwrap().len(), 3);
+}

@@ -59,6 +59,9 @@ impl AnswerOptions {
     }
 }
 
+/// Different answers of a text that are kept before the best are taken: some hundred megabytes.
+const MOST_ANSWERS: usize = 1_000_000;
+
 /// A part of the context.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -184,6 +187,11 @@ impl Windowed {
             false => options.top_k,
         };
         let mut answers: Vec<Answer> = Vec::new();
+        let too_many = || Error::Option {
+            name: "top-k",
+            problem: format!("{} answers are asked for, and the text has more than {MOST_ANSWERS}", options.top_k),
+            mend: "Ask for fewer".into(),
+        };
         let mut by_text: HashMap<String, usize> = HashMap::new();
         let mut null_score = f64::INFINITY;
         for (window, logits) in self.windows.iter().zip(logits) {
@@ -199,6 +207,9 @@ impl Windowed {
                 match by_text.get(&text.to_lowercase()).and_then(|i| answers.get_mut(*i)) {
                     Some(answer) => answer.score += score,
                     None => {
+                        if answers.len() == MOST_ANSWERS {
+                            return Err(too_many());
+                        }
                         by_text.insert(text.to_lowercase(), answers.len());
                         answers.push(Answer { text: text.to_owned(), score, start: bytes.start, end: bytes.end });
                     }
