@@ -169,6 +169,7 @@ impl Family {
 #[derive(Debug)]
 pub struct Variant {
     pub name: &'static str,
+    /// An op's only variant is used by both families, whatever it says here.
     pub family: Family,
     /// Whether the variant can do this call under these limits.
     pub fits: fn(&Site<'_>, &Limits) -> bool,

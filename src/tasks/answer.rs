@@ -59,8 +59,8 @@ impl AnswerOptions {
     }
 }
 
-/// Different answers of a text that are kept before the best are taken: some hundred megabytes.
-const MOST_ANSWERS: usize = 1_000_000;
+/// Bytes that the different answers of a text may take before the best are chosen.
+const MOST_BYTES: usize = 128 << 20;
 
 /// A part of the context.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,9 +187,10 @@ impl Windowed {
             false => options.top_k,
         };
         let mut answers: Vec<Answer> = Vec::new();
+        let mut held = 0;
         let too_many = || Error::Option {
             name: "top-k",
-            problem: format!("{} answers are asked for, and the text has more than {MOST_ANSWERS}", options.top_k),
+            problem: format!("{} answers to a text of this length take more than {MOST_BYTES} bytes", options.top_k),
             mend: "Ask for fewer".into(),
         };
         let mut by_text: HashMap<String, usize> = HashMap::new();
@@ -207,7 +208,8 @@ impl Windowed {
                 match by_text.get(&text.to_lowercase()).and_then(|i| answers.get_mut(*i)) {
                     Some(answer) => answer.score += score,
                     None => {
-                        if answers.len() == MOST_ANSWERS {
+                        held += 2 * text.len() + size_of::<Answer>();
+                        if held > MOST_BYTES {
                             return Err(too_many());
                         }
                         by_text.insert(text.to_lowercase(), answers.len());
