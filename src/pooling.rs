@@ -22,6 +22,14 @@ impl Pooling {
         ("pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
     ];
 
+    /// Each with the word that newer versions have for it.
+    pub const WORDS: [(&'static str, Pooling); 4] = [
+        ("cls", Pooling::Cls),
+        ("mean", Pooling::Mean),
+        ("max", Pooling::Max),
+        ("mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
+    ];
+
     /// The number that the op `pool` and its shader know it by.
     pub(crate) const fn id(self) -> u32 {
         match self {

@@ -113,6 +113,17 @@ impl Sentence {
 /// The one pooling that a `Pooling` module's configuration turns on.
 fn pooling(name: &str, bytes: &[u8]) -> Result<Pooling> {
     let config: serde_json::Map<String, serde_json::Value> = parse(name, bytes)?;
+    // One word in newer files, a switch a mode in older ones.
+    let word = config.get("pooling_mode").and_then(serde_json::Value::as_str);
+    if let Some((_, pooling)) = Pooling::WORDS.iter().find(|(known, _)| word == Some(known)) {
+        return Ok(*pooling);
+    }
+    if let Some(other) = word {
+        return Err(Error::Unsupported {
+            what: format!("{name}: pooling_mode {:?}", clip(other)),
+            mend: format!("Known are {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+        });
+    }
     let on = |key: &str| config.get(key).and_then(serde_json::Value::as_bool) == Some(true);
     let modes: Vec<&String> = config.keys().filter(|key| key.starts_with("pooling_mode_") && on(key)).collect();
     let known = |key: &String| Pooling::KEYS.iter().find(|(known, _)| known == key).map(|(_, pooling)| *pooling);
@@ -212,6 +223,8 @@ mod tests {
         refused(&pooled(r#"{"pooling_mode_lasttoken": true}"#), "unsupported", "lasttoken");
         let two = r#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}"#;
         refused(&pooled(two), "unsupported", "one at a time");
+        refused(&pooled(r#"{"pooling_mode": "weightedmean"}"#), "unsupported", "weightedmean");
+        assert_eq!(read(&pooled(r#"{"pooling_mode": "cls"}"#)).unwrap().pooling, Some(Pooling::Cls));
         assert_eq!(read(&pooled("{}")).unwrap().pooling, Some(Pooling::Mean));
     }
 }

@@ -144,6 +144,7 @@ fn a_refused_text_is_its_own_lines() {
     assert_eq!(found[1]["result"][0]["mask"], 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_stopped_batch_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
@@ -181,6 +182,14 @@ fn a_stopped_batch_is_resumed() {
     assert_eq!(classify(&part, &["--overwrite"]).code, Some(0));
     assert_eq!(fs::read_to_string(&part).unwrap(), expected);
     assert_eq!(cloze(&["classify", "--input", "-", "--resume", "--json"], "moods", "").error().0, "option");
+    // Nor is what is read written over, by whatever name.
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&input, &link).unwrap();
+    let before = fs::read(&input).unwrap();
+    for more in ["--overwrite", "--resume"] {
+        assert_eq!(classify(&link, &[more, "--json"]).error().0, "option", "{more}");
+    }
+    assert_eq!(fs::read(&input).unwrap(), before);
     let nowhere = classify(&dir.path().join("none/out"), &["--json"]);
     assert_eq!(nowhere.error().0, "io");
 }
@@ -283,8 +292,11 @@ fn vectors_are_written_as_an_array() {
     for args in [["--format", "npy", "--input", input].as_slice(), &["--format", "npy", "--input", input, "--resume"]] {
         assert_eq!(cloze(&[&["embed", "--json"], args].concat(), "mean", "").error().0, "option");
     }
-    // What was there before is whole until the array is.
-    assert_eq!(cloze(&["embed", "--format", "npy", "--input", "none", "--output", out], "mean", "").code, Some(1));
+    // What was there before is whole until the array is, and is not replaced unasked.
+    for more in [["--input", "none", "--overwrite"].as_slice(), &["--input", input], &["one text"]] {
+        let args = [&["embed", "--format", "npy", "--output", out], more].concat();
+        assert_eq!(cloze(&args, "mean", "").code, Some(1), "{more:?}");
+    }
     assert_eq!(fs::read(&output).unwrap(), bytes);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no leftovers");
 }
@@ -302,5 +314,23 @@ fn wrong_usage_is_status_2() {
         &["classify", "--input", "-", "--resume", "--overwrite"],
     ] {
         assert_eq!(run(args).code, Some(2), "{args:?}");
+    }
+}
+
+/// A line of just as many bytes as a line may have, and of one more, each beside a short one.
+#[test]
+fn the_longest_line_takes_nothing_of_the_next() {
+    const MOST: usize = 16 << 20;
+    let line = |length: usize| {
+        let frame = r#"{"text": 5, "other": ""}"#;
+        frame.replace("\"\"}", &format!("\"{}\"}}\n", "x".repeat(length - frame.len())))
+    };
+    for length in [MOST - 1, MOST, MOST + 1, MOST + 2] {
+        let input = format!("{}{}", line(length), "{\"text\": \"a\"}\n");
+        let found = objects(&run_with(&["tokenize", "--quiet", "--input", "-"], input.as_bytes()).out);
+        assert_eq!(found.len(), 2, "{length}");
+        let says = found[0]["error"]["message"].as_str().unwrap();
+        assert!(says.contains(if length <= MOST { "not a string" } else { "longer than" }), "{length}: {says}");
+        assert_eq!(found[1]["result"].as_array().unwrap().len(), 3, "{length}");
     }
 }

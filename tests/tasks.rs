@@ -98,10 +98,7 @@ fn alike(found: &Value, expected: &Value, what: &str) {
     }
 }
 
-fn one<T: Task>(task: &T, input: T::Input, options: &T::Options) -> Result<T::Output>
-where
-    T::Input: Clone,
-{
+fn one<T: Task>(task: &T, input: T::Input, options: &T::Options) -> Result<T::Output> {
     block_on(run_one(task, &input, options, &Cancel::new()))
 }
 

@@ -25,8 +25,8 @@ use super::tokenize::TokenizeArgs;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
-Results go to stdout, everything else to stderr. Exit status: 0 all good, 1 failed or a line of a batch has an error,
-2 wrong usage, 130 stopped by Ctrl-C.
+Results go to stdout, everything else to stderr. Exit status: 0 all good, 1 failed or a line of a
+batch has an error, 2 wrong usage, 130 stopped by Ctrl-C.
 
 Examples:
   cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'
@@ -60,9 +60,9 @@ Examples:
     Info,
     /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
     #[command(after_help = "\
-Each device computes a tiny BERT with weights in f32, f16 and i8, and the logits are compared with PyTorch's. A device that
-is wrong is named, with the first kernel that differs. `auto` runs the same test on a GPU before it takes it; a device that
---device names is taken untested.
+Each device computes a tiny BERT with weights in f32, f16 and i8, and the logits are compared with
+PyTorch's. A device that is wrong is named, with the first kernel that differs. `auto` runs the same
+test on a GPU before it takes it; a device that --device names is taken untested.
 
 Examples:
   cloze doctor > report.txt
@@ -193,7 +193,8 @@ Examples:
   pdftotext report.pdf - | cloze answer --json -q 'What was the revenue in 2024?'
   cloze answer --input questions.jsonl --output answers.jsonl
 
-With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count code points.")]
+With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count
+code points.")]
 pub struct AnswerArgs {
     /// The question; of a batch, that of lines without one
     #[arg(short, long, value_name = "TEXT", required_unless_present = "input")]
@@ -225,6 +226,9 @@ pub struct AnswerArgs {
 
 /// Measure a model on a data set.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze eval squad --data dev-v1.1.json")]
 pub struct EvalArgs {
     #[command(subcommand)]
     pub set: EvalSet,
@@ -243,8 +247,9 @@ Examples:
   cloze eval squad --data dev-v1.1.json --predictions predictions.json --json
   cloze eval squad --data dev-v2.0.json --null-score-diff-threshold -1.5 --output-dir out
 
-With --json the last line is {\"exact_match\",\"f1\",\"total\"}; for 2.0 it has the official script's names: \"exact\", \"f1\",
-\"total\", \"HasAns_exact\" and so on, \"best_exact\", \"best_exact_thresh\", \"best_f1\", \"best_f1_thresh\".")]
+With --json the last line is {\"exact_match\",\"f1\",\"total\"}; for 2.0 it has the official script's
+names: \"exact\", \"f1\", \"total\", \"HasAns_exact\" and so on, \"best_exact\", \"best_exact_thresh\",
+\"best_f1\", \"best_f1_thresh\".")]
 pub struct SquadArgs {
     /// The data, in SQuAD's JSON
     #[arg(long, value_name = "FILE")]
@@ -292,7 +297,8 @@ Examples:
   cloze bench --device cpu --threads 1
   cloze bench --seq 128,384 --batch 1,8 --json
 
-gflops counts the matmuls and attention; gemm_gflops is the best matmul kernel alone at 512x768x768 in f32.")]
+gflops counts the matmuls and attention; gemm_gflops is the best matmul kernel alone at 512x768x768
+in f32.")]
 pub struct BenchArgs {
     /// Sequence lengths, in tokens
     #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "128,384")]

@@ -37,6 +37,37 @@ pub struct Batch {
     pub overwrite: bool,
 }
 
+impl Batch {
+    /// Refuses what would lose something: to write over what is read, or over results that are there. Called before the
+    /// work begins.
+    ///
+    /// # Errors
+    /// [`Error::Option`]
+    pub fn check(&self) -> Result<()> {
+        let refused = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+        let real = |path: &Path| path.canonicalize().ok().filter(|path| path.is_file());
+        if self.resume && self.input.is_none() {
+            return refused("resume", "there is no batch to go on with".into(), "Give it with --input");
+        }
+        if self.output == Path::new("-") {
+            return match self.resume {
+                true => refused("resume", "stdout does not say what it holds".into(), "Give --output FILE"),
+                false => Ok(()),
+            };
+        }
+        let output = real(&self.output);
+        if output.is_some() && output == self.input.as_deref().and_then(real) {
+            return refused("output", format!("{} is the input", self.output.display()), "Give another file");
+        }
+        let filled = output.is_some_and(|path| path.metadata().is_ok_and(|found| found.len() > 0));
+        if filled && !self.overwrite && !self.resume {
+            let mend = "Give --resume to go on with a batch, --overwrite to replace it, or another name";
+            return refused("output", format!("{} is there already", self.output.display()), mend);
+        }
+        Ok(())
+    }
+}
+
 /// Bytes of an input line at most.
 const MOST: u64 = 16 << 20;
 
@@ -70,12 +101,18 @@ impl Fields {
 /// An input line.
 #[derive(Debug)]
 pub struct Line {
+    place: Place,
+    fields: Result<Fields>,
+}
+
+/// Which line a result is for.
+#[derive(Debug)]
+pub struct Place {
     /// Its number, from 1.
-    number: u64,
+    pub number: u64,
     /// Where it ends, in bytes of the input.
     end: u64,
     id: Option<Box<RawValue>>,
-    fields: Result<Fields>,
 }
 
 /// How a batch went.
@@ -86,30 +123,21 @@ pub enum Outcome {
     BadLines,
 }
 
-/// Runs the lines of `batch.input` through `work`, which gives for each one's fields the text of a JSON array.
-pub fn run(
+/// Runs the lines of `batch.input`: `parse` makes an input of a line's fields, `work` gives for each input the text of a
+/// JSON array.
+pub fn run<I>(
     batch: &Batch,
     common: &Common,
-    mut work: impl FnMut(Vec<Fields>, &Cancel) -> Result<Vec<Result<String>>>,
+    parse: impl Fn(Fields) -> Result<I>,
+    mut work: impl FnMut(&[I], &Cancel) -> Result<Vec<Result<String>>>,
 ) -> Result<Outcome> {
     let mut output = Output::open(batch)?;
     let mut bad = output.bad;
     let held = output.held;
     let done = each_chunk(batch, common, held, |lines, cancel| {
-        let (fields, places): (Vec<_>, Vec<_>) = lines.into_iter().map(|l| (l.fields, (l.number, l.id))).unzip();
-        let mut good = Vec::new();
-        let mut errors = Vec::with_capacity(fields.len());
-        for field in fields {
-            errors.push(field.map(|f| good.push(f)).err());
-        }
-        let mut results = work(good, cancel)?.into_iter();
-        for ((number, id), error) in places.into_iter().zip(errors) {
-            let result = match error {
-                Some(error) => Err(error),
-                None => results.next().unwrap_or_else(|| unreachable!("a result a line")),
-            };
+        for (place, result) in results(lines, &parse, |inputs| work(inputs, cancel))? {
             bad |= result.is_err();
-            output.line(number, id.as_deref(), result)?;
+            output.line(&place, result)?;
         }
         output.flush()
     });
@@ -120,6 +148,30 @@ pub fn run(
     }
     done?;
     Ok(if bad { Outcome::BadLines } else { Outcome::AllGood })
+}
+
+/// A result or an error for each line; `work` is given the inputs of those that have one, all at once.
+pub fn results<I, R>(
+    lines: Vec<Line>,
+    parse: impl Fn(Fields) -> Result<I>,
+    work: impl FnOnce(&[I]) -> Result<Vec<Result<R>>>,
+) -> Result<Vec<(Place, Result<R>)>> {
+    let (mut inputs, mut places) = (Vec::new(), Vec::new());
+    for Line { place, fields } in lines {
+        match fields.and_then(&parse) {
+            Ok(input) => {
+                inputs.push(input);
+                places.push((place, None));
+            }
+            Err(error) => places.push((place, Some(error))),
+        }
+    }
+    let mut found = work(&inputs)?.into_iter();
+    let mut result = |error: Option<Error>| match error {
+        Some(error) => Err(error),
+        None => found.next().unwrap_or_else(|| unreachable!("a result an input")),
+    };
+    Ok(places.into_iter().map(|(place, error)| (place, result(error))).collect())
 }
 
 /// Hands the input's lines after the first `skip` to `work`, some at a time, and shows how far it is.
@@ -146,7 +198,7 @@ pub fn each_chunk(
     std::thread::spawn(move || read_lines(BufReader::new(input), &path, skip, &send));
     let bar = bar(length, common);
     while let Some(chunk) = next_chunk(&receive, &cancel)? {
-        let (count, end) = (chunk.len() as u64, chunk.last().map_or(0, |line| line.end));
+        let (count, end) = (chunk.len() as u64, chunk.last().map_or(0, |line| line.place.end));
         work(chunk, &cancel)?;
         match length {
             Some(_) => bar.set_position(end),
@@ -208,11 +260,6 @@ fn next_chunk(receive: &Receiver<Result<Line>>, cancel: &Cancel) -> Result<Optio
 }
 
 impl Line {
-    /// The fields, where the line has them, or what is wrong with it.
-    pub fn into_fields(self) -> (u64, Result<Fields>) {
-        (self.number, self.fields)
-    }
-
     fn bytes(&self) -> usize {
         let Ok(f) = &self.fields else { return 0 };
         [&f.text, &f.pair, &f.question, &f.context].into_iter().flatten().map(String::len).sum()
@@ -238,7 +285,7 @@ impl Line {
             Ok(raw) => raw,
             Err(e) => {
                 let fields = Err(malformed(format!("the line is not such an object: {e}")));
-                return Self { number, end, id: None, fields };
+                return Self { place: Place { number, end, id: None }, fields };
             }
         };
         let text = |name: &str, value: Option<&RawValue>| match value {
@@ -254,7 +301,7 @@ impl Line {
                 context: text("context", raw.context)?,
             })
         };
-        Self { number, end, fields: fields(), id: raw.id }
+        Self { fields: fields(), place: Place { number, end, id: raw.id } }
     }
 }
 
@@ -278,7 +325,7 @@ fn read_lines(mut input: impl BufRead, path: &Path, skip: u64, send: &SyncSender
                 end += length;
                 let problem = format!("the line is longer than {MOST} bytes");
                 let fields = Err(Error::Input { problem, mend: "Give it in parts".into() });
-                Line { number, end, id: None, fields }
+                Line { place: Place { number, end, id: None }, fields }
             }
             Err(e) => {
                 let _ = send.send(Err(Error::io("read", path, e)));
@@ -295,7 +342,7 @@ fn read_lines(mut input: impl BufRead, path: &Path, skip: u64, send: &SyncSender
 fn read_line(input: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(u64, bool)> {
     bytes.clear();
     let mut length = input.by_ref().take(MOST + 1).read_until(b'\n', bytes)? as u64;
-    if length <= MOST {
+    if length <= MOST || bytes.last() == Some(&b'\n') {
         return Ok((length, true));
     }
     bytes.clear();
@@ -328,13 +375,6 @@ impl Output {
     fn open(batch: &Batch) -> Result<Self> {
         let path = batch.output.clone();
         if path == Path::new("-") {
-            if batch.resume {
-                return Err(Error::Option {
-                    name: "resume",
-                    problem: "stdout does not say what it holds".into(),
-                    mend: "Give --output FILE".into(),
-                });
-            }
             return Ok(Self { sink: Box::new(std::io::stdout()), path: "stdout".into(), held: 0, bad: false });
         }
         let io = |e| Error::io("write", &path, e);
@@ -344,21 +384,15 @@ impl Output {
         let (mut held, mut bad) = (0, false);
         if regular && batch.overwrite {
             file.set_len(0).map_err(io)?;
-        } else if regular && file.metadata().map_err(io)?.len() > 0 {
-            if !batch.resume {
-                return Err(Error::Option {
-                    name: "output",
-                    problem: format!("{} is there already", path.display()),
-                    mend: "Give --resume to go on with it, --overwrite to replace it, or another name".into(),
-                });
-            }
+        } else if regular {
             (held, bad) = what_is_held(&mut file, &path)?;
         }
         Ok(Self { sink: Box::new(BufWriter::new(file)), path, held, bad })
     }
 
-    fn line(&mut self, number: u64, id: Option<&RawValue>, result: Result<String>) -> Result<()> {
-        let id = id.map(|id| format!(r#","id":{}"#, id.get())).unwrap_or_default();
+    fn line(&mut self, place: &Place, result: Result<String>) -> Result<()> {
+        let id = place.id.as_ref().map(|id| format!(r#","id":{}"#, id.get())).unwrap_or_default();
+        let number = place.number;
         let rest = match result {
             Ok(array) => format!(r#""result":{array}"#),
             Err(error) => {
@@ -374,6 +408,9 @@ impl Output {
     }
 }
 
+/// Bytes of a result line at most.
+const MOST_HELD: u64 = 1 << 30;
+
 /// How many result lines a file holds, and whether one of them is an error. A last line that was cut short is removed.
 fn what_is_held(file: &mut File, path: &Path) -> Result<(u64, bool)> {
     #[derive(Deserialize)]
@@ -387,8 +424,8 @@ fn what_is_held(file: &mut File, path: &Path) -> Result<(u64, bool)> {
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
-        let length = lines.read_until(b'\n', &mut bytes).map_err(io)? as u64;
-        if bytes.last() != Some(&b'\n') {
+        let length = lines.by_ref().take(MOST_HELD).read_until(b'\n', &mut bytes).map_err(io)? as u64;
+        if bytes.last() != Some(&b'\n') && length < MOST_HELD {
             break;
         }
         match serde_json::from_slice::<Held>(&bytes) {
@@ -410,10 +447,6 @@ fn what_is_held(file: &mut File, path: &Path) -> Result<(u64, bool)> {
 
 /// The results of one input that was given as an argument: an object a line.
 pub fn single(batch: &Batch, objects: &[impl serde::Serialize]) -> Result<()> {
-    if batch.resume {
-        let problem = "there is no batch to go on with".into();
-        return Err(Error::Option { name: "resume", problem, mend: "Give it with --input".into() });
-    }
     if batch.output == Path::new("-") {
         return objects.iter().try_for_each(show::json);
     }

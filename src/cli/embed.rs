@@ -16,7 +16,7 @@ use cloze::{Error, Result};
 use serde::Serialize;
 
 use super::args::Common;
-use super::batch::{self, Batch, Fields, Outcome};
+use super::batch::{self, Batch, Outcome};
 use super::npy;
 
 /// Turn texts into vectors, whose angle says how much alike they are.
@@ -26,8 +26,8 @@ Examples:
   cloze embed 'A cat sleeps.' 'A kitten naps.' --model all-minilm-l6-v2
   cloze embed --input texts.jsonl --format npy --output vectors.npy --model all-minilm-l6-v2
 
-Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize. A text that is too long is cut, at max_seq_length
-of sentence_bert_config.json where there is one.")]
+Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize. A text that is too long
+is cut, at max_seq_length of sentence_bert_config.json where there is one.")]
 pub struct EmbedArgs {
     /// The texts
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
@@ -65,11 +65,19 @@ struct Line {
 }
 
 pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
+    args.batch.check()?;
     if args.format == Format::Npy && args.batch.resume {
         return Err(Error::Option {
             name: "resume",
             problem: "an array is written as a whole".into(),
             mend: "Give --format jsonl".into(),
+        });
+    }
+    if args.format == Format::Npy && args.batch.input.is_some() && args.batch.output == Path::new("-") {
+        return Err(Error::Option {
+            name: "output",
+            problem: "the number of rows stands at the beginning of an array, and is known at the end".into(),
+            mend: "Give --output FILE".into(),
         });
     }
     let dir = common.required_model_dir()?;
@@ -88,9 +96,8 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
     match (args.format, args.batch.input.is_some()) {
         (Format::Npy, _) => array(&task, &options, &args.batch, common, &texts),
         (Format::Jsonl, true) => {
-            let input = |f: Fields| Ok(TextPair { text: Fields::need(f.text, "text")?, pair: f.pair });
             let objects = |_: &TextPair, embedding| vec![Line { embedding }];
-            super::tasks::perform(&task, &options, &args.batch, common, None, input, objects)
+            super::tasks::perform(&task, &options, &args.batch, common, None, super::tasks::text_pair, objects)
         }
         (Format::Jsonl, false) => {
             let found = cloze::block_on(run(&task, &texts, &options, &Cancel::new()))?;
@@ -114,39 +121,24 @@ fn array(
     if batch.input.is_none() {
         let found = run(texts, &Cancel::new())?.into_iter().collect::<Result<Vec<_>>>()?;
         let mut bytes = npy::header(found.len() as u64, cols);
-        found.iter().for_each(|row| bytes.extend(row.iter().flat_map(|x| x.to_le_bytes())));
+        found.iter().for_each(|row| bytes.extend(npy::elements(row)));
         match batch.output == Path::new("-") {
             true => std::io::stdout().write_all(&bytes).map_err(|e| Error::io("write", "stdout", e))?,
             false => cloze::files::write_atomically(&batch.output, &bytes)?,
         }
         return Ok(Outcome::AllGood);
     }
-    if batch.output == Path::new("-") {
-        return Err(Error::Option {
-            name: "output",
-            problem: "the number of rows stands at the beginning of an array, and is known at the end".into(),
-            mend: "Give --output FILE".into(),
-        });
-    }
     let mut file = AtomicFile::create(&batch.output)?;
     file.write(&npy::header(0, cols))?;
     let (mut rows, mut bad) = (0, false);
     batch::each_chunk(batch, common, 0, |lines, cancel| {
-        let (numbers, fields): (Vec<u64>, Vec<_>) = lines.into_iter().map(batch::Line::into_fields).unzip();
-        let parsed: Vec<Result<TextPair>> = fields
-            .into_iter()
-            .map(|f| f.and_then(|f| Ok(TextPair { text: Fields::need(f.text, "text")?, pair: f.pair })))
-            .collect();
-        let good: Vec<TextPair> = parsed.iter().filter_map(|p| p.as_ref().ok().cloned()).collect();
-        let mut found = run(&good, cancel)?.into_iter();
-        for (number, parsed) in numbers.into_iter().zip(parsed) {
-            let row = parsed.and_then(|_| found.next().unwrap_or_else(|| unreachable!("a vector an input")));
+        for (place, row) in batch::results(lines, super::tasks::text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {
                 bad = true;
-                super::show::note(&format!("line {number}: {error}"));
+                super::show::note(&format!("line {}: {error}", place.number));
                 vec![f32::NAN; cols]
             });
-            file.write(bytemuck::cast_slice(&row.iter().map(|x| x.to_le_bytes()).collect::<Vec<_>>()))?;
+            file.write(&npy::elements(&row))?;
             rows += 1;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The head of a NumPy array file, version 1.0.
+//! A NumPy array file, version 1.0, of f32.
 
 /// Bytes of the whole head, a multiple of 64 as the format asks, whatever the number of rows.
 const LENGTH: usize = 128;
@@ -11,4 +11,9 @@ pub fn header(rows: u64, cols: usize) -> Vec<u8> {
     bytes.resize(LENGTH - 1, b' ');
     bytes.push(b'\n');
     bytes
+}
+
+/// A row's bytes.
+pub fn elements(row: &[f32]) -> Vec<u8> {
+    row.iter().flat_map(|x| x.to_le_bytes()).collect()
 }

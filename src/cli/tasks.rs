@@ -44,26 +44,18 @@ pub fn perform<T: Task, O: Serialize>(
     single: Option<T::Input>,
     input: impl Fn(Fields) -> Result<T::Input>,
     objects: impl Fn(&T::Input, T::Output) -> Vec<O>,
-) -> Result<Outcome>
-where
-    T::Input: Clone,
-{
+) -> Result<Outcome> {
     if let Some(input) = single {
         let output = cloze::block_on(run_one(task, &input, options, &Cancel::new()))?;
         batch::single(batch, &objects(&input, output))?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(batch, common, |fields, cancel| {
-        // A line that lacks a field keeps its place.
-        let parsed: Vec<Result<T::Input>> = fields.into_iter().map(&input).collect();
-        let good: Vec<T::Input> = parsed.iter().filter_map(|p| p.as_ref().ok().cloned()).collect();
-        let mut results = cloze::block_on(run(task, &good, options, cancel))?.into_iter();
-        let place = |parsed: Result<T::Input>| {
-            let input = parsed?;
-            let output = results.next().unwrap_or_else(|| unreachable!("a result an input"))?;
-            serde_json::to_string(&objects(&input, output)).map_err(|e| Error::io("write", "a result", e.into()))
+    batch::run(batch, common, input, |inputs, cancel| {
+        let found = cloze::block_on(run(task, inputs, options, cancel))?;
+        let text = |(input, output): (&T::Input, Result<T::Output>)| {
+            serde_json::to_string(&objects(input, output?)).map_err(|e| Error::io("write", "a result", e.into()))
         };
-        Ok(parsed.into_iter().map(place).collect())
+        Ok(inputs.iter().zip(found).map(text).collect())
     })
 }
 
@@ -75,7 +67,8 @@ Examples:
   cloze fill-mask 'She is a [MASK].' --targets doctor,nurse --model bert-base-uncased
   cloze fill-mask --input texts.jsonl --output words.jsonl --model bert-base-uncased
 
-Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}: by mask in the order of the text, from 0, the best first.")]
+Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}: by mask in the
+order of the text, from 0, the best first.")]
 pub struct FillMaskArgs {
     #[command(flatten)]
     pub text: Text,
@@ -88,6 +81,7 @@ pub struct FillMaskArgs {
 }
 
 pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
+    args.text.batch.check()?;
     let task = FillMask::new(common.text_model(Head::MaskedLm)?)?;
     let targets = if args.targets.is_empty() { None } else { Some(task.targets(&args.targets)?) };
     let options = FillMaskOptions { top_k: args.top_k, targets };
@@ -113,13 +107,15 @@ pub struct ClassifyArgs {
 }
 
 pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
+    args.text.batch.check()?;
     let task = Classifier::new(common.text_model(Head::SequenceClassification)?);
     let Text { text, batch } = args.text;
     let single = text.map(|text| TextPair { text, pair: args.pair });
     perform(&task, &(), &batch, common, single, text_pair, |_, scored| scored)
 }
 
-fn text_pair(fields: Fields) -> Result<TextPair> {
+/// A line's text, and the second one if it has it.
+pub fn text_pair(fields: Fields) -> Result<TextPair> {
     Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
 }
 
@@ -156,6 +152,7 @@ struct Tagged {
 }
 
 pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
+    args.text.batch.check()?;
     let task = Tagger::new(common.text_model(Head::TokenClassification)?);
     let Text { text, batch } = args.text;
     let aggregation = args.aggregation;
@@ -192,6 +189,7 @@ pub struct NextSentenceArgs {
 }
 
 pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome> {
+    args.batch.check()?;
     let task = NextSentence::new(common.text_model(Head::NextSentence)?);
     let single = args.text.map(|text| TextPair { text, pair: args.pair });
     let objects = |_: &TextPair, is_next: f32| vec![serde_json::json!({ "is_next": is_next })];
@@ -203,7 +201,7 @@ pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome>
 #[command(after_help = "\
 Examples:
   cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model mnli-bert
-  cloze zero-shot --input news.jsonl --labels sport,politics --template 'This text is about {}.' --model mnli-bert
+  cloze zero-shot --input news.jsonl --labels sport,arts --template 'About {}.' --model mnli-bert
 
 Each line is {\"label\",\"score\"}, every label, the best first.")]
 pub struct ZeroShotArgs {
@@ -221,6 +219,7 @@ pub struct ZeroShotArgs {
 }
 
 pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
+    args.text.batch.check()?;
     let labels = args.labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
     let options = ZeroShotOptions { labels, template: args.template, multi_label: args.multi_label };
     options.check()?;

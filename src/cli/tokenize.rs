@@ -1,12 +1,13 @@
 //! `cloze tokenize`
 
 use clap::Args;
+use cloze::tasks::text_model::TextPair;
 use cloze::text::{CodePoints, Tokenizer};
 use cloze::{Error, Result};
 use serde::Serialize;
 
 use super::args::Common;
-use super::batch::{self, Fields, Outcome};
+use super::batch::{self, Outcome};
 use super::tasks::Text;
 
 /// Show how a text is cut into tokens.
@@ -16,8 +17,8 @@ Examples:
   cloze tokenize 'Unaffable otters.'
   cloze tokenize 'It rained.' --pair 'The streets are wet.' --model bert-base-uncased
 
-Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}; start and end count code points of the token's own text,
-0 and 0 for [CLS] and [SEP].")]
+Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}; start and end count code
+points of the token's own text, 0 and 0 for [CLS] and [SEP].")]
 pub struct TokenizeArgs {
     #[command(flatten)]
     pub text: Text,
@@ -38,20 +39,20 @@ struct Token {
 }
 
 pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
+    args.text.batch.check()?;
     let tokenizer = tokenizer(common)?;
     let Text { text, batch } = args.text;
     if let Some(text) = text {
         batch::single(&batch, &tokens(&tokenizer, &text, args.pair.as_deref())?)?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(&batch, common, |fields, cancel| {
+    batch::run(&batch, common, super::tasks::text_pair, |inputs, cancel| {
         cancel.check()?;
-        let line = |fields: Fields| {
-            let text = Fields::need(fields.text, "text")?;
-            let tokens = tokens(&tokenizer, &text, fields.pair.as_deref())?;
+        let line = |input: &TextPair| {
+            let tokens = tokens(&tokenizer, &input.text, input.pair.as_deref())?;
             serde_json::to_string(&tokens).map_err(|e| Error::io("write", "a result", e.into()))
         };
-        Ok(fields.into_iter().map(line).collect())
+        Ok(inputs.iter().map(line).collect())
     })
 }
 

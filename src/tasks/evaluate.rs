@@ -1,9 +1,11 @@
 //! A model measured on SQuAD: every question answered in packed batches, then counted.
 
-use super::question_answering::QuestionAnswering;
-use super::squad::{Decoded, Metrics, Metrics2, Squad, SquadOptions};
+use super::question_answering::{QuestionAnswering, Work};
+use super::run::{Item, Task, run};
+use super::squad::{Decoded, Metrics, Metrics2, Question, Squad, SquadOptions};
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
+use crate::model::Model;
 
 /// Questions whose windows are run together.
 const GROUP: usize = 32;
@@ -36,23 +38,11 @@ pub async fn squad(
 ) -> Result<Evaluation> {
     let counts = if options.version_2 { Counts::V2(Metrics2::default()) } else { Counts::V1(Metrics::default()) };
     let mut done = Evaluation { counts, predictions: Vec::new() };
+    let reading = Reading { qa, data };
     for group in data.questions.chunks(GROUP) {
-        let mut cut = Vec::with_capacity(group.len());
-        for question in group {
-            let context = &data.contexts[question.context];
-            cut.push(options.windows(qa.tokenizer(), &question.text, context).map_err(|e| Error::Data {
-                file: format!("question {:?}", clip(&question.id)),
-                problem: e.to_string(),
-                mend: "Mend or remove it".into(),
-            })?);
-        }
-        let sequences = cut.iter().flat_map(|w| w.sequences(qa.tokenizer()));
-        let logits = qa.logits(sequences, cancel).await?;
-        let mut rest = logits.as_slice();
-        for (question, windowed) in group.iter().zip(&cut) {
-            let (own, others) = rest.split_at(windowed.windows.len());
-            rest = others;
-            let decoded = options.decode(windowed, &data.contexts[question.context], own)?;
+        let group: Vec<&Question> = group.iter().collect();
+        for (question, decoded) in group.iter().zip(run(&reading, &group, options, cancel).await?) {
+            let decoded = decoded?;
             match &mut done.counts {
                 Counts::V1(metrics) => metrics.add(&decoded.text, &question.answers),
                 Counts::V2(metrics) => {
@@ -64,4 +54,43 @@ pub async fn squad(
         progress(group.len());
     }
     Ok(done)
+}
+
+/// A model that reads a data set: question answering with another decoding.
+struct Reading<'a> {
+    qa: &'a QuestionAnswering,
+    data: &'a Squad,
+}
+
+impl<'a> Task for Reading<'a> {
+    type Input = &'a Question;
+    type Options = SquadOptions;
+    type Work = Work;
+    type Output = Decoded;
+
+    fn model(&self) -> &Model {
+        self.qa.model()
+    }
+
+    fn begin(&self, question: &&'a Question, options: &SquadOptions) -> Result<Work> {
+        let context = &self.data.contexts[question.context];
+        let windowed = options.windows(self.qa.tokenizer(), &question.text, context);
+        windowed.map(Work::new).map_err(|e| Error::Data {
+            file: format!("question {:?}", clip(&question.id)),
+            problem: e.to_string(),
+            mend: "Mend or remove it".into(),
+        })
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        work.item(self.qa.tokenizer(), index)
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &SquadOptions) {
+        work.take(values);
+    }
+
+    fn end(&self, work: Work, question: &&'a Question, options: &SquadOptions) -> Result<Decoded> {
+        options.decode(&work.windowed, &self.data.contexts[question.context], &work.logits)
+    }
 }

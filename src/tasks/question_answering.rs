@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, AnswerOptions, SpanLogits, Windowed};
-use super::run::{Item, Task};
-use crate::batch::Batch;
+use super::run::{Item, Task, run_one};
+use super::text_model::TextModel;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::{Cancel, Device};
 use crate::error::Result;
-use crate::model::{BATCH_TOKENS, Model};
-use crate::text::{Sequence, Tokenizer};
+use crate::model::Model;
+use crate::text::Tokenizer;
 
 /// A question and the text that may hold its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,7 @@ pub struct Question {
 
 /// A question answering model with its tokenizer, on a device.
 #[derive(Debug)]
-pub struct QuestionAnswering {
-    tokenizer: Tokenizer,
-    model: Model,
-}
+pub struct QuestionAnswering(TextModel);
 
 impl QuestionAnswering {
     /// A checkpoint of a `BertForQuestionAnswering` with its tokenizer, wherever they came from.
@@ -31,7 +28,7 @@ impl QuestionAnswering {
     /// # Errors
     /// What [`Model::load`] refuses: another head, a device that cannot take it.
     pub fn new(checkpoint: Checkpoint, tokenizer: Tokenizer, device: impl Into<Arc<Device>>) -> Result<Self> {
-        Ok(Self { tokenizer, model: Model::load(checkpoint, Head::QuestionAnswering, device)? })
+        TextModel::new(checkpoint, tokenizer, Head::QuestionAnswering, device).map(Self)
     }
 
     /// Opens a Hugging Face directory of a `BertForQuestionAnswering`.
@@ -40,9 +37,7 @@ impl QuestionAnswering {
     /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`] refuse.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
-        let checkpoint = Checkpoint::open(dir)?;
-        let tokenizer = Tokenizer::load(dir, checkpoint.config().vocab_size)?;
-        Self::new(checkpoint, tokenizer, device)
+        TextModel::open(dir, Head::QuestionAnswering, device).map(Self)
     }
 
     /// The default model, which is compiled in: MiniLM-L6 in i8; its card says what it can and cannot do.
@@ -57,16 +52,16 @@ impl QuestionAnswering {
     }
 
     pub fn model(&self) -> &Model {
-        &self.model
+        self.0.model()
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.0.tokenizer()
     }
 
     /// The longest sequence that the model takes, in tokens.
     pub fn max_len(&self) -> usize {
-        self.model.config().max_position_embeddings
+        self.model().config().max_position_embeddings
     }
 
     /// The spans of `context` that answer `question`, best first; at least one, at most `top_k`.
@@ -81,69 +76,58 @@ impl QuestionAnswering {
         options: &AnswerOptions,
         cancel: &Cancel,
     ) -> Result<Vec<Answer>> {
-        let windowed = Windowed::new(&self.tokenizer, question, context, self.max_len(), options)?;
-        let logits = self.logits(windowed.sequences(&self.tokenizer), cancel).await?;
-        windowed.answers(context, &logits, options)
-    }
-
-    /// Start and end logits of each sequence, run in packed batches.
-    ///
-    /// # Errors
-    /// As [`Model::forward`].
-    pub async fn logits(&self, sequences: impl Iterator<Item = Sequence>, cancel: &Cancel) -> Result<Vec<SpanLogits>> {
-        let most = BATCH_TOKENS.min(self.model.max_tokens());
-        let mut logits = Vec::new();
-        let mut batch = Batch::default();
-        for sequence in sequences {
-            if batch.tokens() > 0 && batch.tokens() + sequence.ids.len() > most {
-                self.run(&batch, &mut logits, cancel).await?;
-                batch = Batch::default();
-            }
-            batch.push(&sequence.ids, &sequence.types);
-        }
-        if batch.tokens() > 0 {
-            self.run(&batch, &mut logits, cancel).await?;
-        }
-        Ok(logits)
-    }
-
-    async fn run(&self, batch: &Batch, logits: &mut Vec<SpanLogits>, cancel: &Cancel) -> Result<()> {
-        let pairs = self.model.forward(batch, cancel).await?;
-        logits.extend(batch.ranges().map(|range| span_logits(&pairs[range.start * 2..range.end * 2])));
-        Ok(())
+        let input = Question { question: question.into(), context: context.into() };
+        run_one(self, &input, options, cancel).await
     }
 }
 
-/// The logits of a window from its tokens' pairs `[S, 2]`.
-fn span_logits(pairs: &[f32]) -> SpanLogits {
-    let (start, end) = pairs.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
-    SpanLogits { start, end }
+/// A question at work: its windows, and the logits of those that were run.
+#[derive(Debug)]
+pub struct Work {
+    pub(super) windowed: Windowed,
+    pub(super) logits: Vec<SpanLogits>,
+}
+
+impl Work {
+    pub(super) fn new(windowed: Windowed) -> Self {
+        Self { windowed, logits: Vec::new() }
+    }
+
+    pub(super) fn item(&self, tokenizer: &Tokenizer, window: usize) -> Option<Item> {
+        self.windowed.sequence(tokenizer, window).map(Item::from)
+    }
+
+    /// Takes the logits of the next window's tokens, `[S, 2]`.
+    pub(super) fn take(&mut self, pairs: &[f32]) {
+        let (start, end) = pairs.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
+        self.logits.push(SpanLogits { start, end });
+    }
 }
 
 impl Task for QuestionAnswering {
     type Input = Question;
     type Options = AnswerOptions;
-    type Work = (Windowed, Vec<SpanLogits>);
+    type Work = Work;
     type Output = Vec<Answer>;
 
     fn model(&self) -> &Model {
-        &self.model
+        self.0.model()
     }
 
-    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Self::Work> {
+    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Work> {
         let Question { question, context } = input;
-        Ok((Windowed::new(&self.tokenizer, question, context, self.max_len(), options)?, Vec::new()))
+        Windowed::new(self.tokenizer(), question, context, self.max_len(), options).map(Work::new)
     }
 
-    fn item(&self, (windowed, _): &Self::Work, index: usize) -> Option<Item> {
-        windowed.sequence(&self.tokenizer, index).map(Item::from)
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        work.item(self.tokenizer(), index)
     }
 
-    fn take(&self, (_, logits): &mut Self::Work, _: usize, values: &[f32], _: &AnswerOptions) {
-        logits.push(span_logits(values));
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &AnswerOptions) {
+        work.take(values);
     }
 
-    fn end(&self, (windowed, logits): Self::Work, input: &Question, options: &AnswerOptions) -> Result<Vec<Answer>> {
-        windowed.answers(&input.context, &logits, options)
+    fn end(&self, work: Work, input: &Question, options: &AnswerOptions) -> Result<Vec<Answer>> {
+        work.windowed.answers(&input.context, &work.logits, options)
     }
 }

@@ -82,10 +82,7 @@ pub async fn run<T: Task>(
 ///
 /// # Errors
 /// Its own, and the device's.
-pub async fn run_one<T: Task>(task: &T, input: &T::Input, options: &T::Options, cancel: &Cancel) -> Result<T::Output>
-where
-    T::Input: Clone,
-{
+pub async fn run_one<T: Task>(task: &T, input: &T::Input, options: &T::Options, cancel: &Cancel) -> Result<T::Output> {
     let mut results = run(task, std::slice::from_ref(input), options, cancel).await?;
     results.pop().unwrap_or_else(|| unreachable!("a result an input"))
 }
