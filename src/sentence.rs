@@ -43,9 +43,6 @@ struct Reading {
 #[cfg(feature = "native")]
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Modules of a directory at most.
-const MAX_MODULES: usize = 16;
-
 impl Sentence {
     /// Reads the directory's `modules.json` and what it names; without one, the defaults.
     ///
@@ -70,22 +67,31 @@ impl Sentence {
         const MODULES: &str = "modules.json";
         let Some(bytes) = file(MODULES)? else { return Ok(Self::default()) };
         let modules: Vec<Module> = parse(MODULES, &bytes)?;
-        if modules.len() > MAX_MODULES {
-            return Err(malformed(MODULES, format!("{} modules are too many", modules.len())));
+        // One after the other, each at most once; a model of other modules, or in another order, gives other vectors.
+        const ORDER: [&str; 3] = ["Transformer", "Pooling", "Normalize"];
+        let kinds: Vec<&str> = modules.iter().map(|m| m.kind.rsplit('.').next().unwrap_or_default()).collect();
+        if !matches!(kinds.len(), 2 | 3) || kinds != ORDER[..kinds.len()] {
+            return Err(Error::Unsupported {
+                what: format!("{MODULES}: the modules {}", clip(&kinds.join(", "))),
+                mend: format!("Give a model of {}, in this order; the last may be absent", ORDER.join(", ")),
+            });
         }
         let mut sentence = Self::default();
-        for module in &modules {
+        for (module, kind) in modules.iter().zip(kinds) {
             check_path(&module.path)?;
             let at = |name: &str| match module.path.as_str() {
                 "" => name.to_owned(),
                 path => format!("{path}/{name}"),
             };
-            match module.kind.rsplit('.').next().unwrap_or_default() {
+            match kind {
                 "Transformer" => {
                     sentence.encoder = Some(module.path.clone()).filter(|path| !path.is_empty());
                     let name = at("sentence_bert_config.json");
                     if let Some(bytes) = file(&name)? {
                         let reading: Reading = parse(&name, &bytes)?;
+                        if reading.max_seq_length.is_some_and(|n| n < 3) {
+                            return Err(malformed(&name, "max_seq_length leaves no room for text".into()));
+                        }
                         sentence.max_seq_length = reading.max_seq_length;
                         sentence.do_lower_case = reading.do_lower_case;
                         sentence.configs.push(name);
@@ -97,13 +103,7 @@ impl Sentence {
                     sentence.pooling = Some(pooling(&name, &file(&name)?.ok_or_else(missing)?)?);
                     sentence.configs.push(name);
                 }
-                "Normalize" => sentence.normalize = true,
-                _ => {
-                    return Err(Error::Unsupported {
-                        what: format!("{MODULES}: the module {}", clip(&module.kind)),
-                        mend: "Give a model of Transformer, Pooling and Normalize alone".into(),
-                    });
-                }
+                _ => sentence.normalize = true,
             }
         }
         Ok(sentence)
@@ -213,14 +213,33 @@ mod tests {
         let pooled = |config: &'static str| [("modules.json", MODULES), ("1_Pooling/config.json", config)];
         refused(&[("modules.json", "{}")], "config", "modules.json");
         refused(&[("modules.json", MODULES)], "config", "1_Pooling/config.json");
-        refused(&[("modules.json", r#"[{"path": "x", "type": "a.Dense"}]"#)], "unsupported", "a.Dense");
+        for kinds in [
+            "",
+            "Dense",
+            "Pooling",
+            "Transformer",
+            "Pooling, Transformer",
+            "Transformer, Pooling, Dense",
+            "Transformer, Normalize, Pooling",
+            "Transformer, Pooling, Normalize, Normalize",
+        ] {
+            let list: Vec<String> = kinds
+                .split(", ")
+                .filter(|k| !k.is_empty())
+                .map(|k| format!(r#"{{"path": "", "type": "a.{k}"}}"#))
+                .collect();
+            refused(&[("modules.json", &format!("[{}]", list.join(",")))], "unsupported", kinds);
+        }
         for path in ["../x", "/etc", "a//b", "a\\\\b", "."] {
-            let modules = format!(r#"[{{"path": "{path}", "type": "a.Pooling"}}]"#);
+            let modules =
+                format!(r#"[{{"path": "", "type": "a.Transformer"}}, {{"path": "{path}", "type": "a.Pooling"}}]"#);
             refused(&[("modules.json", &modules)], "config", "inside the model's");
         }
         refused(&pooled("[]"), "config", "1_Pooling");
         refused(&pooled(r#"{"pooling_mode_mean_tokens": false}"#), "config", "is true");
         refused(&pooled(r#"{"pooling_mode_lasttoken": true}"#), "unsupported", "lasttoken");
+        let short = [("modules.json", MODULES), ("sentence_bert_config.json", r#"{"max_seq_length": 2}"#)];
+        refused(&short, "config", "max_seq_length");
         let two = r#"{"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": true}"#;
         refused(&pooled(two), "unsupported", "one at a time");
         refused(&pooled(r#"{"pooling_mode": "weightedmean"}"#), "unsupported", "weightedmean");

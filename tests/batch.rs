@@ -79,7 +79,7 @@ fn questions_are_answered_in_a_batch() {
     let lines = [
         json!({"question": question, "context": context, "id": [1, {"a": null}]}),
         json!({"context": context, "id": "second"}),
-        json!({"question": question}),
+        json!({"question": question, "id": null}),
     ];
     let input = lines.iter().map(|l| format!("{l}\r\n")).collect::<String>();
     let args = ["answer", "--quiet", "--device", "cpu", "--input", "-", "-q", question, "-c", context];
@@ -87,7 +87,7 @@ fn questions_are_answered_in_a_batch() {
     let expected = [
         json!({"line": 1, "id": [1, {"a": null}], "result": alone}),
         json!({"line": 2, "id": "second", "result": alone}),
-        json!({"line": 3, "result": alone}),
+        json!({"line": 3, "id": null, "result": alone}),
     ];
     assert_eq!(found, expected);
 }
@@ -99,7 +99,7 @@ fn bad_lines_keep_their_place() {
     let bad: [&[u8]; 10] = [
         b"",
         b"not json",
-        b"[1]",
+        br#"["a", "b", null, null, null]"#,
         b"\"text\"",
         br#"{"text": 5}"#,
         br#"{"pair": "no text"}"#,
@@ -176,19 +176,29 @@ fn a_stopped_batch_is_resumed() {
     let refused = classify(&whole, &["--json"]);
     assert_eq!(refused.error().0, "option");
     assert_eq!(fs::read_to_string(&whole).unwrap(), expected);
-    fs::write(&part, "something else\n").unwrap();
-    assert_eq!(classify(&part, &["--resume", "--json"]).error().0, "data");
-    assert_eq!(fs::read_to_string(&part).unwrap(), "something else\n");
+    for other in ["something else\n", "no end of line", "{\"line\":2,", "[1, null]\n"] {
+        fs::write(&part, other).unwrap();
+        assert_eq!(classify(&part, &["--resume", "--json"]).error().0, "data");
+        assert_eq!(fs::read_to_string(&part).unwrap(), other);
+    }
+    let none = dir.path().join("none.jsonl");
+    let args = ["classify", "--input", none.to_str().unwrap(), "--output", part.to_str().unwrap(), "--overwrite"];
+    assert_eq!(cloze(&[&args[..], &["--json"]].concat(), "moods", "").error().0, "io");
+    assert!(!fs::read(&part).unwrap().is_empty(), "nothing is written over for an input that is not there");
     assert_eq!(classify(&part, &["--overwrite"]).code, Some(0));
     assert_eq!(fs::read_to_string(&part).unwrap(), expected);
     assert_eq!(cloze(&["classify", "--input", "-", "--resume", "--json"], "moods", "").error().0, "option");
     // Nor is what is read written over, by whatever name.
-    let link = dir.path().join("link");
-    std::os::unix::fs::symlink(&input, &link).unwrap();
+    let (soft, hard) = (dir.path().join("soft"), dir.path().join("hard"));
+    std::os::unix::fs::symlink(&input, &soft).unwrap();
+    fs::hard_link(&input, &hard).unwrap();
     let before = fs::read(&input).unwrap();
-    for more in ["--overwrite", "--resume"] {
-        assert_eq!(classify(&link, &[more, "--json"]).error().0, "option", "{more}");
+    for (name, more) in [(&soft, "--overwrite"), (&hard, "--overwrite"), (&hard, "--resume")] {
+        assert_eq!(classify(name, &[more, "--json"]).error().0, "option", "{more}");
     }
+    let redirected = ["classify", "--input", "-", "--output", hard.to_str().unwrap(), "--overwrite", "--model"];
+    let mut redirected = command(&[&redirected[..], &[&model("moods")]].concat());
+    assert_eq!(redirected.stdin(fs::File::open(&input).unwrap()).output().unwrap().status.code(), Some(2));
     assert_eq!(fs::read(&input).unwrap(), before);
     let nowhere = classify(&dir.path().join("none/out"), &["--json"]);
     assert_eq!(nowhere.error().0, "io");
@@ -232,7 +242,7 @@ fn ctrl_c_leaves_whole_lines() {
     assert!(fs::read_to_string(&output).unwrap().ends_with("]}\n"));
 }
 
-/// The input's size does not show in the memory: 300 MB pass through 250 MB of address space.
+/// The input's size does not show in the memory: 300 MB of lines pass through 250 MB of address space.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_input() {
@@ -255,6 +265,35 @@ fn memory_does_not_grow_with_the_input() {
     drop(stdin);
     let done = child.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Nor does the number of texts that the model has read.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_work() {
+    let model = model("moods");
+    let args = ["classify", "--model", &model, "--device", "cpu", "--quiet", "--input", "-"];
+    let mut child = command(&args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let status = format!("/proc/{}/status", child.id());
+    let peak = || -> u64 {
+        let text = fs::read_to_string(&status).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    };
+    let mut work = |texts: usize| {
+        for group in 0..texts / 500 {
+            let input: String = (0..500).map(|n| format!("{{\"text\": \"she was happy {group} {n}\"}}\n")).collect();
+            stdin.write_all(input.as_bytes()).unwrap();
+            assert!(lines.by_ref().take(500).all(|line| line.unwrap().contains("result")));
+        }
+        peak()
+    };
+    let (few, many) = (work(1_000), work(20_000));
+    assert!(many < few + 4_000, "{few} kB after 1,000 texts, {many} kB after 21,000");
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// A NumPy array: its head, and its rows as `--format jsonl` gives them.
@@ -293,12 +332,89 @@ fn vectors_are_written_as_an_array() {
         assert_eq!(cloze(&[&["embed", "--json"], args].concat(), "mean", "").error().0, "option");
     }
     // What was there before is whole until the array is, and is not replaced unasked.
-    for more in [["--input", "none", "--overwrite"].as_slice(), &["--input", input], &["one text"]] {
+    for (more, status) in
+        [(["--input", "none", "--overwrite"].as_slice(), 1), (&["--input", input], 2), (&["one text"], 2)]
+    {
         let args = [&["embed", "--format", "npy", "--output", out], more].concat();
-        assert_eq!(cloze(&args, "mean", "").code, Some(1), "{more:?}");
+        assert_eq!(cloze(&args, "mean", "").code, Some(status), "{more:?}");
     }
     assert_eq!(fs::read(&output).unwrap(), bytes);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no leftovers");
+}
+
+/// A second run on an output that is being written is refused.
+#[test]
+fn one_run_writes_an_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out.jsonl");
+    let model = model("moods");
+    let args = ["classify", "--model", &model, "--input", "-", "--json", "--output", output.to_str().unwrap()];
+    let mut first = command(&args).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = first.stdin.take().unwrap();
+    writeln!(stdin, r#"{{"text": "she was happy"}}"#).unwrap();
+    while fs::read(&output).map_or(0, |bytes| bytes.len()) == 0 {
+        assert!(first.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let before = fs::read(&output).unwrap();
+    for more in ["--resume", "--overwrite"] {
+        let (code, says) = run(&[&args[..], &[more]].concat()).error();
+        assert!(code == "io" && says.contains("another run"), "{says}");
+    }
+    assert_eq!(fs::read(&output).unwrap(), before);
+    drop(stdin);
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+}
+
+/// A model of a great many labels: results are held for a few texts at a time.
+#[cfg(target_os = "linux")]
+#[test]
+fn many_labels_take_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    many_labels(dir.path(), 50_000);
+    let cloze = env!("CARGO_BIN_EXE_cloze");
+    let dir = dir.path().display();
+    let script = format!("ulimit -v 700000; {cloze} classify --quiet --threads 1 --device cpu --input - --model {dir}");
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &format!("{script} | wc -l")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .env("VK_ICD_FILENAMES", "")
+        .spawn()
+        .unwrap();
+    let lines = "{\"text\": \"the\"}\n".repeat(100);
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "100");
+}
+
+/// The model of the moods with so many labels instead of three.
+#[cfg(target_os = "linux")]
+fn many_labels(dir: &Path, count: usize) {
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+
+    let source = fixture("tasks/moods");
+    for name in ["vocab.txt", "tokenizer_config.json"] {
+        let _ = fs::copy(source.join(name), dir.join(name));
+    }
+    let mut config: Value = serde_json::from_slice(&fs::read(source.join("config.json")).unwrap()).unwrap();
+    let labels: serde_json::Map<_, _> = (0..count).map(|n| (n.to_string(), json!(format!("L{n}")))).collect();
+    config["id2label"] = labels.into();
+    fs::write(dir.join("config.json"), config.to_string()).unwrap();
+    let bytes = fs::read(source.join("model.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let hidden = config["hidden_size"].as_u64().unwrap() as usize;
+    let zeros = vec![0; count * hidden * 2];
+    let tensors = file.tensors().into_iter().map(|(name, view)| {
+        let view = match name.as_str() {
+            "classifier.weight" => TensorView::new(Dtype::F16, vec![count, hidden], &zeros).unwrap(),
+            "classifier.bias" => TensorView::new(Dtype::F16, vec![count], &zeros[..count * 2]).unwrap(),
+            _ => view,
+        };
+        (name, view)
+    });
+    fs::write(dir.join("model.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
 }
 
 #[test]
@@ -312,6 +428,12 @@ fn wrong_usage_is_status_2() {
         &["embed", "text", "--pooling", "median"],
         &["answer", "-c", "no question"],
         &["classify", "--input", "-", "--resume", "--overwrite"],
+        &["classify", "no model"],
+        &["fill-mask", "[MASK]", "--top-k", "0", "--model", "."],
+        &["zero-shot", "text", "--labels", "", "--model", "."],
+        &["zero-shot", "text", "--labels", "a", "--template", "none", "--model", "."],
+        &["classify", "--resume", "text", "--model", "."],
+        &["classify", "--input", "-", "--resume", "--model", "."],
     ] {
         assert_eq!(run(args).code, Some(2), "{args:?}");
     }

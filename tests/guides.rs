@@ -56,7 +56,9 @@ fn run(command: &str, dir: &Path) -> String {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(dir).env("PATH", path).env("VK_ICD_FILENAMES", "");
-    String::from_utf8(shell.output().unwrap().stdout).unwrap()
+    let ran = shell.output().unwrap();
+    assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
 }
 
 /// The same but for numbers of JSON, which may differ a little.

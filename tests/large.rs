@@ -67,9 +67,9 @@ fn words_are_predicted_from_a_table_larger_than_a_binding() {
     assert_eq!(expected.len(), 2 * VOCAB);
     assert!(expected.iter().any(|x| x.abs() > 0.5), "logits of some size");
     drop(reference);
+    let mut cut = 0;
     for_each_device(|test| {
         let Device::Gpu(gpu) = &*test.device else { return };
-        // A family a driver is enough here: what is tested is the cutting.
         if gpu.limits().binding_bytes > BINDING {
             return;
         }
@@ -80,5 +80,8 @@ fn words_are_predicted_from_a_table_larger_than_a_binding() {
         let found = block_on(model.forward(&batch, &Cancel::new())).unwrap();
         let difference = largest_difference(&expected, &found);
         assert!(difference <= 1e-4, "{}: {difference}", test.name);
+        cut += 1;
     });
+    let required = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
+    assert!(cut > 0 || !required, "no adapter binds so little");
 }

@@ -15,8 +15,8 @@ use crate::error::{Error, Result, clip, clip_message};
 use crate::sentence::Sentence;
 use crate::tensor::{DType, HostTensor};
 
-/// What is copied as it is, where it is there.
-const COMPANIONS: [&str; 12] = [
+/// What is read beside the weights, copied as it is where it is there.
+const COMPANIONS: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.txt",
@@ -25,11 +25,10 @@ const COMPANIONS: [&str; 12] = [
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
-    "README.md",
-    "LICENSE",
-    "LICENSE.txt",
-    "NOTICE",
 ];
+
+/// What is for people, copied too.
+const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE.txt", "NOTICE"];
 
 /// No companion is larger: a multilingual tokenizer.json is about 20 MB.
 const MAX_COMPANION: u64 = 256 << 20;
@@ -69,20 +68,22 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
         });
     }
     let checkpoint = Checkpoint::open(src)?;
+    let modules = Sentence::open(src)?.configs;
+    let companions: Vec<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
+    if let Some(stale) = companions.iter().find(|name| !src.join(name).is_file() && out.join(name).exists()) {
+        return Err(Error::Option {
+            name: "output",
+            problem: format!("{} has a {stale} of another model", out.display()),
+            mend: "Remove it, or give another directory".into(),
+        });
+    }
     let staging = Staging::begin(out)?;
     let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
     staging.write("config.json", &new_config(src, dtype)?)?;
-    let modules = Sentence::open(src)?.configs;
-    for name in COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)) {
+    for name in companions.into_iter().chain(DOCUMENTS) {
         let path = src.join(name);
         if path.is_file() {
             staging.write(name, &read_small(&path, MAX_COMPANION)?)?;
-        } else if out.join(name).exists() {
-            return Err(Error::Option {
-                name: "output",
-                problem: format!("{} has a {name} of another model", out.display()),
-                mend: "Remove it, or give another directory".into(),
-            });
         }
     }
     staging.commit()?;

@@ -132,6 +132,9 @@ impl Checkpoint {
         let bare = matches!(head, Head::Encoder | Head::Embedding(_));
         let mend = if missing == 0 {
             mend.clone()
+        } else if first == names::OWN_DECODER && missing == 1 {
+            "config.json has tie_word_embeddings false: give weights with a decoder of their own, or set it to true"
+                .into()
         } else if !bare && !others.is_empty() {
             problem += &format!(" (the file has a head for {})", others.join(", "));
             format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture())

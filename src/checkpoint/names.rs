@@ -188,7 +188,9 @@ const LANGUAGE_MODEL: [Spec; 5] = [
 ];
 
 /// The decoder's own table, where it is not the word embeddings'.
-const DECODER: [Spec; 1] = [matrix("cls.predictions.decoder.weight", Vocab, Hidden)];
+const DECODER: [Spec; 1] = [matrix(OWN_DECODER, Vocab, Hidden)];
+
+pub(crate) const OWN_DECODER: &str = "cls.predictions.decoder.weight";
 
 /// Tensors whose names have no prefix, of whatever head.
 const OF_HEADS: [&[Spec]; 5] = [&QUESTION_ANSWERING, &NEXT_SENTENCE, &CLASSIFIER, &LANGUAGE_MODEL, &DECODER];

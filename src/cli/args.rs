@@ -31,8 +31,8 @@ batch has an error, 2 wrong usage, 130 stopped by Ctrl-C.
 Examples:
   cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'
   cloze answer -q 'Who wrote it?' --json --top-k 3 < book.txt
-  cloze fill-mask 'The capital of France is [MASK].' --model bert-base-uncased
-  cloze classify --input reviews.jsonl --output labels.jsonl --model sst2-bert")]
+  cloze fill-mask 'The capital of France is [MASK].' --model google-bert/bert-base-uncased
+  cloze classify --input reviews.jsonl --output labels.jsonl --model ./sst2-bert")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -56,7 +56,7 @@ pub enum Command {
     #[command(after_help = "\
 Examples:
   cloze info
-  cloze info --model bert-base-uncased --device cpu --json")]
+  cloze info --model google-bert/bert-base-uncased --device cpu --json")]
     Info,
     /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
     #[command(after_help = "\
@@ -81,7 +81,7 @@ const MOST_THREADS: u64 = 1024;
 /// Accepted by every command, before its own arguments or after.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default: the embedded minilm-l6-qa]
+    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default, for questions: the embedded minilm-l6-qa]
     #[arg(long, global = true, value_name = "MODEL", help_heading = "Everywhere")]
     pub model: Option<OsString>,
     /// Where the model turned out to be.

@@ -23,8 +23,8 @@ use super::npy;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze embed 'A cat sleeps.' 'A kitten naps.' --model all-minilm-l6-v2
-  cloze embed --input texts.jsonl --format npy --output vectors.npy --model all-minilm-l6-v2
+  cloze embed 'A cat sleeps.' 'A kitten naps.' --model sentence-transformers/all-MiniLM-L6-v2
+  cloze embed --input texts.jsonl --format npy --output vectors.npy --model sentence-transformers/all-MiniLM-L6-v2
 
 Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize. A text that is too long
 is cut, at max_seq_length of sentence_bert_config.json where there is one.")]
@@ -131,7 +131,7 @@ fn array(
     let mut file = AtomicFile::create(&batch.output)?;
     file.write(&npy::header(0, cols))?;
     let (mut rows, mut bad) = (0, false);
-    batch::each_chunk(batch, common, 0, |lines, cancel| {
+    batch::each_chunk(batch, common, 0, 1, |lines, cancel| {
         for (place, row) in batch::results(lines, super::tasks::text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {
                 bad = true;

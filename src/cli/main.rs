@@ -17,12 +17,15 @@ mod source;
 mod tasks;
 mod tokenize;
 
+use std::io::{ErrorKind, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Cli, Command};
 use batch::Outcome;
+use cloze::Error;
 
 /// The exit status after Ctrl-C, as shells count it: 128 and the signal's number.
 const INTERRUPTED: i32 = 130;
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CLOZE_LOG").unwrap_or_else(|_| level.into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
         .without_time()
         .init();
     let done = match command {
@@ -56,12 +61,17 @@ fn main() -> ExitCode {
     match done {
         Ok(Outcome::AllGood) => ExitCode::SUCCESS,
         Ok(Outcome::BadLines) => ExitCode::from(1),
-        Err(cloze::Error::Cancelled) => ExitCode::from(INTERRUPTED as u8),
+        Err(Error::Cancelled) => ExitCode::from(INTERRUPTED as u8),
         // Whoever reads the results has seen enough: `cloze … | head` is no failure.
-        Err(cloze::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Error::Io { source, path, .. })
+            if source.kind() == ErrorKind::BrokenPipe && path == Path::new("stdout") =>
+        {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             show::error(&error, common.json);
-            ExitCode::from(1)
+            // What clap cannot see of an argument is wrong usage too.
+            ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 1 })
         }
     }
 }

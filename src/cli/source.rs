@@ -68,7 +68,9 @@ fn neither(model: &OsStr, mend: &str) -> Error {
     let shown: String = model.to_string_lossy().chars().take(300).collect();
     Error::Option {
         name: "model",
-        problem: format!("there is no directory {shown:?}, and it is not the name of a model on the Hub"),
+        problem: format!(
+            "there is no directory {shown:?}, and it is not of the form ORG/NAME, as models of the Hub are"
+        ),
         mend: mend.into(),
     }
 }

@@ -50,7 +50,7 @@ pub fn perform<T: Task, O: Serialize>(
         batch::single(batch, &objects(&input, output))?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(batch, common, input, |inputs, cancel| {
+    batch::run(batch, common, task.rows(options), input, |inputs, cancel| {
         let found = cloze::block_on(run(task, inputs, options, cancel))?;
         let text = |(input, output): (&T::Input, Result<T::Output>)| {
             serde_json::to_string(&objects(input, output?)).map_err(|e| Error::io("write", "a result", e.into()))
@@ -63,9 +63,9 @@ pub fn perform<T: Task, O: Serialize>(
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze fill-mask 'The capital of France is [MASK].' --model bert-base-uncased
-  cloze fill-mask 'She is a [MASK].' --targets doctor,nurse --model bert-base-uncased
-  cloze fill-mask --input texts.jsonl --output words.jsonl --model bert-base-uncased
+  cloze fill-mask 'The capital of France is [MASK].' --model google-bert/bert-base-uncased
+  cloze fill-mask 'She is a [MASK].' --targets doctor,nurse --model google-bert/bert-base-uncased
+  cloze fill-mask --input texts.jsonl --output words.jsonl --model google-bert/bert-base-uncased
 
 Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}: by mask in the
 order of the text, from 0, the best first.")]
@@ -82,9 +82,12 @@ pub struct FillMaskArgs {
 
 pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
     args.text.batch.check()?;
+    let mut options = FillMaskOptions { top_k: args.top_k, targets: None };
+    options.check()?;
     let task = FillMask::new(common.text_model(Head::MaskedLm)?)?;
-    let targets = if args.targets.is_empty() { None } else { Some(task.targets(&args.targets)?) };
-    let options = FillMaskOptions { top_k: args.top_k, targets };
+    if !args.targets.is_empty() {
+        options.targets = Some(task.targets(&args.targets)?);
+    }
     let Text { text, batch } = args.text;
     perform(&task, &options, &batch, common, text, |f| Fields::need(f.text, "text"), |_, filled| filled)
 }
@@ -93,9 +96,9 @@ pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze classify 'A warm, funny film.' --model sst2-bert
-  cloze classify 'It rained.' --pair 'The streets are wet.' --model mnli-bert
-  cloze classify --input reviews.jsonl --output labels.jsonl --model sst2-bert
+  cloze classify 'A warm, funny film.' --model ./sst2-bert
+  cloze classify 'It rained.' --pair 'The streets are wet.' --model ./mnli-bert
+  cloze classify --input reviews.jsonl --output labels.jsonl --model ./sst2-bert
 
 Each line is {\"label\",\"score\"}, every label, the best first.")]
 pub struct ClassifyArgs {
@@ -123,8 +126,8 @@ pub fn text_pair(fields: Fields) -> Result<TextPair> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze tag 'Ada Lovelace lived in London.' --model ner-bert --aggregation simple
-  cloze tag --input texts.jsonl --output entities.jsonl --model ner-bert
+  cloze tag 'Ada Lovelace lived in London.' --model ./ner-bert --aggregation simple
+  cloze tag --input texts.jsonl --output entities.jsonl --model ./ner-bert
 
 Each line is {\"entity\",\"score\",\"index\",\"word\",\"start\",\"end\"}, with an aggregation
 {\"entity_group\",\"score\",\"word\",\"start\",\"end\"}; start and end count code points. O is left out.")]
@@ -173,8 +176,8 @@ pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze next-sentence 'He went to the shop.' 'He bought bread.' --model bert-base-uncased
-  cloze next-sentence --input pairs.jsonl --model bert-base-uncased
+  cloze next-sentence 'He went to the shop.' 'He bought bread.' --model google-bert/bert-base-uncased
+  cloze next-sentence --input pairs.jsonl --model google-bert/bert-base-uncased
 
 The line is {\"is_next\"}, a probability. Lines of a batch have text and pair.")]
 pub struct NextSentenceArgs {
@@ -200,8 +203,8 @@ pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome>
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model mnli-bert
-  cloze zero-shot --input news.jsonl --labels sport,arts --template 'About {}.' --model mnli-bert
+  cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model ./mnli-bert
+  cloze zero-shot --input news.jsonl --labels sport,arts --template 'About {}.' --model ./mnli-bert
 
 Each line is {\"label\",\"score\"}, every label, the best first.")]
 pub struct ZeroShotArgs {

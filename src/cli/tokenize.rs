@@ -15,7 +15,7 @@ use super::tasks::Text;
 #[command(after_help = "\
 Examples:
   cloze tokenize 'Unaffable otters.'
-  cloze tokenize 'It rained.' --pair 'The streets are wet.' --model bert-base-uncased
+  cloze tokenize 'It rained.' --pair 'The streets are wet.' --model google-bert/bert-base-uncased
 
 Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}; start and end count code
 points of the token's own text, 0 and 0 for [CLS] and [SEP].")]
@@ -46,7 +46,7 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
         batch::single(&batch, &tokens(&tokenizer, &text, args.pair.as_deref())?)?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(&batch, common, super::tasks::text_pair, |inputs, cancel| {
+    batch::run(&batch, common, 1, super::tasks::text_pair, |inputs, cancel| {
         cancel.check()?;
         let line = |input: &TextPair| {
             let tokens = tokens(&tokenizer, &input.text, input.pair.as_deref())?;

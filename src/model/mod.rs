@@ -64,8 +64,8 @@ const PICKED_BUCKET: usize = 8;
 /// A GPU's dispatch has no more workgroups than this in one dimension.
 const MAX_SEQUENCES: usize = 65_535;
 
-/// Bytes that the logits of picked tokens may take in one forward.
-const MAX_PICKED_BYTES: usize = 128 << 20;
+/// Bytes that the logits of picked tokens, or of sequences, may take in one forward.
+const MAX_LOGITS_BYTES: usize = 128 << 20;
 
 impl Model {
     /// Uploads the parameters of a model with this head to `device`, which several models may share.
@@ -128,27 +128,40 @@ impl Model {
         self.device.max_rows(widest as u32) as usize / BUCKET * BUCKET
     }
 
+    /// The most sequences of one batch: each has a row of logits, as wide as there are labels.
+    pub fn max_sequences(&self) -> usize {
+        let labels = match self.head {
+            Head::SequenceClassification => self.config().num_labels().max(1),
+            _ => return MAX_SEQUENCES,
+        };
+        let most = (MAX_LOGITS_BYTES / (labels * 4)).min(self.device.max_rows(labels as u32) as usize);
+        most.clamp(1, MAX_SEQUENCES)
+    }
+
     /// The most tokens that may be picked in one batch: their logits are as wide as the vocabulary.
     pub fn max_picked(&self) -> usize {
         let Some(widest) = self.top.logits_per_pick() else { return MAX_SEQUENCES };
-        let in_memory = MAX_PICKED_BYTES / (self.config().vocab_size * 4);
+        let in_memory = MAX_LOGITS_BYTES / (self.config().vocab_size * 4);
         let most = in_memory.min(self.device.max_rows(widest as u32) as usize);
         (most / PICKED_BUCKET * PICKED_BUCKET).clamp(PICKED_BUCKET, MAX_SEQUENCES)
     }
 
     /// What the device is fed for `batch`: the embedding sum and the sequences' bounds.
     pub fn inputs(&self, batch: &Batch) -> Result<Inputs> {
-        if batch.tokens() == 0 || batch.live().longest as usize > self.config().max_position_embeddings {
+        let most = self.config().max_position_embeddings;
+        let bad = batch.ranges().map(|range| range.len()).find(|length| *length == 0 || *length > most);
+        if bad.is_some() || batch.tokens() == 0 {
             return Err(Error::Input {
-                problem: format!("a sequence of {} tokens cannot be run", batch.live().longest),
-                mend: format!("Use sequences of 1 to {} tokens", self.config().max_position_embeddings),
+                problem: format!("a sequence of {} tokens cannot be run", bad.unwrap_or(0)),
+                mend: format!("Use sequences of 1 to {most} tokens"),
             });
         }
-        if batch.tokens() > self.max_tokens() || batch.sequences() > MAX_SEQUENCES {
+        let most_sequences = self.max_sequences();
+        if batch.tokens() > self.max_tokens() || batch.sequences() > most_sequences {
             let (tokens, sequences, most) = (batch.tokens(), batch.sequences(), self.max_tokens());
             return Err(Error::Input {
                 problem: format!("a batch of {tokens} tokens in {sequences} sequences is too large for the device"),
-                mend: format!("Use batches of at most {most} tokens and {MAX_SEQUENCES} sequences"),
+                mend: format!("Use batches of at most {most} tokens and {most_sequences} sequences"),
             });
         }
         let (picked, most) = (batch.picked.len(), self.max_picked());
@@ -201,7 +214,8 @@ impl Model {
                 let had = smaller.map(|plan| plan.capacity()).unwrap_or_default();
                 let tokens = (batch.tokens().next_multiple_of(BUCKET) as u32).max(had.tokens);
                 let picked = (batch.picked.len().next_multiple_of(PICKED_BUCKET) as u32).max(had.picked);
-                self.device.plan(&self.list, Live { tokens, sequences: tokens, longest: tokens, picked }).await?
+                let sequences = tokens.min(self.max_sequences() as u32);
+                self.device.plan(&self.list, Live { tokens, sequences, longest: tokens, picked }).await?
             }
         };
         let values = self.device.run(&mut plan, live, &inputs.list(), cancel).await?;

@@ -3,7 +3,7 @@
 //! x `[T, C]`, bounds `[B + 1]`; y `[B, C]`.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Family, Op, Rows, Site, Variant, Word};
+use crate::device::{Family, Op, Rows, Variant, Word};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::pooling::Pooling;
@@ -19,7 +19,7 @@ pub static OP: Op = Op {
         family: Family::Registers,
         fits: |_, _| true,
         wgsl: |_| vec![include_str!("../../shaders/pool.wgsl")],
-        overrides,
+        overrides: |_| Vec::new(),
         grid: |w| [groups(w[1], 64), w[0], 1],
     }],
     // The batch's tokens are not a parameter, and the work is next to nothing beside a matmul.
@@ -62,8 +62,4 @@ fn twin(call: &mut CpuCall<'_>) {
             y.iter_mut().for_each(|y| *y /= n.sqrt());
         }
     }
-}
-
-fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {
-    vec![("MODE", f64::from(site.param("mode").unwrap_or_default()))]
 }

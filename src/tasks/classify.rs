@@ -82,6 +82,10 @@ impl Task for Classifier {
         work.logits = values.to_vec();
     }
 
+    fn rows(&self, (): &()) -> usize {
+        self.0.model().config().num_labels()
+    }
+
     /// Every class, the best first.
     fn end(&self, mut work: Work, _: &TextPair, (): &()) -> Result<Vec<Scored>> {
         let config = self.0.model().config();

@@ -30,6 +30,17 @@ impl Default for FillMaskOptions {
     }
 }
 
+impl FillMaskOptions {
+    /// # Errors
+    /// [`Error::Option`] if `top_k` is 0.
+    pub fn check(&self) -> Result<()> {
+        match self.top_k {
+            0 => Err(Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A word for a mask.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Filled {
@@ -99,6 +110,11 @@ impl FillMask {
         Ok(ids)
     }
 
+    /// Words that each mask gets.
+    fn count(&self, options: &FillMaskOptions) -> usize {
+        options.top_k.min(options.targets.as_ref().map_or(self.0.model().config().vocab_size, Vec::len))
+    }
+
     /// How many masks of one text are run at once.
     fn at_once(&self) -> usize {
         self.0.model().max_picked()
@@ -126,9 +142,7 @@ impl Task for FillMask {
     }
 
     fn begin(&self, text: &String, options: &FillMaskOptions) -> Result<Work> {
-        if options.top_k == 0 {
-            return Err(Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() });
-        }
+        options.check()?;
         let tokenizer = self.0.tokenizer();
         let sequence = tokenizer.single(&tokenizer.encode(text)?.ids);
         let input = |problem: String, mend: String| Err(Error::Input { problem, mend });
@@ -170,6 +184,10 @@ impl Task for FillMask {
         }
     }
 
+    fn rows(&self, options: &FillMaskOptions) -> usize {
+        self.count(options)
+    }
+
     fn end(&self, work: Work, _: &String, _: &FillMaskOptions) -> Result<Vec<Filled>> {
         let tokenizer = self.0.tokenizer();
         let pad = tokenizer.special().pad;
@@ -185,12 +203,5 @@ impl Task for FillMask {
             }
         }
         Ok(rows)
-    }
-}
-
-impl FillMask {
-    /// Words that each mask gets.
-    fn count(&self, options: &FillMaskOptions) -> usize {
-        options.top_k.min(options.targets.as_ref().map_or(self.0.model().config().vocab_size, Vec::len))
     }
 }

@@ -45,6 +45,11 @@ pub trait Task {
     /// Takes what the model says about a sequence: the rows of the head's first output that are the sequence's own.
     fn take(&self, work: &mut Self::Work, index: usize, values: &[f32], options: &Self::Options);
 
+    /// Rows of an input's result, about: what a caller that keeps results may count on.
+    fn rows(&self, _options: &Self::Options) -> usize {
+        1
+    }
+
     /// The result, once every sequence was taken.
     fn end(&self, work: Self::Work, input: &Self::Input, options: &Self::Options) -> Result<Self::Output>;
 }
@@ -60,13 +65,17 @@ pub async fn run<T: Task>(
     cancel: &Cancel,
 ) -> Result<Vec<Result<T::Output>>> {
     let model = task.model();
-    let most = (BATCH_TOKENS.min(model.max_tokens()), model.max_picked());
+    let most = Most {
+        tokens: BATCH_TOKENS.min(model.max_tokens()),
+        sequences: model.max_sequences(),
+        picked: model.max_picked(),
+    };
     let mut works: Vec<Result<T::Work>> = inputs.iter().map(|input| task.begin(input, options)).collect();
     let mut pack = Pack::default();
     for at in 0..works.len() {
         let mut index = 0;
         while let Some(item) = works[at].as_ref().ok().and_then(|work| task.item(work, index)) {
-            if !pack.has_room(&item, most) {
+            if !pack.has_room(&item, &most) {
                 pack.run(task, &mut works, options, cancel).await?;
             }
             pack.push(at, index, &item);
@@ -87,6 +96,13 @@ pub async fn run_one<T: Task>(task: &T, input: &T::Input, options: &T::Options, 
     results.pop().unwrap_or_else(|| unreachable!("a result an input"))
 }
 
+/// What a batch may hold.
+struct Most {
+    tokens: usize,
+    sequences: usize,
+    picked: usize,
+}
+
 /// A batch being filled.
 #[derive(Default)]
 struct Pack {
@@ -98,10 +114,11 @@ struct Pack {
 }
 
 impl Pack {
-    fn has_room(&self, item: &Item, (tokens, picked): (usize, usize)) -> bool {
+    fn has_room(&self, item: &Item, most: &Most) -> bool {
         self.of.is_empty()
-            || (self.batch.tokens() + item.sequence.ids.len() <= tokens
-                && self.batch.picked.len() + item.picked.len() <= picked)
+            || (self.batch.tokens() + item.sequence.ids.len() <= most.tokens
+                && self.of.len() < most.sequences
+                && self.batch.picked.len() + item.picked.len() <= most.picked)
     }
 
     fn push(&mut self, input: usize, index: usize, item: &Item) {

@@ -111,8 +111,7 @@ impl Task for Tagger {
     }
 
     fn begin(&self, text: &String, _: &Aggregation) -> Result<Work> {
-        let mut encoding = self.0.tokenizer().encode(text)?;
-        encoding.truncate(room(self.0.max_len(), 2)?);
+        let encoding = self.0.tokenizer().encode_first(text, room(self.0.max_len(), 2)?)?;
         Ok(Work { encoding, scores: Vec::new() })
     }
 

@@ -45,6 +45,12 @@ impl TextModel {
         head: Head,
         device: impl Into<Arc<Device>>,
     ) -> Result<Self> {
+        const CLASSIFIERS: [Head; 3] = [Head::SequenceClassification, Head::TokenClassification, Head::MultipleChoice];
+        let named = checkpoint.head();
+        // Their tensors have the same names.
+        if named != head && CLASSIFIERS.contains(&named) && CLASSIFIERS.contains(&head) {
+            tracing::warn!("the model was saved as {}, and is read as {}", named.architecture(), head.architecture());
+        }
         Ok(Self { tokenizer, model: Model::load(checkpoint, head, device)? })
     }
 
@@ -78,14 +84,18 @@ impl TextModel {
     /// # Errors
     /// [`Error::Input`] if `most` leaves no room for the special tokens.
     pub(super) fn sequence(&self, input: &TextPair, most: usize) -> Result<Sequence> {
-        let mut a = self.tokenizer.encode(&input.text)?;
         // To transformers an empty second text is none.
         let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
-            a.truncate(room(most, 2)?);
-            return Ok(self.tokenizer.single(&a.ids));
+            return Ok(self.tokenizer.single(&self.tokenizer.encode_first(&input.text, room(most, 2)?)?.ids));
         };
-        let mut b = self.tokenizer.encode(pair)?;
-        longest_first(&mut a, &mut b, room(most, 3)?);
+        let room = room(most, 3)?;
+        let encode = |text: &String| self.tokenizer.encode_first(text, room + 1);
+        let (mut a, mut b) = (encode(&input.text)?, encode(pair)?);
+        if a.len() > room && b.len() > room {
+            // Which of two long texts is the longer decides who has the odd token.
+            (a, b) = (self.tokenizer.encode(&input.text)?, self.tokenizer.encode(pair)?);
+        }
+        longest_first(&mut a, &mut b, room);
         Ok(self.tokenizer.pair(&a.ids, &b.ids))
     }
 }

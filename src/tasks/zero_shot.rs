@@ -138,7 +138,7 @@ impl Task for ZeroShot {
             Ok(hypothesis)
         };
         let hypotheses = options.labels.iter().map(hypothesis).collect::<Result<_>>()?;
-        Ok(Work { premise: tokenizer.encode(text)?, hypotheses, logits: Vec::new() })
+        Ok(Work { premise: tokenizer.encode_first(text, room)?, hypotheses, logits: Vec::new() })
     }
 
     /// The text is cut to what the label's sentence leaves.
@@ -152,6 +152,10 @@ impl Task for ZeroShot {
     fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &ZeroShotOptions) {
         let logit = |at: usize| values.get(at).copied().unwrap_or(f32::MIN);
         work.logits.push([logit(self.contradiction), logit(self.entailment)]);
+    }
+
+    fn rows(&self, options: &ZeroShotOptions) -> usize {
+        options.labels.len()
     }
 
     /// Every label, the best first.

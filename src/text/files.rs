@@ -100,6 +100,7 @@ struct Config {
     /// transformers writes 1e30 for "no limit".
     model_max_length: Option<f64>,
     clean_up_tokenization_spaces: Option<bool>,
+    truncation_side: Option<String>,
     cls_token: Option<Name>,
     sep_token: Option<Name>,
     pad_token: Option<Name>,
@@ -126,6 +127,12 @@ impl Parts {
             Some(bytes) => parse(CONFIG, checked(CONFIG, bytes)?)?,
             None => Config::default(),
         };
+        if let Some(side) = config.truncation_side.as_deref().filter(|side| *side != "right") {
+            return Err(Error::Unsupported {
+                what: format!("{CONFIG}: truncation_side {:?}", clip(side)),
+                mend: "Set it to \"right\", or remove it".into(),
+            });
+        }
         let mut parts = match (files.json, files.vocab) {
             (Some(json), _) => Self::from_json(checked(JSON, json)?, &config)?,
             (None, Some(vocab)) => Self::from_vocab(checked(VOCAB, vocab)?, &config)?,
@@ -170,14 +177,22 @@ impl Parts {
         let mut normalizer: BertNormalizer = section("normalizer", normalizer)?;
         is(&file.pre_tokenizer.unwrap_or_default(), "pre_tokenizer", &["BertPreTokenizer"])?;
         let names = Names::new(config, Some(model.unk_token));
-        if let Some(post) = file.post_processor {
-            is(&post, "post_processor", &["TemplateProcessing", "BertProcessing"])?;
-            if post["type"] == "TemplateProcessing" && post["pair"] != names.template() {
-                return Err(Error::Unsupported {
-                    what: format!("{JSON}: a post_processor other than [CLS] A [SEP] B [SEP]"),
-                    mend: "Use a BERT tokenizer".into(),
-                });
-            }
+        let post = file.post_processor.unwrap_or_default();
+        is(&post, "post_processor", &["TemplateProcessing", "BertProcessing"])?;
+        let [single, pair] = names.templates();
+        if post["type"] == "TemplateProcessing" && (post["pair"] != pair || post["single"] != single) {
+            return Err(Error::Unsupported {
+                what: format!("{JSON}: a post_processor other than [CLS] A [SEP] and [CLS] A [SEP] B [SEP]"),
+                mend: "Use a BERT tokenizer".into(),
+            });
+        }
+        let decoder = file.decoder.unwrap_or_default();
+        is(&decoder, "decoder", &["WordPiece"])?;
+        if decoder["prefix"] != model.continuing_subword_prefix.as_str() {
+            return Err(Error::Unsupported {
+                what: format!("{JSON}: a decoder with another prefix than the model's"),
+                mend: "Use a BERT tokenizer, where both are ##".into(),
+            });
         }
         // transformers rewrites the normaliser where tokenizer_config.json contradicts it.
         if config.tokenizer_class.as_deref().is_none_or(|class| class.starts_with("Bert")) {
@@ -200,7 +215,7 @@ impl Parts {
             max_word_chars: model.max_input_chars_per_word,
             names,
             model_max_length: None,
-            decoder_cleans: file.decoder.and_then(|d| d.get("cleanup")?.as_bool()).unwrap_or(true),
+            decoder_cleans: decoder["cleanup"].as_bool().unwrap_or(true),
             text_is_cleaned: false,
         })
     }
@@ -254,11 +269,13 @@ impl Names {
         }
     }
 
-    /// BERT's pair of texts in the words of TemplateProcessing.
-    fn template(&self) -> Value {
+    /// BERT's sequences of one text and of two in the words of TemplateProcessing.
+    fn templates(&self) -> [Value; 2] {
         let special = |name: &str, type_id| json!({"SpecialToken": {"id": name, "type_id": type_id}});
         let text = |name, type_id| json!({"Sequence": {"id": name, "type_id": type_id}});
-        json!([special(&self.cls, 0), text("A", 0), special(&self.sep, 0), text("B", 1), special(&self.sep, 1)])
+        let first = [special(&self.cls, 0), text("A", 0), special(&self.sep, 0)];
+        let second = [text("B", 1), special(&self.sep, 1)];
+        [json!(first), Value::Array(first.iter().chain(&second).cloned().collect())]
     }
 }
 

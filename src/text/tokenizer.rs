@@ -242,6 +242,31 @@ impl Tokenizer {
         Ok(Encoding { ids, offsets, words })
     }
 
+    /// The first `most` tokens of a text, in memory that grows with them and not with the text.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_first(&self, text: &str, most: usize) -> Result<Encoding> {
+        // Where the text is cut, the last word may go on, and an added token may have become several.
+        const DOUBTFUL: usize = 32;
+        let sure = most.saturating_add(DOUBTFUL);
+        let mut length = sure.saturating_mul(32);
+        while length < text.len() {
+            let end = (length..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            let mut encoding = self.encode(&text[..end])?;
+            let last = encoding.words.last().copied();
+            let whole = encoding.words.iter().take_while(|word| Some(**word) != last).count();
+            if whole >= sure {
+                encoding.truncate(most);
+                return Ok(encoding);
+            }
+            length = length.saturating_mul(4);
+        }
+        let mut encoding = self.encode(text)?;
+        encoding.truncate(most);
+        Ok(encoding)
+    }
+
     fn tokens(&self, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
         let mut pieces = PreTokenizedString::from(text);
         pieces.split(|_, piece| Ok(self.raw.split(piece)))?;

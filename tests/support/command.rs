@@ -20,10 +20,13 @@ impl Ran {
 
     /// The code and message of an error that --json wrote; nothing went to stdout.
     pub fn error(&self) -> (String, String) {
-        assert_eq!((self.code, self.out.as_str()), (Some(1), ""), "{}", self.err);
+        assert_eq!(self.out, "", "{}", self.err);
         let last = self.err.lines().last().expect("an error");
         let object: Value = serde_json::from_str(last).expect(last);
         let text = |key: &str| object["error"][key].as_str().expect(last).to_owned();
+        // A wrong argument is wrong usage.
+        let status = if text("code") == "option" { 2 } else { 1 };
+        assert_eq!(self.code, Some(status), "{}", self.err);
         (text("code"), text("message"))
     }
 }

@@ -1,0 +1,210 @@
+//! JSONL in, JSONL out: any number of inputs in memory that does not grow with them.
+//!
+//! A thread reads lines ahead, a few at most (`lines`). They are worked on in chunks as large as keeps the model busy, or as are
+//! there; each line of the input gives one line of the output, in the input's order, written before the next chunk is
+//! begun (`output`). Whatever stops the work leaves whole lines behind, from which `--resume` goes on.
+
+mod lines;
+mod output;
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use cloze::device::Cancel;
+use cloze::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::Common;
+use super::show;
+pub use lines::{Fields, Line, Place};
+use lines::{Lines, open_input, stdin_file};
+use output::{Output, same_file};
+
+/// Where inputs come from and results go.
+#[derive(Debug, Args)]
+pub struct Batch {
+    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, pair, question, context, id
+    #[arg(long, value_name = "FILE", help_heading = "Batches")]
+    pub input: Option<PathBuf>,
+    /// Write results to a file, or `-` for stdout
+    #[arg(long, value_name = "FILE", default_value = "-", help_heading = "Batches")]
+    pub output: PathBuf,
+    /// Go on where the output ends: skip the input lines whose results it holds
+    #[arg(long, help_heading = "Batches")]
+    pub resume: bool,
+    /// Replace an output file that is there
+    #[arg(long, conflicts_with = "resume", help_heading = "Batches")]
+    pub overwrite: bool,
+}
+
+impl Batch {
+    /// Refuses what would lose something: to write over what is read, or over results that are there. Called before the
+    /// work begins.
+    ///
+    /// # Errors
+    /// [`Error::Option`]
+    pub fn check(&self) -> Result<()> {
+        let refused = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+        if self.resume && self.input.is_none() {
+            return refused("resume", "there is no batch to go on with".into(), "Give it with --input");
+        }
+        if self.output == Path::new("-") {
+            return match self.resume {
+                true => refused("resume", "stdout does not say what it holds".into(), "Give --output FILE"),
+                false => Ok(()),
+            };
+        }
+        let there = std::fs::metadata(&self.output).ok().filter(|found| found.is_file());
+        if let (Some(output), Some(input)) = (&there, &self.input) {
+            // What cannot be read is said before anything is written over.
+            let read = if input == Path::new("-") { stdin_file() } else { Some(open_input(input)?) };
+            if read.and_then(|file| file.metadata().ok()).is_some_and(|input| same_file(&input, output)) {
+                return refused("output", format!("{} is the input", self.output.display()), "Give another file");
+            }
+        }
+        if there.is_some_and(|found| found.len() > 0) && !self.overwrite && !self.resume {
+            let mend = "Give --resume to go on with a batch, --overwrite to replace it, or another name";
+            return refused("output", format!("{} is there already", self.output.display()), mend);
+        }
+        Ok(())
+    }
+}
+
+/// Objects of a chunk's results that are held at once, about.
+const CHUNK_ROWS: usize = 100_000;
+
+/// How a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    AllGood,
+    /// Some lines have an error in place of a result.
+    BadLines,
+}
+
+/// Runs the lines of `batch.input`: `parse` makes an input of a line's fields, `work` gives for each input the text of a
+/// JSON array, of about `rows` objects.
+pub fn run<I>(
+    batch: &Batch,
+    common: &Common,
+    rows: usize,
+    parse: impl Fn(Fields) -> Result<I>,
+    mut work: impl FnMut(&[I], &Cancel) -> Result<Vec<Result<String>>>,
+) -> Result<Outcome> {
+    let mut output = Output::open(batch)?;
+    let mut bad = output.bad;
+    let held = output.held;
+    let done = each_chunk(batch, common, held, rows, |lines, cancel| {
+        for (place, result) in results(lines, &parse, |inputs| work(inputs, cancel))? {
+            bad |= result.is_err();
+            output.line(&place, result)?;
+        }
+        output.flush()
+    });
+    if let Err(Error::Cancelled) = done
+        && batch.output != Path::new("-")
+    {
+        common.note(&format!("stopped: {} holds whole lines; --resume goes on", batch.output.display()));
+    }
+    done?;
+    Ok(if bad { Outcome::BadLines } else { Outcome::AllGood })
+}
+
+/// A result or an error for each line; `work` is given the inputs of those that have one, all at once.
+pub fn results<I, R>(
+    lines: Vec<Line>,
+    parse: impl Fn(Fields) -> Result<I>,
+    work: impl FnOnce(&[I]) -> Result<Vec<Result<R>>>,
+) -> Result<Vec<(Place, Result<R>)>> {
+    let (mut inputs, mut places) = (Vec::new(), Vec::new());
+    for Line { place, fields, .. } in lines {
+        match fields.and_then(&parse) {
+            Ok(input) => {
+                inputs.push(input);
+                places.push((place, None));
+            }
+            Err(error) => places.push((place, Some(error))),
+        }
+    }
+    let mut found = work(&inputs)?.into_iter();
+    let mut result = |error: Option<Error>| match error {
+        Some(error) => Err(error),
+        None => found.next().unwrap_or_else(|| unreachable!("a result an input")),
+    };
+    Ok(places.into_iter().map(|(place, error)| (place, result(error))).collect())
+}
+
+/// Hands the input's lines after the first `skip` to `work`, some at a time, and shows how far it is. Each gives about
+/// `rows` objects, which are held until they are written.
+pub fn each_chunk(
+    batch: &Batch,
+    common: &Common,
+    skip: u64,
+    rows: usize,
+    mut work: impl FnMut(Vec<Line>, &Cancel) -> Result<()>,
+) -> Result<()> {
+    let path = batch.input.clone().unwrap_or_else(|| unreachable!("asked for by the caller"));
+    let (input, length): (Box<dyn std::io::Read + Send>, _) = if path == Path::new("-") {
+        (Box::new(std::io::stdin()), None)
+    } else {
+        let file = open_input(&path)?;
+        let found = file.metadata().map_err(|e| Error::io("read", &path, e))?;
+        (Box::new(file), found.is_file().then_some(found.len()))
+    };
+    let cancel = interruptible()?;
+    let mut read = Lines::read(BufReader::new(input), path, skip);
+    let bar = bar(length, common);
+    let most = (CHUNK_ROWS / rows.max(1)).clamp(1, lines::CHUNK_LINES);
+    while let Some(chunk) = read.next_chunk(most, &cancel)? {
+        let (count, end) = (chunk.len() as u64, chunk.last().map_or(0, |line| line.place.end));
+        work(chunk, &cancel)?;
+        match length {
+            Some(_) => bar.set_position(end),
+            None => bar.inc(count),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// A token that Ctrl-C cancels; pressed again, it ends the program at once.
+fn interruptible() -> Result<Cancel> {
+    let cancel = Cancel::new();
+    let held = cancel.clone();
+    let handler = move || {
+        if held.check().is_err() {
+            std::process::exit(super::INTERRUPTED);
+        }
+        held.cancel();
+    };
+    ctrlc::set_handler(handler).map_err(|e| Error::io("watch", "Ctrl-C", std::io::Error::other(e)))?;
+    Ok(cancel)
+}
+
+/// indicatif draws nothing where stderr is no terminal.
+fn bar(length: Option<u64>, common: &Common) -> ProgressBar {
+    if common.quiet {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left"),
+        None => (ProgressBar::no_length(), "{pos} lines, {per_sec}, {elapsed}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The results of one input that was given as an argument: an object a line.
+pub fn single(batch: &Batch, objects: &[impl serde::Serialize]) -> Result<()> {
+    if batch.output == Path::new("-") {
+        return objects.iter().try_for_each(show::json);
+    }
+    let mut bytes = Vec::new();
+    for object in objects {
+        serde_json::to_writer(&mut bytes, object).map_err(|e| Error::io("write", &batch.output, e.into()))?;
+        bytes.push(b'\n');
+    }
+    cloze::files::write_atomically(&batch.output, &bytes)
+}
