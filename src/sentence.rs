@@ -50,7 +50,7 @@ impl Sentence {
     /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for a module unknown here.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        Self::read(&|name| {
+        Self::read(&mut |name| {
             let path = dir.join(name);
             if !path.exists() {
                 return Ok(None);
@@ -63,7 +63,7 @@ impl Sentence {
     ///
     /// # Errors
     /// As [`Sentence::open`].
-    pub fn read(file: &dyn Fn(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+    pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
         const MODULES: &str = "modules.json";
         let Some(bytes) = file(MODULES)? else { return Ok(Self::default()) };
         let modules: Vec<Module> = parse(MODULES, &bytes)?;
@@ -141,7 +141,10 @@ fn pooling(name: &str, bytes: &[u8]) -> Result<Pooling> {
 
 /// A module's directory must lie inside the model's.
 fn check_path(path: &str) -> Result<()> {
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0']);
+    let plain = |part: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(known)
+    };
     match path.is_empty() || (path.len() <= 255 && path.split('/').all(plain)) {
         true => Ok(()),
         false => Err(malformed("modules.json", format!("{:?} is no directory inside the model's", clip(path)))),
@@ -163,7 +166,7 @@ mod tests {
     /// Reads a directory of these files.
     fn read(files: &[(&str, &str)]) -> Result<Sentence> {
         let find = |name: &str| Ok(files.iter().find(|(n, _)| *n == name).map(|(_, text)| text.as_bytes().to_vec()));
-        Sentence::read(&find)
+        Sentence::read(&mut { find })
     }
 
     const MODULES: &str = r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},

@@ -317,8 +317,7 @@ fn without_a_network_what_was_fetched_will_do() {
 fn shards_and_modules_come_with_their_lists() {
     let files = model(&fixture("encoder/sharded"));
     let server = Server::start(files.clone());
-    let modules =
-        r#"[{"idx":0,"path":"","type":"T"},{"idx":1,"path":"1_Pooling","type":"P"},{"idx":2,"path":"2_Normalize"}]"#;
+    let modules = r#"[{"path":"","type":"x.Transformer"},{"path":"1_Pooling","type":"x.Pooling"},{"path":"n","type":"x.Normalize"}]"#;
     server.put("modules.json", modules.as_bytes());
     server.put("1_Pooling/config.json", b"{}");
     let home = tempfile::tempdir().unwrap();
@@ -351,7 +350,9 @@ fn no_list_leads_out_of_the_directory() {
         assert!(code == "checkpoint" && message.contains(".safetensors file beside it"), "{message}");
         assert!(!server.asked().iter().any(|a| a.path.contains("escape") || a.path.contains("b.safe")), "{bad}");
     }
-    for bad in [r#"[{"path":"../.."}]"#, r#"[{"path":"/etc"}]"#, r#"[{"path":".git"}]"#, "{}", "[", r#"[{"path":1}]"#] {
+    let pooling = |path: &str| format!(r#"[{{"type":"Transformer"}},{{"path":{path},"type":"Pooling"}}]"#);
+    let paths = [r#""../..""#, r#""/etc""#, r#"".git""#, r#""a?b""#, "1"].map(pooling);
+    for bad in paths.iter().map(String::as_str).chain(["{}", "["]) {
         let server = Server::start(files.clone());
         server.put("modules.json", bad.as_bytes());
         let (code, message) = code_of(fetch(&server, tempfile::tempdir().unwrap().path()));

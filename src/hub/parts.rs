@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::id::is_path;
 use crate::checkpoint::source::{INDEX, read_small, shard_names};
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::Result;
+use crate::sentence::Sentence;
 
 pub(super) const CONFIG: &str = "config.json";
 
@@ -14,22 +12,12 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 
 /// What stands beside the weights where it is there.
-const COMPANIONS: [&str; 6] = [
-    CONFIG,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    MODULES,
-    "sentence_bert_config.json",
-];
-
-/// The list that makes a directory one of sentence-transformers.
-const MODULES: &str = "modules.json";
+const COMPANIONS: [&str; 4] = [CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
 
 const WEIGHTS: &str = "model.safetensors";
 
-/// No list of modules is longer; two or three are usual.
-const MOST_MODULES: usize = 100;
+/// No module's configuration is larger.
+const MAX_MODULE: u64 = 1 << 20;
 
 /// What a walk through a model's files found.
 pub(super) enum Parts {
@@ -48,11 +36,11 @@ pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Re
     for file in COMPANIONS.iter().chain(&TOKENIZERS) {
         have(file)?;
     }
-    if have(MODULES)? {
-        for config in module_configs(&dir.join(MODULES))? {
-            have(&config)?;
-        }
-    }
+    // Reading the modules asks for what they name, such as `1_Pooling/config.json`.
+    Sentence::read(&mut |file| match have(file)? {
+        true => read_small(&dir.join(file), MAX_MODULE).map(Some),
+        false => Ok(None),
+    })?;
     if have(WEIGHTS)? {
         return Ok(Parts::Whole);
     }
@@ -65,29 +53,4 @@ pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Re
         }
     }
     Ok(Parts::Whole)
-}
-
-/// The configurations of the modules in directories of their own, such as `1_Pooling/config.json`.
-fn module_configs(path: &Path) -> Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Module {
-        #[serde(default)]
-        path: String,
-    }
-    let broken = |problem: String| Error::Config {
-        file: path.display().to_string(),
-        problem,
-        mend: "Save the model again with sentence-transformers".into(),
-    };
-    let modules: Vec<Module> =
-        serde_json::from_slice(&read_small(path, 1 << 20)?).map_err(|e| broken(clip_message(&e)))?;
-    if modules.len() > MOST_MODULES {
-        return Err(broken(format!("it has more than {MOST_MODULES} modules")));
-    }
-    let own = modules.into_iter().map(|m| m.path).filter(|path| !path.is_empty());
-    own.map(|path| match is_path(&path) {
-        true => Ok(format!("{path}/config.json")),
-        false => Err(broken(format!("{:?} is not the directory of a module", clip(&path)))),
-    })
-    .collect()
 }
