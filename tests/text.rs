@@ -41,6 +41,22 @@ fn tokens_equal_the_fast_tokenizers() {
     }
 }
 
+/// The first tokens of a text are those of the whole text, wherever it is cut to get them.
+#[test]
+fn first_tokens_are_the_whole_texts() {
+    let tokenizer = tokenizer("uncased");
+    let strange = "the cat, é\u{301}! [SEP]漢字 unbelievably\u{200b}x \u{1f980}a".repeat(40);
+    let runs = format!("{}the{}cat", "x".repeat(5000), " ".repeat(20_000));
+    for text in [strange, runs, "a".repeat(50_000), "the ".repeat(3000), String::new()] {
+        let whole = tokenizer.encode(&text).unwrap();
+        for most in [0, 1, 2, 7, 60, 510] {
+            let mut expected = whole.clone();
+            expected.truncate(most);
+            assert_eq!(tokenizer.encode_first(&text, most).unwrap(), expected, "{most} of {} bytes", text.len());
+        }
+    }
+}
+
 /// 270 awkward strings under the vocabularies of three published models (reduced to what those strings can meet).
 #[test]
 fn tricky_strings_equal_the_fast_tokenizers() {
@@ -165,6 +181,14 @@ fn tokenizer_errors_name_the_file_and_the_mend() {
     check(json("BertPreTokenizer", "Whitespace"), "unsupported", "pre_tokenizer of type Whitespace");
     check(json("TemplateProcessing", "RobertaProcessing"), "unsupported", "post_processor of type RobertaProcessing");
     check(json(r#""id":"B""#, r#""id":"A""#), "unsupported", "post_processor other than");
+    check(
+        json(r#""post_processor":{"#, r#""post_processor":null,"x":{"#),
+        "unsupported",
+        "post_processor of type none",
+    );
+    check(json(r#""single":["#, r#""single":[],"x":["#), "unsupported", "post_processor other than");
+    check(json(r#""decoder":{"#, r#""decoder":null,"y":{"#), "unsupported", "decoder of type none");
+    check(json(r###""prefix":"##""###, r#""prefix":"@@""#), "unsupported", "another prefix");
     check(json(r#""max_input_chars_per_word":100"#, r#""max_input_chars_per_word":4000000000"#), "unsupported", "100");
     check(json("[PAD]", "[NOPAD]"), "tokenizer", "tokenizer.json: the vocabulary has no [PAD]");
     check(json(r#""version""#, "version"), "tokenizer", "line 1");
@@ -181,6 +205,7 @@ fn tokenizer_errors_name_the_file_and_the_mend() {
     check(vocab(b"[PAD]\n[UNK]\n[SEP]\n", b"{}"), "tokenizer", "vocab.txt: the vocabulary has no [CLS]");
     check(vocab(b"[PAD]\n\xff\n", b"{}"), "tokenizer", "vocab.txt: it is not UTF-8 at byte 6");
     check(vocab(small, br#"{"do_lower_case": 3}"#), "tokenizer", "tokenizer_config.json");
+    check(vocab(small, br#"{"truncation_side": "left"}"#), "unsupported", "truncation_side");
     check(vocab(small, br#"{"tokenizer_class": "BertJapaneseTokenizer"}"#), "unsupported", "BertJapaneseTokenizer");
     check(Tokenizer::from_files(&TokenizerFiles::default(), VOCAB), "tokenizer", NO_TOKENIZER);
     check(Tokenizer::load(&fixtures(), VOCAB), "tokenizer", NO_TOKENIZER);
