@@ -1,6 +1,6 @@
 //! Lines in: read ahead by a thread, parsed, and handed out as many at a time as are there.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -213,18 +213,22 @@ fn read_line(input: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(
 }
 
 /// What stdin was redirected from.
-pub fn stdin_file() -> Option<File> {
+pub fn stdin_metadata() -> Option<Metadata> {
     #[cfg(unix)]
-    return std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().ok().map(File::from);
+    return File::from(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().ok()?).metadata().ok();
     #[cfg(not(unix))]
     None
 }
 
-pub fn open_input(path: &Path) -> Result<File> {
+/// Whether the input can be read. A pipe is not opened for that: whoever writes to it would notice.
+pub fn look_at_input(path: &Path) -> Result<Metadata> {
     let io = |e| Error::io("read", path, e);
-    let file = File::open(path).map_err(io)?;
-    match file.metadata().map_err(io)?.is_dir() {
-        true => Err(io(std::io::ErrorKind::IsADirectory.into())),
-        false => Ok(file),
+    let found = std::fs::metadata(path).map_err(io)?;
+    if found.is_dir() {
+        return Err(io(std::io::ErrorKind::IsADirectory.into()));
     }
+    if found.is_file() {
+        File::open(path).map_err(io)?;
+    }
+    Ok(found)
 }

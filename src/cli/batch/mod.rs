@@ -7,6 +7,7 @@
 mod lines;
 mod output;
 
+use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::Common;
 use super::show;
 pub use lines::{Fields, Line, Place};
-use lines::{Lines, open_input, stdin_file};
+use lines::{Lines, look_at_input, stdin_metadata};
 use output::{Output, same_file};
 
 /// Where inputs come from and results go.
@@ -58,8 +59,8 @@ impl Batch {
         let there = std::fs::metadata(&self.output).ok().filter(|found| found.is_file());
         if let (Some(output), Some(input)) = (&there, &self.input) {
             // What cannot be read is said before anything is written over.
-            let read = if input == Path::new("-") { stdin_file() } else { Some(open_input(input)?) };
-            if read.and_then(|file| file.metadata().ok()).is_some_and(|input| same_file(&input, output)) {
+            let found = if input == Path::new("-") { stdin_metadata() } else { Some(look_at_input(input)?) };
+            if found.is_some_and(|input| same_file(&input, output)) {
                 return refused("output", format!("{} is the input", self.output.display()), "Give another file");
             }
         }
@@ -147,8 +148,8 @@ pub fn each_chunk(
     let (input, length): (Box<dyn std::io::Read + Send>, _) = if path == Path::new("-") {
         (Box::new(std::io::stdin()), None)
     } else {
-        let file = open_input(&path)?;
-        let found = file.metadata().map_err(|e| Error::io("read", &path, e))?;
+        let found = look_at_input(&path)?;
+        let file = File::open(&path).map_err(|e| Error::io("read", &path, e))?;
         (Box::new(file), found.is_file().then_some(found.len()))
     };
     let cancel = interruptible()?;
