@@ -1,8 +1,9 @@
 //! `cloze answer`
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use cloze::device::Cancel;
 use cloze::files::read_at_most;
 use cloze::tasks::answer::{Answer, AnswerOptions};
@@ -11,9 +12,49 @@ use cloze::text::CodePoints;
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::args::{AnswerArgs, Common};
-use super::batch::{Fields, Outcome};
+use super::batch::{Batch, Fields, Outcome};
+use super::common::Common;
 use super::show;
+
+/// Answer a question from a text: the spans of the text that answer it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze answer -q 'Where do otters sleep?' -c 'Sea otters sleep on their backs in kelp forests.'
+  cloze answer -q 'Who signed it?' --context-file treaty.txt --top-k 3
+  pdftotext report.pdf - | cloze answer --json -q 'What was the revenue in 2024?'
+  cloze answer --input questions.jsonl --output answers.jsonl
+
+With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count
+code points.")]
+pub struct AnswerArgs {
+    /// The question; of a batch, that of lines without one
+    #[arg(short, long, value_name = "TEXT", required_unless_present = "input")]
+    pub question: Option<String>,
+    /// The text that holds the answer [default: stdin]; of a batch, that of lines without one
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "context_file")]
+    pub context: Option<String>,
+    /// A UTF-8 file with the text
+    #[arg(long, value_name = "FILE")]
+    pub context_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub batch: Batch,
+    /// How many answers at most
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub top_k: usize,
+    /// The longest answer, in tokens, before it is widened to whole words
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub max_answer_tokens: usize,
+    /// Tokens of a window [default: 384, or what the model takes if that is less]
+    #[arg(long, value_name = "N")]
+    pub max_seq_len: Option<usize>,
+    /// Tokens that neighbouring windows share [default: 128, or half a window if that is less]
+    #[arg(long, value_name = "N")]
+    pub doc_stride: Option<usize>,
+    /// Let "the text has no answer" compete, as an empty answer
+    #[arg(long)]
+    pub no_answer: bool,
+}
 
 /// An object of `--json` and of batches; offsets in code points.
 #[derive(Serialize)]

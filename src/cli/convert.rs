@@ -1,10 +1,34 @@
 //! `cloze convert`
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
 use cloze::Result;
 use cloze::tensor::DType;
 
-use super::args::{Common, ConvertArgs, Dtype};
+use super::common::Common;
 use super::show;
+
+/// Write a model in another type: i8 is a quarter of f32's size.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze convert --model bert-base-qa --dtype i8 --output bert-base-qa-i8")]
+pub struct ConvertArgs {
+    /// The type of the matrices; i8 is symmetric with one scale a row, the rest stays f32
+    #[arg(long, value_enum)]
+    pub dtype: Dtype,
+    /// The new model's directory
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Dtype {
+    F32,
+    F16,
+    I8,
+}
 
 pub fn run(args: &ConvertArgs, common: &Common) -> Result<()> {
     let source = common.required_model_dir()?;

@@ -9,7 +9,7 @@ use cloze::self_test::{self, CASES};
 use cloze::{Error, Result, measure};
 use serde::Serialize;
 
-use super::args::Common;
+use super::common::Common;
 use super::info::Adapter;
 use super::machine::Machine;
 use super::show::{self, BOLD, DIM};

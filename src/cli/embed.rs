@@ -15,8 +15,8 @@ use cloze::tasks::text_model::{TextModel, TextPair};
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::args::Common;
 use super::batch::{self, Batch, Outcome};
+use super::common::Common;
 use super::npy;
 
 /// Turn texts into vectors, whose angle says how much alike they are.

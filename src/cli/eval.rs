@@ -1,8 +1,9 @@
 //! `cloze eval`
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
 use cloze::device::Cancel;
 use cloze::tasks::evaluate::{self, Counts, Evaluation};
 use cloze::tasks::squad::{Figures, Squad, SquadOptions};
@@ -10,8 +11,53 @@ use cloze::{Error, Result, files};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::args::{Common, EvalArgs, EvalSet, SquadArgs};
+use super::common::Common;
 use super::show;
+
+/// Measure a model on a data set.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze eval squad --data dev-v1.1.json")]
+pub struct EvalArgs {
+    #[command(subcommand)]
+    pub set: EvalSet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvalSet {
+    Squad(SquadArgs),
+}
+
+/// SQuAD 1.1 or 2.0: exact match and F1, 0 to 100, as the official scripts count them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze eval squad --data dev-v1.1.json
+  cloze eval squad --data dev-v1.1.json --predictions predictions.json --json
+  cloze eval squad --data dev-v2.0.json --null-score-diff-threshold -1.5 --output-dir out
+
+With --json the last line is {\"exact_match\",\"f1\",\"total\"}; for 2.0 it has the official script's
+names: \"exact\", \"f1\", \"total\", \"HasAns_exact\" and so on, \"best_exact\", \"best_exact_thresh\",
+\"best_f1\", \"best_f1_thresh\".")]
+pub struct SquadArgs {
+    /// The data, in SQuAD's JSON
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Write {id: answer} here, for the official script
+    #[arg(long, value_name = "FILE")]
+    pub predictions: Option<PathBuf>,
+    /// Write predictions.json, nbest_predictions.json and, for 2.0, null_odds.json into this directory, as run_squad.py
+    /// does
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+    /// Let "there is no answer" compete, as in SQuAD 2.0 [default: if the data has an unanswerable question]
+    #[arg(long = "version-2")]
+    pub version_2: bool,
+    /// There is no answer where its score exceeds the best answer's by more than this; for 2.0 [default: 0.0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub null_score_diff_threshold: Option<f64>,
+}
 
 pub fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     match &args.set {

@@ -6,7 +6,7 @@ use cloze::device::gpu::{Gpu, adapters, is_software};
 use cloze::device::{Device, Family};
 use serde::Serialize;
 
-use super::args::Common;
+use super::common::Common;
 use super::show::{self, BOLD, DIM};
 
 /// An adapter as `--device gpu:N` counts them.

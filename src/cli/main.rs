@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod batch;
 mod bench;
+mod common;
 mod convert;
 mod doctor;
 mod embed;
@@ -21,7 +22,7 @@ use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use batch::Outcome;
@@ -55,8 +56,8 @@ fn main() -> ExitCode {
         Command::Info => info::run(&common).map(|()| Outcome::AllGood),
         Command::Doctor => doctor::run(&common).map(|()| Outcome::AllGood),
         Command::Bench(args) => bench::run(&args, &common).map(|()| Outcome::AllGood),
-        Command::Completions(args) => shell::completions(&args).map(|()| Outcome::AllGood),
-        Command::Man(args) => shell::man(&args).map(|()| Outcome::AllGood),
+        Command::Completions(args) => shell::completions(&args, Cli::command()).map(|()| Outcome::AllGood),
+        Command::Man(args) => shell::man(&args, Cli::command()).map(|()| Outcome::AllGood),
     };
     match done {
         Ok(Outcome::AllGood) => ExitCode::SUCCESS,

@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use cloze::{Error, Result};
-
-use super::args::Cli;
 
 /// Print a shell's completions.
 #[derive(Debug, Args)]
@@ -20,9 +18,9 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-pub fn completions(args: &CompletionsArgs) -> Result<()> {
+pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cloze", &mut text);
+    clap_complete::generate(args.shell, &mut command, "cloze", &mut text);
     print(&text)
 }
 
@@ -38,14 +36,13 @@ pub struct ManArgs {
     pub output: Option<PathBuf>,
 }
 
-pub fn man(args: &ManArgs) -> Result<()> {
-    let mut command = Cli::command();
+pub fn man(args: &ManArgs, mut command: Command) -> Result<()> {
     let Some(dir) = &args.output else { return print(&page(&command)?) };
     command.build();
     write_pages(&command, "cloze", dir)
 }
 
-fn write_pages(command: &clap::Command, name: &str, dir: &std::path::Path) -> Result<()> {
+fn write_pages(command: &Command, name: &str, dir: &std::path::Path) -> Result<()> {
     // A page's name is the whole command's.
     let titled = command.clone().display_name(name.to_owned());
     cloze::files::write_atomically(&dir.join(format!("{name}.1")), &page(&titled)?)?;
@@ -53,7 +50,7 @@ fn write_pages(command: &clap::Command, name: &str, dir: &std::path::Path) -> Re
     inner.into_iter().try_for_each(|c| write_pages(c, &format!("{name}-{}", c.get_name()), dir))
 }
 
-fn page(command: &clap::Command) -> Result<Vec<u8>> {
+fn page(command: &Command) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let page = clap_mangen::Man::new(command.clone());
     page.render(&mut text).map_err(|e| Error::io("write", "a manual page", e))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cloze::error::HubFault;
 use cloze::{Error, Result};
 
-use super::args::Common;
+use super::common::Common;
 
 impl Common {
     /// The directory of the model asked for, fetched first if it is a name on the Hub; none if none was asked for.

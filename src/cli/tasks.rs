@@ -14,8 +14,8 @@ use cloze::text::CodePoints;
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::args::Common;
 use super::batch::{self, Batch, Fields, Outcome};
+use super::common::Common;
 
 /// A text given as an argument, or many as lines.
 #[derive(Debug, Args)]

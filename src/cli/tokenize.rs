@@ -6,8 +6,8 @@ use cloze::text::{CodePoints, Tokenizer};
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::args::Common;
 use super::batch::{self, Outcome};
+use super::common::Common;
 use super::tasks::Text;
 
 /// Show how a text is cut into tokens.
@@ -59,7 +59,7 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
 fn tokenizer(common: &Common) -> Result<Tokenizer> {
     match common.model_dir()? {
         Some(dir) => Tokenizer::load(dir, cloze::config::Config::open(dir)?.vocab_size),
-        None => super::args::embedded_tokenizer(),
+        None => super::common::embedded_tokenizer(),
     }
 }
 

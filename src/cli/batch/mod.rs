@@ -16,7 +16,7 @@ use cloze::device::Cancel;
 use cloze::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::Common;
+use super::common::Common;
 use super::show;
 pub use lines::{Fields, Line, Place};
 use lines::{Lines, look_at_input, stdin_metadata};

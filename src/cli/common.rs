@@ -1,0 +1,126 @@
+//! What every command takes: the model, the device, how results are shown.
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use cloze::Result;
+use cloze::checkpoint::Checkpoint;
+use cloze::choose::{Choice, Chosen, open};
+use cloze::device::Device;
+use cloze::model::Model;
+use cloze::tasks::question_answering::QuestionAnswering;
+use cloze::text::Tokenizer;
+
+use super::show;
+
+/// More than any machine has cores; far more would take all memory for their stacks.
+const MOST_THREADS: u64 = 1024;
+
+/// Accepted by every command, before its own arguments or after.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default, for questions: the embedded minilm-l6-qa]
+    #[arg(long, global = true, value_name = "MODEL", help_heading = "Everywhere")]
+    pub model: Option<OsString>,
+    /// Where the model turned out to be.
+    #[arg(skip)]
+    pub located: OnceCell<PathBuf>,
+    /// Take models of the Hub from the cache alone; HF_HUB_OFFLINE=1 does the same
+    #[cfg(feature = "hub")]
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub offline: bool,
+    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one that passes
+    /// the self-test
+    #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
+    pub device: Choice,
+    /// Threads of the CPU device; 0 takes as many as there are cores
+    #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere",
+        value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS))]
+    pub threads: usize,
+    /// Write results as JSON, one object a line
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Write nothing to stderr but errors
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+impl Common {
+    /// The device asked for; says on stderr which it is and why.
+    pub fn open_device(&self) -> Result<Chosen> {
+        let chosen = cloze::block_on(open(self.device, self.threads, Default::default()))?;
+        for error in &chosen.refused {
+            self.note(&format!("not used: {error}"));
+        }
+        self.note(&format!("device: {} ({})", chosen.device.name(), chosen.reason));
+        Ok(chosen)
+    }
+
+    /// The question answering model asked for, on the device asked for.
+    pub fn open_model(&self) -> Result<QuestionAnswering> {
+        self.load_model(self.open_device()?.device)
+    }
+
+    /// The question answering model asked for, on `device`.
+    pub fn load_model(&self, device: Device) -> Result<QuestionAnswering> {
+        match self.model_dir()? {
+            Some(dir) => QuestionAnswering::open(dir, device),
+            None => embedded(device),
+        }
+    }
+
+    /// The model asked for with whatever head it has, on `device`.
+    pub fn any_model(&self, device: Device) -> Result<Model> {
+        let checkpoint = match self.model_dir()? {
+            Some(dir) => Checkpoint::open(dir)?,
+            None => embedded_checkpoint()?,
+        };
+        let head = checkpoint.head();
+        Model::load(checkpoint, head, device)
+    }
+
+    /// A line on stderr, unless --quiet.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            show::note(line);
+        }
+    }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded_checkpoint() -> Result<Checkpoint> {
+    cloze::embedded::checkpoint()
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded(device: Device) -> Result<QuestionAnswering> {
+    QuestionAnswering::embedded(device)
+}
+
+/// The embedded model's tokenizer.
+#[cfg(feature = "embedded-model")]
+pub fn embedded_tokenizer() -> Result<Tokenizer> {
+    cloze::embedded::tokenizer(embedded_checkpoint()?.config().vocab_size)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded_checkpoint() -> Result<Checkpoint> {
+    Err(cloze::Error::Option {
+        name: "model",
+        problem: "this build has no embedded model".into(),
+        mend: "Give --model DIR, or build with the feature embedded-model".into(),
+    })
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded(_: Device) -> Result<QuestionAnswering> {
+    embedded_checkpoint().map(|_| unreachable!("there is none"))
+}
+
+#[cfg(not(feature = "embedded-model"))]
+pub fn embedded_tokenizer() -> Result<Tokenizer> {
+    embedded_checkpoint().map(|_| unreachable!("there is none"))
+}
