@@ -34,25 +34,16 @@ pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8
 /// # Errors
 /// [`Error::Io`]; a regular file that was there is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        let Some((target, partial)) = places(path)? else { return std::fs::write(path, bytes) };
-        let whole = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&partial, &target)
-        };
-        // What matters is the first error; the leftover may not even exist.
-        whole().inspect_err(|_| drop(std::fs::remove_file(&partial)))
-    };
-    write().map_err(|e| Error::io("write", path, e))
+    let mut file = AtomicFile::create(path)?;
+    file.write(bytes)?;
+    file.commit()
 }
 
 /// A file that is written bit by bit and appears as a whole, as [`write_atomically`] does it. Dropped before
 /// [`commit`](Self::commit), it leaves what was there.
 #[derive(Debug)]
 pub struct AtomicFile {
-    sink: Option<BufWriter<File>>,
+    sink: BufWriter<File>,
     path: PathBuf,
     /// Target and the name until then; none for what is no regular file and is written at once.
     places: Option<(PathBuf, PathBuf)>,
@@ -67,12 +58,12 @@ impl AtomicFile {
             Some((_, partial)) => File::create(partial),
             None => File::options().write(true).open(path),
         };
-        let sink = Some(BufWriter::new(file.map_err(|e| Error::io("write", path, e))?));
+        let sink = BufWriter::new(file.map_err(|e| Error::io("write", path, e))?);
         Ok(Self { sink, path: path.into(), places })
     }
 
     fn with(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
-        self.sink.as_mut().map_or(Ok(()), write).map_err(|e| Error::io("write", &self.path, e))
+        write(&mut self.sink).map_err(|e| Error::io("write", &self.path, e))
     }
 
     /// # Errors
@@ -97,23 +88,22 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Io`]; what was there is then untouched.
     pub fn commit(mut self) -> Result<()> {
+        let places = self.places.clone();
         self.with(|sink| {
             sink.flush()?;
-            // A pipe or a device has nothing to sync.
-            let _ = sink.get_ref().sync_all();
-            Ok(())
+            let Some((target, partial)) = &places else { return Ok(()) };
+            sink.get_ref().sync_all()?;
+            std::fs::rename(partial, target)
         })?;
-        self.sink = None;
-        match &self.places {
-            Some((target, partial)) => std::fs::rename(partial, target).map_err(|e| Error::io("write", target, e)),
-            None => Ok(()),
-        }
+        // There is nothing left to remove.
+        self.places = None;
+        Ok(())
     }
 }
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if let (Some(_), Some((_, partial))) = (self.sink.take(), &self.places) {
+        if let Some((_, partial)) = &self.places {
             // Half a file is of no use, and may not even exist.
             let _ = std::fs::remove_file(partial);
         }

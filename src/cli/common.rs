@@ -61,14 +61,10 @@ impl Common {
 
     /// The question answering model asked for, on the device asked for.
     pub fn open_model(&self) -> Result<QuestionAnswering> {
-        self.load_model(self.open_device()?.device)
-    }
-
-    /// The question answering model asked for, on `device`.
-    pub fn load_model(&self, device: Device) -> Result<QuestionAnswering> {
+        let device = self.open_device()?.device;
         match self.model_dir()? {
             Some(dir) => QuestionAnswering::open(dir, device),
-            None => embedded(device),
+            None => QuestionAnswering::new(embedded_checkpoint()?, embedded_tokenizer()?, device),
         }
     }
 
@@ -95,11 +91,6 @@ fn embedded_checkpoint() -> Result<Checkpoint> {
     cloze::embedded::checkpoint()
 }
 
-#[cfg(feature = "embedded-model")]
-fn embedded(device: Device) -> Result<QuestionAnswering> {
-    QuestionAnswering::embedded(device)
-}
-
 /// The embedded model's tokenizer.
 #[cfg(feature = "embedded-model")]
 pub fn embedded_tokenizer() -> Result<Tokenizer> {
@@ -113,11 +104,6 @@ fn embedded_checkpoint() -> Result<Checkpoint> {
         problem: "this build has no embedded model".into(),
         mend: "Give --model DIR, or build with the feature embedded-model".into(),
     })
-}
-
-#[cfg(not(feature = "embedded-model"))]
-fn embedded(_: Device) -> Result<QuestionAnswering> {
-    embedded_checkpoint().map(|_| unreachable!("there is none"))
 }
 
 #[cfg(not(feature = "embedded-model"))]

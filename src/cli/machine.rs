@@ -30,7 +30,7 @@ impl Machine {
             features: features(),
             kernels: Isa::detect().name(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: total_memory(),
+            memory: memory::total(),
             memory_available: memory::available(),
         }
     }
@@ -77,10 +77,4 @@ fn features() -> Vec<&'static str> {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let known: [(&str, bool); 0] = [];
     known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
-}
-
-fn total_memory() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
