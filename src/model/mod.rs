@@ -44,13 +44,6 @@ pub struct Output {
     pub values: Vec<f32>,
 }
 
-impl Output {
-    /// The rows.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
-        self.values.chunks_exact(self.cols)
-    }
-}
-
 /// Tokens of a packed batch where a task may choose: enough to keep every kernel busy, few enough that its activations
 /// stay in a cache.
 pub const BATCH_TOKENS: usize = 1024;

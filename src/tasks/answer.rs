@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::scores::{best, check_finite, softmax};
 use crate::text::windows::{self, WindowOptions};
 use crate::text::{Encoding, Sequence, Tokenizer};
 use crate::{Error, Result};
@@ -161,12 +162,7 @@ impl Windowed {
                 (self.window_len(window), self.window_len(window)),
                 "logits of a window"
             );
-            if !start.iter().chain(end).all(|x| x.is_finite()) {
-                return Err(Error::Unsupported {
-                    what: "a model whose output is not finite".into(),
-                    mend: "The checkpoint is damaged or was trained to divergence: get it again".into(),
-                });
-            }
+            check_finite(start.iter().chain(end))?;
         }
         Ok(())
     }
@@ -237,10 +233,7 @@ impl Windowed {
         for i in (1..).zip(&self.question.ids).filter(|(_, id)| **id == self.cls).map(|(i, _)| i) {
             x[i] = logits[i];
         }
-        let max = x.iter().copied().fold(f32::MIN, f32::max);
-        x.iter_mut().for_each(|x| *x = (*x - max).exp());
-        let sum = x.iter().map(|x| f64::from(*x)).sum::<f64>() as f32;
-        x.iter_mut().for_each(|x| *x /= sum);
+        softmax(&mut x);
         x
     }
 
@@ -282,18 +275,12 @@ struct Span {
 
 /// The `count` spans of at most `max_len` tokens with the greatest `start[first] * end[last]`, best first.
 fn best_spans(start: &[f32], end: &[f32], count: usize, max_len: usize) -> Vec<Span> {
-    let better = |a: &Span, b: &Span| b.score.total_cmp(&a.score).then((a.first, a.last).cmp(&(b.first, b.last)));
     let mut spans = Vec::new();
     for (first, s) in start.iter().enumerate() {
         let lasts = end.iter().enumerate().skip(first).take(max_len);
         spans.extend(lasts.map(|(last, e)| Span { score: s * e, first, last }));
     }
-    if count < spans.len() {
-        spans.select_nth_unstable_by(count, better);
-        spans.truncate(count);
-    }
-    spans.sort_unstable_by(better);
-    spans
+    best(spans, count, |a, b| b.score.total_cmp(&a.score).then((a.first, a.last).cmp(&(b.first, b.last))))
 }
 
 #[cfg(test)]

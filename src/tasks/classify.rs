@@ -4,13 +4,12 @@
 //! each other (softmax), do not (sigmoid) or are no classes but quantities (as they are); where it says nothing, one
 //! label is a sigmoid's and several are a softmax's.
 
-use super::run::{Item, Task};
-use super::scores::{sigmoid, softmax};
+use super::run::{Item, Single, Task};
+use super::scores::{ranked, sigmoid, softmax};
 use super::text_model::{TextModel, TextPair};
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::Model;
-use crate::text::Sequence;
 
 /// A sequence classifier.
 #[derive(Debug)]
@@ -53,33 +52,26 @@ impl Classifier {
     }
 }
 
-/// A text at work: its tokens, and its logits.
-#[derive(Debug)]
-pub struct Work {
-    sequence: Sequence,
-    logits: Vec<f32>,
-}
-
 impl Task for Classifier {
     type Input = TextPair;
     type Options = ();
-    type Work = Work;
+    type Work = Single;
     type Output = Vec<Scored>;
 
     fn model(&self) -> &Model {
         self.0.model()
     }
 
-    fn begin(&self, input: &TextPair, (): &()) -> Result<Work> {
-        Ok(Work { sequence: self.0.sequence(input, self.0.max_len())?, logits: Vec::new() })
+    fn begin(&self, input: &TextPair, (): &()) -> Result<Single> {
+        self.0.sequence(input, self.0.max_len()).map(Single::new)
     }
 
-    fn item(&self, work: &Work, index: usize) -> Option<Item> {
-        (index == 0).then(|| work.sequence.clone().into())
+    fn item(&self, work: &Single, index: usize) -> Option<Item> {
+        work.item(index)
     }
 
-    fn take(&self, work: &mut Work, _: usize, values: &[f32], (): &()) {
-        work.logits = values.to_vec();
+    fn take(&self, work: &mut Single, _: usize, values: &[f32], (): &()) {
+        work.take(values);
     }
 
     fn rows(&self, (): &()) -> usize {
@@ -87,16 +79,14 @@ impl Task for Classifier {
     }
 
     /// Every class, the best first.
-    fn end(&self, mut work: Work, _: &TextPair, (): &()) -> Result<Vec<Scored>> {
+    fn end(&self, work: Single, _: &TextPair, (): &()) -> Result<Vec<Scored>> {
         let config = self.0.model().config();
+        let mut scores = work.values;
         match Scoring::of(config) {
-            Scoring::Softmax => softmax(&mut work.logits),
-            Scoring::Sigmoid => sigmoid(&mut work.logits),
+            Scoring::Softmax => softmax(&mut scores),
+            Scoring::Sigmoid => sigmoid(&mut scores),
             Scoring::Raw => {}
         }
-        let scored = work.logits.iter().enumerate().map(|(i, score)| Scored { label: config.label(i), score: *score });
-        let mut all: Vec<Scored> = scored.collect();
-        all.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(all)
+        Ok(ranked((0..scores.len()).map(|class| config.label(class)), &scores))
     }
 }

@@ -1,10 +1,9 @@
 //! Texts as vectors whose angle says how much alike they are.
 
-use super::run::{Item, Task};
+use super::run::{Item, Single, Task};
 use super::text_model::{TextModel, TextPair};
 use crate::error::Result;
 use crate::model::Model;
-use crate::text::Sequence;
 
 /// A sentence encoder: a model loaded with [`Head::Embedding`](crate::checkpoint::Head::Embedding).
 #[derive(Debug)]
@@ -41,17 +40,10 @@ impl Embedder {
     }
 }
 
-/// A text at work: its tokens, then its vector.
-#[derive(Debug)]
-pub struct Work {
-    sequence: Sequence,
-    embedding: Vec<f32>,
-}
-
 impl Task for Embedder {
     type Input = TextPair;
     type Options = EmbedOptions;
-    type Work = Work;
+    type Work = Single;
     /// `[H]`
     type Output = Vec<f32>;
 
@@ -59,31 +51,32 @@ impl Task for Embedder {
         self.text_model.model()
     }
 
-    fn begin(&self, input: &TextPair, _: &EmbedOptions) -> Result<Work> {
+    fn begin(&self, input: &TextPair, _: &EmbedOptions) -> Result<Single> {
         let sequence = if self.lowercase {
             let pair = input.pair.as_ref().map(|p| p.to_lowercase());
             self.text_model.sequence(&TextPair { text: input.text.to_lowercase(), pair }, self.max_len)?
         } else {
             self.text_model.sequence(input, self.max_len)?
         };
-        Ok(Work { sequence, embedding: Vec::new() })
+        Ok(Single::new(sequence))
     }
 
-    fn item(&self, work: &Work, index: usize) -> Option<Item> {
-        (index == 0).then(|| work.sequence.clone().into())
+    fn item(&self, work: &Single, index: usize) -> Option<Item> {
+        work.item(index)
     }
 
-    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &EmbedOptions) {
-        work.embedding = values.to_vec();
+    fn take(&self, work: &mut Single, _: usize, values: &[f32], _: &EmbedOptions) {
+        work.take(values);
     }
 
-    fn end(&self, mut work: Work, _: &TextPair, options: &EmbedOptions) -> Result<Vec<f32>> {
+    fn end(&self, work: Single, _: &TextPair, options: &EmbedOptions) -> Result<Vec<f32>> {
+        let mut embedding = work.values;
         if options.normalize {
-            let length = work.embedding.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+            let length = embedding.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
             // As in PyTorch: a vector of zeros stays one.
             let length = length.max(1e-12) as f32;
-            work.embedding.iter_mut().for_each(|x| *x /= length);
+            embedding.iter_mut().for_each(|x| *x /= length);
         }
-        Ok(work.embedding)
+        Ok(embedding)
     }
 }

@@ -1,11 +1,10 @@
 //! Whether a text follows another, as BERT was pre-trained to tell.
 
-use super::run::{Item, Task};
+use super::run::{Item, Single, Task};
 use super::scores::softmax;
 use super::text_model::{TextModel, TextPair};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::text::Sequence;
 
 /// A next sentence predictor (`BertForNextSentencePrediction`).
 #[derive(Debug)]
@@ -21,17 +20,10 @@ impl NextSentence {
     }
 }
 
-/// A pair at work: its tokens, then the probability that the second follows the first.
-#[derive(Debug)]
-pub struct Work {
-    sequence: Sequence,
-    is_next: f32,
-}
-
 impl Task for NextSentence {
     type Input = TextPair;
     type Options = ();
-    type Work = Work;
+    type Work = Single;
     /// The probability, 0 to 1, that the second text follows the first.
     type Output = f32;
 
@@ -39,25 +31,25 @@ impl Task for NextSentence {
         self.0.model()
     }
 
-    fn begin(&self, input: &TextPair, (): &()) -> Result<Work> {
+    fn begin(&self, input: &TextPair, (): &()) -> Result<Single> {
         if input.pair.is_none() {
             let problem = "there is no second text".to_owned();
             return Err(Error::Input { problem, mend: "Give two texts: text and pair".into() });
         }
-        Ok(Work { sequence: self.0.sequence(input, self.0.max_len())?, is_next: 0.0 })
+        self.0.sequence(input, self.0.max_len()).map(Single::new)
     }
 
-    fn item(&self, work: &Work, index: usize) -> Option<Item> {
-        (index == 0).then(|| work.sequence.clone().into())
+    fn item(&self, work: &Single, index: usize) -> Option<Item> {
+        work.item(index)
     }
 
-    fn take(&self, work: &mut Work, _: usize, values: &[f32], (): &()) {
-        let mut p = values.to_vec();
+    fn take(&self, work: &mut Single, _: usize, values: &[f32], (): &()) {
+        work.take(values);
+    }
+
+    fn end(&self, work: Single, _: &TextPair, (): &()) -> Result<f32> {
+        let mut p = work.values;
         softmax(&mut p);
-        work.is_next = p.first().copied().unwrap_or(0.0);
-    }
-
-    fn end(&self, work: Work, _: &TextPair, (): &()) -> Result<f32> {
-        Ok(work.is_next)
+        Ok(p.first().copied().unwrap_or(0.0))
     }
 }

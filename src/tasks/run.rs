@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::scores::check_finite;
 use crate::batch::Batch;
 use crate::checkpoint::names::Per;
 use crate::device::Cancel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{BATCH_TOKENS, Model};
 use crate::text::Sequence;
 
@@ -23,6 +24,27 @@ impl From<Sequence> for Item {
     }
 }
 
+/// An input that is one sequence at work: its tokens, then what the model says about them.
+#[derive(Debug)]
+pub struct Single {
+    sequence: Sequence,
+    pub(super) values: Vec<f32>,
+}
+
+impl Single {
+    pub(super) fn new(sequence: Sequence) -> Self {
+        Self { sequence, values: Vec::new() }
+    }
+
+    pub(super) fn item(&self, index: usize) -> Option<Item> {
+        (index == 0).then(|| self.sequence.clone().into())
+    }
+
+    pub(super) fn take(&mut self, values: &[f32]) {
+        self.values = values.to_vec();
+    }
+}
+
 /// A text task: from an input to the sequences that the model reads, and from what it says to a result.
 pub trait Task {
     type Input;
@@ -36,7 +58,7 @@ pub trait Task {
     /// Tokenizes.
     ///
     /// # Errors
-    /// [`Error::Input`] for a text that cannot be worked on, [`Error::Option`].
+    /// [`Error::Input`](crate::Error::Input) for a text that cannot be worked on, [`Error::Option`](crate::Error::Option).
     fn begin(&self, input: &Self::Input, options: &Self::Options) -> Result<Self::Work>;
 
     /// The sequence with this number, counted from 0; nothing after the last.
@@ -57,7 +79,8 @@ pub trait Task {
 /// Runs the inputs in packed batches; a result or an error for each, in order.
 ///
 /// # Errors
-/// What stops everything: the device's own errors and [`Error::Cancelled`]. What is wrong with one input is in its place.
+/// What stops everything: the device's own errors and [`Error::Cancelled`](crate::Error::Cancelled). What is wrong with one
+/// input is in its place.
 pub async fn run<T: Task>(
     task: &T,
     inputs: &[T::Input],
@@ -150,11 +173,8 @@ impl Pack {
                 Per::Picked => picked[at].clone(),
             };
             let values = &first.values[rows.start * first.cols..rows.end * first.cols];
-            if !values.iter().all(|x| x.is_finite()) {
-                works[input] = Err(Error::Unsupported {
-                    what: "a model whose output is not finite".into(),
-                    mend: "The checkpoint is damaged or was trained to divergence: get it again".into(),
-                });
+            if let Err(error) = check_finite(values) {
+                works[input] = Err(error);
             } else if let Ok(work) = &mut works[input] {
                 task.take(work, index, values, options);
             }

@@ -1,5 +1,22 @@
 //! Logits to probabilities, and the best of them.
 
+use std::cmp::Ordering;
+
+use super::classify::Scored;
+use crate::error::{Error, Result};
+
+/// # Errors
+/// [`Error::Unsupported`] if a logit is not a finite number.
+pub(super) fn check_finite<'a>(logits: impl IntoIterator<Item = &'a f32>) -> Result<()> {
+    match logits.into_iter().all(|x| x.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::Unsupported {
+            what: "a model whose output is not finite".into(),
+            mend: "The checkpoint is damaged or was trained to divergence: get it again".into(),
+        }),
+    }
+}
+
 /// Makes logits probabilities that add up to 1.
 pub(super) fn softmax(x: &mut [f32]) {
     let max = x.iter().copied().fold(f32::MIN, f32::max);
@@ -20,13 +37,23 @@ pub(super) fn argmax(x: &[f32]) -> usize {
 
 /// The `count` largest values with their places, the largest first; of equal ones the first.
 pub(super) fn largest(x: &[f32], count: usize) -> Vec<(usize, f32)> {
-    let better = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut all: Vec<_> = x.iter().copied().enumerate().collect();
+    best(x.iter().copied().enumerate().collect(), count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)))
+}
+
+/// The first `count` of `all` in the order `better`, which leaves no two equal.
+pub(super) fn best<T>(mut all: Vec<T>, count: usize, better: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if count < all.len() {
-        all.select_nth_unstable_by(count, better);
+        all.select_nth_unstable_by(count, &better);
         all.truncate(count);
     }
     all.sort_unstable_by(better);
+    all
+}
+
+/// Labels with their scores, the best first; equal ones in the labels' order.
+pub(super) fn ranked(labels: impl Iterator<Item = String>, scores: &[f32]) -> Vec<Scored> {
+    let mut all: Vec<Scored> = labels.zip(scores).map(|(label, score)| Scored { label, score: *score }).collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
     all
 }
 

@@ -46,10 +46,16 @@ impl TextModel {
         device: impl Into<Arc<Device>>,
     ) -> Result<Self> {
         const CLASSIFIERS: [Head; 3] = [Head::SequenceClassification, Head::TokenClassification, Head::MultipleChoice];
-        let named = checkpoint.head();
         // Their tensors have the same names.
-        if named != head && CLASSIFIERS.contains(&named) && CLASSIFIERS.contains(&head) {
-            tracing::warn!("the model was saved as {}, and is read as {}", named.architecture(), head.architecture());
+        if CLASSIFIERS.contains(&head) {
+            let named = checkpoint.head();
+            if named != head && CLASSIFIERS.contains(&named) {
+                tracing::warn!(
+                    "the model was saved as {}, and is read as {}",
+                    named.architecture(),
+                    head.architecture()
+                );
+            }
         }
         Ok(Self { tokenizer, model: Model::load(checkpoint, head, device)? })
     }

@@ -6,7 +6,7 @@
 
 use super::classify::Scored;
 use super::run::{Item, Task};
-use super::scores::softmax;
+use super::scores::{ranked, softmax};
 use super::text_model::{TextModel, room};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -172,9 +172,6 @@ impl Task for ZeroShot {
             softmax(&mut p);
             p
         };
-        let scored = options.labels.iter().zip(scores).map(|(label, score)| Scored { label: label.clone(), score });
-        let mut all: Vec<Scored> = scored.collect();
-        all.sort_by(|a, b| b.score.total_cmp(&a.score));
-        Ok(all)
+        Ok(ranked(options.labels.iter().cloned(), &scores))
     }
 }

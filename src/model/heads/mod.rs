@@ -89,7 +89,7 @@ impl Top {
         outputs
     }
 
-    /// The widest result a token or a picked token has.
+    /// Columns of the widest part of a picked token's logits.
     pub fn logits_per_pick(&self) -> Option<usize> {
         self.words.as_ref().map(LanguageModel::widest)
     }
