@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use web_time::Instant;
 
 use super::Gpu;
 use super::pipeline::{Pipeline, choose};
@@ -245,6 +245,6 @@ fn failed(gpu: &Gpu, problem: String) -> Error {
     Error::Gpu {
         adapter: gpu.info.name.clone(),
         problem: format!("the work did not finish: {problem}"),
-        mend: "Try again, or use --device cpu".into(),
+        mend: "Try again, or use the CPU".into(),
     }
 }
