@@ -43,7 +43,8 @@ export async function loadModel(model: ModelSpec, options: LoadOptions, open: Op
   const { signal, offline = false } = options;
   if (signal?.aborted) throw abortError(signal);
   const target = targetOf(model, options);
-  const setting: Setting = { options, integrity: parseIntegrity(options.integrity), open, offline };
+  const setting: Setting = { options, integrity: parseIntegrity(options.integrity), open,
+    sinks: new Map(), offline };
   const cached = () => fromCache(target, { ...setting, offline: true });
   if (offline) return cached();
   if (target.fixed && options.cache !== false) {

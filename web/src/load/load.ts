@@ -13,6 +13,8 @@ export interface Setting {
   options: LoadOptions;
   integrity: Map<string, string>;
   open: OpenSink;
+  /** The sinks that were opened: one a file, whichever way the bytes come in the end. */
+  sinks: Map<string, Sink>;
   /** Only what the cache holds. */
   offline: boolean;
 }
@@ -26,7 +28,6 @@ interface Got {
 
 export class Load implements Reader {
   private readonly files = new Map<string, string>();
-  private readonly sinks = new Map<string, Sink>();
   private readonly reporter: Reporter;
   private readonly stop = new AbortController();
   private record: ModelRecord | undefined;
@@ -136,12 +137,17 @@ export class Load implements Reader {
     }
     const fresh = (e: Entry) => this.isSettled(e, found, sha256) || (sha256 === undefined && now !== undefined
       && (now.status >= 400 || sameContents(now, { ...e, total: e.size })));
-    if (entry && fresh(entry) && (await this.fromShelf(file, entry, open, report))) return entry;
+    const isFresh = entry !== undefined && fresh(entry);
+    if (isFresh && (await this.fromShelf(file, entry, open, report))) return entry;
     return this.locked(file, async () => {
       // Another page may have fetched it while this one waited.
       const later = await this.shelf?.entry(file);
-      const changed = later && JSON.stringify(later) !== JSON.stringify(entry) && (sha256 ?? later.sha256) === later.sha256;
-      if (changed && (await this.fromShelf(file, later, open, report))) return later;
+      const changed = later && JSON.stringify(later) !== JSON.stringify(entry);
+      if (changed && (sha256 ?? later.sha256) === later.sha256) {
+        if (await this.fromShelf(file, later, open, report)) return later;
+      }
+      // Nothing of what is damaged may be the beginning of another download.
+      if (changed || isFresh) await this.shelf?.drop(file);
       return this.fromNetwork(want, now, open, report);
     });
   }
@@ -258,8 +264,9 @@ export class Load implements Reader {
   }
 
   private sink(file: string): Sink {
-    const sink = this.sinks.get(file) ?? this.setting.open(file);
-    this.sinks.set(file, sink);
+    const { sinks } = this.setting;
+    const sink = sinks.get(file) ?? this.setting.open(file);
+    sinks.set(file, sink);
     return sink;
   }
 
