@@ -88,6 +88,14 @@ export class Hub {
   }
 }
 
+/** The model whose page at the Hub has this address, as one copies it from the browser; nothing for other addresses. */
+export function hubPage(address: URL, hub: string | undefined): string | undefined {
+  const base = `${hub === undefined ? HUB : endpointOf(hub)}/`;
+  if (!address.href.startsWith(base)) return undefined;
+  const page = /^([^/]+\/[^/]+)(?:\/tree\/([^?#]+?))?\/?$/.exec(address.href.slice(base.length));
+  return page?.[1] && (page[2] === undefined ? page[1] : `${page[1]}@${page[2]}`);
+}
+
 function endpointOf(hub: string): string {
   const wrong = () => new ClozeError('option', `hub: "${clip(String(hub))}" is no address. Give https://HOST`);
   try {

@@ -5,7 +5,7 @@
 
 import { abortError, ClozeError } from '../errors.js';
 import { Shelf } from './cache.js';
-import { Hub } from './hub.js';
+import { Hub, hubPage } from './hub.js';
 import { Load, type Setting } from './load.js';
 import { baseAddress, parseHubId, parseIntegrity } from './names.js';
 import { pickedSource } from './picked.js';
@@ -89,9 +89,12 @@ function targetOf(model: ModelSpec, options: LoadOptions): Target {
         return false;
       }
     };
-    return at(siteSource(addressOf(model), revision, exists));
+    const address = addressOf(model);
+    const page = hubPage(address, hub);
+    if (page !== undefined) return hubTarget(new Hub(parseHubId(page, revision), hub, token));
+    return at(siteSource(address, revision, exists));
   }
-  if (isManifest(model)) return at(shippedSource(model));
+  if (typeof model === 'object' && model !== null && isManifest(model)) return at(shippedSource(model));
   if (typeof model === 'object' && model !== null && 'length' in model) return at(pickedSource(model));
   throw new ClozeError('option', 'model: it is neither a name, nor an address, nor files. Give owner/name of a model on '
     + 'the Hub, the address of a directory, or the files that a visitor picked');

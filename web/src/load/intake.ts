@@ -1,7 +1,7 @@
 /** One file on its way in: to its sink, to the cache part by part, and into the caller's progress. */
 
 import type { Shelf, Writer } from './cache.js';
-import { limitOf, tooLarge } from './parts.js';
+import { tooLarge } from './parts.js';
 import type { FileReporter } from './progress.js';
 import { identityOf, type Receiver, type Validators } from './transfer.js';
 import type { Sink } from './types.js';
@@ -9,6 +9,8 @@ import type { ClozeError } from '../errors.js';
 
 export interface IntakeOptions {
   file: string;
+  /** The most bytes that it may have. */
+  limit: number;
   /** Gives the file's sink, when the file is known to be there. */
   open: () => Sink;
   report: FileReporter;
@@ -99,8 +101,7 @@ export class Intake implements Receiver {
   }
 
   private begin(known: Validators): void {
-    const { file, open, report } = this.to;
-    const limit = limitOf(file);
+    const { file, limit, open, report } = this.to;
     if (known.total !== undefined && known.total > limit) throw tooLarge(file, known.total, limit);
     this.have = 0;
     this.known = known;
@@ -114,7 +115,7 @@ export class Intake implements Receiver {
     const { total } = this.known;
     const have = this.have + chunk.length;
     if (total !== undefined && have > total) throw this.to.wrong(`more than the ${total} bytes that were announced`);
-    if (have > limitOf(this.to.file)) throw tooLarge(this.to.file, undefined, limitOf(this.to.file));
+    if (have > this.to.limit) throw tooLarge(this.to.file, undefined, this.to.limit);
     this.sink?.write(chunk);
     this.have = have;
     this.to.report.at(have, total);

@@ -3,7 +3,7 @@
 import { abortError, type ClozeError } from '../errors.js';
 import { Shelf, type Entry, type ModelRecord } from './cache.js';
 import { Intake } from './intake.js';
-import { limitOf, walk, type Reader } from './parts.js';
+import { limitOf, tooLarge, walk, type Reader } from './parts.js';
 import { Reporter, type FileReporter } from './progress.js';
 import type { Fault, Local, Remote, Source } from './source.js';
 import { download, identityOf, isOurs, sameContents, validators, type Validators, type Want } from './transfer.js';
@@ -32,6 +32,8 @@ export class Load implements Reader {
   private readonly stop = new AbortController();
   private record: ModelRecord | undefined;
   private reached = false;
+  /** Bytes of the shards that are there. */
+  private weights = 0;
   /** Whether the cache has all files so far. */
   private cached = true;
 
@@ -125,6 +127,8 @@ export class Load implements Reader {
     if (found.sha256 !== undefined && found.sha256 !== sha256) {
       throw this.fault('answer', file, `its SHA-256 is ${found.sha256}, and the option integrity wants ${sha256}`);
     }
+    const limit = this.limit(file);
+    if (found.size !== undefined && found.size > limit) throw tooLarge(file, found.size, limit);
     if ('chunks' in found) return this.fromDisk(file, found, sha256, open);
 
     const report = this.reporter.file(file);
@@ -135,8 +139,8 @@ export class Load implements Reader {
       await this.shelf?.drop(file);
       return undefined;
     }
-    const fresh = (e: Entry) => this.isSettled(e, found, sha256) || (sha256 === undefined && now !== undefined
-      && (now.status >= 400 || sameContents(now, { ...e, total: e.size })));
+    const fresh = (e: Entry) => this.isSettled(e, found, sha256)
+      || (sha256 === undefined && now?.status === 200 && sameContents(now, { ...e, total: e.size }));
     const isFresh = entry !== undefined && fresh(entry);
     if (isFresh && (await this.fromShelf(file, entry, open, report))) return entry;
     return this.locked(file, async () => {
@@ -172,7 +176,7 @@ export class Load implements Reader {
 
   /** False if the cache was damaged. */
   private async fromShelf(file: string, entry: Entry, open: () => Sink, report: FileReporter): Promise<boolean> {
-    if (!this.shelf || !(entry.size <= limitOf(file))) return false;
+    if (!this.shelf || !(entry.size <= this.limit(file))) return false;
     const sink = open();
     sink.begin(entry.size);
     let have = 0;
@@ -183,6 +187,7 @@ export class Load implements Reader {
       report.at(have, entry.size);
     }
     if (have !== entry.size || sink.digest() !== entry.sha256) return false;
+    this.count(file, have);
     report.done(have);
     return true;
   }
@@ -190,7 +195,8 @@ export class Load implements Reader {
   private async fromDisk(file: string, local: Local, sha256: string | undefined, open: () => Sink) {
     if (!local.lasting) this.cached = false;
     const report = this.reporter.file(file);
-    const intake = new Intake({ file, open, report, wrong: (problem) => this.fault('answer', file, problem) });
+    const wrong = (problem: string) => this.fault('answer', file, problem);
+    const intake = new Intake({ file, limit: this.limit(file), open, report, wrong });
     await intake.start({ total: local.size });
     for await (const chunk of local.chunks()) {
       this.check();
@@ -199,6 +205,7 @@ export class Load implements Reader {
     if (intake.have < local.size) throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
     const digest = intake.digest();
     if (sha256 !== undefined && digest !== sha256) throw this.fault('answer', file, wrongDigest(digest, sha256));
+    this.count(file, intake.have);
     report.done(intake.have);
     return { sha256: digest };
   }
@@ -206,26 +213,31 @@ export class Load implements Reader {
   private async fromNetwork(want: Want, now: Validators | undefined, open: () => Sink, report: FileReporter) {
     const { file, sha256 } = want;
     const shelf = this.cached ? this.shelf : undefined;
-    let identity = sha256 === undefined ? want.identity : `sha256:${sha256}`;
+    const identity = sha256 === undefined ? want.identity : `sha256:${sha256}`;
     const runs = (await shelf?.runs(file)) ?? new Map<string, number | undefined>();
     if (identity === undefined && runs.size > 0) now ??= await this.ask(want);
     const kept = identity ?? (now && identityOf(now));
-    const { wrong } = { wrong: (problem: string) => this.fault('answer', file, problem) };
-    const intake = new Intake({ file, open, report, wrong, ...(shelf && { shelf }), ...(identity && { identity }) });
+    const wrong = (problem: string) => this.fault('answer', file, problem);
+    const intake = new Intake({ file, limit: this.limit(file), open, report, wrong, ...(shelf && { shelf }),
+      ...(identity && { identity }) });
     try {
       const total = want.size ?? now?.total ?? (kept === undefined ? undefined : runs.get(kept));
       if (shelf && kept !== undefined && runs.has(kept)) {
         await intake.resume(shelf, kept, { ...now, ...(total !== undefined && { total }) });
       }
       for (;;) {
-        if (!(await download(want, intake))) return undefined;
+        if (!(await download(want, intake))) {
+          if (want.size === undefined) return undefined;
+          throw this.missing(file, 'the server does not have it, though it is listed');
+        }
         this.reached = true;
         const digest = intake.digest();
         if (sha256 === undefined || digest === sha256) return { sha256: await this.settle(file, intake, digest, report) };
         const pieced = intake.pieced;
         await intake.forget('wrong digest');
-        if (!pieced) throw wrong(wrongDigest(digest, sha256));
-        // The pieces may be of different contents; one whole answer is not.
+        if (!pieced && !want.httpCache) throw wrong(wrongDigest(digest, sha256));
+        // Pieces may be of different contents, and a cached answer old; one whole answer of the server is neither.
+        want.httpCache = false;
         intake.reset();
       }
     } catch (error) {
@@ -240,6 +252,7 @@ export class Load implements Reader {
     const entry: Entry = { size: intake.have, sha256, identity: identity ?? '', ...(etag && { etag }),
       ...(modified && { modified }) };
     if (identity === undefined || !(await this.shelf?.settle(file, entry))) this.cached = false;
+    this.count(file, intake.have);
     report.done(intake.have);
     return sha256;
   }
@@ -261,6 +274,15 @@ export class Load implements Reader {
       ...(sha256 !== undefined && { sha256 }),
       fault: (fault, problem, cause) => this.fault(fault, file, problem, cause),
     };
+  }
+
+  /** The most bytes that a file may have, beside the weights that are there. */
+  private limit(file: string): number {
+    return limitOf(file) - (file.endsWith('.safetensors') ? this.weights : 0);
+  }
+
+  private count(file: string, bytes: number): void {
+    if (file.endsWith('.safetensors')) this.weights += bytes;
   }
 
   private sink(file: string): Sink {

@@ -67,7 +67,8 @@ export function shippedSource(manifest: Manifest): Source {
     return { ...local, sha256 };
   };
   return { kind: 'shipped', name, revision, fixed: true, find, others: async () => [...known.keys()],
-    fault: (fault, file, problem, cause) => siteFault(fault, known.get(file)?.url || `${name}, ${file}`, problem, cause) };
+    fault: (fault, file, problem, cause) => siteFault(fault, known.get(file)?.url || (file ? `${name}, ${file}` : name),
+      problem, cause) };
 }
 
 function inline(text: string): Local {
