@@ -1,17 +1,22 @@
-/** Where the package's own files are. Bundlers know these expressions and carry the files along. */
+/** The package's own files. Bundlers know `new URL('…', import.meta.url)` and carry the files along. */
 
-export interface Assets {
-  wasm: string;
-  weights: string;
-  vocab: string;
+import type { Manifest } from './load/index.js';
+import { files, revision } from './manifest.js';
+
+/** The address of the WebAssembly module. */
+export function moduleAddress(): string {
+  return new URL('./wasm/cloze_bg.wasm', import.meta.url).href;
 }
 
-export function packageAssets(): Assets {
-  return {
-    wasm: new URL('./wasm/cloze_bg.wasm', import.meta.url).href,
-    weights: new URL('./model/model.safetensors', import.meta.url).href,
-    vocab: new URL('./model/vocab.txt', import.meta.url).href,
-  };
+/** The default model: what is fetched, and what is here already. */
+export function defaultModel(): { model: Manifest; texts: Record<string, string> } {
+  const model: Manifest = { name: 'minilm-l6-qa', revision, files: {} };
+  const texts: Record<string, string> = {};
+  for (const [name, { url, text, size, sha256 }] of Object.entries(files)) {
+    if (text !== undefined) texts[name] = text;
+    else if (url) model.files[name] = { url: url().href, size, sha256 };
+  }
+  return { model, texts };
 }
 
 /** What the WebAssembly module is made of: a response where it can be compiled as it comes, else its bytes. */

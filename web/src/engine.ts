@@ -182,8 +182,9 @@ export class Engine implements Backend {
 async function open(request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
   const { signal, onProgress } = hooks;
   if (signal?.aborted) throw abortError(signal);
-  await start(request.assets.wasm);
+  await start(request.module);
   const files = new Files();
+  for (const [name, text] of Object.entries(request.texts)) files.write(name, new TextEncoder().encode(text));
   const failed = new AbortController();
   const stop = (): void => failed.abort(abortError(signal));
   signal?.addEventListener('abort', stop);
@@ -201,6 +202,7 @@ async function open(request: OpenRequest, device: OpenRequest['device'], hooks: 
   try {
     const [host, loaded] = await Promise.all([hosting, loading]);
     if (signal?.aborted) throw abortError(signal);
+    files.retain([...loaded.files, ...Object.keys(request.texts)]);
     const pipeline = Pipeline.load(request.task, files, host, request.options);
     return { host, pipeline, state: stateOf(host, loaded) };
   } catch (error) {

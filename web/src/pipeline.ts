@@ -1,8 +1,7 @@
 /** `pipeline`: from a task and options to a function that does it. */
 
-import { packageAssets } from './assets.js';
+import { defaultModel, moduleAddress } from './assets.js';
 import { abortError, clip, ClozeError, messageOf } from './errors.js';
-import { manifest } from './manifest.js';
 import { normalise, wrong } from './options.js';
 import type { Table } from './options.js';
 import type { ModelSpec, Progress } from './load/index.js';
@@ -58,15 +57,14 @@ export async function pipeline(task: Task, second?: unknown, third?: unknown): P
     own[name] = others[name];
     delete others[name];
   }
-  const assets = packageAssets();
+  const shipped = named === undefined ? defaultModel() : { model: absolute(named as ModelSpec), texts: {} };
   const request: OpenRequest = {
     task,
     device: device as OpenRequest['device'],
-    // A worker has another address than its page.
-    model: named === undefined ? manifest(assets) : absolute(named as ModelSpec),
     load: others,
     options: JSON.stringify(own),
-    assets,
+    module: moduleAddress(),
+    ...shipped,
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
   const quiet = tell && ((progress: Progress | Ready): void => {
@@ -83,6 +81,7 @@ function isModel(value: unknown): boolean {
     || (typeof FileList !== 'undefined' && value instanceof FileList);
 }
 
+/** A worker has another address than its page. */
 function absolute(model: ModelSpec): ModelSpec {
   if (model instanceof URL) return model.href;
   const isAddress = typeof model === 'string' && /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);

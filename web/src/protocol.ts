@@ -2,7 +2,6 @@
 
 import type { Code } from './errors.js';
 import type { LoadOptions, ModelSpec, Progress } from './load/index.js';
-import type { Assets } from './assets.js';
 
 export type Device = 'webgpu' | 'wasm';
 
@@ -14,7 +13,10 @@ export interface OpenRequest {
   load: Omit<LoadOptions, 'signal' | 'onProgress'>;
   /** Task options that are fixed at load, as JSON. */
   options: string;
-  assets: Assets;
+  /** The address of the WebAssembly module. */
+  module: string;
+  /** Files of the model that need no loading. */
+  texts: Record<string, string>;
 }
 
 /** What an engine runs on, and what it has loaded. */
