@@ -31,11 +31,12 @@ async function elsewhere(body, argument) {
 
 const load = (url, options = {}) => run(({ load }, [url, options]) => load(url, options), [url, options]);
 const loadElsewhere = (url) => elsewhere(({ load }, url) => load(url), url);
-const refused = (url, options, code, words) => assert.rejects(load(url, options), (error) => {
-  assert.equal(`${error.name} ${error.code}`, `ClozeError ${code}`, error.message);
-  assert.match(error.message, words);
-  return true;
-});
+const refused = (url, options, code, words) =>
+  assert.rejects(load(url, options), (error) => {
+    assert.equal(`${error.name} ${error.code}`, `ClozeError ${code}`, error.message);
+    assert.match(error.message, words);
+    return true;
+  });
 
 test('a model comes whole, with progress, its weights last; then from the cache', async () => {
   const expected = host.add('/models/whole/', model(WEIGHTS));
@@ -52,7 +53,10 @@ test('a model comes whole, with progress, its weights last; then from the cache'
   assert.ok(steps.length >= 2 && steps.length < 100, `${steps.length} reports`);
   for (const [i, { loaded, total, progress, name }] of steps.entries()) {
     assert.ok(i === 0 || loaded >= steps[i - 1].loaded);
-    assert.deepEqual([total, progress, name], [WEIGHTS.length, (100 * loaded) / total, `${site.server.url}/models/whole/`]);
+    assert.deepEqual(
+      [total, progress, name],
+      [WEIGHTS.length, (100 * loaded) / total, `${site.server.url}/models/whole/`],
+    );
   }
   assert.equal(steps.at(-1).loaded, WEIGHTS.length);
 
@@ -61,8 +65,13 @@ test('a model comes whole, with progress, its weights last; then from the cache'
   assert.deepEqual([again.sha256, again.cached], [expected, true]);
   const asked = host.take();
   assert.ok(asked.includes('HEAD /models/whole/model.safetensors'), asked.join());
-  assert.ok(!asked.some((line) => line.startsWith('GET') && /config\.json$|vocab|safetensors/.test(line)
-    && !line.includes('tokenizer_config')), asked.join());
+  assert.ok(
+    !asked.some(
+      (line) =>
+        line.startsWith('GET') && /config\.json$|vocab|safetensors/.test(line) && !line.includes('tokenizer_config'),
+    ),
+    asked.join(),
+  );
 });
 
 test('a file that changed on the server is fetched again, one that did not is not', async () => {
@@ -73,7 +82,9 @@ test('a file that changed on the server is fetched again, one that did not is no
   const loaded = await load('/models/changes/');
   assert.deepEqual([loaded.sha256, loaded.cached], [expected, true]);
   const asked = host.take();
-  assert.ok(asked.includes('GET /models/changes/model.safetensors') && !asked.includes('GET /models/changes/config.json'));
+  assert.ok(
+    asked.includes('GET /models/changes/model.safetensors') && !asked.includes('GET /models/changes/config.json'),
+  );
 });
 
 test('with a revision, the cache is not asked whether it is right', async () => {
@@ -104,24 +115,35 @@ test('a connection that breaks is continued where it ended', async () => {
 
 test('a server that knows no ranges starts over', async () => {
   const expected = host.add('/models/deaf/', model(WEIGHTS));
-  host.fault('/models/deaf/model.safetensors', { cut: 4.5 * MiB, times: 1, then: () =>
-    host.fault('/models/deaf/model.safetensors', { deaf: true }) });
+  host.fault('/models/deaf/model.safetensors', {
+    cut: 4.5 * MiB,
+    times: 1,
+    then: () => host.fault('/models/deaf/model.safetensors', { deaf: true }),
+  });
   const loaded = await load('/models/deaf/');
   assert.deepEqual([loaded.sha256, loaded.cached], [expected, true]);
   assert.deepEqual(loaded.begun['model.safetensors'], [WEIGHTS.length, WEIGHTS.length]);
 });
 
 test('a file that is replaced while it is fetched is not mixed', async () => {
-  for (const [name, headers] of [['tag', {}], ['date', { etag: null }]]) {
+  for (const [name, headers] of [
+    ['tag', {}],
+    ['date', { etag: null }],
+  ]) {
     const path = `/models/replaced-${name}/model.safetensors`;
     host.add(`/models/replaced-${name}/`, model(WEIGHTS));
     const other = noise(5 * MiB, 3);
     // If-Range is honoured for tags alone here: by date, the answer's own date must tell.
     const dated = (date) => (name === 'date' ? { etag: null, 'last-modified': date } : headers);
-    host.fault(path, { cut: 4.5 * MiB, times: 1, headers: dated('Mon, 01 Jan 2024 00:00:00 GMT'), then: () => {
-      host.files.set(path, other);
-      host.fault(path, { headers: dated('Tue, 02 Jan 2024 00:00:00 GMT') });
-    } });
+    host.fault(path, {
+      cut: 4.5 * MiB,
+      times: 1,
+      headers: dated('Mon, 01 Jan 2024 00:00:00 GMT'),
+      then: () => {
+        host.files.set(path, other);
+        host.fault(path, { headers: dated('Tue, 02 Jan 2024 00:00:00 GMT') });
+      },
+    });
     const loaded = await load(`/models/replaced-${name}/`);
     assert.equal(loaded.sha256['model.safetensors'], hex(other), name);
   }
@@ -151,18 +173,28 @@ test('an aborted download rejects at once, and the next page goes on from there'
   const loaded = await loadElsewhere('/models/abort/');
   assert.deepEqual([loaded.sha256, loaded.cached], [expected, true]);
   const ranges = host.log.filter(({ path }) => path.endsWith('model.safetensors')).map(({ headers }) => headers.range);
-  assert.ok(ranges.some((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1]) >= 4.25 * MiB), ranges.join());
-  assert.equal((await run(async ({ load }, url) => {
-    const error = await load(url, { signal: AbortSignal.abort('early') }).catch((e) => e);
-    return `${error.name} ${error.cause}`;
-  }, '/models/abort/')), 'AbortError early');
+  assert.ok(
+    ranges.some((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1]) >= 4.25 * MiB),
+    ranges.join(),
+  );
+  assert.equal(
+    await run(async ({ load }, url) => {
+      const error = await load(url, { signal: AbortSignal.abort('early') }).catch((e) => e);
+      return `${error.name} ${error.cause}`;
+    }, '/models/abort/'),
+    'AbortError early',
+  );
 });
 
 test('busy servers are tried again, others are not', async () => {
   const expected = host.add('/models/busy/', model());
   host.fault('/models/busy/config.json', { status: 503, times: 2 });
   assert.deepEqual((await load('/models/busy/')).sha256, expected);
-  for (const [status, words] of [[401, /refuses it \(status 401\)/], [403, /refuses it/], [404, /missing/]]) {
+  for (const [status, words] of [
+    [401, /refuses it \(status 401\)/],
+    [403, /refuses it/],
+    [404, /missing/],
+  ]) {
     host.add(`/models/status-${status}/`, model());
     host.fault(`/models/status-${status}/config.json`, { status });
     host.take();
@@ -178,12 +210,19 @@ test('integrity decides what is loaded and kept', async () => {
   const bad = { 'model.safetensors': 'f'.repeat(64) };
   await refused('/models/sri/', { integrity: bad }, 'checkpoint', /sri\/model\.safetensors: its SHA-256 is .* f{64}/);
   host.take();
-  const loaded = await load('/models/sri/', { integrity: { 'model.safetensors': sri, 'vocab.txt': good['vocab.txt'] } });
+  const loaded = await load('/models/sri/', {
+    integrity: { 'model.safetensors': sri, 'vocab.txt': good['vocab.txt'] },
+  });
   assert.equal(loaded.sha256['model.safetensors'], good['model.safetensors']);
   // Nothing was kept of what was wrong.
   assert.ok(host.take().includes('GET /models/sri/model.safetensors'));
   await refused('/models/sri/', { integrity: bad }, 'checkpoint', /SHA-256/);
-  for (const integrity of [{ 'model.safetensor': sri }, { '../vocab.txt': sri }, { 'vocab.txt': 'sha384-x' }, { 'vocab.txt': 7 }]) {
+  for (const integrity of [
+    { 'model.safetensor': sri },
+    { '../vocab.txt': sri },
+    { 'vocab.txt': 'sha384-x' },
+    { 'vocab.txt': 7 },
+  ]) {
     await refused('/models/sri/', { integrity }, 'option', /^integrity: /);
   }
 });
@@ -202,7 +241,8 @@ test('sizes are limited before anything is taken', async () => {
 test('a page in place of a missing file is no file', async () => {
   const html = { body: Buffer.from('<!doctype html>'), headers: { 'content-type': 'text/html; charset=utf-8' } };
   const expected = host.add('/models/spa/', model());
-  for (const file of ['modules.json', 'tokenizer.json', 'tokenizer_config.json']) host.fault(`/models/spa/${file}`, html);
+  for (const file of ['modules.json', 'tokenizer.json', 'tokenizer_config.json'])
+    host.fault(`/models/spa/${file}`, html);
   const loaded = await load('/models/spa/');
   assert.deepEqual(loaded.sha256, expected);
   host.fault('/models/spa/config.json', html);
@@ -211,8 +251,11 @@ test('a page in place of a missing file is no file', async () => {
 
 test('other weights are named, with the mend', async () => {
   const { 'model.safetensors': _, ...rest } = model();
-  for (const [file, words] of [['pytorch_model.bin', /there is pytorch_model\.bin, .*save_pretrained/],
-    ['onnx/model.onnx', /there is onnx\/model\.onnx/], ['README.md', /neither model\.safetensors nor/]]) {
+  for (const [file, words] of [
+    ['pytorch_model.bin', /there is pytorch_model\.bin, .*save_pretrained/],
+    ['onnx/model.onnx', /there is onnx\/model\.onnx/],
+    ['README.md', /neither model\.safetensors nor/],
+  ]) {
     host.add(`/models/no-${file}/`, { ...rest, [file]: Buffer.from('x') });
     await refused(`/models/no-${file}/`, {}, 'checkpoint', words);
   }
@@ -220,7 +263,14 @@ test('other weights are named, with the mend', async () => {
 
 test('addresses that are none are refused before any request', async () => {
   host.take();
-  for (const url of ['ftp://a/b', 'data:text/plain,x', 'https://u:p@a.example/m/', './model.safetensors', 'http://', 'one-word']) {
+  for (const url of [
+    'ftp://a/b',
+    'data:text/plain,x',
+    'https://u:p@a.example/m/',
+    './model.safetensors',
+    'http://',
+    'one-word',
+  ]) {
     await refused(url, {}, 'option', /^model: /);
   }
   await refused('/models/whole/', { revision: 'a\nb' }, 'option', /^revision: /);
@@ -229,7 +279,15 @@ test('addresses that are none are refused before any request', async () => {
 
 test('a report that throws breaks nothing', async () => {
   const expected = host.add('/models/throws/', model(noise(1000)));
-  const loaded = await run(({ load }, url) => load(url, { onProgress: () => { throw new Error('mine'); } }), '/models/throws/');
+  const loaded = await run(
+    ({ load }, url) =>
+      load(url, {
+        onProgress: () => {
+          throw new Error('mine');
+        },
+      }),
+    '/models/throws/',
+  );
   assert.deepEqual(loaded.sha256, expected);
 });
 
@@ -266,12 +324,18 @@ test('from another origin, with as few headers as it shows', async () => {
     host.log.length = 0;
     const integrity = { 'model.safetensors': digests({ w: WEIGHTS }).w };
     const options = { integrity, cache: false };
-    const again = await runIn(page, ({ load }, [url, options]) => load(url, options),
-      [`${site.server.url}/models/cors/`, options], SINKS);
+    const again = await runIn(
+      page,
+      ({ load }, [url, options]) => load(url, options),
+      [`${site.server.url}/models/cors/`, options],
+      SINKS,
+    );
     assert.deepEqual(again.sha256, expected);
     const requests = host.log.filter(({ path }) => path.endsWith('.safetensors'));
-    assert.deepEqual(requests.map(({ method, headers }) => `${method} ${headers.range}`.replace(/=[1-9]\d+/, '=N')),
-      ['GET bytes=0-', 'GET bytes=N-']);
+    assert.deepEqual(
+      requests.map(({ method, headers }) => `${method} ${headers.range}`.replace(/=[1-9]\d+/, '=N')),
+      ['GET bytes=0-', 'GET bytes=N-'],
+    );
   } finally {
     host.headers = {};
     await page.close();

@@ -121,4 +121,3 @@ export class Intake implements Receiver {
     this.to.report.at(have, total);
   }
 }
-

@@ -37,8 +37,11 @@ export class Load implements Reader {
   /** Whether the cache has all files so far. */
   private cached = true;
 
-  constructor(private readonly source: Source, private readonly shelf: Shelf | undefined,
-    private readonly setting: Setting) {
+  constructor(
+    private readonly source: Source,
+    private readonly shelf: Shelf | undefined,
+    private readonly setting: Setting,
+  ) {
     this.reporter = new Reporter(source.name, setting.options.onProgress);
   }
 
@@ -54,7 +57,7 @@ export class Load implements Reader {
     try {
       this.check();
       this.record = await this.shelf?.record();
-      const encoder = await walk(this);
+      const encoder = this.source.kind === 'shipped' ? await this.list() : await walk(this);
       return await this.finish(encoder);
     } catch (error) {
       if (outer?.aborted) throw abortError(outer);
@@ -75,10 +78,14 @@ export class Load implements Reader {
 
   async all(files: (() => Promise<unknown>)[]): Promise<void> {
     const failures: unknown[] = [];
-    await Promise.all(files.map((file) => file().catch((error: unknown) => {
-      failures.push(error);
-      this.stop.abort();
-    })));
+    await Promise.all(
+      files.map((file) =>
+        file().catch((error: unknown) => {
+          failures.push(error);
+          this.stop.abort();
+        }),
+      ),
+    );
     if (failures.length > 0) throw failures[0];
   }
 
@@ -95,6 +102,15 @@ export class Load implements Reader {
 
   others(): Promise<string[]> {
     return this.source.others();
+  }
+
+  /** Loads all that a manifest names, the weights last. */
+  private async list(): Promise<undefined> {
+    const files = await this.source.others();
+    const isWeights = (file: string) => file.endsWith('.safetensors');
+    await this.all(files.filter((file) => !isWeights(file)).map((file) => () => this.get(file, false)));
+    await this.small();
+    for (const file of files.filter(isWeights)) await this.get(file, false);
   }
 
   private async finish(encoder: string | undefined): Promise<Loaded> {
@@ -139,8 +155,9 @@ export class Load implements Reader {
       await this.shelf?.drop(file);
       return undefined;
     }
-    const fresh = (e: Entry) => this.isSettled(e, found, sha256)
-      || (sha256 === undefined && now?.status === 200 && sameContents(now, { ...e, total: e.size }));
+    const fresh = (e: Entry) =>
+      this.isSettled(e, found, sha256) ||
+      (sha256 === undefined && now?.status === 200 && sameContents(now, { ...e, total: e.size }));
     const isFresh = entry !== undefined && fresh(entry);
     if (isFresh && (await this.fromShelf(file, entry, open, report))) return entry;
     return this.locked(file, async () => {
@@ -202,7 +219,8 @@ export class Load implements Reader {
       this.check();
       await intake.push(chunk);
     }
-    if (intake.have < local.size) throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
+    if (intake.have < local.size)
+      throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
     const digest = intake.digest();
     if (sha256 !== undefined && digest !== sha256) throw this.fault('answer', file, wrongDigest(digest, sha256));
     this.count(file, intake.have);
@@ -218,8 +236,15 @@ export class Load implements Reader {
     if (identity === undefined && runs.size > 0) now ??= await this.ask(want);
     const kept = identity ?? (now && identityOf(now));
     const wrong = (problem: string) => this.fault('answer', file, problem);
-    const intake = new Intake({ file, limit: this.limit(file), open, report, wrong, ...(shelf && { shelf }),
-      ...(identity && { identity }) });
+    const intake = new Intake({
+      file,
+      limit: this.limit(file),
+      open,
+      report,
+      wrong,
+      ...(shelf && { shelf }),
+      ...(identity && { identity }),
+    });
     try {
       const total = want.size ?? now?.total ?? (kept === undefined ? undefined : runs.get(kept));
       if (shelf && kept !== undefined && runs.has(kept)) {
@@ -232,7 +257,8 @@ export class Load implements Reader {
         }
         this.reached = true;
         const digest = intake.digest();
-        if (sha256 === undefined || digest === sha256) return { sha256: await this.settle(file, intake, digest, report) };
+        if (sha256 === undefined || digest === sha256)
+          return { sha256: await this.settle(file, intake, digest, report) };
         const pieced = intake.pieced;
         await intake.forget('wrong digest');
         if (!pieced && !want.httpCache) throw wrong(wrongDigest(digest, sha256));
@@ -249,8 +275,13 @@ export class Load implements Reader {
   private async settle(file: string, intake: Intake, sha256: string, report: FileReporter): Promise<string> {
     const identity = await intake.finish();
     const { etag, modified } = intake.known;
-    const entry: Entry = { size: intake.have, sha256, identity: identity ?? '', ...(etag && { etag }),
-      ...(modified && { modified }) };
+    const entry: Entry = {
+      size: intake.have,
+      sha256,
+      identity: identity ?? '',
+      ...(etag && { etag }),
+      ...(modified && { modified }),
+    };
     if (identity === undefined || !(await this.shelf?.settle(file, entry))) this.cached = false;
     this.count(file, intake.have);
     report.done(intake.have);
@@ -269,7 +300,12 @@ export class Load implements Reader {
     const patience = this.record && !this.reached ? Math.min(retries, 1) : retries;
     const site = this.source.kind === 'url';
     return {
-      ...found, file, site, signal: this.stop.signal, retries: patience, httpCache: !this.shelf,
+      ...found,
+      file,
+      site,
+      signal: this.stop.signal,
+      retries: patience,
+      httpCache: !this.shelf,
       plain: file.endsWith('.safetensors') && found.size === undefined && !isOurs(found.url),
       ...(sha256 !== undefined && { sha256 }),
       fault: (fault, problem, cause) => this.fault(fault, file, problem, cause),
@@ -293,7 +329,7 @@ export class Load implements Reader {
   }
 
   private locked<T>(file: string, work: () => Promise<T>): Promise<T> {
-    const locks = this.shelf && (globalThis.navigator as Navigator | undefined)?.locks;
+    const locks = this.shelf && (globalThis.navigator as { locks?: LockManager } | undefined)?.locks;
     if (!locks) return work();
     const { kind, name, revision } = this.source;
     return locks.request(`cloze ${kind} ${name} ${revision} ${file}`, { signal: this.stop.signal }, work);

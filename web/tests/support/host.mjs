@@ -7,8 +7,8 @@ export const hex = (bytes) => createHash('sha256').update(bytes).digest('hex');
 /** Bytes without a pattern, the same for the same seed. */
 export function noise(length, seed = 1) {
   const bytes = Buffer.alloc(length);
-  for (let i = 0, x = seed * 2654435761 >>> 0 || 1; i < length; i++) {
-    x ^= x << 13, x ^= x >>> 17, x ^= x << 5;
+  for (let i = 0, x = (seed * 2654435761) >>> 0 || 1; i < length; i++) {
+    ((x ^= x << 13), (x ^= x >>> 17), (x ^= x << 5));
     bytes[i] = x & 255;
   }
   return bytes;
@@ -30,8 +30,8 @@ export const digests = (files) => Object.fromEntries(Object.entries(files).map((
 
 /**
  * `files` by path; `faults` by path, each with the number of requests that it meets (`times`, default all) and any of:
- * `status`, `headers`, `body` (instead of the file), `cut` (bytes after which the connection breaks), `deaf` (no ranges),
- * `slow` (milliseconds before each 256 KiB), `then` (called when the answer is over).
+ * `status`, `headers`, `body` (instead of the file), `cut` (bytes after which the connection breaks), `deaf` (no
+ * ranges), `slow` (milliseconds before each 256 KiB), `then` (called when the answer is over).
  */
 export class Host {
   files = new Map();
@@ -52,7 +52,9 @@ export class Host {
 
   /** What was asked for since, as `GET path`, with a range where there was one. */
   take() {
-    const asked = this.log.map(({ method, path, headers }) => `${method} ${path}${headers.range ? ` ${headers.range}` : ''}`);
+    const asked = this.log.map(
+      ({ method, path, headers }) => `${method} ${path}${headers.range ? ` ${headers.range}` : ''}`,
+    );
     this.log.length = 0;
     return asked;
   }
@@ -67,7 +69,7 @@ export class Host {
     const bytes = met.body ?? this.files.get(path);
     for (const [name, value] of Object.entries({ ...this.headers, ...met.headers })) response.setHeader(name, value);
     if (request.method === 'OPTIONS' || met.status || !bytes) {
-      response.statusCode = request.method === 'OPTIONS' ? 204 : met.status ?? 404;
+      response.statusCode = request.method === 'OPTIONS' ? 204 : (met.status ?? 404);
       response.end('no');
     } else {
       await this.send(request, response, bytes, met, entry);
@@ -89,7 +91,8 @@ export class Host {
     }
     if (response.statusCode === 416) return void response.end();
     if (!response.hasHeader('content-type')) response.setHeader('content-type', 'application/octet-stream');
-    if (!response.hasHeader('content-length') && !response.hasHeader('transfer-encoding')) response.setHeader('content-length', bytes.length - start);
+    if (!response.hasHeader('content-length') && !response.hasHeader('transfer-encoding'))
+      response.setHeader('content-length', bytes.length - start);
     if (request.method === 'HEAD') return void response.end();
     for (let at = start; at < bytes.length && !response.destroyed;) {
       const end = Math.min(at + (256 << 10), bytes.length, start + cut);
@@ -104,4 +107,43 @@ export class Host {
     }
     response.end();
   }
+}
+
+export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+
+/**
+ * Puts a model on a Hub of its own at `/hub/NAME` of the server `url`. Gives the address of that Hub, its answer, and
+ * how to make it say another.
+ */
+export function addHub(
+  host,
+  url,
+  name,
+  files,
+  { commit = COMMIT, revision = 'main', large = /\.safetensors$/, siblings = [] } = {},
+) {
+  const answer = {
+    sha: commit,
+    siblings: [
+      ...Object.entries(files).map(([rfilename, bytes]) => ({
+        rfilename,
+        size: bytes.length,
+        ...(large.test(rfilename) && { lfs: { sha256: hex(bytes), size: bytes.length, pointerSize: 134 } }),
+      })),
+      ...siblings,
+    ],
+  };
+  const api = `/hub/${name}/api/models/me/${name}/revision/${revision}`;
+  const say = (changed) =>
+    host.files.set(api, Buffer.from(typeof changed === 'string' ? changed : JSON.stringify(changed)));
+  say(answer);
+  host.add(`/hub/${name}/me/${name}/resolve/${commit}/`, files);
+  return {
+    id: `me/${name}`,
+    hub: `${url}/hub/${name}`,
+    answer,
+    say,
+    api,
+    base: `/hub/${name}/me/${name}/resolve/`,
+  };
 }

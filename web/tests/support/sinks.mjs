@@ -31,11 +31,18 @@ export function sha256(bytes) {
       const [a, b] = [w[t - 15], w[t - 2]];
       w[t] = w[t - 16] + (turn(a, 7) ^ turn(a, 18) ^ (a >>> 3)) + w[t - 7] + (turn(b, 17) ^ turn(b, 19) ^ (b >>> 10));
     }
-    let a = h[0] | 0, b = h[1] | 0, c = h[2] | 0, d = h[3] | 0, e = h[4] | 0, f = h[5] | 0, g = h[6] | 0, last = h[7] | 0;
+    let a = h[0] | 0,
+      b = h[1] | 0,
+      c = h[2] | 0,
+      d = h[3] | 0,
+      e = h[4] | 0,
+      f = h[5] | 0,
+      g = h[6] | 0,
+      last = h[7] | 0;
     for (let t = 0; t < 64; t++) {
       const t1 = (last + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + K[t] + w[t]) | 0;
       const t2 = ((turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-      last = g, g = f, f = e, e = (d + t1) | 0, d = c, c = b, b = a, a = (t1 + t2) | 0;
+      ((last = g), (g = f), (f = e), (e = (d + t1) | 0), (d = c), (c = b), (b = a), (a = (t1 + t2) | 0));
     }
     [a, b, c, d, e, f, g, last].forEach((x, i) => (h[i] += x));
   }
@@ -51,7 +58,7 @@ export function memory() {
     const bytes = () => {
       const whole = new Uint8Array(state.length);
       let at = 0;
-      for (const piece of state.pieces) whole.set(piece, at), (at += piece.length);
+      for (const piece of state.pieces) (whole.set(piece, at), (at += piece.length));
       return whole;
     };
     state.digest = () => (state.hex ??= sha256(bytes()));
