@@ -50,6 +50,17 @@ test('a model of the Hub: one question, then the files of the commit; again only
   const moved = hub('plain', { ...files, 'vocab.txt': '[PAD]\n' }, { commit: newer });
   const latest = await load(moved.id, { hub: moved.hub });
   assert.deepEqual([latest.revision, latest.sha256['vocab.txt']], [newer, hex('[PAD]\n')]);
+  // The commit before is dropped: no other branch stands for it.
+  const revisions = await run(async (_, name) => {
+    const models = await (await import('/dist/load/index.js')).listModels();
+    return models.filter((model) => model.name === name).map(({ revision, complete }) => [revision, complete]);
+  }, `${at.hub}/${at.id}`);
+  assert.deepEqual(revisions, [[newer, true]]);
+  // The branch moves again, and that commit is not to be had: the last one that was will do.
+  const half = hub('plain', { ...files, 'vocab.txt': '[UNK]\n' }, { commit: 'd'.repeat(40) });
+  host.fault(`${half.base}${'d'.repeat(40)}/vocab.txt`, { status: 500 });
+  const last = await load(at.id, { hub: at.hub, retries: 0 });
+  assert.deepEqual([last.revision, last.stale], [newer, true]);
   // The Hub is out of order: what was there last will do.
   host.fault(at.api, { status: 503 });
   const stale = await load(at.id, { hub: at.hub });
@@ -128,6 +139,17 @@ test('bytes that are not those that were announced are refused, and not kept', a
   host.take();
   assert.deepEqual((await load(at.id, { hub: at.hub })).sha256, digests(model(WEIGHTS)));
   assert.ok(host.take().includes(`GET ${path}`));
+  // What was announced is no beginning of what was more.
+  const half = noise(256 << 10);
+  const more = hub('more', { ...model(), 'vocab.txt': half });
+  const list = `${more.base}${COMMIT}/vocab.txt`;
+  const headers = { 'transfer-encoding': 'chunked' };
+  host.fault(list, { body: Buffer.concat([half, half]), headers, slow: 30 });
+  await refuses(load(more.id, { hub: more.hub }), 'hub_answer', /vocab\.txt: .*more than the 262144 bytes/);
+  host.faults.clear();
+  host.take();
+  assert.equal((await load(more.id, { hub: more.hub })).sha256['vocab.txt'], hex(half));
+  assert.ok(host.take().includes(`GET ${list}`));
   const integrity = { 'model.safetensors': 'a'.repeat(64) };
   await refuses(load(at.id, { hub: at.hub, integrity, cache: false }), 'hub_answer', /integrity/);
 });

@@ -233,9 +233,23 @@ export async function readRef(name: string, revision: string): Promise<Ref | und
   return cache && readJson<Ref>(cache, `${address('hub', name, revision, '')}?ref`);
 }
 
+/** Says what a branch or tag stands for now, and drops the commit that it stood for if no other does. */
 export async function writeRef(name: string, revision: string, ref: Ref): Promise<void> {
   const cache = await quietly(() => globalThis.caches?.open(CACHE));
-  if (cache) await quietly(() => putJson(cache, `${address('hub', name, revision, '')}?ref`, ref));
+  if (!cache) return;
+  const before = await readRef(name, revision);
+  await quietly(() => putJson(cache, `${address('hub', name, revision, '')}?ref`, ref));
+  if (!before || before.commit === ref.commit) return;
+  const keys = ((await quietly(() => cache.keys())) ?? []).filter(({ url }) => {
+    const at = parseKey(url);
+    return at?.kind === 'hub' && at.name === name;
+  });
+  for (const key of keys.filter(({ url }) => url.endsWith('?ref'))) {
+    if ((await readJson<Ref>(cache, key.url))?.commit === before.commit) return;
+  }
+  for (const key of keys) {
+    if (parseKey(key.url)?.revision === before.commit) await quietly(() => cache.delete(key));
+  }
 }
 
 /** Drops a model from the cache, in all revisions unless one is given; false if there was none. */

@@ -60,8 +60,7 @@ export class Hub {
     }
     const ref = readAnswer(answer, (problem) => fault('answer', problem));
     if (this.fixed && ref.commit !== this.id.revision) throw fault('answer', `it tells of the commit ${ref.commit}`);
-    if (cache) await writeRef(this.name, this.id.revision, ref);
-    return this.at(ref);
+    return { ...this.at(ref), settled: () => writeRef(this.name, this.id.revision, ref) };
   }
 
   /** The model as it was when the Hub was last asked. */

@@ -49,6 +49,10 @@ export class Intake implements Receiver {
   /** Takes the beginning of the file from parts that the cache has. */
   async resume(shelf: Shelf, identity: string, known: Validators): Promise<void> {
     for await (const part of shelf.kept(this.to.file, identity)) {
+      if (known.total !== undefined && this.have + part.length > known.total) {
+        await this.forget('it is too long');
+        return this.reset();
+      }
       if (!this.writer) {
         this.begin(known);
         this.identity = identity;
@@ -87,6 +91,7 @@ export class Intake implements Receiver {
   reset(): void {
     this.have = 0;
     this.known = {};
+    this.pieced = false;
     this.refusal = undefined;
   }
 

@@ -5,7 +5,7 @@ import { Shelf, type Entry, type ModelRecord } from './cache.js';
 import { Intake } from './intake.js';
 import { limitOf, tooLarge, walk, type Reader } from './parts.js';
 import { Reporter, type FileReporter } from './progress.js';
-import type { Fault, Local, Remote, Source } from './source.js';
+import { Unreachable, type Fault, type Local, type Remote, type Source } from './source.js';
 import { download, identityOf, isOurs, sameContents, validators, type Validators, type Want } from './transfer.js';
 import type { Loaded, LoadOptions, OpenSink, Sink } from './types.js';
 
@@ -118,6 +118,7 @@ export class Load implements Reader {
     const record = { files: Object.fromEntries(this.files) };
     this.cached &&= this.shelf !== undefined && (this.setting.offline || (await this.shelf.setRecord(record)));
     if (this.cached && kind === 'shipped') await this.shelf?.dropOthers();
+    if (this.cached && !this.setting.offline) await this.source.settled?.();
     this.check();
     const loaded: Loaded = { name, files: [...this.files.keys()], cached: this.cached, stale: false };
     if (revision) loaded.revision = revision;
@@ -267,7 +268,9 @@ export class Load implements Reader {
         intake.reset();
       }
     } catch (error) {
-      await intake.keep();
+      // What was of the right contents as far as it went; never the beginning of what is wrong.
+      if (this.stop.signal.aborted || error instanceof Unreachable) await intake.keep();
+      else await intake.forget(error);
       throw error;
     }
   }

@@ -182,13 +182,15 @@ async function ask(want: Want, method: string, extra: Record<string, string>) {
     const reader = response.body?.getReader();
     while (reader) {
       let next;
+      touch();
       try {
         next = await reader.read();
       } catch (error) {
         throw broken(error, 'the download broke off');
       }
+      // Only the server's silence counts, and not what is done with its bytes.
+      clearTimeout(timer);
       if (next.done) return;
-      touch();
       yield next.value;
     }
   }
