@@ -178,6 +178,10 @@ test('where the network is down the cached model will do', async () => {
   });
   // A server that is out of order says nothing about the files.
   host.fault('/models/down/config.json', { status: 500 });
+  host.take();
+  await load('/models/down/');
+  const asked = host.take().filter((line) => line.endsWith('/config.json'));
+  assert.deepEqual(asked, Array(2).fill('HEAD /models/down/config.json'), 'it is not waited for at length');
   assert.deepEqual([(await load('/models/down/')).stale, (await load('/models/down/')).sha256], [true, expected]);
 });
 
@@ -248,6 +252,25 @@ test('a damaged beginning of a broken download does not spoil the rest', async (
   assert.match(asked[0], /bytes=[1-9]/);
   assert.equal(asked.at(-1), 'GET /models/rotten/model.safetensors');
   assert.deepEqual((await load('/models/rotten/', { offline: true })).sha256, expected);
+});
+
+test('a download whose end alone was not written down is not repeated', async () => {
+  const expected = host.add('/models/ended/', model(WEIGHTS));
+  await load('/models/ended/');
+  await run(async () => {
+    const cache = await caches.open('cloze-models-v1');
+    for (const key of await cache.keys()) {
+      if (/ended.*(safetensors\?meta|\?record)$/.test(key.url)) await cache.delete(key);
+    }
+  });
+  await assert.rejects(load('/models/ended/', { offline: true }), { code: 'io' });
+  host.take();
+  assert.deepEqual((await load('/models/ended/')).sha256, expected);
+  assert.deepEqual(
+    host.take().filter((line) => line.includes('safetensors')),
+    ['HEAD /models/ended/model.safetensors'],
+  );
+  assert.deepEqual((await load('/models/ended/', { offline: true })).sha256, expected);
 });
 
 test('two pages at once fetch a model once, and both have it', async () => {

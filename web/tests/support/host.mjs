@@ -31,7 +31,7 @@ export const digests = (files) => Object.fromEntries(Object.entries(files).map((
 /**
  * `files` by path; `faults` by path, each with the number of requests that it meets (`times`, default all) and any of:
  * `status`, `headers`, `body` (instead of the file), `cut` (bytes after which the connection breaks), `deaf` (no
- * ranges), `slow` (milliseconds before each 256 KiB), `then` (called when the answer is over).
+ * ranges), `lax` (ranges of other contents too, whatever `if-range` says), `slow` (milliseconds before each 256 KiB), `then` (called when the answer is over).
  */
 export class Host {
   files = new Map();
@@ -67,7 +67,8 @@ export class Host {
     const fault = this.faults.get(path);
     const met = fault && fault.times-- > 0 ? fault : {};
     const bytes = met.body ?? this.files.get(path);
-    for (const [name, value] of Object.entries({ ...this.headers, ...met.headers })) response.setHeader(name, value);
+    for (const [name, value] of Object.entries({ ...this.headers, ...met.headers }))
+      if (value !== null) response.setHeader(name, value);
     if (request.method === 'OPTIONS' || met.status || !bytes) {
       response.statusCode = request.method === 'OPTIONS' ? 204 : (met.status ?? 404);
       response.end('no');
@@ -78,10 +79,10 @@ export class Host {
     return true;
   };
 
-  async send(request, response, bytes, { cut = Infinity, deaf, slow, headers = {} }, entry) {
+  async send(request, response, bytes, { cut = Infinity, deaf, lax, slow, headers = {} }, entry) {
     const etag = `"${hex(bytes).slice(0, 16)}"`;
     const range = deaf ? null : /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
-    const same = [undefined, etag].includes(request.headers['if-range']);
+    const same = lax || [undefined, etag].includes(request.headers['if-range']);
     const start = range && same ? Number(range[1]) : 0;
     if (!response.hasHeader('etag') && headers.etag !== null) response.setHeader('etag', etag);
     if (range && same) {

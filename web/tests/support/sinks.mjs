@@ -84,7 +84,11 @@ export async function load(model, options = {}, module = '/dist/load/index.js') 
   const { loadModel } = await import(module);
   const { files, open } = memory();
   const progress = [];
-  const loaded = await loadModel(model, { onProgress: (p) => progress.push(p), ...options }, open);
+  const loaded = await loadModel(
+    model,
+    { onProgress: (p) => progress.push({ ...p, at: performance.now() }), ...options },
+    open,
+  );
   const said = (what) => Object.fromEntries(loaded.files.map((file) => [file, what(files[file])]));
   return { ...loaded, progress, sha256: said((f) => f.digest()), begun: said((f) => f.begun) };
 }
