@@ -127,8 +127,8 @@ export class Engine implements Backend {
           return await pipeline.logits(work.ids, work.types, work.lengths, cancel);
         case 'gflops':
           return await host.gemm_gflops();
-        case 'counters':
-          return this.#counters();
+        default:
+          return undefined;
       }
     } catch (error) {
       throw typed(error, signal);

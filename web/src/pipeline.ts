@@ -131,7 +131,5 @@ function callable(backend: Backend, prepare: (...args: unknown[]) => ReturnType<
     worker: { value: backend.worker, enumerable: true },
     counters: { value: () => backend.perform({ kind: 'counters' }), enumerable: true },
     dispose: { value: dispose, enumerable: true },
-    // Older engines have no such symbol.
-    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: { value: dispose } }),
   });
 }

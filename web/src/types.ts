@@ -53,7 +53,7 @@ export interface CallOptions {
 }
 
 /** What every pipeline has beside the call. */
-export interface PipelineHandle extends AsyncDisposable {
+export interface PipelineHandle {
   /** What the work is done on. It changes if a GPU is lost for good. */
   readonly device: Device;
   /** Why on this device, for people. */

@@ -264,7 +264,7 @@ export class Load implements Reader {
   }
 
   private locked<T>(file: string, work: () => Promise<T>): Promise<T> {
-    const locks = this.shelf && (globalThis.navigator as Navigator | undefined)?.locks;
+    const locks = this.shelf && (globalThis.navigator as { locks?: LockManager } | undefined)?.locks;
     if (!locks) return work();
     const { kind, name, revision } = this.source;
     return locks.request(`cloze ${kind} ${name} ${revision} ${file}`, { signal: this.stop.signal }, work);
