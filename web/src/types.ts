@@ -119,7 +119,7 @@ export interface FillMaskOptions extends CallOptions {
   /** How many words a mask; by default 5. */
   topK?: number;
   /** Choose among these words only. */
-  targets?: string[];
+  targets?: string | string[];
   top_k?: number;
 }
 

