@@ -4,8 +4,23 @@
  */
 
 export type Code =
-  | 'io' | 'config' | 'checkpoint' | 'tokenizer' | 'data' | 'unsupported' | 'input' | 'option' | 'memory' | 'gpu'
-  | 'device_lost' | 'hub_not_found' | 'hub_no_access' | 'hub_not_cached' | 'hub_network' | 'hub_answer' | 'wrong'
+  | 'io'
+  | 'config'
+  | 'checkpoint'
+  | 'tokenizer'
+  | 'data'
+  | 'unsupported'
+  | 'input'
+  | 'option'
+  | 'memory'
+  | 'gpu'
+  | 'device_lost'
+  | 'hub_not_found'
+  | 'hub_no_access'
+  | 'hub_not_cached'
+  | 'hub_network'
+  | 'hub_answer'
+  | 'wrong'
   | 'cancelled';
 
 export class ClozeError extends Error {

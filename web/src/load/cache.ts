@@ -1,13 +1,13 @@
 /**
  * Models in the browser's Cache API, file by file, each in parts.
  *
- * A part is an entry of its own, so that a download that broke off goes on from those that are there, on this page or the
- * next. Its key names the contents it is a part of (a digest or a validator), so that two loads at once write the same
- * bytes under the same key, and never mix two versions. A file counts as there once its `Entry` is; a model can be had
- * without the network once its `Record` is, which names all its files and their digests.
+ * A part is an entry of its own, so that a download that broke off goes on from those that are there, on this page or
+ * the next. Its key names the contents it is a part of (a digest or a validator), so that two loads at once write the
+ * same bytes under the same key, and never mix two versions. A file counts as there once its `Entry` is; a model can be
+ * had without the network once its `ModelRecord` is, which names all its files and their digests.
  *
- * Where the Cache API is missing or refuses (a private window, an insecure page, Node), there is no shelf, and models are
- * loaded into memory alone.
+ * Where the Cache API is missing or refuses (a private window, an insecure page, Node), there is no shelf, and models
+ * are loaded into memory alone.
  */
 
 import type { CachedModel } from './types.js';
@@ -43,8 +43,12 @@ export interface Ref {
 
 /** One model, at one revision, in the cache. */
 export class Shelf {
-  private constructor(private readonly cache: Cache, readonly kind: string, readonly name: string,
-    readonly revision: string) {}
+  private constructor(
+    private readonly cache: Cache,
+    readonly kind: string,
+    readonly name: string,
+    readonly revision: string,
+  ) {}
 
   static async open(kind: string, name: string, revision: string): Promise<Shelf | undefined> {
     const cache = await quietly(() => globalThis.caches?.open(CACHE));
@@ -162,8 +166,10 @@ export class Writer {
   /** Why the cache takes no more. */
   refusal: unknown;
 
-  constructor(private readonly put: (part: number, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
-    total: number | undefined) {
+  constructor(
+    private readonly put: (part: number, bytes: Uint8Array<ArrayBuffer>) => Promise<void>,
+    total: number | undefined,
+  ) {
     this.buffer = new Uint8Array(Math.min(PART, total ?? PART));
   }
 
@@ -227,9 +233,23 @@ export async function readRef(name: string, revision: string): Promise<Ref | und
   return cache && readJson<Ref>(cache, `${address('hub', name, revision, '')}?ref`);
 }
 
+/** Says what a branch or tag stands for now, and drops the commit that it stood for if no other does. */
 export async function writeRef(name: string, revision: string, ref: Ref): Promise<void> {
   const cache = await quietly(() => globalThis.caches?.open(CACHE));
-  if (cache) await quietly(() => putJson(cache, `${address('hub', name, revision, '')}?ref`, ref));
+  if (!cache) return;
+  const before = await readRef(name, revision);
+  await quietly(() => putJson(cache, `${address('hub', name, revision, '')}?ref`, ref));
+  if (!before || before.commit === ref.commit) return;
+  const keys = ((await quietly(() => cache.keys())) ?? []).filter(({ url }) => {
+    const at = parseKey(url);
+    return at?.kind === 'hub' && at.name === name;
+  });
+  for (const key of keys.filter(({ url }) => url.endsWith('?ref'))) {
+    if ((await readJson<Ref>(cache, key.url))?.commit === before.commit) return;
+  }
+  for (const key of keys) {
+    if (parseKey(key.url)?.revision === before.commit) await quietly(() => cache.delete(key));
+  }
 }
 
 /** Drops a model from the cache, in all revisions unless one is given; false if there was none. */

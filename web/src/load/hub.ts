@@ -17,7 +17,11 @@ export class Hub {
   /** Of the default Hub, the id; of another, its address, so that the cache keeps them apart. */
   readonly name: string;
 
-  constructor(private readonly id: HubId, hub: string | undefined, private readonly token: string | undefined) {
+  constructor(
+    private readonly id: HubId,
+    hub: string | undefined,
+    private readonly token: string | undefined,
+  ) {
     this.endpoint = hub === undefined ? HUB : endpointOf(hub);
     if (token !== undefined && !/^[\x21-\x7e]{1,500}$/.test(token)) {
       throw new ClozeError('option', 'token: it has characters that no token has. Copy it again');
@@ -34,17 +38,29 @@ export class Hub {
   /** The model as the Hub has it now. */
   async now(signal: AbortSignal, retries: number, cache: boolean): Promise<Source> {
     const before = cache ? await readRef(this.name, this.id.revision) : undefined;
-    const url = `${this.endpoint}/api/models/${this.id.repo}/revision/${this.id.revision.replaceAll('/', '%2F')}?blobs=true`;
+    const revision = this.id.revision.replaceAll('/', '%2F');
+    const url = `${this.endpoint}/api/models/${this.id.repo}/revision/${revision}?blobs=true`;
     const fault = (fault: Fault, problem: string, cause?: unknown) => this.fault(fault, '', problem, cause);
-    const answer = await text({ file: '', url, headers: this.headers, signal, httpCache: false, plain: false,
-      site: false, retries: before ? Math.min(retries, 1) : retries, fault }, MOST_LIST);
+    const answer = await text(
+      {
+        file: '',
+        url,
+        headers: this.headers,
+        signal,
+        httpCache: false,
+        plain: false,
+        site: false,
+        retries: before ? Math.min(retries, 1) : retries,
+        fault,
+      },
+      MOST_LIST,
+    );
     if (answer === undefined) {
       throw fault('missing', `there is no such model or revision "${clip(this.id.revision)}" at ${this.endpoint}`);
     }
     const ref = readAnswer(answer, (problem) => fault('answer', problem));
     if (this.fixed && ref.commit !== this.id.revision) throw fault('answer', `it tells of the commit ${ref.commit}`);
-    if (cache) await writeRef(this.name, this.id.revision, ref);
-    return this.at(ref);
+    return { ...this.at(ref), settled: () => writeRef(this.name, this.id.revision, ref) };
   }
 
   /** The model as it was when the Hub was last asked. */
@@ -61,18 +77,35 @@ export class Hub {
         return faultOf(fault, 'hub_not_found', `${what}: ${problem}. Check the name at ${page}`);
       case 'access':
         return this.token === undefined
-          ? faultOf(fault, 'hub_no_access', `${what}: there is no such model, or it is not for everyone (${problem}). `
-            + `Check the name at ${page}; for a private or gated model give the option token`)
-          : faultOf(fault, 'hub_no_access', `${what}: the token may not read it (${problem}). Accept the model's terms at `
-            + `${page}, or give another token`);
+          ? faultOf(
+              fault,
+              'hub_no_access',
+              `${what}: there is no such model, or it is not for everyone (${problem}). ` +
+                `Check the name at ${page}; for a private or gated model give the option token`,
+            )
+          : faultOf(
+              fault,
+              'hub_no_access',
+              `${what}: the token may not read it (${problem}). Accept the model's terms at ` +
+                `${page}, or give another token`,
+            );
       case 'cache':
         return faultOf(fault, 'hub_not_cached', `${what}: ${problem}. Load it once without the option offline`);
       case 'network':
-        return faultOf(fault, 'hub_network', `${what}: ${problem}. Check the network and load it again: what is there `
-          + 'is kept and continued', cause);
+        return faultOf(
+          fault,
+          'hub_network',
+          `${what}: ${problem}. Check the network and load it again: what is there ` + 'is kept and continued',
+          cause,
+        );
       case 'answer':
-        return faultOf(fault, 'hub_answer', `${what}: ${this.endpoint} gave an answer that cannot be used: ${problem}. `
-          + 'Try again; if the option hub is given, check it', cause);
+        return faultOf(
+          fault,
+          'hub_answer',
+          `${what}: ${this.endpoint} gave an answer that cannot be used: ${problem}. ` +
+            'Try again; if the option hub is given, check it',
+          cause,
+        );
     }
   }
 
@@ -83,9 +116,24 @@ export class Hub {
       const url = `${this.endpoint}/${this.id.repo}/resolve/${commit}/${file}`;
       return { url, headers: this.headers, identity: `commit:${known.size}`, ...known };
     };
-    return { kind: 'hub', name: this.name, revision: commit, fixed: true, find,
-      others: async () => Object.keys(files), fault: this.fault.bind(this) };
+    return {
+      kind: 'hub',
+      name: this.name,
+      revision: commit,
+      fixed: true,
+      find,
+      others: async () => Object.keys(files),
+      fault: this.fault.bind(this),
+    };
   }
+}
+
+/** The model whose page at the Hub has this address, as one copies it from the browser; nothing for other addresses. */
+export function hubPage(address: URL, hub: string | undefined): string | undefined {
+  const base = `${hub === undefined ? HUB : endpointOf(hub)}/`;
+  if (!address.href.startsWith(base)) return undefined;
+  const page = /^([^/]+\/[^/]+)(?:\/tree\/([^?#]+?))?\/?$/.exec(address.href.slice(base.length));
+  return page?.[1] && (page[2] === undefined ? page[1] : `${page[1]}@${page[2]}`);
 }
 
 function endpointOf(hub: string): string {

@@ -1,7 +1,7 @@
 /** One file on its way in: to its sink, to the cache part by part, and into the caller's progress. */
 
 import type { Shelf, Writer } from './cache.js';
-import { limitOf, tooLarge } from './parts.js';
+import { tooLarge } from './parts.js';
 import type { FileReporter } from './progress.js';
 import { identityOf, type Receiver, type Validators } from './transfer.js';
 import type { Sink } from './types.js';
@@ -9,6 +9,8 @@ import type { ClozeError } from '../errors.js';
 
 export interface IntakeOptions {
   file: string;
+  /** The most bytes that it may have. */
+  limit: number;
   /** Gives the file's sink, when the file is known to be there. */
   open: () => Sink;
   report: FileReporter;
@@ -47,6 +49,10 @@ export class Intake implements Receiver {
   /** Takes the beginning of the file from parts that the cache has. */
   async resume(shelf: Shelf, identity: string, known: Validators): Promise<void> {
     for await (const part of shelf.kept(this.to.file, identity)) {
+      if (known.total !== undefined && this.have + part.length > known.total) {
+        await this.forget('it is too long');
+        return this.reset();
+      }
       if (!this.writer) {
         this.begin(known);
         this.identity = identity;
@@ -85,6 +91,7 @@ export class Intake implements Receiver {
   reset(): void {
     this.have = 0;
     this.known = {};
+    this.pieced = false;
     this.refusal = undefined;
   }
 
@@ -99,8 +106,7 @@ export class Intake implements Receiver {
   }
 
   private begin(known: Validators): void {
-    const { file, open, report } = this.to;
-    const limit = limitOf(file);
+    const { file, limit, open, report } = this.to;
     if (known.total !== undefined && known.total > limit) throw tooLarge(file, known.total, limit);
     this.have = 0;
     this.known = known;
@@ -114,10 +120,9 @@ export class Intake implements Receiver {
     const { total } = this.known;
     const have = this.have + chunk.length;
     if (total !== undefined && have > total) throw this.to.wrong(`more than the ${total} bytes that were announced`);
-    if (have > limitOf(this.to.file)) throw tooLarge(this.to.file, undefined, limitOf(this.to.file));
+    if (have > this.to.limit) throw tooLarge(this.to.file, undefined, this.to.limit);
     this.sink?.write(chunk);
     this.have = have;
     this.to.report.at(have, total);
   }
 }
-

@@ -3,9 +3,9 @@
 import { abortError, type ClozeError } from '../errors.js';
 import { Shelf, type Entry, type ModelRecord } from './cache.js';
 import { Intake } from './intake.js';
-import { limitOf, walk, type Reader } from './parts.js';
+import { limitOf, tooLarge, walk, type Reader } from './parts.js';
 import { Reporter, type FileReporter } from './progress.js';
-import type { Fault, Local, Remote, Source } from './source.js';
+import { Unreachable, type Fault, type Local, type Remote, type Source } from './source.js';
 import { download, identityOf, isOurs, sameContents, validators, type Validators, type Want } from './transfer.js';
 import type { Loaded, LoadOptions, OpenSink, Sink } from './types.js';
 
@@ -13,6 +13,8 @@ export interface Setting {
   options: LoadOptions;
   integrity: Map<string, string>;
   open: OpenSink;
+  /** The sinks that were opened: one a file, whichever way the bytes come in the end. */
+  sinks: Map<string, Sink>;
   /** Only what the cache holds. */
   offline: boolean;
 }
@@ -26,16 +28,20 @@ interface Got {
 
 export class Load implements Reader {
   private readonly files = new Map<string, string>();
-  private readonly sinks = new Map<string, Sink>();
   private readonly reporter: Reporter;
   private readonly stop = new AbortController();
   private record: ModelRecord | undefined;
   private reached = false;
+  /** Bytes of the shards that are there. */
+  private weights = 0;
   /** Whether the cache has all files so far. */
   private cached = true;
 
-  constructor(private readonly source: Source, private readonly shelf: Shelf | undefined,
-    private readonly setting: Setting) {
+  constructor(
+    private readonly source: Source,
+    private readonly shelf: Shelf | undefined,
+    private readonly setting: Setting,
+  ) {
     this.reporter = new Reporter(source.name, setting.options.onProgress);
   }
 
@@ -51,7 +57,7 @@ export class Load implements Reader {
     try {
       this.check();
       this.record = await this.shelf?.record();
-      const encoder = await walk(this);
+      const encoder = this.source.kind === 'shipped' ? await this.list() : await walk(this);
       return await this.finish(encoder);
     } catch (error) {
       if (outer?.aborted) throw abortError(outer);
@@ -72,10 +78,14 @@ export class Load implements Reader {
 
   async all(files: (() => Promise<unknown>)[]): Promise<void> {
     const failures: unknown[] = [];
-    await Promise.all(files.map((file) => file().catch((error: unknown) => {
-      failures.push(error);
-      this.stop.abort();
-    })));
+    await Promise.all(
+      files.map((file) =>
+        file().catch((error: unknown) => {
+          failures.push(error);
+          this.stop.abort();
+        }),
+      ),
+    );
     if (failures.length > 0) throw failures[0];
   }
 
@@ -94,11 +104,21 @@ export class Load implements Reader {
     return this.source.others();
   }
 
+  /** Loads all that a manifest names, the weights last. */
+  private async list(): Promise<undefined> {
+    const files = await this.source.others();
+    const isWeights = (file: string) => file.endsWith('.safetensors');
+    await this.all(files.filter((file) => !isWeights(file)).map((file) => () => this.get(file, false)));
+    await this.small();
+    for (const file of files.filter(isWeights)) await this.get(file, false);
+  }
+
   private async finish(encoder: string | undefined): Promise<Loaded> {
     const { name, revision, kind } = this.source;
     const record = { files: Object.fromEntries(this.files) };
     this.cached &&= this.shelf !== undefined && (this.setting.offline || (await this.shelf.setRecord(record)));
     if (this.cached && kind === 'shipped') await this.shelf?.dropOthers();
+    if (this.cached && !this.setting.offline) await this.source.settled?.();
     this.check();
     const loaded: Loaded = { name, files: [...this.files.keys()], cached: this.cached, stale: false };
     if (revision) loaded.revision = revision;
@@ -124,6 +144,8 @@ export class Load implements Reader {
     if (found.sha256 !== undefined && found.sha256 !== sha256) {
       throw this.fault('answer', file, `its SHA-256 is ${found.sha256}, and the option integrity wants ${sha256}`);
     }
+    const limit = this.limit(file);
+    if (found.size !== undefined && found.size > limit) throw tooLarge(file, found.size, limit);
     if ('chunks' in found) return this.fromDisk(file, found, sha256, open);
 
     const report = this.reporter.file(file);
@@ -134,14 +156,20 @@ export class Load implements Reader {
       await this.shelf?.drop(file);
       return undefined;
     }
-    const fresh = (e: Entry) => this.isSettled(e, found, sha256) || (sha256 === undefined && now !== undefined
-      && (now.status >= 400 || sameContents(now, { ...e, total: e.size })));
-    if (entry && fresh(entry) && (await this.fromShelf(file, entry, open, report))) return entry;
+    const fresh = (e: Entry) =>
+      this.isSettled(e, found, sha256) ||
+      (sha256 === undefined && now?.status === 200 && sameContents(now, { ...e, total: e.size }));
+    const isFresh = entry !== undefined && fresh(entry);
+    if (isFresh && (await this.fromShelf(file, entry, open, report))) return entry;
     return this.locked(file, async () => {
       // Another page may have fetched it while this one waited.
       const later = await this.shelf?.entry(file);
-      const changed = later && JSON.stringify(later) !== JSON.stringify(entry) && (sha256 ?? later.sha256) === later.sha256;
-      if (changed && (await this.fromShelf(file, later, open, report))) return later;
+      const changed = later && JSON.stringify(later) !== JSON.stringify(entry);
+      if (changed && (sha256 ?? later.sha256) === later.sha256) {
+        if (await this.fromShelf(file, later, open, report)) return later;
+      }
+      // Nothing of what is damaged may be the beginning of another download.
+      if (changed || isFresh) await this.shelf?.drop(file);
       return this.fromNetwork(want, now, open, report);
     });
   }
@@ -166,7 +194,7 @@ export class Load implements Reader {
 
   /** False if the cache was damaged. */
   private async fromShelf(file: string, entry: Entry, open: () => Sink, report: FileReporter): Promise<boolean> {
-    if (!this.shelf || !(entry.size <= limitOf(file))) return false;
+    if (!this.shelf || !(entry.size <= this.limit(file))) return false;
     const sink = open();
     sink.begin(entry.size);
     let have = 0;
@@ -177,6 +205,7 @@ export class Load implements Reader {
       report.at(have, entry.size);
     }
     if (have !== entry.size || sink.digest() !== entry.sha256) return false;
+    this.count(file, have);
     report.done(have);
     return true;
   }
@@ -184,15 +213,18 @@ export class Load implements Reader {
   private async fromDisk(file: string, local: Local, sha256: string | undefined, open: () => Sink) {
     if (!local.lasting) this.cached = false;
     const report = this.reporter.file(file);
-    const intake = new Intake({ file, open, report, wrong: (problem) => this.fault('answer', file, problem) });
+    const wrong = (problem: string) => this.fault('answer', file, problem);
+    const intake = new Intake({ file, limit: this.limit(file), open, report, wrong });
     await intake.start({ total: local.size });
     for await (const chunk of local.chunks()) {
       this.check();
       await intake.push(chunk);
     }
-    if (intake.have < local.size) throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
+    if (intake.have < local.size)
+      throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
     const digest = intake.digest();
     if (sha256 !== undefined && digest !== sha256) throw this.fault('answer', file, wrongDigest(digest, sha256));
+    this.count(file, intake.have);
     report.done(intake.have);
     return { sha256: digest };
   }
@@ -200,30 +232,45 @@ export class Load implements Reader {
   private async fromNetwork(want: Want, now: Validators | undefined, open: () => Sink, report: FileReporter) {
     const { file, sha256 } = want;
     const shelf = this.cached ? this.shelf : undefined;
-    let identity = sha256 === undefined ? want.identity : `sha256:${sha256}`;
+    const identity = sha256 === undefined ? want.identity : `sha256:${sha256}`;
     const runs = (await shelf?.runs(file)) ?? new Map<string, number | undefined>();
     if (identity === undefined && runs.size > 0) now ??= await this.ask(want);
     const kept = identity ?? (now && identityOf(now));
-    const { wrong } = { wrong: (problem: string) => this.fault('answer', file, problem) };
-    const intake = new Intake({ file, open, report, wrong, ...(shelf && { shelf }), ...(identity && { identity }) });
+    const wrong = (problem: string) => this.fault('answer', file, problem);
+    const intake = new Intake({
+      file,
+      limit: this.limit(file),
+      open,
+      report,
+      wrong,
+      ...(shelf && { shelf }),
+      ...(identity && { identity }),
+    });
     try {
       const total = want.size ?? now?.total ?? (kept === undefined ? undefined : runs.get(kept));
       if (shelf && kept !== undefined && runs.has(kept)) {
         await intake.resume(shelf, kept, { ...now, ...(total !== undefined && { total }) });
       }
       for (;;) {
-        if (!(await download(want, intake))) return undefined;
+        if (!(await download(want, intake))) {
+          if (want.size === undefined) return undefined;
+          throw this.missing(file, 'the server does not have it, though it is listed');
+        }
         this.reached = true;
         const digest = intake.digest();
-        if (sha256 === undefined || digest === sha256) return { sha256: await this.settle(file, intake, digest, report) };
+        if (sha256 === undefined || digest === sha256)
+          return { sha256: await this.settle(file, intake, digest, report) };
         const pieced = intake.pieced;
         await intake.forget('wrong digest');
-        if (!pieced) throw wrong(wrongDigest(digest, sha256));
-        // The pieces may be of different contents; one whole answer is not.
+        if (!pieced && !want.httpCache) throw wrong(wrongDigest(digest, sha256));
+        // Pieces may be of different contents, and a cached answer old; one whole answer of the server is neither.
+        want.httpCache = false;
         intake.reset();
       }
     } catch (error) {
-      await intake.keep();
+      // What was of the right contents as far as it went; never the beginning of what is wrong.
+      if (this.stop.signal.aborted || error instanceof Unreachable) await intake.keep();
+      else await intake.forget(error);
       throw error;
     }
   }
@@ -231,9 +278,15 @@ export class Load implements Reader {
   private async settle(file: string, intake: Intake, sha256: string, report: FileReporter): Promise<string> {
     const identity = await intake.finish();
     const { etag, modified } = intake.known;
-    const entry: Entry = { size: intake.have, sha256, identity: identity ?? '', ...(etag && { etag }),
-      ...(modified && { modified }) };
+    const entry: Entry = {
+      size: intake.have,
+      sha256,
+      identity: identity ?? '',
+      ...(etag && { etag }),
+      ...(modified && { modified }),
+    };
     if (identity === undefined || !(await this.shelf?.settle(file, entry))) this.cached = false;
+    this.count(file, intake.have);
     report.done(intake.have);
     return sha256;
   }
@@ -250,16 +303,31 @@ export class Load implements Reader {
     const patience = this.record && !this.reached ? Math.min(retries, 1) : retries;
     const site = this.source.kind === 'url';
     return {
-      ...found, file, site, signal: this.stop.signal, retries: patience, httpCache: !this.shelf,
+      ...found,
+      file,
+      site,
+      signal: this.stop.signal,
+      retries: patience,
+      httpCache: !this.shelf,
       plain: file.endsWith('.safetensors') && found.size === undefined && !isOurs(found.url),
       ...(sha256 !== undefined && { sha256 }),
       fault: (fault, problem, cause) => this.fault(fault, file, problem, cause),
     };
   }
 
+  /** The most bytes that a file may have, beside the weights that are there. */
+  private limit(file: string): number {
+    return limitOf(file) - (file.endsWith('.safetensors') ? this.weights : 0);
+  }
+
+  private count(file: string, bytes: number): void {
+    if (file.endsWith('.safetensors')) this.weights += bytes;
+  }
+
   private sink(file: string): Sink {
-    const sink = this.sinks.get(file) ?? this.setting.open(file);
-    this.sinks.set(file, sink);
+    const { sinks } = this.setting;
+    const sink = sinks.get(file) ?? this.setting.open(file);
+    sinks.set(file, sink);
     return sink;
   }
 

@@ -29,8 +29,12 @@ export interface HubId {
 
 /** Reads `owner/name` or `owner/name@revision`. */
 export function parseHubId(text: string, revision?: string): HubId {
-  const wrong = (name: string, problem: string) => new ClozeError('option', `${name}: ${problem}. Give owner/name of a `
-    + 'model on the Hub, with a branch, tag or commit as revision; or an address that begins with https:// or ./');
+  const wrong = (name: string, problem: string) =>
+    new ClozeError(
+      'option',
+      `${name}: ${problem}. Give owner/name of a ` +
+        'model on the Hub, with a branch, tag or commit as revision; or an address that begins with https:// or ./',
+    );
   const at = text.indexOf('@');
   const repo = at < 0 ? text : text.slice(0, at);
   const words = repo.split('/');
@@ -48,14 +52,21 @@ export function parseHubId(text: string, revision?: string): HubId {
 }
 
 /** Files that a loader may ask for; what else an `integrity` names is a slip of the pen. */
-const KNOWN = /^(.+\/)?((config|tokenizer|tokenizer_config|modules|sentence_bert_config)\.json|vocab\.txt|.+\.safetensors(\.index\.json)?)$/;
+const KNOWN = new RegExp(
+  '^(.+/)?((config|tokenizer|tokenizer_config|modules|sentence_bert_config)\\.json|vocab\\.txt' +
+    '|.+\\.safetensors(\\.index\\.json)?)$',
+);
 
 /** The option `integrity` as hex digests. */
 export function parseIntegrity(integrity: Record<string, string> = {}): Map<string, string> {
   const digests = new Map<string, string>();
   for (const [file, text] of Object.entries(integrity)) {
-    const wrong = (problem: string) => new ClozeError('option', `integrity: ${problem} "${clip(file)}". Give a file of `
-      + 'the model, such as model.safetensors, and "sha256-" with base64 or 64 hex digits');
+    const wrong = (problem: string) =>
+      new ClozeError(
+        'option',
+        `integrity: ${problem} "${clip(file)}". Give a file of ` +
+          'the model, such as model.safetensors, and "sha256-" with base64 or 64 hex digits',
+      );
     if (!isPath(file) || !KNOWN.test(file)) throw wrong('no model has a file');
     const hex = typeof text === 'string' ? hexOf(text.trim()) : undefined;
     if (hex === undefined) throw wrong('no SHA-256 is given for');

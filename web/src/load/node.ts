@@ -15,14 +15,21 @@ type Open = (url: URL) => Promise<Handle>;
 
 /** The file at a `file:` address; nothing if there is none. */
 export async function localFile(url: string): Promise<Local | undefined> {
-  const failed = (error: unknown) => new ClozeError('io', `cannot read ${clip(url, 300)}: ${messageOf(error)}. Check that it `
-    + 'is a file and readable', { cause: error });
+  const failed = (error: unknown) =>
+    new ClozeError(
+      'io',
+      `cannot read ${clip(url, 300)}: ${messageOf(error)}. Check that it ` + 'is a file and readable',
+      { cause: error },
+    );
   let open: Open;
   try {
     const specifier = 'node:fs/promises';
     ({ open } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ specifier)) as { open: Open });
   } catch {
-    throw new ClozeError('io', `cannot read ${clip(url, 300)}: only Node reads file: addresses. Serve the files over HTTP`);
+    throw new ClozeError(
+      'io',
+      `cannot read ${clip(url, 300)}: only Node reads file: addresses. Serve the files over HTTP`,
+    );
   }
   const begin = async (): Promise<Handle | undefined> => {
     try {

@@ -24,12 +24,18 @@ export function limitOf(file: string): number {
 export function tooLarge(file: string, bytes: number | undefined, limit: number): ClozeError {
   const name = file.slice(file.lastIndexOf('/') + 1);
   if (name.endsWith('.safetensors')) {
-    return new ClozeError('memory', `${file} needs ${bytes ?? `more than ${limit}`} bytes, ${limit} are available in `
-      + 'WebAssembly. Take a smaller model, or make its weights f16 or i8 with `cloze convert`');
+    return new ClozeError(
+      'memory',
+      `${file} needs ${bytes ?? `more than ${limit}`} bytes, ${limit} are available in ` +
+        'WebAssembly. Take a smaller model, or make its weights f16 or i8 with `cloze convert`',
+    );
   }
   const code = name === INDEX ? 'checkpoint' : /^(tokenizer|vocab)/.test(name) ? 'tokenizer' : 'config';
-  return new ClozeError(code, `${file}: it is longer than the ${limit} bytes that such a file may have. Give the files that `
-    + 'were saved with the model');
+  return new ClozeError(
+    code,
+    `${file}: it is longer than the ${limit} bytes that such a file may have. Give the files that ` +
+      'were saved with the model',
+  );
 }
 
 /** What a walk asks for. */
@@ -56,9 +62,12 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     if (!(await reader.has(file))) throw reader.missing(file, problem);
   };
   const tokenizer = async () => {
-    if (await reader.has(at('tokenizer.json')) || await reader.has(at('vocab.txt'))) return;
-    throw new ClozeError('tokenizer', `${reader.model}: neither ${at('tokenizer.json')} nor ${at('vocab.txt')}. Give the `
-      + 'files that were saved with the model');
+    if ((await reader.has(at('tokenizer.json'))) || (await reader.has(at('vocab.txt')))) return;
+    throw new ClozeError(
+      'tokenizer',
+      `${reader.model}: neither ${at('tokenizer.json')} nor ${at('vocab.txt')}. Give the ` +
+        'files that were saved with the model',
+    );
   };
   const asks: (() => Promise<unknown>)[] = [
     () => required(at('config.json'), 'it is missing, or there is no model here'),
@@ -69,8 +78,11 @@ export async function walk(reader: Reader): Promise<string | undefined> {
   if (pooling !== undefined) {
     asks.push(async () => {
       if (await reader.has(pooling)) return;
-      throw new ClozeError('config', `${pooling}: it is missing, and ${MODULES} names it. Give the files that were saved `
-        + 'with the model; of picked files, their directory');
+      throw new ClozeError(
+        'config',
+        `${pooling}: it is missing, and ${MODULES} names it. Give the files that were saved ` +
+          'with the model; of picked files, their directory',
+      );
     });
   }
   await reader.all(asks);
@@ -100,8 +112,11 @@ function readModules(bytes: Uint8Array | undefined): { encoder?: string; reading
   const kinds = modules.map((module) => module.kind).join(', ');
   const [transformer, pooling] = modules;
   if (!transformer || !pooling || !/^Transformer, Pooling(, Normalize)?$/.test(kinds)) {
-    throw new ClozeError('unsupported', `${MODULES}: the modules ${clip(kinds)} is not supported. Give a model of `
-      + 'Transformer, Pooling, Normalize, in this order; the last may be absent');
+    throw new ClozeError(
+      'unsupported',
+      `${MODULES}: the modules ${clip(kinds)} is not supported. Give a model of ` +
+        'Transformer, Pooling, Normalize, in this order; the last may be absent',
+    );
   }
   const at = (path: string, file: string) => (path ? `${path}/${file}` : file);
   return {
@@ -132,8 +147,9 @@ export function shardsOf(bytes: Uint8Array, file: string): Set<string> {
 /** What to do about a model without safetensors, of which there are these files. */
 function noWeights(files: string[], model: string): ClozeError {
   const broken = (problem: string, mend: string) => new ClozeError('checkpoint', `${model}: ${problem}. ${mend}`);
-  const python = (from: string) => 'In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(MODEL'
-    + `${from}).save_pretrained(DIR, safe_serialization=True)`;
+  const python = (from: string) =>
+    'In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(MODEL' +
+    `${from}).save_pretrained(DIR, safe_serialization=True)`;
   const kinds: [RegExp, string][] = [
     [/^pytorch_model.*\.(bin|json)$/, python('')],
     [/^tf_model\.h5$|\.ckpt/, python(', from_tf=True')],

@@ -15,7 +15,12 @@ export function pickedSource(files: Iterable<File> | ArrayLike<File>): Source {
     return picked && { size: picked.size, chunks: () => read(picked) };
   };
   return {
-    kind: 'files', name, revision: '', fixed: false, find, others: async () => names.filter(isPath),
+    kind: 'files',
+    name,
+    revision: '',
+    fixed: false,
+    find,
+    others: async () => names.filter(isPath),
     fault(fault, file, problem, cause) {
       const what = file ? `${name}, ${file}` : name;
       const mend = 'Pick all files of the model, or its directory: config.json, model.safetensors, vocab.txt';
@@ -27,7 +32,9 @@ export function pickedSource(files: Iterable<File> | ArrayLike<File>): Source {
 /** The model's directory: that of `modules.json`, or else of the `config.json` that is least deep. */
 function rootOf(paths: string[]): string {
   for (const mark of ['modules.json', 'config.json']) {
-    const roots = paths.filter((path) => path === mark || path.endsWith(`/${mark}`)).map((path) => path.slice(0, -mark.length));
+    const roots = paths
+      .filter((path) => path === mark || path.endsWith(`/${mark}`))
+      .map((path) => path.slice(0, -mark.length));
     const depth = (root: string) => root.split('/').length;
     const least = Math.min(...roots.map(depth));
     const [root, other] = roots.filter((r) => depth(r) === least);
@@ -36,7 +43,8 @@ function rootOf(paths: string[]): string {
     }
     if (root !== undefined) return root;
   }
-  if (paths.length === 0) throw new ClozeError('option', 'model: no files. Pick the files of a model, or its directory');
+  if (paths.length === 0)
+    throw new ClozeError('option', 'model: no files. Pick the files of a model, or its directory');
   // None: the walk says what is missing, at the top.
   const top = paths.every((path) => path.includes('/')) ? paths[0]?.split('/')[0] : undefined;
   return top !== undefined && paths.every((path) => path.startsWith(`${top}/`)) ? `${top}/` : '';
@@ -51,8 +59,12 @@ async function* read(file: File): AsyncGenerator<Uint8Array> {
       yield value;
     }
   } catch (error) {
-    throw new ClozeError('io', `cannot read ${clip(file.name)}: ${messageOf(error)}. It may have been changed since it was `
-      + 'picked: pick it again', { cause: error });
+    throw new ClozeError(
+      'io',
+      `cannot read ${clip(file.name)}: ${messageOf(error)}. It may have been changed since it was ` +
+        'picked: pick it again',
+      { cause: error },
+    );
   } finally {
     reader.cancel().catch(() => {});
   }

@@ -6,7 +6,10 @@ import type { Progress } from './types.js';
 const PAUSE = 50;
 
 export class Reporter {
-  constructor(private readonly name: string, private readonly tell?: (progress: Progress) => void) {}
+  constructor(
+    private readonly name: string,
+    private readonly tell?: (progress: Progress) => void,
+  ) {}
 
   file(file: string): FileReporter {
     return new FileReporter((progress) => this.say({ ...progress, name: this.name, file }));

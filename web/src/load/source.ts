@@ -44,6 +44,8 @@ export interface Source {
   find(file: string): Promise<Remote | Local | undefined>;
   /** Names of files, to say what there is instead of weights. */
   others(): Promise<string[]>;
+  /** Called when the cache has all of the model. */
+  settled?(): Promise<void>;
   fault(fault: Fault, file: string, problem: string, cause?: unknown): ClozeError;
 }
 

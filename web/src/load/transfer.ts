@@ -1,8 +1,9 @@
 /**
  * One file over HTTP: streamed, continued where it breaks off, and never more of it than was announced.
  *
- * A request that continues a file asks for a range, and its answer is taken only if it is of the same contents, by their
- * validators or a digest that is checked in the end. Only headers are sent for which a browser asks no server's leave.
+ * A request that continues a file asks for a range, and its answer is taken only if it is of the same contents, by
+ * their validators or a digest that is checked in the end. Only headers are sent for which a browser asks no server's
+ * leave.
  */
 
 import { abortError, messageOf, type ClozeError } from '../errors.js';
@@ -47,7 +48,10 @@ export interface Receiver {
 
 /** A transfer that may well succeed when it is tried again. */
 class Broken extends Error {
-  constructor(message: string, readonly wait = 0) {
+  constructor(
+    message: string,
+    readonly wait = 0,
+  ) {
     super(message);
   }
 }
@@ -178,13 +182,15 @@ async function ask(want: Want, method: string, extra: Record<string, string>) {
     const reader = response.body?.getReader();
     while (reader) {
       let next;
+      touch();
       try {
         next = await reader.read();
       } catch (error) {
         throw broken(error, 'the download broke off');
       }
+      // Only the server's silence counts, and not what is done with its bytes.
+      clearTimeout(timer);
       if (next.done) return;
-      touch();
       yield next.value;
     }
   }

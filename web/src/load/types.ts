@@ -3,8 +3,8 @@
 /**
  * Where one file's bytes go as they come.
  *
- * `begin` is called before the first `write`, and again whenever the file starts over; `size` is in bytes, and within the
- * loader's limits. What `begin` or `write` throw ends the load as it is.
+ * `begin` is called before the first `write`, and again whenever the file starts over; `size` is in bytes, and within
+ * the loader's limits. What `begin` or `write` throw ends the load as it is.
  */
 export interface Sink {
   begin(size: number | undefined): void;
@@ -13,7 +13,7 @@ export interface Sink {
   digest(): string;
 }
 
-/** Called once a file and load, when the file is known to be there. `file` is a path such as `1_Pooling/config.json`. */
+/** Called once a file, when it is known to be there. `file` is a path such as `1_Pooling/config.json`. */
 export type OpenSink = (file: string) => Sink;
 
 /** The statuses are those of transformers.js; 'ready' comes from the pipeline. */
@@ -45,7 +45,7 @@ export interface Manifest {
   readonly name: string;
   /** Another revision of the same name replaces it in the cache. */
   readonly revision: string;
-  readonly files: { readonly [file: string]: ManifestFile };
+  files: { [file: string]: ManifestFile };
 }
 
 /**
