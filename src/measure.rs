@@ -1,6 +1,8 @@
 //! How fast a device multiplies matrices: the yardstick for everything else that runs on it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::activation::Activation;
 use crate::device::{CallList, Cancel, Device, Live, Plan, Rows};
