@@ -12,7 +12,7 @@ use cloze::choose::open;
 use cloze::device::{Cancel, Device};
 use cloze::tasks::answer::AnswerOptions;
 use cloze::tasks::question_answering::QuestionAnswering;
-use cloze::text::CodePoints;
+use cloze::text::Offsets;
 use serde::{Deserialize, Serialize};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -101,7 +101,7 @@ fn answer(qa: &QuestionAnswering, question: &str, context: &str) -> Result<Reply
     let answers = cloze::block_on(qa.answer(question, context, &AnswerOptions::default(), &Cancel::new()))?;
     let ms = milliseconds(begun);
     let best = answers.into_iter().next().ok_or("no answer at all")?;
-    let points = CodePoints::new(context);
+    let points = Offsets::in_code_points(context);
     let (start, end) = (points.at(best.start), points.at(best.end));
     Ok(Reply::Answer { ms, answer: best.text, score: best.score, start, end })
 }

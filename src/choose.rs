@@ -67,12 +67,12 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            mend: "Install a Vulkan, Metal or DX12 driver, or use --device cpu".into(),
+            mend: "Install a Vulkan, Metal or DX12 driver, or use the CPU".into(),
         },
         count => Error::Gpu {
             adapter: number.to_string(),
             problem: format!("there is none of this number; this machine has {count}, counted from 0"),
-            mend: "Give a number from `cloze info`, or use --device cpu".into(),
+            mend: "Give a number from `cloze info`, or use the CPU".into(),
         },
     })?;
     asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))

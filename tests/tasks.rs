@@ -18,7 +18,7 @@ use cloze::tasks::run::{Task, run, run_one};
 use cloze::tasks::tag::{Aggregation, Tagger};
 use cloze::tasks::text_model::{TextModel, TextPair};
 use cloze::tasks::zero_shot::{ZeroShot, ZeroShotOptions};
-use cloze::text::{CodePoints, Tokenizer};
+use cloze::text::{Offsets, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -159,7 +159,7 @@ fn tokens_are_tagged() {
     check("tag", 35, |case| {
         let task = models.get(&case.model, || Tagger::new(open(&case.model, Head::TokenClassification)));
         let aggregation: Aggregation = case.options["aggregation"].as_str().unwrap().parse()?;
-        let points = CodePoints::new(&case.input.text);
+        let points = Offsets::in_code_points(&case.input.text);
         let entities = one(task, case.input.text.clone(), &aggregation)?.into_iter().map(|e| {
             let (start, end) = (points.at(e.span.start), points.at(e.span.end));
             match e.index {
@@ -238,7 +238,7 @@ fn texts_are_tokenized() {
         let (mut offsets, mut special) = (vec![[0, 0]], vec![1]);
         let texts = [Some((&case.input.text, &first)), case.input.pair.as_ref().zip(second.as_ref())];
         for (text, encoding) in texts.into_iter().flatten() {
-            let points = CodePoints::new(text);
+            let points = Offsets::in_code_points(text);
             offsets.extend(encoding.offsets.iter().map(|o| [points.at(o.start), points.at(o.end)]));
             special.extend(vec![0; encoding.len()]);
             offsets.push([0, 0]);

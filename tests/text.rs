@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cloze::Error;
 use cloze::tasks::answer::{Answer, AnswerOptions, SpanLogits, Windowed};
-use cloze::text::{CodePoints, Tokenizer, TokenizerFiles};
+use cloze::text::{Offsets, Tokenizer, TokenizerFiles};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn tokens_equal_the_fast_tokenizers() {
         for entry in texts {
             let text = entry["text"].as_str().unwrap();
             let encoding = tokenizer.encode(text).unwrap();
-            let points = CodePoints::new(text);
+            let points = Offsets::in_code_points(text);
             let offsets = encoding.offsets.iter().flat_map(|r| [points.at(r.start), points.at(r.end)]);
             let got = serde_json::json!([encoding.ids, offsets.collect::<Vec<_>>(), encoding.words]);
             assert_eq!(got, entry[name], "{name}: {text:?}");
@@ -71,7 +71,7 @@ fn tricky_strings_equal_the_fast_tokenizers() {
         assert_eq!(expected.len(), strings.len());
         for (text, (ids, offsets)) in strings.iter().zip(expected) {
             let encoding = tokenizer.encode(text).unwrap();
-            let points = CodePoints::new(text);
+            let points = Offsets::in_code_points(text);
             let found: Vec<_> = encoding.offsets.iter().flat_map(|r| [points.at(r.start), points.at(r.end)]).collect();
             assert_eq!((encoding.ids, found), (ids, offsets), "{name}: {text:?}");
         }
@@ -118,7 +118,7 @@ fn answers_equal_the_pipelines_on_given_logits() {
 }
 
 pub fn same_answers(context: &str, got: &[Answer], want: &[(&str, usize, usize, f64)], tolerance: f64, what: &str) {
-    let points = CodePoints::new(context);
+    let points = Offsets::in_code_points(context);
     assert_eq!(got.len(), want.len(), "{what}: {got:?} {want:?}");
     for (got, (text, start, end, score)) in got.iter().zip(want) {
         assert_eq!((got.text.as_str(), points.at(got.start), points.at(got.end)), (*text, *start, *end), "{what}");

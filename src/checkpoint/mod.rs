@@ -70,9 +70,26 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::open`].
     pub fn from_bytes(config_json: &[u8], weights: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        Self::from_files(config_json, [("model.safetensors".into(), weights.into())])
+    }
+
+    /// The same of weights in one or several files, by their names. All of their tensors count.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`]; there must be one file, and no tensor in two.
+    pub fn from_files(
+        config_json: &[u8],
+        weights: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>,
+    ) -> Result<Self> {
         let config = Config::from_json(config_json, "config.json")?;
-        let shard = Shard::held(weights.into(), "model.safetensors")?;
-        Self::new(config, "model.safetensors".into(), vec![shard])
+        let held = |(file, bytes): (String, Cow<'static, [u8]>)| Shard::held(bytes, &file);
+        let shards = weights.into_iter().map(held).collect::<Result<Vec<_>>>()?;
+        let Some(first) = shards.first() else {
+            let mend = "Give a Hugging Face BERT model";
+            return Err(broken("model.safetensors", None, "it is missing".into(), mend));
+        };
+        source::no_tensor_twice(&shards)?;
+        Self::new(config, first.file.clone(), shards)
     }
 
     fn new(config: Config, name: String, shards: Vec<Shard>) -> Result<Self> {

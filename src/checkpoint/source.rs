@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::header::{self, Entry};
-use crate::error::Result;
 #[cfg(feature = "native")]
-use crate::error::{Error, clip, clip_message};
+use crate::error::{Error, clip_message};
+use crate::error::{Result, clip};
 
 /// One safetensors file.
 #[derive(Debug)]
@@ -59,6 +59,22 @@ impl Shard {
     }
 }
 
+const SAVE_AGAIN: &str = "Save the model again with safetensors";
+
+/// # Errors
+/// `Error::Checkpoint` if two files of a model have a tensor of the same name.
+pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
+    for (i, shard) in shards.iter().enumerate() {
+        for other in shards.iter().skip(i + 1) {
+            if let Some(twice) = shard.entries.iter().find(|e| other.find(&e.name).is_some()) {
+                let problem = format!("the tensor {} is in {} as well", clip(&twice.name), other.file);
+                return Err(header::broken(&shard.file, Some(&twice.name), problem, SAVE_AGAIN));
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(feature = "hub")]
 pub(crate) use native::{INDEX, no_weights_among, shard_names};
 #[cfg(feature = "native")]
@@ -79,7 +95,6 @@ mod native {
     pub(crate) const INDEX: &str = "model.safetensors.index.json";
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
-    const SAVE_AGAIN: &str = "Save the model again with safetensors";
 
     /// The whole of a file that is meant to be small.
     pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
@@ -188,14 +203,7 @@ mod native {
             let mut marks = marks.into_iter();
             shard.entries.retain(|_| marks.next().unwrap_or(false));
         }
-        for (i, shard) in shards.iter().enumerate() {
-            for other in shards.iter().skip(i + 1) {
-                if let Some(twice) = shard.entries.iter().find(|e| other.find(&e.name).is_some()) {
-                    let problem = format!("the tensor {} is listed in two shards", clip(&twice.name));
-                    return Err(broken(&file, Some(&twice.name), problem, SAVE_AGAIN));
-                }
-            }
-        }
+        no_tensor_twice(&shards)?;
         Ok(shards)
     }
 

@@ -8,7 +8,7 @@ use cloze::device::Cancel;
 use cloze::files::read_at_most;
 use cloze::tasks::answer::{Answer, AnswerOptions};
 use cloze::tasks::question_answering::Question;
-use cloze::text::CodePoints;
+use cloze::text::Offsets;
 use cloze::{Error, Result};
 use serde::Serialize;
 
@@ -100,7 +100,7 @@ pub fn run(args: AnswerArgs, common: &Common) -> Result<Outcome> {
 
 /// Answers with offsets in code points.
 fn lines(context: &str, answers: Vec<Answer>) -> Vec<Line> {
-    let points = CodePoints::new(context);
+    let points = Offsets::in_code_points(context);
     let line = |a: Answer| Line { score: a.score, start: points.at(a.start), end: points.at(a.end), answer: a.text };
     answers.into_iter().map(line).collect()
 }

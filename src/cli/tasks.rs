@@ -10,7 +10,7 @@ use cloze::tasks::run::{Task, run, run_one};
 use cloze::tasks::tag::{Aggregation, Entity, Tagger};
 use cloze::tasks::text_model::{TextModel, TextPair};
 use cloze::tasks::zero_shot::{ZeroShot, ZeroShotOptions};
-use cloze::text::CodePoints;
+use cloze::text::Offsets;
 use cloze::{Error, Result};
 use serde::Serialize;
 
@@ -160,7 +160,7 @@ pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
     let Text { text, batch } = args.text;
     let aggregation = args.aggregation;
     let objects = |text: &String, entities: Vec<Entity>| {
-        let points = CodePoints::new(text);
+        let points = Offsets::in_code_points(text);
         let object = |e: Entity| {
             let (entity, entity_group) =
                 if aggregation == Aggregation::None { (Some(e.label), None) } else { (None, Some(e.label)) };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use cloze::tasks::text_model::TextPair;
-use cloze::text::{CodePoints, Tokenizer};
+use cloze::text::{Offsets, Tokenizer};
 use cloze::{Error, Result};
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<T
     let mut places = vec![None];
     for (text, encoding) in [(text, Some(&first)), (pair.unwrap_or_default(), second.as_ref())] {
         let Some(encoding) = encoding else { continue };
-        let points = CodePoints::new(text);
+        let points = Offsets::in_code_points(text);
         places.extend(encoding.offsets.iter().map(|o| Some((points.at(o.start), points.at(o.end)))));
         places.push(None);
     }

@@ -71,7 +71,7 @@ impl Outcome {
             }
             None => format!("with {dtype} weights the logits are off by {:.1e}", self.difference),
         };
-        let mend = "Update its driver, or use --device cpu; `cloze doctor` says more".into();
+        let mend = "Update its driver, or use the CPU; `cloze doctor` says more".into();
         Err(Error::Wrong { device: device.into(), problem, mend })
     }
 }

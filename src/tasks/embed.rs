@@ -5,7 +5,8 @@ use super::text_model::{TextModel, TextPair};
 use crate::error::Result;
 use crate::model::Model;
 
-/// A sentence encoder: a model loaded with [`Head::Embedding`](crate::checkpoint::Head::Embedding).
+/// A sentence encoder: a model loaded with [`Head::Embedding`](crate::checkpoint::Head::Embedding); or with
+/// [`Head::Encoder`](crate::checkpoint::Head::Encoder), for a vector a token.
 #[derive(Debug)]
 pub struct Embedder {
     text_model: TextModel,
@@ -17,7 +18,7 @@ pub struct Embedder {
 /// How to embed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbedOptions {
-    /// Scale each vector to length 1.
+    /// Scale each vector, of a text or of a token, to length 1.
     pub normalize: bool,
 }
 
@@ -44,7 +45,7 @@ impl Task for Embedder {
     type Input = TextPair;
     type Options = EmbedOptions;
     type Work = Single;
-    /// `[H]`
+    /// `[H]`, or `[S, H]` of an encoder without pooling
     type Output = Vec<f32>;
 
     fn model(&self) -> &Model {
@@ -71,11 +72,14 @@ impl Task for Embedder {
 
     fn end(&self, work: Single, _: &TextPair, options: &EmbedOptions) -> Result<Vec<f32>> {
         let mut embedding = work.values;
-        if options.normalize {
-            let length = embedding.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        if !options.normalize {
+            return Ok(embedding);
+        }
+        for row in embedding.chunks_exact_mut(self.model().config().hidden_size) {
+            let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
             // As in PyTorch: a vector of zeros stays one.
             let length = length.max(1e-12) as f32;
-            embedding.iter_mut().for_each(|x| *x /= length);
+            row.iter_mut().for_each(|x| *x /= length);
         }
         Ok(embedding)
     }

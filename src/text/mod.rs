@@ -2,7 +2,7 @@
 //!
 //! A [`Tokenizer`] turns one text into an [`Encoding`] without special tokens; [`windows::cut`] divides a long
 //! context into overlapping ranges of tokens; [`Tokenizer::pair`] puts the special tokens around them.
-//! All offsets are byte ranges of the text that the caller gave, whatever the normaliser did to it; [`CodePoints`]
+//! All offsets are byte ranges of the text that the caller gave, whatever the normaliser did to it; [`Offsets`]
 //! converts them for interfaces that count code points.
 
 mod added;
@@ -13,5 +13,5 @@ mod tokenizer;
 pub mod windows;
 
 pub use files::TokenizerFiles;
-pub use offsets::CodePoints;
+pub use offsets::Offsets;
 pub use tokenizer::{Encoding, Sequence, SpecialTokens, Tokenizer};

@@ -1,41 +1,49 @@
-//! From byte offsets to code points.
+//! From byte offsets to what other languages count texts in.
 
-/// Converts byte offsets in one text to code point offsets.
+/// Converts byte offsets in one text to offsets in code points, as Python counts, or UTF-16 units, as JavaScript does.
 ///
 /// Keeps a count every `STEP` bytes, so a conversion looks at no more than that many bytes.
-pub struct CodePoints<'a> {
+pub struct Offsets<'a> {
     text: &'a [u8],
-    /// `counts[i]`: code points that begin before byte `i * STEP`.
+    /// Units that begin in these bytes.
+    count: fn(&[u8]) -> usize,
+    /// `counts[i]`: units that begin before byte `i * STEP`.
     counts: Vec<usize>,
 }
 
-impl<'a> CodePoints<'a> {
+impl<'a> Offsets<'a> {
     const STEP: usize = 256;
 
-    /// Counts the code points of `text`.
-    pub fn new(text: &'a str) -> Self {
-        let text = text.as_bytes();
-        let mut counts = Vec::with_capacity(text.len() / Self::STEP + 1);
-        let mut count = 0;
-        for chunk in text.chunks(Self::STEP) {
-            counts.push(count);
-            count += begins(chunk);
-        }
-        counts.push(count);
-        Self { text, counts }
+    /// Offsets in code points.
+    pub fn in_code_points(text: &'a str) -> Self {
+        // Every byte begins one that is not a continuation byte.
+        Self::new(text, |bytes| bytes.iter().filter(|b| **b & 0xc0 != 0x80).count())
     }
 
-    /// The number of code points before byte `offset`; offsets past the end count as the end.
+    /// Offsets in UTF-16 units.
+    pub fn in_utf16(text: &'a str) -> Self {
+        // Code points of four bytes are two units.
+        Self::new(text, |bytes| bytes.iter().map(|b| usize::from(*b & 0xc0 != 0x80) + usize::from(*b >= 0xf0)).sum())
+    }
+
+    fn new(text: &'a str, count: fn(&[u8]) -> usize) -> Self {
+        let text = text.as_bytes();
+        let mut counts = Vec::with_capacity(text.len() / Self::STEP + 1);
+        let mut sum = 0;
+        for chunk in text.chunks(Self::STEP) {
+            counts.push(sum);
+            sum += count(chunk);
+        }
+        counts.push(sum);
+        Self { text, count, counts }
+    }
+
+    /// The number of units before byte `offset`; offsets past the end count as the end.
     pub fn at(&self, offset: usize) -> usize {
         let offset = offset.min(self.text.len());
         let step = offset / Self::STEP;
-        self.counts[step] + begins(&self.text[step * Self::STEP..offset])
+        self.counts[step] + (self.count)(&self.text[step * Self::STEP..offset])
     }
-}
-
-/// How many code points begin in these bytes: every byte that is not a continuation byte.
-fn begins(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|b| **b & 0xc0 != 0x80).count()
 }
 
 #[cfg(test)]
@@ -45,12 +53,14 @@ mod tests {
     #[test]
     fn every_boundary_of_a_long_mixed_text() {
         let text = "a\u{301}é漢🦀\r\n\u{200d}".repeat(100);
-        let points = CodePoints::new(&text);
+        let (points, units) = (Offsets::in_code_points(&text), Offsets::in_utf16(&text));
         for (count, (byte, _)) in text.char_indices().enumerate() {
             assert_eq!(points.at(byte), count);
+            assert_eq!(units.at(byte), text[..byte].encode_utf16().count());
         }
         assert_eq!(points.at(text.len()), text.chars().count());
         assert_eq!(points.at(usize::MAX), text.chars().count());
-        assert_eq!(CodePoints::new("").at(0), 0);
+        assert_eq!(units.at(usize::MAX), text.encode_utf16().count());
+        assert_eq!(Offsets::in_utf16("").at(0), 0);
     }
 }

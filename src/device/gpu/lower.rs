@@ -245,6 +245,6 @@ fn failed(gpu: &Gpu, problem: String) -> Error {
     Error::Gpu {
         adapter: gpu.info.name.clone(),
         problem: format!("the work did not finish: {problem}"),
-        mend: "Try again, or use --device cpu".into(),
+        mend: "Try again, or use the CPU".into(),
     }
 }

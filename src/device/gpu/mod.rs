@@ -97,7 +97,7 @@ impl Gpu {
             .map_err(|e| Error::Gpu {
                 adapter: info.name.clone(),
                 problem: format!("it cannot be opened: {e}"),
-                mend: "Update its driver, or use --device cpu".into(),
+                mend: "Update its driver, or use the CPU".into(),
             })?;
         let faults = Arc::new(Faults::default());
         let seen = faults.clone();
@@ -152,7 +152,7 @@ impl Gpu {
             Some(problem) => Err(Error::Gpu {
                 adapter: self.info.name.clone(),
                 problem,
-                mend: "Try a smaller batch, or --device cpu".into(),
+                mend: "Try a smaller batch, or the CPU".into(),
             }),
             None => Ok(()),
         }

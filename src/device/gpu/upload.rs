@@ -52,7 +52,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: bytes.len() as u64,
                 have: most,
-                mend: "Convert the model to f16 or i8, or use --device cpu".into(),
+                mend: "Convert the model to f16 or i8, or use the CPU".into(),
             });
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {

@@ -1,0 +1,108 @@
+//! A model's files, written by JavaScript as they come.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use js_sys::Uint8Array;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::sentence::Sentence;
+use crate::text::{Tokenizer, TokenizerFiles};
+
+/// Files by their paths in the model's directory.
+#[wasm_bindgen]
+#[derive(Debug, Default)]
+pub struct Files(BTreeMap<String, File>);
+
+#[derive(Debug, Default)]
+struct File {
+    bytes: Vec<u8>,
+    digest: Sha256,
+}
+
+#[wasm_bindgen]
+impl Files {
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a file, or begins it anew; `size` is its length in bytes, where it is known.
+    ///
+    /// # Errors
+    /// `memory` if there is no room for it.
+    pub fn begin(&mut self, name: String, size: Option<f64>) -> Result<()> {
+        // What is there goes first, to make room.
+        self.0.remove(&name);
+        let mut file = File::default();
+        reserve(&name, &mut file.bytes, size.unwrap_or_default() as usize)?;
+        self.0.insert(name, file);
+        Ok(())
+    }
+
+    /// Appends to a file that was begun.
+    ///
+    /// # Errors
+    /// `memory` if there is no room for it.
+    pub fn write(&mut self, name: &str, chunk: &Uint8Array) -> Result<()> {
+        let file = self.0.entry(name.to_owned()).or_default();
+        let (at, len) = (file.bytes.len(), chunk.length() as usize);
+        reserve(name, &mut file.bytes, len)?;
+        file.bytes.resize(at + len, 0);
+        let Some(place) = file.bytes.get_mut(at..) else { return Ok(()) };
+        chunk.copy_to(place);
+        file.digest.update(place);
+        Ok(())
+    }
+
+    /// The SHA-256 of what a file has, in hexadecimal digits.
+    pub fn digest(&self, name: &str) -> String {
+        let digest = self.0.get(name).map(|file| file.digest.clone()).unwrap_or_default().finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize) -> Result<()> {
+    bytes.try_reserve_exact(more).map_err(|_| Error::Memory {
+        what: format!("the file {name}"),
+        need: bytes.len() as u64 + more as u64,
+        have: bytes.capacity() as u64,
+        mend: "Use a smaller model, or one converted to i8".into(),
+    })
+}
+
+impl Files {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(|file| file.bytes.as_slice())
+    }
+
+    /// What a sentence-transformers model says about pooling; nothing in particular of any other.
+    pub(super) fn sentence(&self) -> Result<Sentence> {
+        Sentence::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
+    }
+
+    /// The model in `dir`, or in no directory of its own. The weights are taken, not copied.
+    pub(super) fn open(mut self, dir: Option<&str>) -> Result<(Checkpoint, Tokenizer)> {
+        let path = |name: &str| dir.map_or(name.to_owned(), |dir| format!("{dir}/{name}"));
+        let config = self.get(&path("config.json")).ok_or_else(|| Error::Config {
+            file: path("config.json"),
+            problem: "it is missing".into(),
+            mend: "Give the files of a Hugging Face BERT model".into(),
+        })?;
+        let config = config.to_vec();
+        let weights = |name: &str| name.strip_suffix(".safetensors").is_some();
+        let names: Vec<String> = self.0.keys().filter(|name| weights(name)).cloned().collect();
+        let shards = names.into_iter().filter_map(|name| self.0.remove(&name).map(|file| (name, file.bytes.into())));
+        let checkpoint = Checkpoint::from_files(&config, shards.collect::<Vec<(String, Cow<'static, [u8]>)>>())?;
+        let files = TokenizerFiles {
+            json: self.get(&path("tokenizer.json")),
+            vocab: self.get(&path("vocab.txt")),
+            config: self.get(&path("tokenizer_config.json")),
+        };
+        let tokenizer = Tokenizer::from_files(&files, checkpoint.config().vocab_size)?;
+        Ok((checkpoint, tokenizer))
+    }
+}

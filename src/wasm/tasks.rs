@@ -1,0 +1,329 @@
+//! The tasks, their requests and their results as JSON.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use js_sys::{Array, Float32Array};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
+
+use super::Files;
+use crate::checkpoint::Head;
+use crate::device::{Cancel, Device};
+use crate::error::{Error, Result, clip, clip_message};
+use crate::model::Model;
+use crate::pooling::Pooling;
+use crate::tasks::answer::AnswerOptions;
+use crate::tasks::classify::Classifier;
+use crate::tasks::embed::{EmbedOptions, Embedder};
+use crate::tasks::fill_mask::{FillMask, FillMaskOptions};
+use crate::tasks::next_sentence::NextSentence;
+use crate::tasks::question_answering::{Question, QuestionAnswering};
+use crate::tasks::run::{Task, run};
+use crate::tasks::tag::{Aggregation, Tagger};
+use crate::tasks::text_model::{TextModel, TextPair};
+use crate::tasks::zero_shot::{ZeroShot, ZeroShotOptions};
+use crate::text::Offsets;
+
+/// A model with the task it was loaded for.
+#[derive(Debug)]
+pub(super) enum Tasks {
+    QuestionAnswering(QuestionAnswering),
+    FillMask(FillMask),
+    FeatureExtraction(Embedder),
+    TextClassification(Classifier),
+    TokenClassification(Tagger),
+    NextSentence(NextSentence),
+    ZeroShot(ZeroShot),
+}
+
+/// How a model is loaded.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LoadOptions {
+    pooling: Option<String>,
+}
+
+/// What a call asks for.
+#[derive(Deserialize)]
+struct Request<I, O> {
+    inputs: Vec<I>,
+    options: O,
+}
+
+#[derive(Deserialize)]
+struct QuestionJson {
+    question: String,
+    context: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct AnswerJson {
+    top_k: usize,
+    max_answer_tokens: usize,
+    max_seq_len: Option<usize>,
+    doc_stride: Option<usize>,
+    no_answer: bool,
+    align_to_words: bool,
+}
+
+impl Default for AnswerJson {
+    fn default() -> Self {
+        let AnswerOptions { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words } =
+            AnswerOptions::default();
+        Self { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words }
+    }
+}
+
+#[derive(Deserialize)]
+struct TextJson {
+    text: String,
+    #[serde(default)]
+    pair: Option<String>,
+}
+
+impl From<TextJson> for TextPair {
+    fn from(TextJson { text, pair }: TextJson) -> Self {
+        Self { text, pair }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct FillJson {
+    top_k: Option<usize>,
+    targets: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct EmbedJson {
+    normalize: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct TagJson {
+    aggregation: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct ZeroShotJson {
+    labels: Vec<String>,
+    template: Option<String>,
+    multi_label: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NoOptions {}
+
+/// A place in the input's text, in UTF-16 units: the caller, who has the text, cuts it out.
+#[derive(Serialize)]
+struct SpanJson {
+    score: f64,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Serialize)]
+struct EntityJson {
+    entity: String,
+    score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    word: String,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ResultJson<T> {
+    Good(T),
+    Bad { error: ErrorJson },
+}
+
+#[derive(Serialize)]
+struct ErrorJson {
+    code: &'static str,
+    message: String,
+}
+
+impl Tasks {
+    pub fn load(task: &str, files: Files, device: Arc<Device>, options: &str) -> Result<Self> {
+        let LoadOptions { pooling } = parse(options)?;
+        if pooling.is_some() && task != "feature-extraction" {
+            return Err(Error::Option {
+                name: "pooling",
+                problem: format!("{} pools nothing", clip(task)),
+                mend: "Leave it out".into(),
+            });
+        }
+        let open = |files: Files, dir: Option<&str>, head: Head| {
+            let (checkpoint, tokenizer) = files.open(dir)?;
+            TextModel::new(checkpoint, tokenizer, head, device.clone())
+        };
+        Ok(match task {
+            "question-answering" => {
+                let (checkpoint, tokenizer) = files.open(None)?;
+                Tasks::QuestionAnswering(QuestionAnswering::new(checkpoint, tokenizer, device.clone())?)
+            }
+            "fill-mask" => Tasks::FillMask(FillMask::new(open(files, None, Head::MaskedLm)?)?),
+            "feature-extraction" => {
+                let sentence = files.sentence()?;
+                let head = head_of(pooling.as_deref(), sentence.pooling)?;
+                Tasks::FeatureExtraction(Embedder::new(open(files, sentence.encoder.as_deref(), head)?, &sentence))
+            }
+            "text-classification" => {
+                Tasks::TextClassification(Classifier::new(open(files, None, Head::SequenceClassification)?))
+            }
+            "token-classification" => {
+                Tasks::TokenClassification(Tagger::new(open(files, None, Head::TokenClassification)?))
+            }
+            "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, None, Head::NextSentence)?)),
+            "zero-shot-classification" => {
+                Tasks::ZeroShot(ZeroShot::new(open(files, None, Head::SequenceClassification)?)?)
+            }
+            _ => {
+                return Err(Error::Option {
+                    name: "task",
+                    problem: format!("there is no task '{}'", clip(task)),
+                    mend: "Use one that the documentation lists".into(),
+                });
+            }
+        })
+    }
+
+    pub fn model(&self) -> &Model {
+        match self {
+            Tasks::QuestionAnswering(task) => task.model(),
+            Tasks::FillMask(task) => task.model(),
+            Tasks::FeatureExtraction(task) => task.model(),
+            Tasks::TextClassification(task) => task.model(),
+            Tasks::TokenClassification(task) => task.model(),
+            Tasks::NextSentence(task) => task.model(),
+            Tasks::ZeroShot(task) => task.model(),
+        }
+    }
+
+    pub async fn run(&self, request: &str, cancel: &Cancel) -> Result<JsValue> {
+        match self {
+            Tasks::QuestionAnswering(task) => {
+                let Request { inputs, options } = parse::<Request<QuestionJson, AnswerJson>>(request)?;
+                let inputs =
+                    inputs.into_iter().map(|q| Question { question: q.question, context: q.context }).collect();
+                let AnswerJson { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words } =
+                    options;
+                let options =
+                    AnswerOptions { top_k, max_answer_tokens, no_answer, align_to_words, max_seq_len, doc_stride };
+                options.check()?;
+                json(task, inputs, &options, cancel, |input, answers| {
+                    let units = Offsets::in_utf16(&input.context);
+                    let span = |a: crate::tasks::answer::Answer| span(&units, a.score, a.start..a.end);
+                    answers.into_iter().map(span).collect::<Vec<_>>()
+                })
+                .await
+            }
+            Tasks::FillMask(task) => {
+                let Request { inputs, options } = parse::<Request<String, FillJson>>(request)?;
+                let FillJson { top_k, targets } = options;
+                let targets = targets.map(|words| task.targets(&words)).transpose()?;
+                let top_k = top_k.unwrap_or(FillMaskOptions::default().top_k);
+                let options = FillMaskOptions { top_k, targets };
+                options.check()?;
+                json(task, inputs, &options, cancel, |_, filled| filled).await
+            }
+            Tasks::FeatureExtraction(task) => {
+                let Request { inputs, options } = parse::<Request<TextJson, EmbedJson>>(request)?;
+                let pooled = matches!(task.model().head(), Head::Embedding(_));
+                let options = EmbedOptions { normalize: options.normalize.unwrap_or(pooled) };
+                let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
+                let rows = run(task, &inputs, &options, cancel).await?;
+                let row = |row: Result<Vec<f32>>| {
+                    row.map_or_else(JsValue::from, |row| Float32Array::from(row.as_slice()).into())
+                };
+                Ok(rows.into_iter().map(row).collect::<Array>().into())
+            }
+            Tasks::TextClassification(task) => {
+                let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
+                let inputs = inputs.into_iter().map(Into::into).collect();
+                json(task, inputs, &(), cancel, |_, scored| scored).await
+            }
+            Tasks::TokenClassification(task) => {
+                let Request { inputs, options } = parse::<Request<String, TagJson>>(request)?;
+                let aggregation = options.aggregation.map(|name| name.parse()).transpose()?;
+                let aggregation: Aggregation = aggregation.unwrap_or_default();
+                json(task, inputs, &aggregation, cancel, |text, entities| {
+                    let units = Offsets::in_utf16(text);
+                    let entity = |e: crate::tasks::tag::Entity| {
+                        let (start, end) = (units.at(e.span.start), units.at(e.span.end));
+                        EntityJson { entity: e.label, score: e.score, index: e.index, word: e.word, start, end }
+                    };
+                    entities.into_iter().map(entity).collect::<Vec<_>>()
+                })
+                .await
+            }
+            Tasks::NextSentence(task) => {
+                let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
+                let inputs = inputs.into_iter().map(Into::into).collect();
+                json(task, inputs, &(), cancel, |_, is_next| is_next).await
+            }
+            Tasks::ZeroShot(task) => {
+                let Request { inputs, options } = parse::<Request<String, ZeroShotJson>>(request)?;
+                let ZeroShotJson { labels, template, multi_label } = options;
+                let template = template.unwrap_or(ZeroShotOptions::default().template);
+                let options = ZeroShotOptions { labels, template, multi_label };
+                options.check()?;
+                json(task, inputs, &options, cancel, |_, scored| scored).await
+            }
+        }
+    }
+}
+
+/// Feature extraction's head: tokens as they are, or pooled as asked, else as the model's files say, else by the mean.
+fn head_of(asked: Option<&str>, said: Option<Pooling>) -> Result<Head> {
+    let known = |word: &str| Pooling::WORDS.iter().find(|(known, _)| *known == word).map(|(_, pooling)| *pooling);
+    match asked {
+        None | Some("auto") => Ok(Head::Embedding(said.unwrap_or(Pooling::Mean))),
+        Some("none") => Ok(Head::Encoder),
+        Some(word) => known(word).map(Head::Embedding).ok_or_else(|| Error::Option {
+            name: "pooling",
+            problem: format!("there is no pooling '{}'", clip(word)),
+            mend: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+        }),
+    }
+}
+
+fn span(units: &Offsets<'_>, score: f64, bytes: Range<usize>) -> SpanJson {
+    SpanJson { score, start: units.at(bytes.start), end: units.at(bytes.end) }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| Error::Option {
+        name: "options",
+        problem: clip_message(&e),
+        mend: "Give options of the names and types that the documentation lists".into(),
+    })
+}
+
+/// Runs a task and writes its results.
+async fn json<T: Task, O: Serialize>(
+    task: &T,
+    inputs: Vec<T::Input>,
+    options: &T::Options,
+    cancel: &Cancel,
+    object: impl Fn(&T::Input, T::Output) -> O,
+) -> Result<JsValue> {
+    let results = run(task, &inputs, options, cancel).await?;
+    let result = |(input, result): (&T::Input, Result<T::Output>)| match result {
+        Ok(output) => ResultJson::Good(object(input, output)),
+        Err(e) => ResultJson::Bad { error: ErrorJson { code: e.code(), message: e.to_string() } },
+    };
+    let results: Vec<_> = inputs.iter().zip(results).map(result).collect();
+    // Numbers, names and texts: nothing that cannot be written.
+    Ok(serde_json::to_string(&results).unwrap_or_default().into())
+}
