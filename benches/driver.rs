@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use cloze::batch::Batch;
 use cloze::choose::open;
-use cloze::device::{Cancel, Device};
+use cloze::device::{Cancel, Cpu, Device};
 use cloze::tasks::answer::AnswerOptions;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Offsets;
@@ -62,7 +62,8 @@ fn main() -> Result<()> {
         eprintln!("usage: driver DIR DEVICE THREADS; benches/README.md has the commands that start it");
         return Ok(());
     };
-    let device = cloze::block_on(open(device.parse()?, threads.parse()?, Default::default()))?.device;
+    let threads = threads.parse()?;
+    let device = cloze::block_on(open(device.parse()?, || Cpu::new(threads), Default::default()))?.device;
     serve(Path::new(dir), device)
 }
 

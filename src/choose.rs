@@ -50,15 +50,15 @@ pub struct Chosen {
     pub refused: Vec<Error>,
 }
 
-/// Opens the device that `choice` names. `threads` is for the CPU; 0 takes as many as there are cores.
+/// Opens the device that `choice` names; `cpu` makes the CPU, where that is taken.
 ///
 /// # Errors
 /// [`Error::Gpu`] if an adapter that was asked for is not there or does not open. `auto` always finds a device.
-pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result<Chosen> {
+pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions) -> Result<Chosen> {
     let asked = |device| Ok(Chosen { device, reason: "asked for".into(), refused: Vec::new() });
     let number = match choice {
-        Choice::Auto => return Ok(auto(threads, options, |info| !is_software(info)).await),
-        Choice::Cpu => return asked(Device::Cpu(Cpu::new(threads))),
+        Choice::Auto => return Ok(auto(cpu, options, |info| !is_software(info)).await),
+        Choice::Cpu => return asked(Device::Cpu(cpu())),
         Choice::Gpu => 0,
         Choice::Adapter(number) => number,
     };
@@ -79,7 +79,11 @@ pub async fn open(choice: Choice, threads: usize, options: GpuOptions) -> Result
 }
 
 /// The first adapter that `is_real`, opens and passes the [self-test](self_test); the CPU where there is none.
-pub async fn auto(threads: usize, options: GpuOptions, is_real: impl Fn(&wgpu::AdapterInfo) -> bool) -> Chosen {
+pub async fn auto(
+    cpu: impl FnOnce() -> Cpu,
+    options: GpuOptions,
+    is_real: impl Fn(&wgpu::AdapterInfo) -> bool,
+) -> Chosen {
     let (real, others): (Vec<_>, Vec<_>) = adapters().await.into_iter().partition(|a| is_real(&a.get_info()));
     let mut refused = Vec::new();
     for adapter in real {
@@ -100,7 +104,7 @@ pub async fn auto(threads: usize, options: GpuOptions, is_real: impl Fn(&wgpu::A
         let names: Vec<_> = others.iter().map(|a| a.get_info().name).collect();
         format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; "))
     };
-    Chosen { device: Device::Cpu(Cpu::new(threads)), reason, refused }
+    Chosen { device: Device::Cpu(cpu()), reason, refused }
 }
 
 async fn open_tested(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device> {

@@ -28,7 +28,7 @@ fn every_device_passes() {
 /// What `auto` does on a machine whose only GPU is this software adapter, with its kernels rewritten.
 fn auto_on(adapter: &str, family: Family, rewrite: Option<fn(&str, String) -> String>) -> Chosen {
     let options = GpuOptions { family: Some(family), rewrite, ..GpuOptions::default() };
-    block_on(auto(1, options, |info| info.name == adapter))
+    block_on(auto(|| Cpu::new(1), options, |info| info.name == adapter))
 }
 
 /// The one line in which `kernel` has `from` says `to`; other kernels are left alone.
@@ -119,10 +119,10 @@ fn a_lost_gpu_does_not_pass() {
 
 #[test]
 fn without_a_gpu_the_cpu_is_taken_and_nothing_refused() {
-    let chosen = block_on(auto(1, GpuOptions::default(), |_| false));
+    let chosen = block_on(auto(|| Cpu::new(1), GpuOptions::default(), |_| false));
     assert_eq!((chosen.device.kind(), chosen.refused.len()), ("cpu", 0));
     assert!(chosen.reason.starts_with("there is no GPU"), "{}", chosen.reason);
-    let asked = block_on(cloze::choose::open(Choice::Cpu, 1, GpuOptions::default())).expect("a CPU");
+    let asked = block_on(cloze::choose::open(Choice::Cpu, || Cpu::new(1), GpuOptions::default())).expect("a CPU");
     assert_eq!((asked.device.name(), asked.reason.as_str()), (Cpu::new(1).name(), "asked for"));
 }
 

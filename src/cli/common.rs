@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use cloze::Result;
 use cloze::checkpoint::Checkpoint;
 use cloze::choose::{Choice, Chosen, open};
-use cloze::device::Device;
+use cloze::device::{Cpu, Device};
 use cloze::model::Model;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
@@ -51,7 +51,7 @@ pub struct Common {
 impl Common {
     /// The device asked for; says on stderr which it is and why.
     pub fn open_device(&self) -> Result<Chosen> {
-        let chosen = cloze::block_on(open(self.device, self.threads, Default::default()))?;
+        let chosen = cloze::block_on(open(self.device, || Cpu::new(self.threads), Default::default()))?;
         for error in &chosen.refused {
             self.note(&format!("not used: {error}"));
         }

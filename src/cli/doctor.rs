@@ -72,9 +72,9 @@ pub fn run(common: &Common) -> Result<()> {
     }
     if patients.is_empty() {
         // Says why there is none.
-        cloze::block_on(open(common.device, common.threads, Default::default()))?;
+        cloze::block_on(open(common.device, || Cpu::new(common.threads), Default::default()))?;
     }
-    let auto = cloze::block_on(open(Choice::Auto, common.threads, Default::default()))?;
+    let auto = cloze::block_on(open(Choice::Auto, || Cpu::new(common.threads), Default::default()))?;
     let refused: Vec<_> = auto.refused.iter().map(|error| flat(&error.to_string())).collect();
     let version = env!("CARGO_PKG_VERSION");
     if common.json {

@@ -3,7 +3,7 @@
 use cloze::Result;
 use cloze::choose::open;
 use cloze::device::gpu::{Gpu, adapters, is_software};
-use cloze::device::{Device, Family};
+use cloze::device::{Cpu, Device, Family};
 use serde::Serialize;
 
 use super::common::Common;
@@ -34,7 +34,7 @@ pub fn run(common: &Common) -> Result<()> {
             Err(error) => common.note(&format!("gpu:{number} {}: {error}", info.name)),
         }
     }
-    let chosen = cloze::block_on(open(common.device, common.threads, Default::default()))?;
+    let chosen = cloze::block_on(open(common.device, || Cpu::new(common.threads), Default::default()))?;
     let (device, reason) = (chosen.device.name(), chosen.reason.clone());
     let memory = memory(common, chosen.device)?;
     if common.json {

@@ -58,6 +58,11 @@ impl Files {
         Ok(())
     }
 
+    /// Drops all files but these.
+    pub fn retain(&mut self, names: Vec<String>) {
+        self.0.retain(|name, _| names.contains(name));
+    }
+
     /// The SHA-256 of what a file has, in hexadecimal digits.
     pub fn digest(&self, name: &str) -> String {
         let digest = self.0.get(name).map(|file| file.digest.clone()).unwrap_or_default().finalize();

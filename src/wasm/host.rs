@@ -2,12 +2,25 @@
 
 use std::sync::Arc;
 
+use js_sys::Function;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::choose::{self, Choice};
-use crate::device::Device;
 use crate::device::gpu::GpuOptions;
+use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
+
+/// What a device has done since it was opened.
+#[wasm_bindgen]
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// Operations finished, on a GPU sent off.
+    pub ops: f64,
+    /// Batches of work that a GPU was given.
+    pub submissions: f64,
+    /// Times that results came back from a GPU.
+    pub readbacks: f64,
+}
 
 /// An open device, and why it was taken.
 #[wasm_bindgen]
@@ -19,11 +32,12 @@ pub struct Host {
 
 #[wasm_bindgen]
 impl Host {
-    /// Opens `auto`, `webgpu` or `wasm`. `auto` tests a GPU before it takes it.
+    /// Opens `auto`, `webgpu` or `wasm`. `auto` tests a GPU before it takes it. `pause` returns a promise that is
+    /// resolved in another turn of the event loop: long work on the CPU waits for one now and then.
     ///
     /// # Errors
     /// `option` for another word, `gpu` if a GPU was asked for and there is none.
-    pub async fn open(device: String) -> Result<Host> {
+    pub async fn open(device: String, pause: Function) -> Result<Host> {
         let choice = match device.as_str() {
             "auto" => Choice::Auto,
             "webgpu" => Choice::Gpu,
@@ -36,7 +50,7 @@ impl Host {
                 });
             }
         };
-        let chosen = choose::open(choice, 1, GpuOptions::default()).await?;
+        let chosen = choose::open(choice, || Cpu::new(1), GpuOptions::default()).await?;
         let refused = chosen.refused.iter().map(|error| format!(": {error}")).collect::<String>();
         Ok(Host { device: Arc::new(chosen.device), reason: chosen.reason + &refused })
     }
@@ -60,6 +74,11 @@ impl Host {
     #[wasm_bindgen(getter)]
     pub fn reason(&self) -> String {
         self.reason.clone()
+    }
+
+    /// What the device has done so far.
+    pub fn counters(&self) -> Counters {
+        Counters { ops: 0.0, submissions: 0.0, readbacks: 0.0 }
     }
 
     /// The rate in GFLOP/s of the device's best matmul: the yardstick of measurements.

@@ -100,6 +100,7 @@ struct FillJson {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct EmbedJson {
+    pooling: Option<String>,
     normalize: Option<bool>,
 }
 
@@ -151,6 +152,18 @@ enum ResultJson<T> {
 struct ErrorJson {
     code: &'static str,
     message: String,
+}
+
+impl From<&Error> for ErrorJson {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+/// An input's error among results that are no JSON.
+fn bad(error: &Error) -> JsValue {
+    let text = serde_json::to_string(&ResultJson::<()>::Bad { error: error.into() }).unwrap_or_default();
+    js_sys::JSON::parse(&text).unwrap_or(JsValue::NULL)
 }
 
 impl Tasks {
@@ -239,14 +252,22 @@ impl Tasks {
             }
             Tasks::FeatureExtraction(task) => {
                 let Request { inputs, options } = parse::<Request<TextJson, EmbedJson>>(request)?;
-                let pooled = matches!(task.model().head(), Head::Embedding(_));
-                let options = EmbedOptions { normalize: options.normalize.unwrap_or(pooled) };
+                let EmbedJson { pooling, normalize } = options;
+                let model = task.model();
+                if let Some(word) = pooling.filter(|word| word != "auto") {
+                    loaded_with(model.head(), &word)?;
+                }
+                let pooled = matches!(model.head(), Head::Embedding(_));
+                let options = EmbedOptions { normalize: normalize.unwrap_or(pooled) };
                 let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
-                let rows = run(task, &inputs, &options, cancel).await?;
-                let row = |row: Result<Vec<f32>>| {
-                    row.map_or_else(JsValue::from, |row| Float32Array::from(row.as_slice()).into())
+                let width = model.config().hidden_size;
+                let features = |values: Vec<f32>| -> JsValue {
+                    let rows = || values.chunks_exact(width).map(|row| JsValue::from(Float32Array::from(row)));
+                    if pooled { Float32Array::from(values.as_slice()).into() } else { rows().collect::<Array>().into() }
                 };
-                Ok(rows.into_iter().map(row).collect::<Array>().into())
+                let found = run(task, &inputs, &options, cancel).await?;
+                let either = |result: Result<Vec<f32>>| result.map_or_else(|e| bad(&e), features);
+                Ok(found.into_iter().map(either).collect::<Array>().into())
             }
             Tasks::TextClassification(task) => {
                 let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
@@ -298,6 +319,19 @@ fn head_of(asked: Option<&str>, said: Option<Pooling>) -> Result<Head> {
     }
 }
 
+/// # Errors
+/// [`Error::Option`] if a call asks for another pooling than its model was loaded with.
+fn loaded_with(head: Head, word: &str) -> Result<()> {
+    match head_of(Some(word), None)? == head {
+        true => Ok(()),
+        false => Err(Error::Option {
+            name: "pooling",
+            problem: format!("the pipeline was loaded with another than '{}'", clip(word)),
+            mend: "Give it when the pipeline is made".into(),
+        }),
+    }
+}
+
 fn span(units: &Offsets<'_>, score: f64, bytes: Range<usize>) -> SpanJson {
     SpanJson { score, start: units.at(bytes.start), end: units.at(bytes.end) }
 }
@@ -321,7 +355,7 @@ async fn json<T: Task, O: Serialize>(
     let results = run(task, &inputs, options, cancel).await?;
     let result = |(input, result): (&T::Input, Result<T::Output>)| match result {
         Ok(output) => ResultJson::Good(object(input, output)),
-        Err(e) => ResultJson::Bad { error: ErrorJson { code: e.code(), message: e.to_string() } },
+        Err(e) => ResultJson::Bad { error: (&e).into() },
     };
     let results: Vec<_> = inputs.iter().zip(results).map(result).collect();
     // Numbers, names and texts: nothing that cannot be written.

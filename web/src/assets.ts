@@ -1,0 +1,31 @@
+/** The package's own files. Bundlers know `new URL('…', import.meta.url)` and carry the files along. */
+
+import type { Manifest } from './load/index.js';
+import { files, revision } from './manifest.js';
+
+/** The address of the WebAssembly module. */
+export function moduleAddress(): string {
+  return new URL('./wasm/cloze_bg.wasm', import.meta.url).href;
+}
+
+/** The default model: what is fetched, and what is here already. */
+export function defaultModel(): { model: Manifest; texts: Record<string, string> } {
+  const model: Manifest = { name: 'minilm-l6-qa', revision, files: {} };
+  const texts: Record<string, string> = {};
+  for (const [name, { url, text, size, sha256 }] of Object.entries(files)) {
+    if (text !== undefined) texts[name] = text;
+    else if (url) model.files[name] = { url: url().href, size, sha256 };
+  }
+  return { model, texts };
+}
+
+/** What the WebAssembly module is made of: a response where it can be compiled as it comes, else its bytes. */
+export async function wasmSource(url: string): Promise<Response | BufferSource> {
+  if (!url.startsWith('file:')) return fetch(url);
+  // Node. A name that bundlers for the web do not follow.
+  const fs = 'node:fs/promises';
+  const { readFile } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ fs)) as {
+    readFile(url: URL): Promise<Uint8Array<ArrayBuffer>>;
+  };
+  return readFile(new URL(url));
+}

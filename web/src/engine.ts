@@ -1,0 +1,235 @@
+/**
+ * An engine: the WebAssembly module, a device, a model loaded for a task. It runs in a worker or in the page alike.
+ *
+ * Calls take turns. A GPU that is lost or fails is replaced, and the call is run once more.
+ */
+
+import { wasmSource } from './assets.js';
+import { abortError, ClozeError, messageOf } from './errors.js';
+import type { Code } from './errors.js';
+import { loadModel } from './load/index.js';
+import type { Loaded } from './load/index.js';
+import type { Backend, Counters, Hooks, OpenRequest, State, Work } from './protocol.js';
+import init, { CancelToken, Files, Host, Pipeline } from './wasm/cloze.js';
+
+/** Failures of a GPU that another one, or the same one opened again, may not have. */
+const MENDABLE: readonly Code[] = ['device_lost', 'gpu'];
+
+/** What a running call waits for when it gives way: a turn of the event loop, so that messages come through. */
+const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      // Node stays alive for open ports.
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+
+let compiled: Promise<unknown> | undefined;
+
+/** Compiles the module once for all the engines of a page or worker. A failure is tried again. */
+function start(url: string): Promise<unknown> {
+  compiled ??= init({ compiledor_path: wasmSource(url) }).catch((cause: unknown) => {
+    compiled = undefined;
+    const message = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}. Serve the package's files whole`;
+    throw new ClozeError('io', message, { cause });
+  });
+  return compiled;
+}
+
+/** What wasm throws, as the package's errors. */
+function typed(error: unknown, signal?: AbortSignal): unknown {
+  if (error instanceof WebAssembly.RuntimeError) {
+    const message = `The WebAssembly module stopped: ${error.message}. Its memory may have run out: reload the page`;
+    return new ClozeError('memory', message, { cause: error });
+  }
+  if (!(error instanceof Error) || error instanceof ClozeError || error instanceof DOMException) return error;
+  if (!('code' in error)) return error;
+  if (error.code !== 'cancelled') return new ClozeError(error.code as Code, error.message);
+  return signal?.aborted ? abortError(signal) : disposed();
+}
+
+function disposed(): ClozeError {
+  return new ClozeError('cancelled', 'The pipeline was disposed of. Open another one');
+}
+
+function isMendable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && MENDABLE.includes(error.code as Code);
+}
+
+interface Opened {
+  host: Host;
+  pipeline: Pipeline;
+  state: State;
+}
+
+export class Engine implements Backend {
+  readonly worker = false;
+  /** As it was when the device was last opened. */
+  state: State;
+  #request: OpenRequest;
+  /** Nothing between the loss of a device and the next. */
+  #opened: Opened | undefined;
+  #disposing: Promise<void> | undefined;
+  /** Ends when the last call so far has. */
+  #last: Promise<unknown> = Promise.resolve();
+  #running: CancelToken | undefined;
+  /** Work of devices that are gone. */
+  #before: Counters = { ops: 0, submissions: 0, readbacks: 0, recoveries: 0 };
+
+  private constructor(request: OpenRequest, opened: Opened) {
+    this.#request = request;
+    this.#opened = opened;
+    this.state = opened.state;
+  }
+
+  /** Loads module, device and model. */
+  static async open(request: OpenRequest, hooks: Hooks): Promise<Engine> {
+    return new Engine(request, await open(request, request.device, hooks));
+  }
+
+  /** Does what is asked for once all that was asked for before is done. */
+  perform(work: Work, signal?: AbortSignal): Promise<unknown> {
+    if (work.kind === 'counters') return Promise.resolve(this.#counters());
+    const waiting = this.#last;
+    const call = unlessAborted(waiting, signal).then(() => this.#attempt(work, signal));
+    // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
+    this.#last = Promise.allSettled([waiting, call]);
+    return call;
+  }
+
+  async #attempt(work: Work, signal?: AbortSignal): Promise<unknown> {
+    try {
+      return await this.#once(work, signal);
+    } catch (error) {
+      if (!isMendable(error) || !this.#opened || this.state.device !== 'webgpu') throw error;
+      this.#close();
+      this.#before.recoveries += 1;
+      return this.#once(work, signal);
+    }
+  }
+
+  async #once(work: Work, signal?: AbortSignal): Promise<unknown> {
+    if (this.#disposing) throw disposed();
+    const { host, pipeline } = (this.#opened ??= await this.#reopen(signal));
+    if (signal?.aborted) throw abortError(signal);
+    const cancel = new CancelToken();
+    const stop = (): void => cancel.cancel();
+    signal?.addEventListener('abort', stop);
+    this.#running = cancel;
+    try {
+      switch (work.kind) {
+        case 'run':
+          return await pipeline.run(work.request, cancel);
+        case 'logits':
+          return await pipeline.logits(work.ids, work.types, work.lengths, cancel);
+        case 'gflops':
+          return await host.gemm_gflops();
+        case 'counters':
+          return this.#counters();
+      }
+    } catch (error) {
+      throw typed(error, signal);
+    } finally {
+      signal?.removeEventListener('abort', stop);
+      this.#running = undefined;
+      cancel.free();
+    }
+  }
+
+  /** Opens a device and reads the model once more; where the GPU stays away, `auto` goes on without it. */
+  async #reopen(signal?: AbortSignal): Promise<Opened> {
+    const hooks = { signal };
+    const { device } = this.#request;
+    const opened = await open(this.#request, device, hooks).catch((error: unknown) => {
+      if (device !== 'auto' || !isMendable(error)) throw error;
+      return open(this.#request, 'wasm', hooks);
+    });
+    this.state = opened.state;
+    return opened;
+  }
+
+  #counters(): Counters {
+    const sum = { ...this.#before };
+    const now = this.#opened?.host.counters();
+    if (now) {
+      sum.ops += now.ops;
+      sum.submissions += now.submissions;
+      sum.readbacks += now.readbacks;
+      now.free();
+    }
+    return sum;
+  }
+
+  #close(): void {
+    this.#before = this.#counters();
+    this.#opened?.pipeline.free();
+    this.#opened?.host.free();
+    this.#opened = undefined;
+  }
+
+  /** Stops what runs, and frees the device and the model's memory. */
+  dispose(): Promise<void> {
+    this.#running?.cancel();
+    this.#disposing ??= this.#last.then(() => this.#close());
+    return this.#disposing;
+  }
+}
+
+/** A device and a model on it. */
+async function open(request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
+  const { signal, onProgress } = hooks;
+  if (signal?.aborted) throw abortError(signal);
+  await start(request.module);
+  const files = new Files();
+  for (const [name, text] of Object.entries(request.texts)) files.write(name, new TextEncoder().encode(text));
+  const failed = new AbortController();
+  const stop = (): void => failed.abort(abortError(signal));
+  signal?.addEventListener('abort', stop);
+  // The device is opened and tested while the model comes.
+  const hosting = Host.open(device, turn);
+  const loading = loadModel(
+    request.model,
+    { ...request.load, signal: failed.signal, ...(onProgress && { onProgress }) },
+    (file) => ({
+      begin: (size) => files.begin(file, size),
+      write: (chunk) => files.write(file, chunk),
+      digest: () => files.digest(file),
+    }),
+  );
+  try {
+    const [host, loaded] = await Promise.all([hosting, loading]);
+    if (signal?.aborted) throw abortError(signal);
+    files.retain([...loaded.files, ...Object.keys(request.texts)]);
+    const pipeline = Pipeline.load(request.task, files, host, request.options);
+    return { host, pipeline, state: stateOf(host, loaded) };
+  } catch (error) {
+    // What still runs is stopped, and frees what it has when it ends.
+    failed.abort();
+    void hosting.then((host) => host.free(), () => {});
+    void loading.then(() => {}, () => files.free());
+    throw typed(error, signal);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+function stateOf(host: Host, { name, revision, files, cached }: Loaded): State {
+  const model = { name, files, cached, ...(revision !== undefined && { revision }) };
+  return { device: host.device as State['device'], reason: host.reason, adapter: host.name, model };
+}
+
+/** Waits, but no longer than until the signal is aborted. */
+function unlessAborted(waiting: Promise<unknown>, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(abortError(signal));
+    if (signal?.aborted) stop();
+    signal?.addEventListener('abort', stop);
+    void waiting.then(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    });
+  });
+}

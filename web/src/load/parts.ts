@@ -1,0 +1,156 @@
+/** Which files make a model, and how large they may be. */
+
+import { ClozeError, clip, messageOf } from '../errors.js';
+import { isPath, isPlain } from './names.js';
+
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+const MODULES = 'modules.json';
+const MOST_SHARDS = 1000;
+
+/** Weights have to fit WebAssembly's memory of 4 GiB, beside a little else. */
+export const MOST_WEIGHTS = 2 ** 32 - 2 ** 24;
+
+/** The most bytes that a file may have. */
+export function limitOf(file: string): number {
+  const name = file.slice(file.lastIndexOf('/') + 1);
+  if (name.endsWith('.safetensors')) return MOST_WEIGHTS;
+  if (name === INDEX) return 100_000_000;
+  if (name.startsWith('tokenizer') || name === 'vocab.txt') return 64 << 20;
+  return name === 'config.json' ? 16 << 20 : 1 << 20;
+}
+
+/** The error for a file that is longer than it may be. */
+export function tooLarge(file: string, bytes: number | undefined, limit: number): ClozeError {
+  const name = file.slice(file.lastIndexOf('/') + 1);
+  if (name.endsWith('.safetensors')) {
+    return new ClozeError('memory', `${file} needs ${bytes ?? `more than ${limit}`} bytes, ${limit} are available in `
+      + 'WebAssembly. Take a smaller model, or make its weights f16 or i8 with `cloze convert`');
+  }
+  const code = name === INDEX ? 'checkpoint' : /^(tokenizer|vocab)/.test(name) ? 'tokenizer' : 'config';
+  return new ClozeError(code, `${file}: it is longer than the ${limit} bytes that such a file may have. Give the files that `
+    + 'were saved with the model');
+}
+
+/** What a walk asks for. */
+export interface Reader {
+  /** Loads a file; false if the model has none of that name. */
+  has(file: string): Promise<boolean>;
+  /** Loads a file and gives its bytes as well. */
+  read(file: string): Promise<Uint8Array | undefined>;
+  /** Loads these at once. */
+  all(files: (() => Promise<unknown>)[]): Promise<void>;
+  /** The error for a file that has to be there. */
+  missing(file: string, problem: string): ClozeError;
+  /** Called when all but the weights is there. */
+  small(): Promise<void>;
+  others(): Promise<string[]>;
+  model: string;
+}
+
+/** Loads all files of a model, the weights last; gives the directory of the encoder, where it has its own. */
+export async function walk(reader: Reader): Promise<string | undefined> {
+  const { encoder, reading, pooling } = readModules(await reader.read(MODULES));
+  const at = (file: string) => (encoder ? `${encoder}/${file}` : file);
+  const required = async (file: string, problem: string) => {
+    if (!(await reader.has(file))) throw reader.missing(file, problem);
+  };
+  const tokenizer = async () => {
+    if (await reader.has(at('tokenizer.json')) || await reader.has(at('vocab.txt'))) return;
+    throw new ClozeError('tokenizer', `${reader.model}: neither ${at('tokenizer.json')} nor ${at('vocab.txt')}. Give the `
+      + 'files that were saved with the model');
+  };
+  const asks: (() => Promise<unknown>)[] = [
+    () => required(at('config.json'), 'it is missing, or there is no model here'),
+    () => reader.has(at('tokenizer_config.json')),
+    tokenizer,
+  ];
+  if (reading !== undefined) asks.push(() => reader.has(reading));
+  if (pooling !== undefined) {
+    asks.push(async () => {
+      if (await reader.has(pooling)) return;
+      throw new ClozeError('config', `${pooling}: it is missing, and ${MODULES} names it. Give the files that were saved `
+        + 'with the model; of picked files, their directory');
+    });
+  }
+  await reader.all(asks);
+  await reader.small();
+  if (await reader.has(at(WEIGHTS))) return encoder;
+  const index = await reader.read(at(INDEX));
+  if (!index) throw noWeights(await reader.others(), reader.model);
+  for (const shard of shardsOf(index, at(INDEX))) {
+    await required(at(shard), `${at(INDEX)} names it, and it is missing`);
+  }
+  return encoder;
+}
+
+/** A sentence-transformers model's encoder directory, and what its modules' configurations are called. */
+function readModules(bytes: Uint8Array | undefined): { encoder?: string; reading?: string; pooling?: string } {
+  if (!bytes) return {};
+  const malformed = (problem: string) =>
+    new ClozeError('config', `${MODULES}: ${problem}. Give the files that were saved with the model`);
+  const list = parse(bytes, malformed);
+  if (!Array.isArray(list)) throw malformed('it is no list');
+  const modules = (list as unknown[]).map((module) => {
+    const { path = '', type } = (module ?? {}) as { path?: unknown; type?: unknown };
+    if (typeof path !== 'string' || typeof type !== 'string') throw malformed('a module has no type or path');
+    if (path !== '' && !isPath(path)) throw malformed(`"${clip(path)}" is no directory inside the model's`);
+    return { path, kind: type.slice(type.lastIndexOf('.') + 1) };
+  });
+  const kinds = modules.map((module) => module.kind).join(', ');
+  const [transformer, pooling] = modules;
+  if (!transformer || !pooling || !/^Transformer, Pooling(, Normalize)?$/.test(kinds)) {
+    throw new ClozeError('unsupported', `${MODULES}: the modules ${clip(kinds)} is not supported. Give a model of `
+      + 'Transformer, Pooling, Normalize, in this order; the last may be absent');
+  }
+  const at = (path: string, file: string) => (path ? `${path}/${file}` : file);
+  return {
+    encoder: transformer.path,
+    reading: at(transformer.path, 'sentence_bert_config.json'),
+    pooling: at(pooling.path, 'config.json'),
+  };
+}
+
+/** The files that an index names, each a plain name beside it. */
+export function shardsOf(bytes: Uint8Array, file: string): Set<string> {
+  const broken = (problem: string) =>
+    new ClozeError('checkpoint', `${file}: ${problem}. Save the model again with safetensors`);
+  const map = (parse(bytes, broken) as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== 'object' || map === null) throw broken('there is no weight_map');
+  const shards = new Set<string>();
+  for (const shard of Object.values(map) as unknown[]) {
+    if (typeof shard !== 'string' || !shard.endsWith('.safetensors') || !isPlain(shard)) {
+      throw broken(`"${clip(String(shard))}" is not the name of a .safetensors file beside it`);
+    }
+    shards.add(shard);
+    if (shards.size > MOST_SHARDS) throw broken(`more than ${MOST_SHARDS} shards`);
+  }
+  if (shards.size === 0) throw broken('the weight_map names no file');
+  return shards;
+}
+
+/** What to do about a model without safetensors, of which there are these files. */
+function noWeights(files: string[], model: string): ClozeError {
+  const broken = (problem: string, mend: string) => new ClozeError('checkpoint', `${model}: ${problem}. ${mend}`);
+  const python = (from: string) => 'In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(MODEL'
+    + `${from}).save_pretrained(DIR, safe_serialization=True)`;
+  const kinds: [RegExp, string][] = [
+    [/^pytorch_model.*\.(bin|json)$/, python('')],
+    [/^tf_model\.h5$|\.ckpt/, python(', from_tf=True')],
+    [/^flax_model\.msgpack$/, python(', from_flax=True')],
+    [/\.onnx$/, 'Get the safetensors of the model it was exported from'],
+  ];
+  for (const [kind, mend] of kinds) {
+    const found = [...files].sort().find((file) => kind.test(file));
+    if (found !== undefined) return broken(`no ${WEIGHTS}; there is ${clip(found)}, which is not read`, mend);
+  }
+  return broken(`neither ${WEIGHTS} nor ${INDEX}`, 'Give a Hugging Face BERT model');
+}
+
+function parse(bytes: Uint8Array, wrong: (problem: string) => ClozeError): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw wrong(`it is no JSON: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,59 @@
+/** Models from files that a visitor picked, one by one or by their directory. */
+
+import { ClozeError, clip, messageOf } from '../errors.js';
+import { isPath } from './names.js';
+import { faultOf, type Local, type Source } from './source.js';
+
+export function pickedSource(files: Iterable<File> | ArrayLike<File>): Source {
+  const byPath = new Map<string, File>();
+  for (const file of Array.from(files)) byPath.set(file.webkitRelativePath || file.name, file);
+  const root = rootOf([...byPath.keys()]);
+  const name = root.replace(/\/$/, '').split('/').pop() || 'picked files';
+  const names = [...byPath.keys()].filter((path) => path.startsWith(root)).map((path) => path.slice(root.length));
+  const find = async (file: string): Promise<Local | undefined> => {
+    const picked = byPath.get(root + file);
+    return picked && { size: picked.size, chunks: () => read(picked) };
+  };
+  return {
+    kind: 'files', name, revision: '', fixed: false, find, others: async () => names.filter(isPath),
+    fault(fault, file, problem, cause) {
+      const what = file ? `${name}, ${file}` : name;
+      const mend = 'Pick all files of the model, or its directory: config.json, model.safetensors, vocab.txt';
+      return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${mend}`, cause);
+    },
+  };
+}
+
+/** The model's directory: that of `modules.json`, or else of the `config.json` that is least deep. */
+function rootOf(paths: string[]): string {
+  for (const mark of ['modules.json', 'config.json']) {
+    const roots = paths.filter((path) => path === mark || path.endsWith(`/${mark}`)).map((path) => path.slice(0, -mark.length));
+    const depth = (root: string) => root.split('/').length;
+    const least = Math.min(...roots.map(depth));
+    const [root, other] = roots.filter((r) => depth(r) === least);
+    if (root !== undefined && other !== undefined) {
+      throw new ClozeError('option', `model: both ${clip(root)} and ${clip(other)} have a ${mark}. Pick one model`);
+    }
+    if (root !== undefined) return root;
+  }
+  if (paths.length === 0) throw new ClozeError('option', 'model: no files. Pick the files of a model, or its directory');
+  // None: the walk says what is missing, at the top.
+  const top = paths.every((path) => path.includes('/')) ? paths[0]?.split('/')[0] : undefined;
+  return top !== undefined && paths.every((path) => path.startsWith(`${top}/`)) ? `${top}/` : '';
+}
+
+async function* read(file: File): AsyncGenerator<Uint8Array> {
+  const reader = file.stream().getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    throw new ClozeError('io', `cannot read ${clip(file.name)}: ${messageOf(error)}. It may have been changed since it was `
+      + 'picked: pick it again', { cause: error });
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

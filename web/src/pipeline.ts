@@ -1,0 +1,137 @@
+/** `pipeline`: from a task and options to a function that does it. */
+
+import { defaultModel, moduleAddress } from './assets.js';
+import { abortError, clip, ClozeError, messageOf } from './errors.js';
+import { normalise, wrong } from './options.js';
+import type { Table } from './options.js';
+import type { ModelSpec, Progress } from './load/index.js';
+import type { Backend, Hooks, OpenRequest } from './protocol.js';
+import { NoWorker, RemoteEngine } from './remote.js';
+import { results, TASKS } from './tasks.js';
+import type { PipelineOptions, Ready, Task, Tasks, TokenFeatures, TransformersLoadNames } from './types.js';
+
+const LOAD: Table = {
+  model: { kind: 'any' },
+  device: { kind: 'string' },
+  worker: { kind: 'any' },
+  onProgress: { kind: 'any', also: ['progress_callback'] },
+  signal: { kind: 'any' },
+  revision: { kind: 'string' },
+  hub: { kind: 'string' },
+  token: { kind: 'string' },
+  offline: { kind: 'boolean', also: ['local_files_only'] },
+  cache: { kind: 'boolean' },
+  integrity: { kind: 'record' },
+};
+
+type LoadOptions = PipelineOptions & TransformersLoadNames;
+
+export function pipeline(
+  task: 'feature-extraction', options: LoadOptions & { pooling: 'none' },
+): Promise<TokenFeatures>;
+export function pipeline(
+  task: 'feature-extraction', options?: LoadOptions & { pooling?: Exclude<import('./types.js').Pooling, 'none'> },
+): Promise<Tasks['feature-extraction']>;
+export function pipeline<T extends Task>(task: T, options?: LoadOptions): Promise<Tasks[T]>;
+export function pipeline<T extends Task>(
+  task: T, model: NonNullable<PipelineOptions['model']>, options?: LoadOptions,
+): Promise<Tasks[T]>;
+/**
+ * Loads a model for a task. Resolves to a function that does the task.
+ *
+ * @throws ClozeError (as a rejection) whose `code` says what is wrong; an `AbortError` if the signal is aborted.
+ */
+export async function pipeline(task: Task, second?: unknown, third?: unknown): Promise<unknown> {
+  const entry = Object.hasOwn(TASKS, task) ? TASKS[task] : undefined;
+  if (!entry) throw wrong('task', `there is no task '${clip(String(task))}'`, `Use one of ${Object.keys(TASKS).join(', ')}`);
+  const [model, given] = isModel(second) ? [second, third] : [undefined, second];
+  const options = normalise(given, { ...LOAD, ...entry.load }, `pipeline('${task}')`);
+  const { signal, onProgress, worker, device = 'auto', model: named = model, ...others } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'it is no AbortSignal', 'Give one');
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong('onProgress', 'it is no function', 'Give one');
+  if (named === undefined && task !== 'question-answering') {
+    throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
+  }
+  const own: Record<string, unknown> = {};
+  for (const name of Object.keys(entry.load)) {
+    own[name] = others[name];
+    delete others[name];
+  }
+  const shipped = named === undefined ? defaultModel() : { model: absolute(named as ModelSpec), texts: {} };
+  const request: OpenRequest = {
+    task,
+    device: device as OpenRequest['device'],
+    load: others,
+    options: JSON.stringify(own),
+    module: moduleAddress(),
+    ...shipped,
+  };
+  const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
+  const quiet = tell && ((progress: Progress | Ready): void => {
+    // What listens must not break what it listens to.
+    try { tell(progress); } catch (error) { reportError(error); }
+  });
+  const backend = await open(worker, request, { signal, onProgress: quiet });
+  quiet?.({ status: 'ready', task, name: backend.state.model.name });
+  return callable(backend, entry.prepare);
+}
+
+function isModel(value: unknown): boolean {
+  return typeof value === 'string' || value instanceof URL || Array.isArray(value)
+    || (typeof FileList !== 'undefined' && value instanceof FileList);
+}
+
+/** A worker has another address than its page. */
+function absolute(model: ModelSpec): ModelSpec {
+  if (model instanceof URL) return model.href;
+  const isAddress = typeof model === 'string' && /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
+  if (!isAddress || typeof location === 'undefined') return model;
+  try {
+    return new URL(model, document.baseURI).href;
+  } catch {
+    throw wrong('model', `${clip(model)} is no address`, 'Give one, or a Hub id such as owner/name');
+  }
+}
+
+async function open(worker: unknown, request: OpenRequest, hooks: Hooks): Promise<Backend> {
+  if (hooks.signal?.aborted) throw abortError(hooks.signal);
+  const wanted = worker ?? true;
+  if (typeof wanted !== 'boolean' && typeof wanted !== 'function') {
+    throw wrong('worker', 'it is neither a boolean nor a function that makes a worker', 'Give one of them');
+  }
+  if (wanted !== false && typeof Worker !== 'undefined') {
+    try {
+      const made = typeof wanted === 'function'
+        ? (wanted as () => Worker)()
+        : new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze' });
+      return await RemoteEngine.open(made, request, hooks);
+    } catch (error) {
+      // A page whose policy, or whose host, allows no such worker does the work itself.
+      if (!(error instanceof NoWorker || (error instanceof DOMException && error.name === 'SecurityError'))) throw error;
+      if (typeof wanted === 'function') throw new ClozeError('io', `The worker does not start: ${messageOf(error)}. See to its script`);
+    }
+  }
+  const { Engine } = await import('./engine.js');
+  return Engine.open(request, hooks);
+}
+
+function callable(backend: Backend, prepare: (...args: unknown[]) => ReturnType<typeof TASKS['fill-mask']['prepare']>): unknown {
+  const call = async (...args: unknown[]): Promise<unknown> => {
+    const prepared = prepare(...args);
+    return results(prepared, await backend.perform({ kind: 'run', request: prepared.request }, prepared.signal));
+  };
+  let disposing: Promise<void> | undefined;
+  const dispose = (): Promise<void> => (disposing ??= backend.dispose());
+  const state = <K extends keyof Backend['state']>(key: K): PropertyDescriptor => ({ get: () => backend.state[key], enumerable: true });
+  return Object.defineProperties(call, {
+    device: state('device'),
+    reason: state('reason'),
+    adapter: state('adapter'),
+    model: state('model'),
+    worker: { value: backend.worker, enumerable: true },
+    counters: { value: () => backend.perform({ kind: 'counters' }), enumerable: true },
+    dispose: { value: dispose, enumerable: true },
+    // Older engines have no such symbol.
+    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: { value: dispose } }),
+  });
+}

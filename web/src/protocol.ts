@@ -1,0 +1,80 @@
+/** What a page and its worker say to each other, and what both sides of that wall have in common. */
+
+import type { Code } from './errors.js';
+import type { LoadOptions, ModelSpec, Progress } from './load/index.js';
+
+export type Device = 'webgpu' | 'wasm';
+
+/** How an engine is opened: plain data, that crosses to a worker. */
+export interface OpenRequest {
+  task: string;
+  device: 'auto' | Device;
+  model: ModelSpec;
+  load: Omit<LoadOptions, 'signal' | 'onProgress'>;
+  /** Task options that are fixed at load, as JSON. */
+  options: string;
+  /** The address of the WebAssembly module. */
+  module: string;
+  /** Files of the model that need no loading. */
+  texts: Record<string, string>;
+}
+
+/** What an engine runs on, and what it has loaded. */
+export interface State {
+  device: Device;
+  reason: string;
+  /** The adapter or processor, for people. */
+  adapter: string;
+  model: { name: string; revision?: string; files: string[]; cached: boolean };
+}
+
+/** Work done since the engine was opened. */
+export interface Counters {
+  /** Operations of the encoder that were finished, on the GPU sent off. */
+  ops: number;
+  /** Batches of work sent to the GPU. */
+  submissions: number;
+  /** Times that results were read back from the GPU. */
+  readbacks: number;
+  /** Times that a lost or failing GPU was replaced. */
+  recoveries: number;
+}
+
+/** What an engine is asked to do. */
+export type Work =
+  | { kind: 'run'; request: string }
+  | { kind: 'logits'; ids: Uint32Array; types: Uint32Array; lengths: Uint32Array }
+  | { kind: 'gflops' }
+  | { kind: 'counters' };
+
+/** An engine, here or in a worker. */
+export interface Backend {
+  readonly state: State;
+  /** Whether it lives in a worker. */
+  readonly worker: boolean;
+  perform(work: Work, signal?: AbortSignal): Promise<unknown>;
+  dispose(): Promise<void>;
+}
+
+export interface Hooks {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export type ToWorker =
+  | { kind: 'open'; id: number; request: OpenRequest }
+  | { kind: 'work'; id: number; work: Work }
+  | { kind: 'abort'; id: number };
+
+export type FromWorker =
+  | { kind: 'started' }
+  | { kind: 'progress'; progress: Progress }
+  | { kind: 'done'; id: number; value: unknown; state: State }
+  | { kind: 'failed'; id: number; failure: Failure };
+
+/** An error on its way: errors of one's own classes do not survive a message. */
+export interface Failure {
+  name: string;
+  message: string;
+  code?: Code;
+}

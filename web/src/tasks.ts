@@ -1,0 +1,198 @@
+/** The tasks: what each is asked, and what its answers are made of. One entry of `TASKS` a task. */
+
+import { ClozeError } from './errors.js';
+import type { Code } from './errors.js';
+import { normalise, wrong } from './options.js';
+import type { Table } from './options.js';
+import type { QuestionInput, TextInput } from './types.js';
+
+/** Inputs as an array, and whether the caller gave one alone. */
+interface Inputs<I> {
+  list: I[];
+  single: boolean;
+}
+
+/** A call, ready for an engine: its request, and how the engine's results become the caller's. */
+export interface Prepared {
+  single: boolean;
+  signal: AbortSignal | undefined;
+  request: string;
+  result(value: unknown, index: number): unknown;
+}
+
+interface Entry {
+  /** Options of loading that are this task's own. */
+  load: Table;
+  /** From a call's arguments to what an engine is asked. */
+  prepare: (...args: unknown[]) => Prepared;
+}
+
+/** A text that Rust can read: halves of surrogate pairs, which are no characters, become U+FFFD, as long as they. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string') {
+    throw new ClozeError('input', `${what} is ${value === null ? 'null' : typeof value}, not a string. Give a string`);
+  }
+  return wellFormed(value);
+}
+
+function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
+  return Array.isArray(value) ? { list: value.map(one), single: false } : { list: [one(value)], single: true };
+}
+
+function prepared(
+  { list: inputs, single }: Inputs<unknown>,
+  { signal, ...options }: Record<string, unknown>,
+  result: Prepared['result'] = (value) => value,
+): Prepared {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'it is no AbortSignal', 'Give one');
+  // Options hold texts too: targets, a template.
+  const clean = (_: string, value: unknown): unknown => (typeof value === 'string' ? wellFormed(value) : value);
+  return { single, signal, request: JSON.stringify({ inputs, options }, clean), result };
+}
+
+function pairOf(value: unknown): { text: string; pair?: string } {
+  if (typeof value !== 'object' || value === null) return { text: text(value, 'the text') };
+  const { text: first, pair, text_pair: second } = value as TextInput & { text_pair?: string };
+  const other = pair ?? second;
+  return { text: text(first, 'text'), ...(other !== undefined && other !== null && { pair: text(other, 'pair') }) };
+}
+
+// ---- question answering
+
+const SIGNAL = { signal: { kind: 'any' } } as const satisfies Table;
+
+const ANSWER: Table = {
+  ...SIGNAL,
+  topK: { kind: 'number', also: ['top_k'] },
+  maxAnswerTokens: { kind: 'number', also: ['max_answer_len'] },
+  maxSeqLen: { kind: 'number', also: ['max_seq_len'] },
+  docStride: { kind: 'number', also: ['doc_stride'] },
+  noAnswer: { kind: 'boolean', also: ['handle_impossible_answer'] },
+  alignToWords: { kind: 'boolean', also: ['align_to_words'] },
+};
+
+function questions(first: unknown, second: unknown): Inputs<{ question: string; context: string }> {
+  const object = (value: unknown): { question: string; context: string } => {
+    const { question, context } = (value ?? {}) as Partial<QuestionInput>;
+    return { question: text(question, 'question'), context: text(context, 'context') };
+  };
+  if (typeof first === 'object' && first !== null && !(Array.isArray(first) && typeof first[0] === 'string')) {
+    return list(first, object);
+  }
+  const { list: asked, single } = list(first, (value) => text(value, 'the question'));
+  const contexts = list(second, (value) => text(value, 'the context')).list;
+  if (contexts.length !== 1 && contexts.length !== asked.length) {
+    const problem = `there are ${asked.length} questions and ${contexts.length} contexts`;
+    throw new ClozeError('input', `${problem}. Give one context for all, or one for each`);
+  }
+  const pairs = asked.map((question, i) => ({ question, context: contexts[i] ?? contexts[0] ?? '' }));
+  return { list: pairs, single: single && !Array.isArray(second) };
+}
+
+function prepareAnswer(first: unknown, second: unknown, third: unknown): Prepared {
+  // Without a context of its own the second argument is the options.
+  const joined = typeof first === 'object' && first !== null && typeof second !== 'string' && !Array.isArray(second);
+  const options = normalise(joined ? second : third, ANSWER, 'question-answering');
+  const inputs = questions(first, joined ? undefined : second);
+  const given = (i: number): string => {
+    const own = Array.isArray(first) ? (first as unknown[])[i] : first;
+    if (typeof own === 'object' && own !== null) return (own as QuestionInput).context;
+    return Array.isArray(second) ? ((second as string[])[i] ?? (second as string[])[0] ?? '') : (second as string);
+  };
+  // Cut from what was given, so that a slice of it is the answer whatever its characters.
+  return prepared(inputs, options, (spans, i) =>
+    (spans as { score: number; start: number; end: number }[]).map(({ score, start, end }) => ({
+      answer: given(i).slice(start, end), score, start, end,
+    })),
+  );
+}
+
+// ---- the others
+
+const FILL: Table = { ...SIGNAL, topK: { kind: 'number', also: ['top_k'] }, targets: { kind: 'strings' } };
+
+interface Filled {
+  mask: number;
+  token_id: number;
+  token: string;
+  score: number;
+  sequence: string;
+}
+
+function prepareFill(texts: unknown, options: unknown): Prepared {
+  const inputs = list(texts, (value) => text(value, 'the text'));
+  return prepared(inputs, normalise(options, FILL, 'fill-mask'), (rows) =>
+    (rows as Filled[]).map(({ mask, token_id, token, score, sequence }) => ({
+      mask, tokenId: token_id, token, score, sequence,
+    })),
+  );
+}
+
+const FEATURES: Table = { ...SIGNAL, pooling: { kind: 'string' }, normalize: { kind: 'boolean' } };
+
+function prepareFeatures(texts: unknown, options: unknown): Prepared {
+  return prepared(list(texts, pairOf), normalise(options, FEATURES, 'feature-extraction'));
+}
+
+const CLASSIFY: Table = { ...SIGNAL, topK: { kind: 'number', also: ['top_k'] } };
+
+function prepareClassify(texts: unknown, options: unknown): Prepared {
+  const { topK, ...others } = normalise(options, CLASSIFY, 'text-classification');
+  if (topK === 0) throw wrong('topK', 'it is 0', 'Give at least 1');
+  return prepared(list(texts, pairOf), others, (labels) => (labels as unknown[]).slice(0, topK as number | undefined));
+}
+
+const TAG: Table = { ...SIGNAL, aggregation: { kind: 'string', also: ['aggregation_strategy'] } };
+
+function prepareTag(texts: unknown, options: unknown): Prepared {
+  const inputs = list(texts, (value) => text(value, 'the text'));
+  return prepared(inputs, normalise(options, TAG, 'token-classification'));
+}
+
+function prepareNext(first: unknown, second: unknown, third: unknown): Prepared {
+  const two = typeof first === 'string';
+  const inputs = list(two ? { text: first, pair: second } : first, pairOf);
+  return prepared(inputs, normalise(two ? third : second, SIGNAL, 'next-sentence'), (isNext) => ({ isNext }));
+}
+
+const ZERO_SHOT: Table = {
+  ...SIGNAL,
+  template: { kind: 'string', also: ['hypothesis_template'] },
+  multiLabel: { kind: 'boolean', also: ['multi_label'] },
+};
+
+function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown): Prepared {
+  const inputs = list(texts, (value) => text(value, 'the text'));
+  const labels = list(candidates, (value) => text(value, 'the label')).list;
+  return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot-classification'), labels });
+}
+
+export const TASKS = {
+  'question-answering': { load: {}, prepare: prepareAnswer },
+  'fill-mask': { load: {}, prepare: prepareFill },
+  'feature-extraction': { load: { pooling: { kind: 'string' } }, prepare: prepareFeatures },
+  'text-classification': { load: {}, prepare: prepareClassify },
+  'token-classification': { load: {}, prepare: prepareTag },
+  'next-sentence': { load: {}, prepare: prepareNext },
+  'zero-shot-classification': { load: {}, prepare: prepareZeroShot },
+} as const satisfies Record<string, Entry>;
+
+/** The engine's results, as the caller's. @throws the first input's error, with its `index`. */
+export function results({ single, result }: Prepared, value: unknown): unknown {
+  const all = typeof value === 'string' ? (JSON.parse(value) as unknown[]) : (value as unknown[]);
+  const each = all.map((one, index) => {
+    const { code, message } = failure(one);
+    if (code !== undefined) throw Object.assign(new ClozeError(code, message), { index });
+    return result(one, index);
+  });
+  return single ? each[0] : each;
+}
+
+function failure(one: unknown): { code?: Code; message: string } {
+  if (typeof one !== 'object' || one === null || !('error' in one)) return { message: '' };
+  return one.error as { code: Code; message: string };
+}

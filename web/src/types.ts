@@ -1,0 +1,250 @@
+/** The public types: tasks, their inputs, options and results. Scores are probabilities, 0 to 1, unless said. */
+
+import type { Counters, Device, State } from './protocol.js';
+import type { ModelSpec, Progress } from './load/index.js';
+
+export interface PipelineOptions {
+  /**
+   * Where the model comes from: a Hub id (`owner/name`, `owner/name@revision`), the address of a directory, or the files
+   * of one that the visitor picked. Without it, the default question answering model that the package holds.
+   */
+  model?: Exclude<ModelSpec, { files: unknown }>;
+  /** `auto`, the default: WebGPU on a real GPU that passes the self-test, else WebAssembly. */
+  device?: 'auto' | Device;
+  /**
+   * Whether the work is done in a worker, which is the default where there are workers; or what makes it, of a script
+   * that imports `cloze/worker`.
+   */
+  worker?: boolean | (() => Worker);
+  onProgress?: (progress: Progress | Ready) => void;
+  /** Aborts loading. */
+  signal?: AbortSignal;
+  /** A branch, tag or commit of the Hub; for an address, a name for its contents that changes when they do. */
+  revision?: string;
+  /** The Hub's address, by default `https://huggingface.co`. */
+  hub?: string;
+  /** For models of the Hub that are not for everyone. */
+  token?: string;
+  /** Never touch the network. */
+  offline?: boolean;
+  /** Keep the model in the browser's cache; by default true. */
+  cache?: boolean;
+  /** Files by their paths, and the SHA-256 each must have: as in HTML, or in hex. */
+  integrity?: Record<string, string>;
+}
+
+/** The last message of a load. */
+export interface Ready {
+  status: 'ready';
+  task: string;
+  name: string;
+}
+
+/** transformers.js' names of options of loading that mean the same. */
+export interface TransformersLoadNames {
+  progress_callback?: (progress: Progress | Ready) => void;
+  local_files_only?: boolean;
+}
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Aborts this call, while it waits or while it runs: it rejects with an `AbortError`. */
+  signal?: AbortSignal;
+}
+
+/** What every pipeline has beside the call. */
+export interface PipelineHandle extends AsyncDisposable {
+  /** What the work is done on. It changes if a GPU is lost for good. */
+  readonly device: Device;
+  /** Why on this device, for people. */
+  readonly reason: string;
+  /** The adapter or processor, for people. */
+  readonly adapter: string;
+  /** Whether the work is done in a worker. */
+  readonly worker: boolean;
+  readonly model: State['model'];
+  /** Work done so far. */
+  counters(): Promise<Counters>;
+  /** Frees the worker, the GPU device, the memory. Calls that wait are rejected. More than once does no harm. */
+  dispose(): Promise<void>;
+}
+
+export interface AnswerOptions extends CallOptions {
+  /** How many answers at most; by default 1. */
+  topK?: number;
+  /** The longest answer in tokens; by default 15. */
+  maxAnswerTokens?: number;
+  /** Tokens of a window of the context with the question; by default 384. */
+  maxSeqLen?: number;
+  /** Tokens that neighbouring windows share; by default 128. */
+  docStride?: number;
+  /** Let "there is no answer" compete, an answer of no text. */
+  noAnswer?: boolean;
+  /** Widen answers to whole words; by default true. */
+  alignToWords?: boolean;
+  /** transformers.js' and Python's names of the same. */
+  top_k?: number;
+  max_answer_len?: number;
+  max_seq_len?: number;
+  doc_stride?: number;
+  handle_impossible_answer?: boolean;
+  align_to_words?: boolean;
+}
+
+export interface QuestionInput {
+  question: string;
+  context: string;
+}
+
+export interface Answer {
+  /** `context.slice(start, end)` */
+  answer: string;
+  /** Summed over the places that say the same, so that it can exceed 1. */
+  score: number;
+  /** In UTF-16 units, as JavaScript counts. */
+  start: number;
+  end: number;
+}
+
+export interface QuestionAnswering extends PipelineHandle {
+  /** The best answers, the best first. */
+  (question: string, context: string, options?: AnswerOptions): Promise<Answer[]>;
+  (input: QuestionInput, options?: AnswerOptions): Promise<Answer[]>;
+  /** Many at once; one context for all questions, or one for each. */
+  (questions: string[], context: string | string[], options?: AnswerOptions): Promise<Answer[][]>;
+  (inputs: QuestionInput[], options?: AnswerOptions): Promise<Answer[][]>;
+}
+
+export interface FillMaskOptions extends CallOptions {
+  /** How many words a mask; by default 5. */
+  topK?: number;
+  /** Choose among these words only. */
+  targets?: string[];
+  top_k?: number;
+}
+
+export interface Filled {
+  /** The mask's number in the text, from 0. */
+  mask: number;
+  tokenId: number;
+  token: string;
+  score: number;
+  /** The text with the word in place. */
+  sequence: string;
+}
+
+export interface FillMask extends PipelineHandle {
+  /** The words that may stand at each `[MASK]`, by mask, the best first. */
+  (text: string, options?: FillMaskOptions): Promise<Filled[]>;
+  (texts: string[], options?: FillMaskOptions): Promise<Filled[][]>;
+}
+
+export type Pooling = 'auto' | 'cls' | 'mean' | 'max' | 'mean_sqrt_len_tokens';
+
+export interface FeatureOptions extends CallOptions {
+  /** Scale vectors to length 1: by default true, without pooling false. */
+  normalize?: boolean;
+  /** The pooling that the pipeline was loaded with; another one is an error. */
+  pooling?: Pooling | 'none';
+}
+
+/** A text, and a second one that belongs to it. */
+export interface TextInput {
+  text: string;
+  pair?: string;
+}
+
+export interface FeatureExtraction extends PipelineHandle {
+  /** A text's vector, of H numbers. */
+  (text: string | TextInput, options?: FeatureOptions): Promise<Float32Array>;
+  (texts: (string | TextInput)[], options?: FeatureOptions): Promise<Float32Array[]>;
+}
+
+export interface TokenFeatures extends PipelineHandle {
+  /** A vector for each token, `[CLS]` and `[SEP]` among them. */
+  (text: string | TextInput, options?: FeatureOptions): Promise<Float32Array[]>;
+  (texts: (string | TextInput)[], options?: FeatureOptions): Promise<Float32Array[][]>;
+}
+
+export interface TextClassificationOptions extends CallOptions {
+  /** How many classes; by default all. */
+  topK?: number;
+  top_k?: number;
+}
+
+export interface Scored {
+  label: string;
+  /** A probability, but for a regression, where it is the quantity. */
+  score: number;
+}
+
+export interface TextClassification extends PipelineHandle {
+  /** Classes, the best first. */
+  (text: string | TextInput, options?: TextClassificationOptions): Promise<Scored[]>;
+  (texts: (string | TextInput)[], options?: TextClassificationOptions): Promise<Scored[][]>;
+}
+
+export interface TagOptions extends CallOptions {
+  /** How tokens are joined; by default not at all. */
+  aggregation?: Aggregation;
+  aggregation_strategy?: Aggregation;
+}
+
+export type Aggregation = 'none' | 'simple' | 'first' | 'average' | 'max';
+
+export interface Entity {
+  /** The class; of joined tokens without `B-` and `I-`. */
+  entity: string;
+  score: number;
+  /** The token's place in the sequence, from 1; nothing for joined tokens. */
+  index?: number;
+  word: string;
+  /** In UTF-16 units of the text. */
+  start: number;
+  end: number;
+}
+
+export interface TokenClassification extends PipelineHandle {
+  /** The tokens that have a class, or what they make together; `O` is left out. */
+  (text: string, options?: TagOptions): Promise<Entity[]>;
+  (texts: string[], options?: TagOptions): Promise<Entity[][]>;
+}
+
+export interface NextSentenceResult {
+  /** The probability that the second text follows the first. */
+  isNext: number;
+}
+
+export interface NextSentence extends PipelineHandle {
+  (first: string, second: string, options?: CallOptions): Promise<NextSentenceResult>;
+  (pair: Required<TextInput>, options?: CallOptions): Promise<NextSentenceResult>;
+  (pairs: Required<TextInput>[], options?: CallOptions): Promise<NextSentenceResult[]>;
+}
+
+export interface ZeroShotOptions extends CallOptions {
+  /** The sentence that a label is put into, at `{}`; by default `This example is {}.` */
+  template?: string;
+  /** Let several labels be true: each score is a probability of its own. */
+  multiLabel?: boolean;
+  hypothesis_template?: string;
+  multi_label?: boolean;
+}
+
+export interface ZeroShotClassification extends PipelineHandle {
+  /** Labels, the best first. */
+  (text: string, labels: string | string[], options?: ZeroShotOptions): Promise<Scored[]>;
+  (texts: string[], labels: string | string[], options?: ZeroShotOptions): Promise<Scored[][]>;
+}
+
+/** Each task's pipeline. */
+export interface Tasks {
+  'question-answering': QuestionAnswering;
+  'fill-mask': FillMask;
+  'feature-extraction': FeatureExtraction;
+  'text-classification': TextClassification;
+  'token-classification': TokenClassification;
+  'next-sentence': NextSentence;
+  'zero-shot-classification': ZeroShotClassification;
+}
+
+export type Task = keyof Tasks;
