@@ -244,7 +244,11 @@ export interface Tasks {
   'text-classification': TextClassification;
   'token-classification': TokenClassification;
   'next-sentence': NextSentence;
+  'zero-shot': ZeroShotClassification;
+  /** transformers.js' names of some of the same. */
   'zero-shot-classification': ZeroShotClassification;
+  'sentiment-analysis': TextClassification;
+  ner: TokenClassification;
 }
 
 export type Task = keyof Tasks;

@@ -59,7 +59,7 @@ const TASKS = {
     result: ({ is_next }) => ({ isNext: is_next }),
   },
   'zero-shot': {
-    task: 'zero-shot-classification',
+    task: 'zero-shot',
     call: ({ input, options: { labels, template, multi_label } }) => [
       input.text,
       typeof labels === 'string' ? labels.split(',').map((l) => l.trim()).filter(Boolean) : labels,

@@ -190,6 +190,14 @@ impl Gpu {
     }
 }
 
+/// A browser frees a device's memory when its garbage is collected, which may be long after.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.device.destroy();
+    }
+}
+
 fn keep_first(place: &Mutex<Option<String>>, message: String) {
     place.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
 }
