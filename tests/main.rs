@@ -15,6 +15,7 @@ mod kernels;
 mod large;
 mod lockstep;
 mod memory;
+mod pausing;
 mod selection;
 mod self_test;
 mod squad;

@@ -11,7 +11,7 @@ mod plan;
 pub(crate) mod weight;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use call::{Call, CallList, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word};
 pub use cpu::Cpu;
@@ -61,7 +61,7 @@ impl Plan {
     }
 }
 
-/// A wish to stop, shared between who runs and who waits. Looked at between calls.
+/// A wish to stop, shared between who runs and who waits. Looked at between calls, and where a device pauses.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -78,6 +78,45 @@ impl Cancel {
     /// [`Error::Cancelled`] once [`cancel`](Self::cancel) was called.
     pub fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What a device has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls finished on the CPU, submitted on a GPU.
+    pub ops: u64,
+    /// Command buffers that a GPU was given.
+    pub submissions: u64,
+    /// Times that results came back from a GPU.
+    pub readbacks: u64,
+}
+
+/// A device's [`Counters`] as it counts.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    ops: AtomicU64,
+    submissions: AtomicU64,
+    readbacks: AtomicU64,
+}
+
+impl Tally {
+    fn op(&self) {
+        self.ops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn submission(&self) {
+        self.submissions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn readback(&self) {
+        self.readbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Counters {
+        let [ops, submissions, readbacks] =
+            [&self.ops, &self.submissions, &self.readbacks].map(|n| n.load(Ordering::Relaxed));
+        Counters { ops, submissions, readbacks }
     }
 }
 
@@ -98,6 +137,14 @@ impl Device {
         match self {
             Device::Cpu(d) => d.name(),
             Device::Gpu(d) => d.name(),
+        }
+    }
+
+    /// What it has done so far, for all the models that share it.
+    pub fn counters(&self) -> Counters {
+        match self {
+            Device::Cpu(d) => d.tally.read(),
+            Device::Gpu(d) => d.tally.read(),
         }
     }
 
@@ -146,7 +193,7 @@ impl Device {
         let capacity = plan.capacity();
         assert!(capacity.holds(live), "{live:?} over {capacity:?}");
         match (self, plan) {
-            (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, live, inputs, cancel),
+            (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, live, inputs, cancel).await,
             (Device::Gpu(d), Plan::Gpu(p)) => d.run(p, live, inputs, cancel).await,
             _ => unreachable!("a plan runs on the device that made it"),
         }

@@ -211,9 +211,10 @@ impl Model {
                 self.device.plan(&self.list, Live { tokens, sequences, longest: tokens, picked }).await?
             }
         };
-        let values = self.device.run(&mut plan, live, &inputs.list(), cancel).await?;
+        let values = self.device.run(&mut plan, live, &inputs.list(), cancel).await;
+        // Kept after a cancel as well.
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
-        let mut values = values.into_iter();
+        let mut values = values?.into_iter();
         Ok(self.outputs.iter().map(|o| side_by_side(o, values.by_ref())).collect())
     }
 }

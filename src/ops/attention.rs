@@ -82,7 +82,7 @@ fn twin(call: &mut CpuCall<'_>) {
     let [_, _, _, heads, head_size, scale] = *call.params else { unreachable!("six parameters") };
     let (heads, head_size, scale) = (heads as usize, head_size as usize, f32::from_bits(scale));
     let bounds: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
-    kernel::attention(call.pool, call.writes[0], call.reads[0].plain(), bounds, heads, head_size, scale);
+    kernel::attention(call.dispatch, call.writes[0], call.reads[0].plain(), bounds, heads, head_size, scale);
 }
 
 fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {

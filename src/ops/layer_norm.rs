@@ -52,5 +52,5 @@ pub fn layer_norm(g: &mut Graph, name: &str, x: Tensor, gamma: Tensor, beta: Ten
 fn twin(call: &mut CpuCall<'_>) {
     let [_, _, eps] = *call.params else { unreachable!("three parameters") };
     let [x, gamma, beta] = [0, 1, 2].map(|i| call.reads[i].plain());
-    rows::layer_norm(call.pool, call.writes[0], x, gamma, beta, f32::from_bits(eps));
+    rows::layer_norm(call.dispatch, call.writes[0], x, gamma, beta, f32::from_bits(eps));
 }

@@ -93,7 +93,7 @@ fn twin(call: &mut CpuCall<'_>) {
     let residual = (residual != 0).then(|| call.reads[3].plain());
     let bias = call.reads[2].plain();
     gemm::gemm(
-        call.pool,
+        call.dispatch,
         call.writes[0],
         call.reads[0].plain(),
         m as usize,

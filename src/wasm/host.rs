@@ -1,14 +1,21 @@
 //! The device that a page's models run on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::choose::{self, Choice};
+use crate::device::cpu::Pause;
 use crate::device::gpu::GpuOptions;
 use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
+
+/// How long the CPU works at a time: a page in which it does still draws every frame, or every other one.
+const SLICE: Duration = Duration::from_millis(16);
 
 /// What a device has done since it was opened.
 #[wasm_bindgen]
@@ -50,7 +57,7 @@ impl Host {
                 });
             }
         };
-        let chosen = choose::open(choice, || Cpu::new(1), GpuOptions::default()).await?;
+        let chosen = choose::open(choice, || Cpu::pausing(SLICE, awaiting(pause)), GpuOptions::default()).await?;
         let refused = chosen.refused.iter().map(|error| format!(": {error}")).collect::<String>();
         Ok(Host { device: Arc::new(chosen.device), reason: chosen.reason + &refused })
     }
@@ -78,7 +85,10 @@ impl Host {
 
     /// What the device has done so far.
     pub fn counters(&self) -> Counters {
-        Counters { ops: 0.0, submissions: 0.0, readbacks: 0.0 }
+        let counters = self.device.counters();
+        let [ops, submissions, readbacks] =
+            [counters.ops, counters.submissions, counters.readbacks].map(|count| count as f64);
+        Counters { ops, submissions, readbacks }
     }
 
     /// The rate in GFLOP/s of the device's best matmul: the yardstick of measurements.
@@ -86,4 +96,17 @@ impl Host {
         let device = self.device.clone();
         crate::measure::gemm_gflops(&device).await
     }
+}
+
+/// Calls `pause` and waits for its promise. Where it fails, work goes on at once.
+fn awaiting(pause: Function) -> Pause {
+    Box::new(move || {
+        let promise = pause.call0(&JsValue::UNDEFINED).ok().and_then(|promise| promise.dyn_into::<Promise>().ok());
+        Box::pin(async move {
+            if let Some(promise) = promise {
+                // A rejection says nothing more than that the pause is over.
+                let _ = JsFuture::from(promise).await;
+            }
+        })
+    })
 }

@@ -198,7 +198,7 @@ impl Tasks {
                 Tasks::TokenClassification(Tagger::new(open(files, None, Head::TokenClassification)?))
             }
             "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, None, Head::NextSentence)?)),
-            "zero-shot-classification" => {
+            "zero-shot" => {
                 Tasks::ZeroShot(ZeroShot::new(open(files, None, Head::SequenceClassification)?)?)
             }
             _ => {

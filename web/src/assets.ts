@@ -10,13 +10,13 @@ export function moduleAddress(): string {
 
 /** The default model: what is fetched, and what is here already. */
 export function defaultModel(): { model: Manifest; texts: Record<string, string> } {
-  const model: Manifest = { name: 'minilm-l6-qa', revision, files: {} };
+  const fetched: Record<string, { url: string; size: number; sha256: string }> = {};
   const texts: Record<string, string> = {};
   for (const [name, { url, text, size, sha256 }] of Object.entries(files)) {
     if (text !== undefined) texts[name] = text;
-    else if (url) model.files[name] = { url: url().href, size, sha256 };
+    else if (url) fetched[name] = { url: url().href, size, sha256 };
   }
-  return { model, texts };
+  return { model: { name: 'minilm-l6-qa', revision, files: fetched }, texts };
 }
 
 /** What the WebAssembly module is made of: a response where it can be compiled as it comes, else its bytes. */

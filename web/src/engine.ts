@@ -31,12 +31,16 @@ let compiled: Promise<unknown> | undefined;
 
 /** Compiles the module once for all the engines of a page or worker. A failure is tried again. */
 function start(url: string): Promise<unknown> {
-  compiled ??= init({ compiledor_path: wasmSource(url) }).catch((cause: unknown) => {
+  compiled ??= compile(url).catch((cause: unknown) => {
     compiled = undefined;
-    const message = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}. Serve the package's files whole`;
-    throw new ClozeError('io', message, { cause });
+    const problem = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}`;
+    throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
   });
   return compiled;
+}
+
+async function compile(url: string): Promise<unknown> {
+  return init({ module_or_path: await wasmSource(url) });
 }
 
 /** What wasm throws, as the package's errors. */
@@ -127,8 +131,8 @@ export class Engine implements Backend {
           return await pipeline.logits(work.ids, work.types, work.lengths, cancel);
         case 'gflops':
           return await host.gemm_gflops();
-        case 'counters':
-          return this.#counters();
+        default:
+          return undefined;
       }
     } catch (error) {
       throw typed(error, signal);

@@ -25,7 +25,7 @@ export function normalise(options: unknown, table: Table, what: string): Record<
     }
     if (name in found) throw wrong(given, `it is given twice, once as ${name}`, 'Give it once');
     check(given, value, entry.kind);
-    found[name] = value;
+    found[name] = entry.kind === 'strings' && !Array.isArray(value) ? [value] : value;
   }
   return found;
 }
@@ -43,7 +43,9 @@ function check(name: string, value: unknown, kind: Kind): void {
       if (typeof value !== kind) throw wrong(name, `it is not a ${kind}`, 'Give one');
       break;
     case 'strings':
-      if (!Array.isArray(value) || !value.every(isString)) throw wrong(name, 'it is not an array of strings', 'Give one');
+      if (!isString(value) && !(Array.isArray(value) && value.every(isString))) {
+        throw wrong(name, 'it is not an array of strings', 'Give one');
+      }
       break;
     case 'record':
       if (typeof value !== 'object' || !Object.values(value as object).every(isString)) {

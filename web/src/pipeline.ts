@@ -7,7 +7,7 @@ import type { Table } from './options.js';
 import type { ModelSpec, Progress } from './load/index.js';
 import type { Backend, Hooks, OpenRequest } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
-import { results, TASKS } from './tasks.js';
+import { results, taskNamed, TASKS } from './tasks.js';
 import type { PipelineOptions, Ready, Task, Tasks, TokenFeatures, TransformersLoadNames } from './types.js';
 
 const LOAD: Table = {
@@ -41,15 +41,16 @@ export function pipeline<T extends Task>(
  *
  * @throws ClozeError (as a rejection) whose `code` says what is wrong; an `AbortError` if the signal is aborted.
  */
-export async function pipeline(task: Task, second?: unknown, third?: unknown): Promise<unknown> {
-  const entry = Object.hasOwn(TASKS, task) ? TASKS[task] : undefined;
-  if (!entry) throw wrong('task', `there is no task '${clip(String(task))}'`, `Use one of ${Object.keys(TASKS).join(', ')}`);
+export async function pipeline(named: Task, second?: unknown, third?: unknown): Promise<unknown> {
+  const task = taskNamed(String(named));
+  if (!task) throw wrong('task', `there is no task '${clip(String(named))}'`, `Use one of ${Object.keys(TASKS).join(', ')}`);
+  const entry = TASKS[task];
   const [model, given] = isModel(second) ? [second, third] : [undefined, second];
   const options = normalise(given, { ...LOAD, ...entry.load }, `pipeline('${task}')`);
-  const { signal, onProgress, worker, device = 'auto', model: named = model, ...others } = options;
+  const { signal, onProgress, worker, device = 'auto', model: wanted = model, ...others } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'it is no AbortSignal', 'Give one');
   if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong('onProgress', 'it is no function', 'Give one');
-  if (named === undefined && task !== 'question-answering') {
+  if (wanted === undefined && task !== 'question-answering') {
     throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
   }
   const own: Record<string, unknown> = {};
@@ -57,7 +58,7 @@ export async function pipeline(task: Task, second?: unknown, third?: unknown): P
     own[name] = others[name];
     delete others[name];
   }
-  const shipped = named === undefined ? defaultModel() : { model: absolute(named as ModelSpec), texts: {} };
+  const shipped = wanted === undefined ? defaultModel() : { model: sendable(wanted), texts: {} };
   const request: OpenRequest = {
     task,
     device: device as OpenRequest['device'],
@@ -81,11 +82,16 @@ function isModel(value: unknown): boolean {
     || (typeof FileList !== 'undefined' && value instanceof FileList);
 }
 
-/** A worker has another address than its page. */
-function absolute(model: ModelSpec): ModelSpec {
+/** A model as it can be sent to a worker, which has another address than its page. */
+function sendable(model: unknown): ModelSpec {
   if (model instanceof URL) return model.href;
-  const isAddress = typeof model === 'string' && /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
-  if (!isAddress || typeof location === 'undefined') return model;
+  if (typeof model !== 'string') {
+    const files = Array.from(model as ArrayLike<unknown>);
+    if (files.length > 0 && files.every((file): file is File => file instanceof Blob)) return files;
+    throw wrong('model', 'it is neither a name, an address nor a list of files', 'Give one of them');
+  }
+  const isAddress = /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
+  if (!isAddress || typeof document === 'undefined') return model;
   try {
     return new URL(model, document.baseURI).href;
   } catch {
@@ -131,7 +137,5 @@ function callable(backend: Backend, prepare: (...args: unknown[]) => ReturnType<
     worker: { value: backend.worker, enumerable: true },
     counters: { value: () => backend.perform({ kind: 'counters' }), enumerable: true },
     dispose: { value: dispose, enumerable: true },
-    // Older engines have no such symbol.
-    ...(Symbol.asyncDispose && { [Symbol.asyncDispose]: { value: dispose } }),
   });
 }

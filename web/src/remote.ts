@@ -18,7 +18,8 @@ export class RemoteEngine implements Backend {
   #state: State | undefined;
   #waiting = new Map<number, Waiting>();
   #next = 0;
-  #started = false;
+  /** What is said before the worker listens: its script may take a while. Nothing, once it does. */
+  #unsaid: ToWorker[] | undefined = [];
   #ended: ClozeError | undefined;
   #onProgress: Hooks['onProgress'];
 
@@ -30,7 +31,8 @@ export class RemoteEngine implements Backend {
     worker.onerror = (event) => {
       event.preventDefault?.();
       const what = event.message || 'its script cannot be loaded';
-      this.#end(this.#started ? new ClozeError('io', `The worker stopped: ${what}. Open the pipeline again`) : new NoWorker(what));
+      const stopped = new ClozeError('io', `The worker stopped: ${what}. Open the pipeline again`);
+      this.#end(this.#unsaid ? new NoWorker(what) : stopped);
     };
   }
 
@@ -60,11 +62,10 @@ export class RemoteEngine implements Backend {
     if (signal?.aborted) return Promise.reject(abortError(signal));
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
-    const stop = (): void => this.#worker.postMessage({ kind: 'abort', id } satisfies ToWorker);
+    const stop = (): void => this.#say({ kind: 'abort', id });
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, signal });
-      // Throws for what cannot be sent, such as a function among the options.
-      this.#worker.postMessage(message(id));
+      this.#say(message(id));
       signal?.addEventListener('abort', stop);
     });
     return answer.finally(() => {
@@ -73,11 +74,19 @@ export class RemoteEngine implements Backend {
     });
   }
 
+  #say(message: ToWorker): void {
+    if (this.#unsaid) this.#unsaid.push(message);
+    else this.#worker.postMessage(message);
+  }
+
   #take(message: FromWorker): void {
     switch (message.kind) {
-      case 'started':
-        this.#started = true;
+      case 'started': {
+        const unsaid = this.#unsaid ?? [];
+        this.#unsaid = undefined;
+        for (const message of unsaid) this.#worker.postMessage(message);
         break;
+      }
       case 'progress':
         this.#onProgress?.(message.progress);
         break;

@@ -168,7 +168,7 @@ const ZERO_SHOT: Table = {
 function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown): Prepared {
   const inputs = list(texts, (value) => text(value, 'the text'));
   const labels = list(candidates, (value) => text(value, 'the label')).list;
-  return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot-classification'), labels });
+  return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot'), labels });
 }
 
 export const TASKS = {
@@ -178,8 +178,21 @@ export const TASKS = {
   'text-classification': { load: {}, prepare: prepareClassify },
   'token-classification': { load: {}, prepare: prepareTag },
   'next-sentence': { load: {}, prepare: prepareNext },
-  'zero-shot-classification': { load: {}, prepare: prepareZeroShot },
+  'zero-shot': { load: {}, prepare: prepareZeroShot },
 } as const satisfies Record<string, Entry>;
+
+/** transformers.js' names of tasks, where they are others. */
+const ALSO: Record<string, keyof typeof TASKS> = {
+  'zero-shot-classification': 'zero-shot',
+  'sentiment-analysis': 'text-classification',
+  ner: 'token-classification',
+};
+
+/** A task by either name. */
+export function taskNamed(name: string): keyof typeof TASKS | undefined {
+  if (Object.hasOwn(ALSO, name)) return ALSO[name];
+  return Object.hasOwn(TASKS, name) ? (name as keyof typeof TASKS) : undefined;
+}
 
 /** The engine's results, as the caller's. @throws the first input's error, with its `index`. */
 export function results({ single, result }: Prepared, value: unknown): unknown {

@@ -53,7 +53,7 @@ export interface CallOptions {
 }
 
 /** What every pipeline has beside the call. */
-export interface PipelineHandle extends AsyncDisposable {
+export interface PipelineHandle {
   /** What the work is done on. It changes if a GPU is lost for good. */
   readonly device: Device;
   /** Why on this device, for people. */
@@ -119,7 +119,7 @@ export interface FillMaskOptions extends CallOptions {
   /** How many words a mask; by default 5. */
   topK?: number;
   /** Choose among these words only. */
-  targets?: string[];
+  targets?: string | string[];
   top_k?: number;
 }
 
@@ -244,7 +244,11 @@ export interface Tasks {
   'text-classification': TextClassification;
   'token-classification': TokenClassification;
   'next-sentence': NextSentence;
+  'zero-shot': ZeroShotClassification;
+  /** transformers.js' names of some of the same. */
   'zero-shot-classification': ZeroShotClassification;
+  'sentiment-analysis': TextClassification;
+  ner: TokenClassification;
 }
 
 export type Task = keyof Tasks;

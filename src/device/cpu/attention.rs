@@ -7,13 +7,16 @@
 use std::f32::consts::LOG2_E;
 
 use super::math::{LANES, exp2, for_isa, mul_add, sum_lanes};
-use super::micro::{self, Finish, PANEL, Strip};
-use super::pool::{Parts, Pool, Scratch};
+use super::micro::{self, Finish, Isa, PANEL, Strip};
+use super::pace::Dispatch;
+use super::pool::{Parts, Scratch};
 
 /// Queries whose scores are held at once: whole tiles of every instruction set.
 const TILE: usize = 12;
 /// Queries of a task at least: packing a head's keys and values must stay cheap beside using them.
 const FEWEST: usize = 48;
+/// Scores of a task at most, in sequences longer than any BERT has been trained on: a task cannot be interrupted.
+const MOST_SCORES: usize = 1 << 20;
 
 /// Computes attention over a packed batch.
 ///
@@ -26,7 +29,15 @@ const FEWEST: usize = 48;
 ///
 /// # Panics
 /// If a slice's length contradicts the shapes, or the offsets do not ascend.
-pub fn attention(pool: &Pool, ctx: &mut [f32], qkv: &[f32], offsets: &[u32], heads: usize, size: usize, scale: f32) {
+pub fn attention(
+    dispatch: &Dispatch<'_>,
+    ctx: &mut [f32],
+    qkv: &[f32],
+    offsets: &[u32],
+    heads: usize,
+    size: usize,
+    scale: f32,
+) {
     let hidden = heads * size;
     let tokens = offsets.last().map_or(0, |t| *t as usize);
     assert_eq!(qkv.len(), tokens * 3 * hidden, "qkv is [T, 3H]");
@@ -36,12 +47,13 @@ pub fn attention(pool: &Pool, ctx: &mut [f32], qkv: &[f32], offsets: &[u32], hea
         return;
     }
     // Enough tasks to even out the threads, at the price of packing a head more than once.
-    let parts = (4 * pool.threads()).div_ceil((offsets.len() - 1) * heads);
-    let queries = |len: usize| len.div_ceil(parts.min(len.div_ceil(FEWEST)).max(1)).max(1).next_multiple_of(TILE);
+    let parts = (4 * dispatch.threads()).div_ceil((offsets.len() - 1) * heads);
+    let parts = |len: usize| parts.min(len.div_ceil(FEWEST)).max(len.saturating_mul(len) / MOST_SCORES).max(1);
+    let queries = |len: usize| len.div_ceil(parts(len)).max(1).next_multiple_of(TILE);
     let sequences = || offsets.windows(2).map(|w| (w[0] as usize, (w[1] - w[0]) as usize));
     let tasks: usize = sequences().map(|(_, len)| len.div_ceil(queries(len)) * heads).sum();
-    let job = Attention { pool, ctx: Parts::new(ctx), qkv, hidden, size, scale };
-    pool.run(tasks, |mut task, scratch| {
+    let job = Attention { isa: dispatch.isa(), ctx: Parts::new(ctx), qkv, hidden, size, scale };
+    dispatch.run(tasks, |mut task, scratch| {
         for (start, len) in sequences() {
             let blocks = len.div_ceil(queries(len));
             if task < blocks * heads {
@@ -54,7 +66,7 @@ pub fn attention(pool: &Pool, ctx: &mut [f32], qkv: &[f32], offsets: &[u32], hea
 }
 
 struct Attention<'a> {
-    pool: &'a Pool,
+    isa: Isa,
     ctx: Parts<'a>,
     qkv: &'a [f32],
     hidden: usize,
@@ -65,7 +77,7 @@ struct Attention<'a> {
 impl Attention<'_> {
     /// Queries `first..first + count` of one head of the sequence of `len` tokens from `start`.
     fn block(&self, start: usize, len: usize, head: usize, first: usize, count: usize, scratch: &mut Scratch) {
-        let (hidden, size, isa) = (self.hidden, self.size, self.pool.isa());
+        let (hidden, size, isa) = (self.hidden, self.size, self.isa);
         let width = 3 * hidden;
         let padded = len.next_multiple_of(PANEL);
         let column = head * size;

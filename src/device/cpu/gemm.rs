@@ -5,9 +5,10 @@
 //! and N change no bit.
 
 use super::math::{activate, for_isa};
-use super::micro::{self, Finish, PANEL, Strip};
+use super::micro::{self, Finish, Isa, PANEL, Strip};
+use super::pace::Dispatch;
 use super::pack::{Panels, Values};
-use super::pool::{Line, Parts, Pool};
+use super::pool::{Line, Parts};
 use crate::activation::Activation;
 
 /// The longest chain of additions along K: 32 KiB of a panel; also shorter chains round less.
@@ -25,7 +26,7 @@ const GROUP: usize = 8;
 /// If a slice's length contradicts the shapes.
 #[expect(clippy::too_many_arguments, reason = "a fused kernel's operands; a struct would only rename them")]
 pub fn gemm(
-    pool: &Pool,
+    dispatch: &Dispatch<'_>,
     y: &mut [f32],
     x: &[f32],
     m: usize,
@@ -43,9 +44,9 @@ pub fn gemm(
         return;
     }
     let panels = n.div_ceil(PANEL);
-    let cut = Cut::new(m, panels, pool.threads());
-    let job = Gemm { pool, y: Parts::new(y), x, m, w, bias, act, residual };
-    pool.run(cut.row_blocks * cut.groups, |task, scratch| {
+    let cut = Cut::new(m, panels, dispatch.threads());
+    let job = Gemm { isa: dispatch.isa(), y: Parts::new(y), x, m, w, bias, act, residual };
+    dispatch.run(cut.row_blocks * cut.groups, |task, scratch| {
         let row = task / cut.groups * cut.rows;
         let panel = task % cut.groups * cut.group;
         let [expanded] = scratch.buffers([if let Values::I8 { .. } = w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
@@ -81,7 +82,7 @@ impl Cut {
 }
 
 struct Gemm<'a> {
-    pool: &'a Pool,
+    isa: Isa,
     y: Parts<'a>,
     x: &'a [f32],
     m: usize,
@@ -138,7 +139,7 @@ impl Gemm<'_> {
                 };
                 // SAFETY: extents follow from the lengths that `gemm` asserts; scales and bias are padded to panels;
                 // each task writes its own rows and columns of y; the pool vouches for the instruction set.
-                unsafe { micro::run(self.pool.isa(), &strip) }
+                unsafe { micro::run(self.isa, &strip) }
             }
         }
         if !fused {
@@ -146,7 +147,7 @@ impl Gemm<'_> {
                 let at = r * n + first;
                 // SAFETY: this task's own part of row r, and the kernel above is done with it.
                 let y = unsafe { self.y.get(at, cols) };
-                activate(self.pool.isa(), self.act, y);
+                activate(self.isa, self.act, y);
                 if let Some(residual) = self.residual {
                     y.iter_mut().zip(&residual[at..at + cols]).for_each(|(y, r)| *y += r);
                 }
@@ -163,7 +164,7 @@ impl Gemm<'_> {
                 let len = depth * PANEL;
                 for p in 0..count {
                     let source = &values[(panel + p) * k + k0..][..depth];
-                    expand(self.pool.isa(), source.as_flattened(), &mut expanded[p * len..][..len]);
+                    expand(self.isa, source.as_flattened(), &mut expanded[p * len..][..len]);
                 }
                 (expanded.as_ptr(), len)
             }

@@ -8,25 +8,33 @@ pub mod attention;
 pub mod gemm;
 mod math;
 pub mod micro;
+mod pace;
 pub mod pack;
 pub mod pool;
 pub mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use pace::{Dispatch, Pause};
 pub use pack::Panels;
 pub use pool::Pool;
+
+use std::time::Duration;
 
 use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
 use super::plan::Slots;
 use super::weight::{Layout, Stored, Weight, common_dtype};
-use super::{Cancel, Input};
+use super::{Cancel, Input, Tally};
 use crate::error::Result;
 use crate::tensor::{DType, HostTensor};
+use pace::Pace;
 
 /// The CPU device.
 pub struct Cpu {
     pool: Pool,
+    /// Absent where the thread that waits has nothing else to do.
+    pace: Option<Pace>,
+    pub(super) tally: Tally,
 }
 
 /// A list planned for the CPU: its activations' memory.
@@ -49,9 +57,10 @@ impl CpuPlan {
     }
 }
 
-/// What a twin gets: resolved parameters and its operands.
+/// What a twin gets: resolved parameters and its operands. It makes at most one dispatch, as its last act, and may be
+/// called again for tasks that are left: what comes before the dispatch writes nothing.
 pub struct CpuCall<'a> {
-    pub pool: &'a Pool,
+    pub dispatch: &'a Dispatch<'a>,
     pub params: &'a [u32],
     pub reads: &'a [Operand<'a>],
     pub writes: &'a mut [&'a mut [f32]],
@@ -92,7 +101,14 @@ impl Cpu {
     /// A CPU device with so many threads; 0 takes as many as there are cores.
     pub fn new(threads: usize) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Self { pool: Pool::new(if threads == 0 { cores() } else { threads }) }
+        let pool = Pool::new(if threads == 0 { cores() } else { threads });
+        Self { pool, pace: None, tally: Tally::default() }
+    }
+
+    /// A CPU device of the calling thread alone, which gives way: when a run has worked for `slice`, it waits for `pause`,
+    /// looks whether it was cancelled, and goes on where it was. What cannot be cut takes a few milliseconds more.
+    pub fn pausing(slice: Duration, pause: Pause) -> Self {
+        Self { pool: Pool::new(1), pace: Some(Pace::new(slice, pause)), tally: Tally::default() }
     }
 
     pub fn name(&self) -> String {
@@ -123,50 +139,65 @@ impl Cpu {
         Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
     }
 
-    pub(super) fn run(
+    pub(super) async fn run(
         &self,
         plan: &mut CpuPlan,
         live: Live,
         inputs: &[Input<'_>],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
-        let CpuPlan { list, slots, buffers, words, .. } = plan;
         for (id, bytes) in inputs {
-            let len = list.info(*id).len(live);
-            let slot = slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
-            bytemuck::cast_slice_mut(&mut buffers[slot][..len]).copy_from_slice(&bytes[..len * 4]);
+            let len = plan.list.info(*id).len(live);
+            let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
+            bytemuck::cast_slice_mut(&mut plan.buffers[slot][..len]).copy_from_slice(&bytes[..len * 4]);
         }
-        for call in &list.calls {
-            cancel.check()?;
-            call.words(live, words);
-            // What a call writes is taken out of the arena while it runs: no aliasing, and no unsafe.
-            let mut taken: [Vec<f32>; MAX_STORAGE_BINDINGS] = Default::default();
-            for (hold, view) in taken.iter_mut().zip(&call.writes) {
-                *hold = std::mem::take(&mut buffers[slot_of(slots, view)]);
+        for call in 0..plan.calls() {
+            let mut rest = Some(0);
+            while let Some(first) = rest {
+                if let Some(pace) = &self.pace {
+                    pace.keep().await;
+                }
+                cancel.check()?;
+                rest = self.step(plan, live, call, first);
             }
-            let mut reads = [Operand::Plain(&[]); MAX_STORAGE_BINDINGS];
-            for (read, view) in reads.iter_mut().zip(&call.reads) {
-                *read = operand(list, slots, buffers, view, live);
-            }
-            let mut writes: [&mut [f32]; MAX_STORAGE_BINDINGS] = Default::default();
-            for ((write, hold), view) in writes.iter_mut().zip(&mut taken).zip(&call.writes) {
-                *write = &mut hold[range(list, view, live)];
-            }
-            (call.op.twin)(&mut CpuCall {
-                pool: &self.pool,
-                params: words,
-                reads: &reads[..call.reads.len()],
-                writes: &mut writes[..call.writes.len()],
-            });
-            for (hold, view) in taken.into_iter().zip(&call.writes) {
-                buffers[slot_of(slots, view)] = hold;
-            }
+            self.tally.op();
         }
         let output = |id: &super::TensorId| {
-            let slot = slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
-            buffers[slot][..list.info(*id).len(live)].to_vec()
+            let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
+            plan.buffers[slot][..plan.list.info(*id).len(live)].to_vec()
         };
-        Ok(list.outputs.iter().map(output).collect())
+        Ok(plan.list.outputs.iter().map(output).collect())
+    }
+
+    /// Runs a call's tasks from `first`, and says where to go on if the time slice ends before they do.
+    fn step(&self, plan: &mut CpuPlan, live: Live, call: usize, first: usize) -> Option<usize> {
+        let CpuPlan { list, slots, buffers, words, .. } = plan;
+        let call = &list.calls[call];
+        call.words(live, words);
+        // What a call writes is taken out of the arena while it runs: no aliasing, and no unsafe.
+        let mut taken: [Vec<f32>; MAX_STORAGE_BINDINGS] = Default::default();
+        for (hold, view) in taken.iter_mut().zip(&call.writes) {
+            *hold = std::mem::take(&mut buffers[slot_of(slots, view)]);
+        }
+        let mut reads = [Operand::Plain(&[]); MAX_STORAGE_BINDINGS];
+        for (read, view) in reads.iter_mut().zip(&call.reads) {
+            *read = operand(list, slots, buffers, view, live);
+        }
+        let mut writes: [&mut [f32]; MAX_STORAGE_BINDINGS] = Default::default();
+        for ((write, hold), view) in writes.iter_mut().zip(&mut taken).zip(&call.writes) {
+            *write = &mut hold[range(list, view, live)];
+        }
+        let dispatch = Dispatch::part(&self.pool, self.pace.as_ref(), first);
+        (call.op.twin)(&mut CpuCall {
+            dispatch: &dispatch,
+            params: words,
+            reads: &reads[..call.reads.len()],
+            writes: &mut writes[..call.writes.len()],
+        });
+        for (hold, view) in taken.into_iter().zip(&call.writes) {
+            buffers[slot_of(slots, view)] = hold;
+        }
+        dispatch.rest()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What is done to a row at a time: LayerNorm.
 
 use super::math::{for_isa, mul_add, sum_by};
-use super::pool::{Parts, Pool};
+use super::pace::Dispatch;
+use super::pool::Parts;
 
 /// Elements of a task at least: a few microseconds.
 const FEWEST: usize = 8192;
@@ -12,20 +13,21 @@ const FEWEST: usize = 8192;
 ///
 /// # Panics
 /// If a slice's length contradicts the shapes.
-pub fn layer_norm(pool: &Pool, y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], eps: f32) {
+pub fn layer_norm(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], gamma: &[f32], beta: &[f32], eps: f32) {
     let cols = gamma.len();
     assert_eq!(beta.len(), cols, "beta is [cols]");
     assert_eq!(x.len(), y.len(), "x is as y");
     assert!(cols > 0 && y.len().is_multiple_of(cols), "y is [rows, cols]");
     let rows = y.len() / cols;
-    let block = rows.div_ceil(4 * pool.threads()).max(FEWEST.div_ceil(cols));
+    let block = rows.div_ceil(4 * dispatch.threads()).max(FEWEST.div_ceil(cols));
     let parts = Parts::new(y);
-    pool.run(rows.div_ceil(block), |task, _| {
+    let isa = dispatch.isa();
+    dispatch.run(rows.div_ceil(block), |task, _| {
         let first = task * block;
         let count = block.min(rows - first);
         // SAFETY: each task has its own rows.
         let y = unsafe { parts.get(first * cols, count * cols) };
-        normalise(pool.isa(), y, &x[first * cols..][..count * cols], gamma, beta, eps);
+        normalise(isa, y, &x[first * cols..][..count * cols], gamma, beta, eps);
     });
 }
 

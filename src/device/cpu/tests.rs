@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::micro::Isa;
+use super::pace::Dispatch;
 use super::pack::Panels;
 use super::pool::Pool;
 use super::{attention::attention, gemm::gemm, rows};
@@ -198,7 +199,16 @@ impl Case {
     fn run(&self, pool: &Pool) -> Vec<f32> {
         let w = Panels::pack(pool, &self.weights.iter().map(Stored::tensor).collect::<Vec<_>>());
         let mut y = vec![f32::NAN; self.m * self.n()];
-        gemm(pool, &mut y, &self.x, self.m, &w, self.bias.as_deref(), self.act, self.residual.as_deref());
+        gemm(
+            &Dispatch::whole(pool),
+            &mut y,
+            &self.x,
+            self.m,
+            &w,
+            self.bias.as_deref(),
+            self.act,
+            self.residual.as_deref(),
+        );
         y
     }
 
@@ -377,7 +387,7 @@ fn naive_attention(qkv: &[f32], offsets: &[u32], heads: usize, size: usize, scal
 
 fn run_attention(pool: &Pool, qkv: &[f32], offsets: &[u32], heads: usize, size: usize, scale: f32) -> Vec<f32> {
     let mut ctx = vec![f32::NAN; qkv.len() / 3];
-    attention(pool, &mut ctx, qkv, offsets, heads, size, scale);
+    attention(&Dispatch::whole(pool), &mut ctx, qkv, offsets, heads, size, scale);
     ctx
 }
 
@@ -445,7 +455,7 @@ proptest! {
         let (gamma, beta) = (noise(seed + 1, cols), noise(seed + 2, cols));
         let run = |pool: &Pool, x: &[f32]| {
             let mut y = vec![f32::NAN; x.len()];
-            rows::layer_norm(pool, &mut y, x, &gamma, &beta, 1e-5);
+            rows::layer_norm(&Dispatch::whole(pool), &mut y, x, &gamma, &beta, 1e-5);
             y
         };
         for pool in pools() {

@@ -164,6 +164,7 @@ pub(super) async fn run(
             pass.set_pipeline(&step.pipeline.compute);
             pass.set_bind_group(0, &step.bind_group, &[(next * UNIFORM_STRIDE) as u32]);
             pass.dispatch_workgroups(x, y, z);
+            gpu.tally.op();
             held += flops;
             total += flops;
             next += 1;
@@ -172,6 +173,7 @@ pub(super) async fn run(
         if next < plan.steps.len() {
             let full = std::mem::replace(&mut encoder, gpu.device.create_command_encoder(&Default::default()));
             gpu.queue.submit([full.finish()]);
+            gpu.tally.submission();
             finished(gpu).await?;
             cancel.check()?;
             held = 0.0;
@@ -187,6 +189,7 @@ pub(super) async fn run(
         at += bytes;
     }
     gpu.queue.submit([encoder.finish()]);
+    gpu.tally.submission();
     let outputs = read(gpu, plan, live, at).await?;
     if total > 1e8 {
         gpu.rate.store((total / begun.elapsed().as_secs_f64().max(1e-4)).to_bits(), Ordering::Relaxed);
@@ -227,6 +230,7 @@ async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<V
     gpu.check()?;
     driven.map_err(|problem| failed(gpu, problem))?;
     signal.await.map_err(|e| failed(gpu, e.to_string()))?;
+    gpu.tally.readback();
     let view = slice.get_mapped_range().map_err(|e| failed(gpu, e.to_string()))?;
     let all: &[f32] = bytemuck::cast_slice(&view);
     let mut at = 0;

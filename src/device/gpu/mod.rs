@@ -13,7 +13,7 @@ pub use pipeline::source;
 pub use upload::{PACK_COLS, PACK_ROWS};
 
 use super::call::{CallList, Family, Live};
-use super::{Cancel, Input};
+use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
 
 /// The limits that kernels are chosen by.
@@ -76,6 +76,7 @@ pub struct Gpu {
     pipelines: pipeline::Cache,
     /// Floating point operations a second, as last seen: how much work one submission may hold.
     rate: AtomicU64,
+    pub(super) tally: Tally,
 }
 
 /// One submission holds about this much work, so that no watchdog kills it and a cancel soon takes effect.
@@ -118,6 +119,7 @@ impl Gpu {
             faults,
             pipelines: pipeline::Cache::default(),
             rate: AtomicU64::new(first_guess.to_bits()),
+            tally: Tally::default(),
             info,
         })
     }
@@ -185,6 +187,14 @@ impl Gpu {
         let result = lower::run(self, plan, live, inputs, cancel).await;
         self.check()?;
         result
+    }
+}
+
+/// A browser frees a device's memory when its garbage is collected, which may be long after.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        self.device.destroy();
     }
 }
 

@@ -13,6 +13,8 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 
 /// Columns of a panel.
 pub const PANEL: usize = 16;
@@ -31,13 +33,16 @@ pub enum Isa {
     /// NEON, which every aarch64 has.
     #[cfg(target_arch = "aarch64")]
     Neon,
+    /// WebAssembly's 128-bit vectors: a module that holds such an instruction runs only where there are any.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
 }
 
 impl Isa {
     /// What this machine can run, slowest first.
     pub fn available() -> Vec<Isa> {
         #[cfg_attr(
-            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
             expect(unused_mut, reason = "other targets have one set")
         )]
         let mut all = vec![Isa::Portable];
@@ -50,6 +55,8 @@ impl Isa {
         }
         #[cfg(target_arch = "aarch64")]
         all.push(Isa::Neon);
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Isa::Simd128);
         all
     }
 
@@ -58,7 +65,7 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Isa::Portable)
     }
 
-    /// For reports: "avx512", "avx2", "neon", "portable".
+    /// For reports: "avx512", "avx2", "neon", "simd128", "portable".
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
@@ -68,6 +75,8 @@ impl Isa {
             Isa::Avx512 => "avx512",
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => "neon",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => "simd128",
         }
     }
 }
@@ -123,6 +132,8 @@ pub(super) unsafe fn run(isa: Isa, strip: &Strip) {
             Isa::Avx512 => avx512::run(strip),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => neon::run(strip),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => simd128::run(strip),
         }
     }
 }

@@ -1,0 +1,200 @@
+// The package's answers against transformers' pipelines: the same fixtures that the native tests read, within the same
+// tolerance, on WebAssembly and on WebGPU, in a worker and in the page.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openSite } from './support/browser.mjs';
+
+/** What is promised of scores. */
+const TOLERANCE = 1e-4;
+const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url));
+const read = (path) => JSON.parse(readFileSync(`${FIXTURES}/${path}`, 'utf8'));
+
+/** @returns a text's offset in code points as one in UTF-16 units */
+const units = (text, points) => Array.from(text).slice(0, points).join('').length;
+
+/** The same value, numbers within the tolerance. */
+function alike(found, expected, what) {
+  if (typeof expected === 'number') {
+    assert.ok(Math.abs(found - expected) <= TOLERANCE, `${what}: ${found}, not ${expected}`);
+  } else if (typeof expected === 'object' && expected !== null) {
+    assert.deepEqual(Object.keys(found).sort(), Object.keys(expected).sort(), what);
+    for (const key of Object.keys(expected)) alike(found[key], expected[key], `${what} ${key}`);
+  } else {
+    assert.equal(found, expected, what);
+  }
+}
+
+/** For each of the fixtures' tasks: ours, the call's arguments, and the result as ours would be. */
+const TASKS = {
+  'fill-mask': {
+    task: 'fill-mask',
+    call: ({ input, options }) => [input.text, options],
+    result: (rows) => rows.map(({ mask, token, token_str, score, sequence }) => ({
+      mask, tokenId: token, token: token_str, score, sequence,
+    })),
+  },
+  classify: { task: 'text-classification', call: ({ input }) => [pairOf(input)], result: (rows) => rows },
+  tag: {
+    task: 'token-classification',
+    call: ({ input, options }) => [input.text, { aggregation_strategy: options.aggregation }],
+    result: (rows, { input: { text } }) => rows.map(({ entity, entity_group, start, end, ...others }) => ({
+      ...others, entity: entity ?? entity_group, start: units(text, start), end: units(text, end),
+    })),
+  },
+  embed: {
+    task: 'feature-extraction',
+    load: ({ options }) => ({ pooling: options.pooling }),
+    // `auto` is what modules.json says: of these models, all that have a Normalize module say so.
+    call: ({ input, options, normalizes }) => [
+      pairOf(input), { normalize: options.normalize === 'auto' ? normalizes : options.normalize },
+    ],
+    result: ({ embedding }) => embedding,
+  },
+  'next-sentence': {
+    task: 'next-sentence',
+    call: ({ input }) => [pairOf(input)],
+    result: ({ is_next }) => ({ isNext: is_next }),
+  },
+  'zero-shot': {
+    task: 'zero-shot',
+    call: ({ input, options: { labels, template, multi_label } }) => [
+      input.text,
+      typeof labels === 'string' ? labels.split(',').map((l) => l.trim()).filter(Boolean) : labels,
+      { hypothesis_template: template, multi_label },
+    ],
+    result: ({ labels, scores }) => labels.map((label, i) => ({ label, score: scores[i] })),
+  },
+};
+
+const pairOf = ({ text, pair }) => (pair === undefined || pair === null ? text : { text, pair });
+
+/** In the page: each group's calls on one pipeline. An error is its code. */
+async function perform({ pipeline }, { groups, device, worker }) {
+  const all = [];
+  for (const { task, load, model, calls } of groups) {
+    let run;
+    try {
+      run = await pipeline(task, { ...load, model, device, worker, cache: false });
+    } catch (error) {
+      all.push(calls.map(() => ({ code: error.code, message: error.message })));
+      continue;
+    }
+    const found = [];
+    for (const args of calls) {
+      const plain = (value) => (value instanceof Float32Array ? [...value] : value);
+      found.push(await run(...args).then((value) => ({ value: plain(value) }), (error) => ({ code: error.code, message: error.message })));
+    }
+    if (run.device !== device) throw new Error(`it ran on ${run.device}`);
+    await run.dispose();
+    all.push(found);
+  }
+  return all;
+}
+
+function groupsOf(cases, base) {
+  const groups = new Map();
+  for (const one of cases) {
+    const { task, load } = TASKS[one.task];
+    const options = load?.(one) ?? {};
+    const key = JSON.stringify([task, one.model, options]);
+    if (!groups.has(key)) groups.set(key, { task, load: options, model: `${base}/fixtures/tasks/${one.model}/`, cases: [] });
+    groups.get(key).cases.push(one);
+  }
+  return [...groups.values()].map((g) => ({ ...g, calls: g.cases.map((c) => TASKS[c.task].call(c)) }));
+}
+
+function sentence(one) {
+  try {
+    return read(`tasks/${one.model}/modules.json`).some((m) => m.type.endsWith('.Normalize'));
+  } catch {
+    return false;
+  }
+}
+
+const cases = read('tasks/cases.json')
+  .filter((one) => one.task in TASKS)
+  .map((one) => ({ ...one, normalizes: sentence(one) }));
+const answers = read('answers/answers.json');
+const contextOf = (name) => answers.contexts[name] ?? readFileSync(`${FIXTURES}/answers/${name}`, 'utf8');
+
+/** In the page: questions to the default model. */
+async function ask({ pipeline }, { questions, device, worker }) {
+  const answer = await pipeline('question-answering', { device, worker });
+  const found = [];
+  for (const { question, context, options } of questions) {
+    const list = await answer(question, context, options);
+    if (list.some(({ start, end, answer: text }) => context.slice(start, end) !== text)) throw new Error(`${question}: no slice`);
+    found.push(list);
+  }
+  if (answer.device !== device || answer.worker !== worker) throw new Error(`on ${answer.device}, in a worker: ${answer.worker}`);
+  const counters = await answer.counters();
+  await answer.dispose();
+  return { found, counters };
+}
+
+function checkAnswers(questions, found) {
+  for (const [i, { question, context, name, answers: expected }] of questions.entries()) {
+    const want = expected
+      // The pipeline fills up with impossible spans, of no score.
+      .filter(({ score, answer }) => score > 0 || answer === '')
+      .map(({ score, start, end, answer }) => ({ answer, score, start: units(context, start), end: units(context, end) }));
+    alike(found[i].slice(0, want.length), want, `${name}: ${question}`);
+  }
+}
+
+for (const { kind, device, worker } of [
+  { kind: 'none', device: 'wasm', worker: true },
+  { kind: 'none', device: 'wasm', worker: false },
+  { kind: 'webgpu', device: 'webgpu', worker: true },
+  { kind: 'webgpu', device: 'webgpu', worker: false },
+]) {
+  describe(`${device}, ${worker ? 'in a worker' : 'in the page'}`, () => {
+    let site;
+    before(async () => { site = await openSite(kind, { mounts: { '/fixtures': FIXTURES } }); });
+    after(() => site?.close());
+
+    test('every task gives the values of transformers', async () => {
+      // To open a device and to compile for it takes SwiftShader seconds: there, one model a task.
+      const models = new Map();
+      const chosen = cases.filter((one) => {
+        if (device === 'wasm') return true;
+        const key = `${one.model} ${one.options.pooling}`;
+        if (!models.has(one.task)) models.set(one.task, key);
+        return models.get(one.task) === key;
+      });
+      const groups = groupsOf(chosen, site.server.url);
+      assert.ok(chosen.length >= (device === 'wasm' ? 140 : 40), `${chosen.length} cases`);
+      const found = await site.run(perform, { groups, device, worker });
+      for (const [g, group] of groups.entries()) {
+        for (const [i, one] of group.cases.entries()) {
+          const what = `${one.task} ${one.model} ${JSON.stringify(one.input)} ${JSON.stringify(one.options)}`;
+          const { value, message } = found[g][i];
+          if (one.result.raises) assert.ok(message, `${what}: transformers refuses it`);
+          else {
+            assert.equal(message, undefined, what);
+            alike(value, TASKS[one.task].result(one.result, one), what);
+          }
+        }
+      }
+      assert.deepEqual(site.problems, []);
+    });
+
+    test('real questions have the answers of transformers', async () => {
+      // SwiftShader takes seconds for a long window: there, contexts of one window.
+      const short = (text) => text.length <= 500;
+      const questions = answers.cases
+        .map((one) => ({ ...one, name: one.context, context: contextOf(one.context) }))
+        .filter(({ context }) => (device === 'wasm' && worker) || short(context))
+        .slice(0, device === 'wasm' ? 63 : worker ? 24 : 20);
+      assert.ok(questions.length >= 20, `${questions.length} questions`);
+      const { found, counters } = await site.run(ask, { questions, device, worker });
+      checkAnswers(questions, found);
+      assert.ok(counters.ops > 0);
+      if (device === 'webgpu') assert.equal(counters.readbacks, questions.length, 'one readback a forward');
+      assert.deepEqual(site.problems, []);
+    });
+  });
+}

@@ -1,0 +1,291 @@
+// A pipeline's life: calls that wait, calls that are aborted, GPUs that are lost or wrong, the end.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openSite } from './support/browser.mjs';
+
+const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url));
+const SUPPORT = fileURLToPath(new URL('./support', import.meta.url));
+const LONG = readFileSync(`${FIXTURES}/answers/time-machine.txt`, 'utf8');
+/** What aborting may take on WebAssembly, in milliseconds. */
+const PROMPT = 150;
+const QUESTION = ['Where was Ada Lovelace born?', 'Ada Lovelace was born in London on 10 December 1815.'];
+
+for (const worker of [true, false]) {
+  describe(`on WebAssembly, ${worker ? 'in a worker' : 'in the page'}`, () => {
+    let site;
+    before(async () => { site = await openSite('none', { mounts: { '/fixtures': FIXTURES } }); });
+    after(() => site?.close());
+
+    test('a hundred calls wait their turn, and each has its own answer', async () => {
+      const found = await site.run(async ({ pipeline }, { worker, question: [question, context] }) => {
+        const answer = await pipeline('question-answering', { worker });
+        const asked = Array.from({ length: 100 }, (_, i) => `${context} ${'It rained. '.repeat(i % 7)}The number is ${i}.`);
+        const order = [];
+        const all = await Promise.all(asked.map(async (text, i) => {
+          const [[best], [number]] = await answer([question, 'What is the number?'], text);
+          order.push(i);
+          return [best.answer, number.answer];
+        }));
+        const sorted = order.every((at, i) => at === i);
+        await answer.dispose();
+        return { all, sorted };
+      }, { worker, question: QUESTION });
+      assert.equal(found.all.length, 100);
+      for (const [i, [best, number]] of found.all.entries()) assert.deepEqual([best, number.replace(/\.$/, '')], ['London', `${i}`]);
+      assert.ok(found.sorted, 'in the order they were asked');
+    });
+
+    test('an aborted call stops soon, and the next one is answered', async () => {
+      const found = await site.run(async ({ pipeline }, { worker, long, question: [question, context] }) => {
+        const answer = await pipeline('question-answering', { worker });
+        const rejection = (promise) => promise.then(() => 'none', (error) => `${error.constructor.name} ${error.name}`);
+        await answer(question, context);
+        const before = (await answer.counters()).ops;
+        const running = new AbortController();
+        const waiting = new AbortController();
+        const calls = [
+          answer('Who?', long, { signal: running.signal }), answer('What?', long, { signal: waiting.signal }),
+        ].map(rejection);
+        await new Promise((resolve) => { setTimeout(resolve, 400); });
+        const during = (await answer.counters()).ops;
+        waiting.abort();
+        const early = await Promise.race([calls[0].then(() => 'the first'), calls[1].then(() => 'the second')]);
+        const from = performance.now();
+        running.abort();
+        const errors = await Promise.all(calls);
+        const took = performance.now() - from;
+        const stopped = (await answer.counters()).ops;
+        await new Promise((resolve) => { setTimeout(resolve, 200); });
+        const later = (await answer.counters()).ops;
+        const [best] = await answer(question, context);
+        const aborted = AbortSignal.abort();
+        errors.push(await rejection(answer(question, context, { signal: aborted })));
+        errors.push(await rejection(pipeline('question-answering', { worker, signal: aborted })));
+        await answer.dispose();
+        return { took, errors, before, during, stopped, later, early, best: best.answer };
+      }, { worker, long: LONG, question: QUESTION });
+      assert.deepEqual(new Set(found.errors), new Set(['DOMException AbortError']));
+      assert.ok(found.took < PROMPT, `${found.took} ms`);
+      assert.equal(found.early, 'the second', 'a call that waits is rejected before the one ahead of it');
+      assert.ok(found.during > found.before, 'it ran');
+      assert.equal(found.later, found.stopped, 'it runs no more');
+      // All its windows would be some thousand.
+      assert.ok(found.stopped - found.before < 1500, `${found.stopped - found.before} ops`);
+      assert.equal(found.best, 'London');
+    });
+
+    test('loading can be aborted at any moment', async () => {
+      const found = await site.run(async ({ pipeline }, { worker }) => {
+        const names = [];
+        for (const ms of [0, 5, 30, 80, 150]) {
+          const abort = new AbortController();
+          setTimeout(() => abort.abort(), ms);
+          const loading = pipeline('question-answering', { worker, signal: abort.signal, cache: false });
+          names.push(await loading.then((answer) => answer.dispose().then(() => 'loaded'), (error) => error.name));
+        }
+        const progress = new AbortController();
+        const onProgress = ({ status }) => { if (status === 'progress') progress.abort(); };
+        names.push(await pipeline('question-answering', { worker, signal: progress.signal, onProgress, cache: false }).then(() => 'loaded', (error) => error.name));
+        const answer = await pipeline('question-answering', { worker });
+        const [best] = await answer('Who?', 'Ada wrote it.');
+        await answer.dispose();
+        return { names, best: best.answer };
+      }, { worker });
+      assert.ok(found.names.every((name) => name === 'AbortError' || name === 'loaded'), `${found.names}`);
+      assert.equal(found.names[0], 'AbortError');
+      assert.equal(found.names.at(-1), 'AbortError');
+      assert.equal(found.best, 'Ada');
+    });
+
+    test('disposing ends what waits, once and for all', async () => {
+      const found = await site.run(async ({ pipeline }, { worker, long }) => {
+        const answer = await pipeline('question-answering', { worker });
+        const rejection = (promise) => promise.then(() => 'none', (error) => error.code);
+        const calls = [answer('Who?', long), answer('What?', long), answer('When?', long)].map(rejection);
+        await new Promise((resolve) => { setTimeout(resolve, 200); });
+        await Promise.all([answer.dispose(), answer.dispose()]);
+        await answer.dispose();
+        return Promise.all([...calls, rejection(answer('Who?', 'Ada.'))]);
+      }, { worker, long: LONG });
+      assert.deepEqual(found, ['cancelled', 'cancelled', 'cancelled', 'cancelled']);
+    });
+
+    test('what is wrong with a call is said by a code', async () => {
+      const found = await site.run(async ({ pipeline }, { worker }) => {
+        const rejection = (promise) => promise.then(() => 'none', ({ name, code, message, index }) => ({ name, code, message, index }));
+        const answer = await pipeline('question-answering', { worker });
+        const all = await Promise.all([
+          answer('', 'text'), answer('Who?', ''), answer(1, 'text'), answer('Who?'), answer('Who?', 'text', { topK: 0 }),
+          answer('Who?', 'text', { topk: 3 }), answer('Who?', 'text', { topK: 'a' }), answer('Who?', 'text', { topK: 1, top_k: 2 }),
+          answer('Who?', 'text', { maxSeqLen: 4 }), answer(['Who?', ' '], 'text'), answer(['a', 'b'], ['c', 'd', 'e']),
+          answer('Who?', 'text', { signal: 1 }),
+          pipeline('answering'), pipeline('fill-mask'), pipeline('question-answering', { device: 'gpu', worker }),
+          pipeline('question-answering', { dtype: 'q8' }), pipeline('question-answering', { device: 'webgpu', worker }),
+        ].map(rejection));
+        const none = [await answer([], 'text'), await answer([])];
+        await answer.dispose();
+        return { all, none };
+      }, { worker });
+      const codes = found.all.map(({ code }) => code);
+      assert.deepEqual(codes, [
+        'input', 'input', 'input', 'input', 'option', 'option', 'option', 'option', 'option', 'input', 'input', 'option',
+        'option', 'option', 'option', 'option', 'gpu',
+      ], JSON.stringify(found.all, null, 1));
+      assert.ok(found.all.every(({ name }) => name === 'ClozeError'));
+      assert.equal(found.all[9].index, 1, 'which input it is');
+      assert.match(found.all[5].message, /topk.*topK/);
+      assert.deepEqual(found.none, [[], []]);
+    });
+
+    test('offsets are of the text that was given, whatever is in it', async () => {
+      const found = await site.run(async ({ pipeline }, { worker }) => {
+        const answer = await pipeline('question-answering', { worker });
+        // Half a surrogate pair is no character, and yet one unit long.
+        const context = '\ud800 🦀🦀 Ada Lovelace \udc00 lived in Lo\u0301ndon 🏠, not in Paris. \ud83e';
+        const answers = await answer('Where did Ada live?', context, { topK: 5 });
+        await answer.dispose();
+        return answers.map(({ answer: text, start, end }) => ({ same: context.slice(start, end) === text, text: encodeURIComponent(text.replace(/\p{Surrogate}/gu, '?')) }));
+      }, { worker });
+      assert.equal(found.length, 5);
+      assert.ok(found.every(({ same }) => same));
+      assert.match(found[0].text, /Lo%CC%81ndon/);
+    });
+  });
+}
+
+describe('without a GPU that is right', () => {
+  const sites = [];
+  const opened = async (...args) => {
+    const site = await openSite(...args);
+    sites.push(site);
+    return site;
+  };
+  after(async () => { for (const site of sites) await site.close(); });
+  /** What `auto` takes in a page with `patch` applied to it, and an answer from there. */
+  const auto = (site, patch = '') => site.run(async ({ pipeline }, { patch, question }) => {
+    new Function(patch)();
+    const answer = await pipeline('question-answering', { worker: false });
+    const [best] = await answer(...question);
+    const { device, reason, adapter } = answer;
+    await answer.dispose();
+    return { device, reason, adapter, best: best.answer };
+  }, { patch, question: QUESTION });
+  const CSP = { csp: "script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'" };
+  /** Makes a software adapter look like a real one. */
+  const REAL = `
+    Object.defineProperty(GPUAdapterInfo.prototype, 'isFallbackAdapter', { get: () => false });
+    const { get } = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, 'isFallbackAdapter') ?? {};
+    if (get) Object.defineProperty(GPUAdapter.prototype, 'isFallbackAdapter', { get: () => false });`;
+
+  test('no adapter: WebAssembly', async () => {
+    const found = await auto(await opened('none', CSP));
+    assert.deepEqual([found.device, found.best], ['wasm', 'London']);
+    assert.match(found.reason, /no GPU/);
+  });
+
+  test('a fallback adapter: WebAssembly', async () => {
+    const found = await auto(await opened('webgpu', CSP));
+    assert.deepEqual([found.device, found.best], ['wasm', 'London']);
+    assert.match(found.reason, /software/);
+  });
+
+  test('a real adapter that computes right: WebGPU', async () => {
+    const found = await auto(await opened('webgpu', CSP), REAL);
+    assert.deepEqual([found.device, found.best], ['webgpu', 'London'], found.reason);
+  });
+
+  test('a real adapter that computes wrong: WebAssembly', async () => {
+    const wrong = `${REAL}
+      const make = GPUDevice.prototype.createShaderModule;
+      GPUDevice.prototype.createShaderModule = function (descriptor) {
+        const { code } = descriptor;
+        // As a compiler that drops an operand.
+        return make.call(this, { ...descriptor, code: code.replace(/inverseSqrt\\(/g, '1.001 * inverseSqrt(') });
+      };`;
+    const found = await auto(await opened('webgpu', CSP), wrong);
+    assert.deepEqual([found.device, found.best], ['wasm', 'London'], found.reason);
+    assert.match(found.reason, /computes wrong.*layer_norm/);
+  });
+});
+
+describe('a GPU that is lost', () => {
+  let site;
+  before(async () => { site = await openSite('webgpu', { mounts: { '/support': SUPPORT } }); });
+  after(() => site?.close());
+
+  for (const worker of [true, false]) {
+    test(`is replaced, and the answer is the same, ${worker ? 'in a worker' : 'in the page'}`, async () => {
+      const found = await site.run(async ({ pipeline }, { worker, question: [question, context] }) => {
+        // The worker's own script gives its devices away; in the page they are taken as they are made.
+        const channel = new BroadcastChannel('gpu');
+        let lose = () => channel.postMessage('destroy');
+        if (!worker) {
+          const devices = [];
+          const request = GPUAdapter.prototype.requestDevice;
+          GPUAdapter.prototype.requestDevice = async function (...args) {
+            const device = await request.apply(this, args);
+            devices.push(device);
+            return device;
+          };
+          lose = () => devices.forEach((device) => device.destroy());
+        }
+        const made = worker && (() => new Worker('/support/losing-worker.mjs', { type: 'module' }));
+        const answer = await pipeline('question-answering', { device: 'webgpu', worker: made });
+        const texts = [context, `${'It rained for days. '.repeat(40)}${context}`];
+        const ask = (text) => answer(question, text).then(([best]) => JSON.stringify(best));
+        const right = [await ask(texts[0]), await ask(texts[1])];
+        const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+        const idle = [];
+        lose();
+        await sleep(100);
+        idle.push(await ask(texts[0]));
+        // In the midst of a call, at several places.
+        const during = [];
+        for (const ms of [1, 20, 150]) {
+          const call = ask(texts[1]);
+          await sleep(ms);
+          lose();
+          during.push(await call);
+        }
+        const { recoveries } = await answer.counters();
+        const { device } = answer;
+        await answer.dispose();
+        channel.close();
+        return { right, idle, during, recoveries, device };
+      }, { worker, question: QUESTION });
+      assert.deepEqual(found.idle, [found.right[0]]);
+      assert.deepEqual(found.during, [found.right[1], found.right[1], found.right[1]]);
+      assert.match(found.right[0], /London/);
+      assert.equal(found.device, 'webgpu');
+      // A call may be done before its device is lost; then the next call's recovery counts for both.
+      assert.ok(found.recoveries >= 3, `${found.recoveries} recoveries`);
+    });
+  }
+
+  test('an aborted call stops after the submission in flight', async () => {
+    const found = await site.run(async ({ pipeline }, { question: [question, context], long }) => {
+      const answer = await pipeline('question-answering', { device: 'webgpu' });
+      await answer(question, context);
+      const before = await answer.counters();
+      const abort = new AbortController();
+      const call = answer('Who?', long, { signal: abort.signal }).then(() => 'none', (error) => error.name);
+      await new Promise((resolve) => { setTimeout(resolve, 1000); });
+      abort.abort();
+      const name = await call;
+      const stopped = await answer.counters();
+      await new Promise((resolve) => { setTimeout(resolve, 500); });
+      const later = await answer.counters();
+      const [best] = await answer(question, context);
+      await answer.dispose();
+      return { name, before, stopped, later, best: best.answer };
+    }, { question: QUESTION, long: LONG });
+    assert.equal(found.name, 'AbortError');
+    assert.deepEqual(found.later, found.stopped);
+    assert.ok(found.stopped.ops > found.before.ops, 'it ran');
+    assert.ok(found.stopped.ops - found.before.ops < 500, `${found.stopped.ops - found.before.ops} ops`);
+    assert.equal(found.best, 'London');
+  });
+});
