@@ -20,21 +20,19 @@ for (const worker of [true, false]) {
     after(() => site?.close());
 
     test('a hundred calls wait their turn, and each has its own answer', async () => {
-      const found = await site.run(async ({ pipeline }, { worker, question: [question, context] }) => {
+      const found = await site.run(async ({ pipeline }, { worker }) => {
         const answer = await pipeline('question-answering', { worker });
-        const asked = Array.from({ length: 100 }, (_, i) => `${context} ${'It rained. '.repeat(i % 7)}The number is ${i}.`);
         const order = [];
-        const all = await Promise.all(asked.map(async (text, i) => {
-          const [[best], [number]] = await answer([question, 'What is the number?'], text);
+        const all = await Promise.all(Array.from({ length: 100 }, async (_, i) => {
+          const [best] = await answer('What is the number?', `${'It rained. '.repeat(i % 4)}The number is ${i}.`);
           order.push(i);
-          return [best.answer, number.answer];
+          return best.answer;
         }));
         const sorted = order.every((at, i) => at === i);
         await answer.dispose();
         return { all, sorted };
-      }, { worker, question: QUESTION });
-      assert.equal(found.all.length, 100);
-      for (const [i, [best, number]] of found.all.entries()) assert.deepEqual([best, number.replace(/\.$/, '')], ['London', `${i}`]);
+      }, { worker });
+      assert.deepEqual(found.all.map((number) => number.replace(/\.$/, '')), Array.from({ length: 100 }, (_, i) => `${i}`));
       assert.ok(found.sorted, 'in the order they were asked');
     });
 
@@ -131,7 +129,7 @@ for (const worker of [true, false]) {
       }, { worker });
       const codes = found.all.map(({ code }) => code);
       assert.deepEqual(codes, [
-        'input', 'input', 'input', 'input', 'option', 'option', 'option', 'option', 'option', 'input', 'input', 'option',
+        'input', 'input', 'input', 'input', 'option', 'option', 'option', 'option', 'input', 'input', 'input', 'option',
         'option', 'option', 'option', 'option', 'gpu',
       ], JSON.stringify(found.all, null, 1));
       assert.ok(found.all.every(({ name }) => name === 'ClozeError'));
@@ -202,8 +200,8 @@ describe('without a GPU that is right', () => {
       const make = GPUDevice.prototype.createShaderModule;
       GPUDevice.prototype.createShaderModule = function (descriptor) {
         const { code } = descriptor;
-        // As a compiler that drops an operand.
-        return make.call(this, { ...descriptor, code: code.replace(/inverseSqrt\\(/g, '1.001 * inverseSqrt(') });
+        // As a driver whose square roots are a little off.
+        return make.call(this, { ...descriptor, code: code.replace(/1\\.0 \\/ sqrt\\(/g, '1.01 / sqrt(') });
       };`;
     const found = await auto(await opened('webgpu', CSP), wrong);
     assert.deepEqual([found.device, found.best], ['wasm', 'London'], found.reason);
