@@ -1,0 +1,33 @@
+// `strip.mjs DIST`: takes comments and layout out of the JavaScript in DIST, a quarter of what a page loads of it. Names
+// and modules stay, so that stack traces still say something. The types keep their documentation.
+
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const web = createRequire(new URL('../web/package.json', import.meta.url));
+const vite = createRequire(web.resolve('vite'));
+const { minifySync } = await import(pathToFileURL(vite.resolve('rolldown/utils')).href);
+
+const dist = process.argv[2];
+if (!dist) {
+  console.error('usage: strip.mjs DIST');
+  process.exit(1);
+}
+
+/** Comments that bundlers of users obey: the minifier would take them out. */
+const OBEYED = /@vite-ignore|webpackIgnore/;
+
+for (const name of readdirSync(dist, { recursive: true })) {
+  if (!String(name).endsWith('.js')) continue;
+  const path = join(dist, String(name));
+  const text = readFileSync(path, 'utf8');
+  if (OBEYED.test(text)) continue;
+  const { code, errors } = minifySync(String(name), text, { module: true, compress: false, mangle: false });
+  if (errors.length > 0) {
+    console.error(`strip: ${path}: ${errors[0].message}`);
+    process.exit(1);
+  }
+  writeFileSync(path, code);
+}

@@ -1,0 +1,104 @@
+// Compiles: nothing runs it. Each task by its types, as a user's compiler sees them, and what must not compile.
+
+import { ClozeError, deleteModel, listModels, pipeline } from 'cloze';
+import type {
+  Answer,
+  Code,
+  Counters,
+  Device,
+  Entity,
+  Filled,
+  FillMask,
+  NextSentenceResult,
+  PipelineHandle,
+  QuestionAnswering,
+  Scored,
+} from 'cloze';
+
+/** Holds if the types are the same, not only assignable. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const same = <A, B>(_: Same<A, B>): void => {};
+
+export async function questionAnswering(signal: AbortSignal): Promise<void> {
+  const answer = await pipeline('question-answering', {
+    device: 'auto',
+    worker: true,
+    signal,
+    onProgress: (progress) => console.log(progress.status),
+  });
+  same<typeof answer, QuestionAnswering>(true);
+  const options = { topK: 3, maxAnswerTokens: 15, maxSeqLen: 384, docStride: 128, noAnswer: true, signal };
+  const answers = await answer('Who?', 'Ada.', options);
+  same<typeof answers, Answer[]>(true);
+  const many = await answer(['Who?', 'When?'], 'Ada, in 1843.');
+  same<typeof many, Answer[][]>(true);
+  const one = await answer({ question: 'Who?', context: 'Ada.' }, { top_k: 1, max_answer_len: 15 });
+  same<typeof one, Answer[]>(true);
+  const [best] = answers;
+  // @ts-expect-error: there may be no answer
+  best.answer;
+  if (best) same<(typeof best)['start'], number>(true);
+
+  const handle: PipelineHandle = answer;
+  same<typeof handle.device, Device>(true);
+  same<typeof handle.reason, string>(true);
+  const counters = await handle.counters();
+  same<typeof counters, Counters>(true);
+  await handle.dispose();
+
+  // @ts-expect-error: a question needs a context
+  await answer('Who?');
+  // @ts-expect-error: no such option
+  await answer('Who?', 'Ada.', { topk: 3 });
+  // @ts-expect-error: the device is decided at load
+  answer.device = 'wasm';
+}
+
+export async function otherTasks(files: FileList): Promise<void> {
+  const fill = await pipeline('fill-mask', { model: 'google-bert/bert-base-uncased', revision: 'main' });
+  same<typeof fill, FillMask>(true);
+  const filled = await fill('Paris is the [MASK] of France.', { topK: 2, targets: ['capital'] });
+  same<typeof filled, Filled[]>(true);
+  // @ts-expect-error: one text at a time, or an array
+  await fill('a [MASK]', 'b [MASK]');
+
+  const embed = await pipeline('feature-extraction', { model: files });
+  const vector = await embed('a text', { normalize: true });
+  same<typeof vector, Float32Array>(true);
+  const vectors = await embed(['a text', { text: 'another', pair: 'one' }]);
+  same<typeof vectors, Float32Array[]>(true);
+
+  const classify = await pipeline('text-classification', { model: 'https://models.example/sst2/', device: 'wasm' });
+  const classes = await classify({ text: 'a premise', pair: 'a hypothesis' }, { topK: 1 });
+  same<typeof classes, Scored[]>(true);
+
+  const tag = await pipeline('token-classification', { model: 'owner/name@v1', device: 'webgpu' });
+  const entities = await tag(['Ada lived in London.'], { aggregation: 'simple' });
+  same<typeof entities, Entity[][]>(true);
+  // @ts-expect-error: no such strategy
+  await tag('Ada', { aggregation: 'best' });
+
+  const next = await pipeline('next-sentence', { model: 'owner/name', worker: false });
+  const follows = await next('It rained.', 'We stayed in.');
+  same<typeof follows, NextSentenceResult>(true);
+  // @ts-expect-error: two texts
+  await next('It rained.');
+
+  const zeroShot = await pipeline('zero-shot-classification', { model: 'owner/name', offline: true });
+  const labels = await zeroShot('a goal in the last minute', ['sport', 'politics'], { multiLabel: true });
+  same<typeof labels, Scored[]>(true);
+
+  // @ts-expect-error: no such task
+  await pipeline('summarization');
+  // @ts-expect-error: no such device
+  await pipeline('fill-mask', { device: 'cpu' });
+}
+
+export async function models(): Promise<Code | undefined> {
+  try {
+    for (const { name } of await listModels()) await deleteModel(name);
+  } catch (error) {
+    if (error instanceof ClozeError) return error.code;
+  }
+  return undefined;
+}
