@@ -70,7 +70,7 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
   const quiet = tell && ((progress: Progress | Ready): void => {
     // What listens must not break what it listens to.
-    try { tell(progress); } catch (error) { reportError(error); }
+    try { tell(progress); } catch (error) { globalThis.reportError?.(error); }
   });
   const backend = await open(worker, request, { signal, onProgress: quiet });
   quiet?.({ status: 'ready', task, name: backend.state.model.name });
