@@ -22,10 +22,10 @@ export function defaultModel(): { model: Manifest; texts: Record<string, string>
 /** What the WebAssembly module is made of: a response where it can be compiled as it comes, else its bytes. */
 export async function wasmSource(url: string): Promise<Response | BufferSource> {
   if (!url.startsWith('file:')) return fetch(url);
-  // Node. A name that bundlers for the web do not follow.
-  const fs = 'node:fs/promises';
-  const { readFile } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ fs)) as {
-    readFile(url: URL): Promise<Uint8Array<ArrayBuffer>>;
-  };
-  return readFile(new URL(url));
+  // Not imported: bundlers for browsers would follow the name, or warn of it.
+  const builtins = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
+  const fs = builtins?.getBuiltinModule?.('node:fs/promises') as
+    { readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> } | undefined;
+  if (!fs) throw new Error('only Node reads file: addresses');
+  return fs.readFile(new URL(url));
 }

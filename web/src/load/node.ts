@@ -1,4 +1,4 @@
-/** Files on Node's disk. Browsers never get as far as the import, and bundlers leave it alone. */
+/** Files on Node's disk. Browsers have none, and bundlers see no import. */
 
 import { ClozeError, clip, messageOf } from '../errors.js';
 import type { Local } from './source.js';
@@ -21,16 +21,16 @@ export async function localFile(url: string): Promise<Local | undefined> {
       `cannot read ${clip(url, 300)}: ${messageOf(error)}. Check that it ` + 'is a file and readable',
       { cause: error },
     );
-  let open: Open;
-  try {
-    const specifier = 'node:fs/promises';
-    ({ open } = (await import(/* webpackIgnore: true */ /* @vite-ignore */ specifier)) as { open: Open });
-  } catch {
+  // Not imported: bundlers for browsers would follow the name, or warn of it.
+  const builtins = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process;
+  const fs = builtins?.getBuiltinModule?.('node:fs/promises') as { open: Open } | undefined;
+  if (!fs) {
     throw new ClozeError(
       'io',
       `cannot read ${clip(url, 300)}: only Node reads file: addresses. Serve the files over HTTP`,
     );
   }
+  const { open } = fs;
   const begin = async (): Promise<Handle | undefined> => {
     try {
       return await open(new URL(url));
