@@ -144,6 +144,38 @@ fn no_thread_of_a_warm_forward_takes_more() {
     });
 }
 
+/// Weights in memory are not held twice, nor copied whole: what was uploaded is let go of.
+#[test]
+fn a_model_from_memory_keeps_its_embedding_tables_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let narrow = i8_model(dir.path());
+    let config = std::fs::read(narrow.join("config.json")).unwrap();
+    let weights = std::fs::read(narrow.join("model.safetensors")).unwrap();
+    let file = weights.len();
+    let device = || Device::Cpu(Cpu::new(1));
+    let (mapped, of_mapped) = measure(|| load(&narrow, device()));
+    let (held, of_held) = measure(|| {
+        let checkpoint = Checkpoint::from_bytes(&config, weights).unwrap();
+        Model::load(checkpoint, Head::QuestionAnswering, device()).unwrap()
+    });
+    let table = |name: &str| {
+        let table = held.checkpoint().get(name).unwrap();
+        table.bytes.len() + table.scales.len()
+    };
+    let tables: usize = ["word", "token_type", "position"]
+        .into_iter()
+        .map(|name| table(&format!("bert.embeddings.{name}_embeddings.weight")))
+        .sum();
+    assert!(tables < file / 4, "{tables} of {file}: the model is not mostly tables");
+    // The file was taken before the measurement and given back within it, but for the tables.
+    let difference = of_held.kept + (file - tables) as isize - of_mapped.kept;
+    assert!(difference.abs() < 4096, "{of_held:?} against {of_mapped:?}, with {tables} of {file}");
+    // The tables are moved, and for a moment may be in both places.
+    assert!(of_held.peak <= of_mapped.peak + tables, "{of_held:?} against {of_mapped:?}, with {tables}");
+    assert!(!held.checkpoint().has("bert.encoder.layer.0.output.dense.weight"));
+    assert_eq!(forward(&held, &batch(33)), forward(&mapped, &batch(33)));
+}
+
 #[test]
 fn the_prediction_holds() {
     let dir = tempfile::tempdir().unwrap();

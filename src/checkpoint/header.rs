@@ -94,7 +94,18 @@ impl Entry {
     /// Its bytes in `data`, what follows the header.
     pub(crate) fn slice<'a>(&self, data: &'a [u8]) -> &'a [u8] {
         // `parse` checked that the tensors tile the data.
-        &data[self.start as usize..self.end as usize]
+        &data[self.range()]
+    }
+
+    /// Where its bytes lie in what follows the header.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// Says that its bytes lie elsewhere now.
+    pub(crate) fn move_to(&mut self, start: usize) {
+        self.end = self.end - self.start + start as u64;
+        self.start = start as u64;
     }
 
     /// The bytes its type and shape ask for, unless that is no whole or no sane number.

@@ -201,6 +201,19 @@ impl Checkpoint {
         Ok(self.get("bert.embeddings.word_embeddings.weight")?.dtype)
     }
 
+    /// Lets go of every tensor but these, where the weights are memory of the checkpoint's own; what is mapped or
+    /// compiled in costs nothing.
+    pub(crate) fn keep(&mut self, names: &[&str]) {
+        let mut kept = Vec::new();
+        for name in names.iter().flat_map(|name| names::spellings(name)) {
+            kept.push(format!("{name}{SCALE}"));
+            kept.push(name);
+        }
+        for shard in &mut self.shards {
+            shard.keep(|name| kept.iter().any(|kept| kept == name));
+        }
+    }
+
     /// Which heads the file has, in words.
     fn heads(&self) -> Vec<&'static str> {
         let has = |prefix: &str| self.shards.iter().flat_map(|s| &s.entries).any(|e| e.name.starts_with(prefix));

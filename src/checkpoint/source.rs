@@ -53,6 +53,25 @@ impl Shard {
         self.entries.binary_search_by(|e| (*e.name).cmp(name)).ok().and_then(|i| self.entries.get(i))
     }
 
+    /// Lets go of all tensors but the `wanted`, if the bytes are memory of this shard's own.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return };
+        self.entries.retain(|entry| wanted(&entry.name));
+        // In place: a second buffer could be more than there is room for.
+        self.entries.sort_unstable_by_key(|entry| entry.range().start);
+        let mut end = 0;
+        for entry in &mut self.entries {
+            let range = entry.range();
+            bytes.copy_within(self.data + range.start..self.data + range.end, end);
+            entry.move_to(end);
+            end += range.len();
+        }
+        bytes.truncate(end);
+        bytes.shrink_to_fit();
+        self.data = 0;
+        self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    }
+
     /// The bytes of one of its tensors.
     pub(crate) fn bytes_of(&self, entry: &Entry) -> &[u8] {
         entry.slice(&self.bytes[self.data..])

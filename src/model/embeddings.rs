@@ -1,17 +1,24 @@
 //! The embedding sum, gathered on the host: word + token type + position, a row a token.
 //!
-//! The tables stay in the checkpoint's mapping. Only the rows that a batch needs are read, so multilingual BERT's
+//! The tables stay in the checkpoint: mapped, or in memory. Only the rows that a batch needs are read, so multilingual BERT's
 //! 367 MB never have to fit a GPU binding, and an i8 table is widened a row at a time.
 
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 
+const WORD: &str = "bert.embeddings.word_embeddings.weight";
+const KIND: &str = "bert.embeddings.token_type_embeddings.weight";
+const POSITION: &str = "bert.embeddings.position_embeddings.weight";
+
+/// What the checkpoint must still have when the rest has been uploaded.
+pub const TABLES: [&str; 3] = [WORD, KIND, POSITION];
+
 /// `sum[T, H]` of `batch` into `out`, cleared first. In the order of `transformers`: word, then type, then position.
 pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Result<()> {
-    let word = checkpoint.get("bert.embeddings.word_embeddings.weight")?;
-    let kind = checkpoint.get("bert.embeddings.token_type_embeddings.weight")?;
-    let position = checkpoint.get("bert.embeddings.position_embeddings.weight")?;
+    let word = checkpoint.get(WORD)?;
+    let kind = checkpoint.get(KIND)?;
+    let position = checkpoint.get(POSITION)?;
     let hidden = word.cols;
     out.clear();
     out.resize(batch.tokens() * hidden, 0.0);

@@ -61,12 +61,13 @@ const MAX_SEQUENCES: usize = 65_535;
 const MAX_LOGITS_BYTES: usize = 128 << 20;
 
 impl Model {
-    /// Uploads the parameters of a model with this head to `device`, which several models may share.
+    /// Uploads the parameters of a model with this head to `device`, which several models may share. A checkpoint that
+    /// holds its weights in memory of its own then lets go of all but the embedding tables.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the checkpoint is not such a model, [`Error::Memory`] or [`Error::Gpu`] if the device
     /// cannot take it.
-    pub fn load(checkpoint: Checkpoint, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
+    pub fn load(mut checkpoint: Checkpoint, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
         let device = device.into();
         checkpoint.require(head)?;
         let kept = device.kept_as(checkpoint.dtype()?);
@@ -75,6 +76,7 @@ impl Model {
         footprint.check("the model")?;
         let encoder = Encoder::load(&checkpoint, &device)?;
         let top = Top::load(&checkpoint, head, &device)?;
+        checkpoint.keep(&embeddings::TABLES);
         let mut g = Graph::new();
         let recorded = encoder.record(&mut g);
         let outputs = top.record(&mut g, &recorded, encoder.shape());

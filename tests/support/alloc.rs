@@ -63,6 +63,8 @@ unsafe impl GlobalAlloc for Counting {
 pub struct Usage {
     /// The most bytes that were held at once, beyond those held before.
     pub peak: usize,
+    /// The bytes that are still held.
+    pub kept: isize,
     /// The largest single allocation.
     pub largest: usize,
 }
@@ -73,7 +75,7 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     PEAK.set(before);
     LARGEST.set(0);
     let result = work();
-    (result, Usage { peak: (PEAK.get() - before) as usize, largest: LARGEST.get() })
+    (result, Usage { peak: (PEAK.get() - before) as usize, kept: LIVE.get() - before, largest: LARGEST.get() })
 }
 
 /// Runs `work` in a process of its own, where nothing else allocates, for what [`largest_anywhere`] is to say.
