@@ -38,7 +38,7 @@ impl Files {
         // What is there goes first, to make room.
         self.0.remove(&name);
         let mut file = File::default();
-        reserve(&name, &mut file.bytes, size.unwrap_or_default() as usize)?;
+        reserve(&name, &mut file.bytes, size.unwrap_or_default() as usize, true)?;
         self.0.insert(name, file);
         Ok(())
     }
@@ -50,7 +50,7 @@ impl Files {
     pub fn write(&mut self, name: &str, chunk: &Uint8Array) -> Result<()> {
         let file = self.0.entry(name.to_owned()).or_default();
         let (at, len) = (file.bytes.len(), chunk.length() as usize);
-        reserve(name, &mut file.bytes, len)?;
+        reserve(name, &mut file.bytes, len, false)?;
         file.bytes.resize(at + len, 0);
         let Some(place) = file.bytes.get_mut(at..) else { return Ok(()) };
         chunk.copy_to(place);
@@ -70,8 +70,9 @@ impl Files {
     }
 }
 
-fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize) -> Result<()> {
-    bytes.try_reserve_exact(more).map_err(|_| Error::Memory {
+fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize, exact: bool) -> Result<()> {
+    let reserved = if exact { bytes.try_reserve_exact(more) } else { bytes.try_reserve(more) };
+    reserved.map_err(|_| Error::Memory {
         what: format!("the file {name}"),
         need: bytes.len() as u64 + more as u64,
         have: bytes.capacity() as u64,
