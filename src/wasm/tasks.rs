@@ -198,9 +198,7 @@ impl Tasks {
                 Tasks::TokenClassification(Tagger::new(open(files, None, Head::TokenClassification)?))
             }
             "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, None, Head::NextSentence)?)),
-            "zero-shot" => {
-                Tasks::ZeroShot(ZeroShot::new(open(files, None, Head::SequenceClassification)?)?)
-            }
+            "zero-shot" => Tasks::ZeroShot(ZeroShot::new(open(files, None, Head::SequenceClassification)?)?),
             _ => {
                 return Err(Error::Option {
                     name: "task",
