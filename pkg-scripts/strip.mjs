@@ -16,14 +16,10 @@ if (!dist) {
   process.exit(1);
 }
 
-/** Comments that bundlers of users obey: the minifier would take them out. */
-const OBEYED = /@vite-ignore|webpackIgnore/;
-
 for (const name of readdirSync(dist, { recursive: true })) {
   if (!String(name).endsWith('.js')) continue;
   const path = join(dist, String(name));
   const text = readFileSync(path, 'utf8');
-  if (OBEYED.test(text)) continue;
   const { code, errors } = minifySync(String(name), text, { module: true, compress: false, mangle: false });
   if (errors.length > 0) {
     console.error(`strip: ${path}: ${errors[0].message}`);
