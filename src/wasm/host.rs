@@ -15,7 +15,7 @@ use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
 
 /// How long the CPU works at a time: a page in which it does still draws every frame, or every other one.
-const SLICE: Duration = Duration::from_millis(16);
+const SLICE: Duration = Duration::from_millis(40);
 
 /// What a device has done since it was opened.
 #[wasm_bindgen]
