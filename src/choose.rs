@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::device::gpu::{GpuOptions, adapters, is_software};
 use crate::device::{Cpu, Device, Gpu};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, USE_CPU};
 use crate::self_test;
 
 /// What the user asked for.
@@ -67,12 +67,12 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            mend: "Install a Vulkan, Metal or DX12 driver, or use the CPU".into(),
+            mend: format!("Install a Vulkan, Metal or DX12 driver, or {USE_CPU}"),
         },
         count => Error::Gpu {
             adapter: number.to_string(),
             problem: format!("there is none of this number; this machine has {count}, counted from 0"),
-            mend: "Give a number from `cloze info`, or use the CPU".into(),
+            mend: format!("Give a number from `cloze info`, or {USE_CPU}"),
         },
     })?;
     asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))

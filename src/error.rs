@@ -91,6 +91,9 @@ pub enum HubFault {
     Answer,
 }
 
+/// How a user takes the CPU instead of a GPU that fails.
+pub(crate) const USE_CPU: &str = if cfg!(target_arch = "wasm32") { "use device 'wasm'" } else { "use --device cpu" };
+
 impl Error {
     /// A stable, machine-readable code.
     pub fn code(&self) -> &'static str {

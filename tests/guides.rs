@@ -94,7 +94,9 @@ fn every_command_prints_what_its_page_shows() {
             assert!(alike(&found, &output), "{}: {command}\n{found}\nnot\n{output}", page.display());
             count += 1;
         }
-        if page.file_name().unwrap() != "README.md" {
+        // The package's pages have no commands: its own tests run what they show.
+        const NONE: [&str; 3] = ["README.md", "browser.md", "transformers-js.md"];
+        if !NONE.contains(&page.file_name().unwrap().to_str().unwrap()) {
             assert!(!commands(&text).is_empty(), "{}: no command", page.display());
         }
     }

@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::checkpoint::Head;
 use crate::device::lockstep::{Mismatch, largest_difference, lockstep};
 use crate::device::{Cancel, Cpu, Device, Live};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, USE_CPU};
 use crate::model::Model;
 use crate::tensor::DType;
 
@@ -71,7 +71,7 @@ impl Outcome {
             }
             None => format!("with {dtype} weights the logits are off by {:.1e}", self.difference),
         };
-        let mend = "Update its driver, or use the CPU; `cloze doctor` says more".into();
+        let mend = format!("Update its driver, or {USE_CPU}; `cloze doctor` says more");
         Err(Error::Wrong { device: device.into(), problem, mend })
     }
 }

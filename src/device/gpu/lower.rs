@@ -11,7 +11,7 @@ use crate::device::call::{CallList, Live, PARAMS_BINDING, Role, Site, Variant, V
 use crate::device::plan::Slots;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, USE_CPU};
 
 /// Dynamic offsets of uniforms are multiples of this on every adapter.
 const UNIFORM_STRIDE: usize = 256;
@@ -249,6 +249,6 @@ fn failed(gpu: &Gpu, problem: String) -> Error {
     Error::Gpu {
         adapter: gpu.info.name.clone(),
         problem: format!("the work did not finish: {problem}"),
-        mend: "Try again, or use the CPU".into(),
+        mend: format!("Try again, or {USE_CPU}"),
     }
 }

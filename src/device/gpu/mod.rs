@@ -14,7 +14,7 @@ pub use upload::{PACK_COLS, PACK_ROWS};
 
 use super::call::{CallList, Family, Live};
 use super::{Cancel, Input, Tally};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, USE_CPU};
 
 /// The limits that kernels are chosen by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Gpu {
             .map_err(|e| Error::Gpu {
                 adapter: info.name.clone(),
                 problem: format!("it cannot be opened: {e}"),
-                mend: "Update its driver, or use the CPU".into(),
+                mend: format!("Update its driver, or {USE_CPU}"),
             })?;
         let faults = Arc::new(Faults::default());
         let seen = faults.clone();
@@ -154,7 +154,7 @@ impl Gpu {
             Some(problem) => Err(Error::Gpu {
                 adapter: self.info.name.clone(),
                 problem,
-                mend: "Try a smaller batch, or the CPU".into(),
+                mend: format!("Try a smaller batch, or {USE_CPU}"),
             }),
             None => Ok(()),
         }

@@ -8,7 +8,7 @@ use half::f16;
 
 use super::Gpu;
 use crate::device::weight::{Layout, Stored, Weight, common_dtype};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, USE_CPU};
 use crate::tensor::{DType, HostTensor};
 
 /// N is padded to a multiple of this.
@@ -52,7 +52,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: bytes.len() as u64,
                 have: most,
-                mend: "Convert the model to f16 or i8, or use the CPU".into(),
+                mend: format!("Convert the model to f16 or i8, or {USE_CPU}"),
             });
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
