@@ -71,6 +71,9 @@ const TASKS = {
 
 const pairOf = ({ text, pair }) => (pair === undefined || pair === null ? text : { text, pair });
 
+/** A page says of every file that an address does not have; some of a model's need not be there. */
+const isAsked = (problem) => !/status of 404/.test(problem);
+
 /** In the page: each group's calls on one pipeline. An error is its code. */
 async function perform({ pipeline }, { groups, device, worker }) {
   const all = [];
@@ -179,7 +182,7 @@ for (const { kind, device, worker } of [
           }
         }
       }
-      assert.deepEqual(site.problems, []);
+      assert.deepEqual(site.problems.filter(isAsked), []);
     });
 
     test('real questions have the answers of transformers', async () => {
@@ -194,7 +197,7 @@ for (const { kind, device, worker } of [
       checkAnswers(questions, found);
       assert.ok(counters.ops > 0);
       if (device === 'webgpu') assert.equal(counters.readbacks, questions.length, 'one readback a forward');
-      assert.deepEqual(site.problems, []);
+      assert.deepEqual(site.problems.filter(isAsked), []);
     });
   });
 }
