@@ -67,7 +67,10 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            mend: "Install a Vulkan, Metal or DX12 driver, or use the CPU".into(),
+            mend: match cfg!(target_arch = "wasm32") {
+                true => "Use a browser that has WebGPU, or the device wasm".into(),
+                false => "Install a Vulkan, Metal or DX12 driver, or use the CPU".into(),
+            },
         },
         count => Error::Gpu {
             adapter: number.to_string(),
