@@ -67,7 +67,10 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            mend: format!("Install a Vulkan, Metal or DX12 driver, or {USE_CPU}"),
+            mend: match cfg!(target_arch = "wasm32") {
+                true => format!("Take a browser that has WebGPU, or {USE_CPU}"),
+                false => format!("Install a Vulkan, Metal or DX12 driver, or {USE_CPU}"),
+            },
         },
         count => Error::Gpu {
             adapter: number.to_string(),

@@ -14,7 +14,7 @@ use crate::device::gpu::GpuOptions;
 use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
 
-/// How long the CPU works at a time: a page in which it does still draws every frame, or every other one.
+/// How long the CPU works at a time: with the tasks that it cannot cut, less than the 50 ms that browsers call long.
 const SLICE: Duration = Duration::from_millis(40);
 
 /// What a device has done since it was opened.
@@ -40,7 +40,7 @@ pub struct Host {
 #[wasm_bindgen]
 impl Host {
     /// Opens `auto`, `webgpu` or `wasm`. `auto` tests a GPU before it takes it. `pause` returns a promise that is
-    /// resolved in another turn of the event loop: long work on the CPU waits for one now and then.
+    /// resolved in another turn of the event loop: long work on the CPU waits for one between its time slices.
     ///
     /// # Errors
     /// `option` for another word, `gpu` if a GPU was asked for and there is none.

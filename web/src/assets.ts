@@ -8,15 +8,13 @@ export function moduleAddress(): string {
   return new URL('./wasm/cloze_bg.wasm', import.meta.url).href;
 }
 
-/** The default model: what is fetched, and what is here already. */
-export function defaultModel(): { model: Manifest; texts: Record<string, string> } {
-  const fetched: Record<string, { url: string; size: number; sha256: string }> = {};
-  const texts: Record<string, string> = {};
-  for (const [name, { url, text, size, sha256 }] of Object.entries(files)) {
-    if (text !== undefined) texts[name] = text;
-    else if (url) fetched[name] = { url: url().href, size, sha256 };
+/** The default model, as it can be sent to a worker. */
+export function defaultModel(): Manifest {
+  const sent: Manifest['files'] = {};
+  for (const [name, { url, ...known }] of Object.entries(files)) {
+    sent[name] = { ...known, ...(url && { url: url().href }) };
   }
-  return { model: { name: 'minilm-l6-qa', revision, files: fetched }, texts };
+  return { name: 'minilm-l6-qa', revision, files: sent };
 }
 
 /** What the WebAssembly module is made of: a response where it can be compiled as it comes, else its bytes. */

@@ -5,7 +5,7 @@
  */
 
 import { wasmSource } from './assets.js';
-import { abortError, ClozeError, messageOf } from './errors.js';
+import { abortError, ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
 import { loadModel } from './load/index.js';
 import type { Loaded } from './load/index.js';
@@ -34,7 +34,8 @@ function start(url: string): Promise<unknown> {
   compiled ??= compile(url).catch((cause: unknown) => {
     compiled = undefined;
     const problem = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}`;
-    throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
+    const mend = "Serve the package's files whole, with a content policy that lets it be fetched and compiled";
+    throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   return compiled;
 }
@@ -44,15 +45,13 @@ async function compile(url: string): Promise<unknown> {
 }
 
 /** What wasm throws, as the package's errors. */
-function typed(error: unknown, signal?: AbortSignal): unknown {
+function typed(error: unknown): unknown {
   if (error instanceof WebAssembly.RuntimeError) {
     const message = `The WebAssembly module stopped: ${error.message}. Its memory may have run out: reload the page`;
     return new ClozeError('memory', message, { cause: error });
   }
   if (!(error instanceof Error) || error instanceof ClozeError || error instanceof DOMException) return error;
-  if (!('code' in error)) return error;
-  if (error.code !== 'cancelled') return new ClozeError(error.code as Code, error.message);
-  return signal?.aborted ? abortError(signal) : disposed();
+  return 'code' in error ? crateError(error.code as Code, error.message) : error;
 }
 
 function disposed(): ClozeError {
@@ -60,7 +59,13 @@ function disposed(): ClozeError {
 }
 
 function isMendable(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && MENDABLE.includes(error.code as Code);
+  return error instanceof ClozeError && MENDABLE.includes(error.code);
+}
+
+/** Whether it is what follows from a wish to stop. */
+function isStop(error: unknown): boolean {
+  if (error instanceof ClozeError) return error.code === 'cancelled';
+  return error instanceof DOMException && error.name === 'AbortError';
 }
 
 interface Opened {
@@ -79,7 +84,8 @@ export class Engine implements Backend {
   #disposing: Promise<void> | undefined;
   /** Ends when the last call so far has. */
   #last: Promise<unknown> = Promise.resolve();
-  #running: CancelToken | undefined;
+  /** Stops the call that runs, whatever it is at. */
+  #stop: (() => void) | undefined;
   /** Work of devices that are gone. */
   #before: Counters = { ops: 0, submissions: 0, readbacks: 0, recoveries: 0 };
 
@@ -96,55 +102,55 @@ export class Engine implements Backend {
 
   /** Does what is asked for once all that was asked for before is done. */
   perform(work: Work, signal?: AbortSignal): Promise<unknown> {
+    if (this.#disposing) return Promise.reject(disposed());
     if (work.kind === 'counters') return Promise.resolve(this.#counters());
     const waiting = this.#last;
-    const call = unlessAborted(waiting, signal).then(() => this.#attempt(work, signal));
+    const call = unlessAborted(waiting, signal).then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     this.#last = Promise.allSettled([waiting, call]);
     return call;
   }
 
-  async #attempt(work: Work, signal?: AbortSignal): Promise<unknown> {
+  async #attempt(request: string, signal?: AbortSignal): Promise<unknown> {
     try {
-      return await this.#once(work, signal);
+      return await this.#once(request, signal);
     } catch (error) {
       if (!isMendable(error) || !this.#opened || this.state.device !== 'webgpu') throw error;
       this.#close();
       this.#before.recoveries += 1;
-      return this.#once(work, signal);
+      return this.#once(request, signal);
     }
   }
 
-  async #once(work: Work, signal?: AbortSignal): Promise<unknown> {
+  async #once(request: string, signal?: AbortSignal): Promise<unknown> {
     if (this.#disposing) throw disposed();
-    const { host, pipeline } = (this.#opened ??= await this.#reopen(signal));
     if (signal?.aborted) throw abortError(signal);
-    const cancel = new CancelToken();
-    const stop = (): void => cancel.cancel();
+    const stopping = new AbortController();
+    const stop = (this.#stop = (): void => stopping.abort());
     signal?.addEventListener('abort', stop);
-    this.#running = cancel;
     try {
-      switch (work.kind) {
-        case 'run':
-          return await pipeline.run(work.request, cancel);
-        case 'logits':
-          return await pipeline.logits(work.ids, work.types, work.lengths, cancel);
-        case 'gflops':
-          return await host.gemm_gflops();
-        default:
-          return undefined;
+      const { pipeline } = (this.#opened ??= await this.#reopen(stopping.signal));
+      const cancel = new CancelToken();
+      const onStop = (): void => cancel.cancel();
+      stopping.signal.addEventListener('abort', onStop);
+      try {
+        return await pipeline.run(request, cancel);
+      } finally {
+        stopping.signal.removeEventListener('abort', onStop);
+        cancel.free();
       }
-    } catch (error) {
-      throw typed(error, signal);
+    } catch (thrown) {
+      const error = typed(thrown);
+      if (!stopping.signal.aborted || !isStop(error)) throw error;
+      throw signal?.aborted ? abortError(signal) : disposed();
     } finally {
       signal?.removeEventListener('abort', stop);
-      this.#running = undefined;
-      cancel.free();
+      this.#stop = undefined;
     }
   }
 
   /** Opens a device and reads the model once more; where the GPU stays away, `auto` goes on without it. */
-  async #reopen(signal?: AbortSignal): Promise<Opened> {
+  async #reopen(signal: AbortSignal): Promise<Opened> {
     const hooks = { signal };
     const { device } = this.#request;
     const opened = await open(this.#request, device, hooks).catch((error: unknown) => {
@@ -176,8 +182,8 @@ export class Engine implements Backend {
 
   /** Stops what runs, and frees the device and the model's memory. */
   dispose(): Promise<void> {
-    this.#running?.cancel();
     this.#disposing ??= this.#last.then(() => this.#close());
+    this.#stop?.();
     return this.#disposing;
   }
 }
@@ -188,9 +194,14 @@ async function open(request: OpenRequest, device: OpenRequest['device'], hooks: 
   if (signal?.aborted) throw abortError(signal);
   await start(request.module);
   const files = new Files();
-  for (const [name, text] of Object.entries(request.texts)) files.write(name, new TextEncoder().encode(text));
   const failed = new AbortController();
-  const stop = (): void => failed.abort(abortError(signal));
+  let stop = (): void => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => {
+      failed.abort(abortError(signal));
+      reject(abortError(signal));
+    };
+  });
   signal?.addEventListener('abort', stop);
   // The device is opened and tested while the model comes.
   const hosting = Host.open(device, turn);
@@ -203,18 +214,19 @@ async function open(request: OpenRequest, device: OpenRequest['device'], hooks: 
       digest: () => files.digest(file),
     }),
   );
+  let taken = false;
   try {
-    const [host, loaded] = await Promise.all([hosting, loading]);
-    if (signal?.aborted) throw abortError(signal);
-    files.retain([...loaded.files, ...Object.keys(request.texts)]);
+    const [host, loaded] = await Promise.race([Promise.all([hosting, loading]), stopped]);
+    files.retain(loaded.files);
+    taken = true;
     const pipeline = Pipeline.load(request.task, files, host, request.options);
     return { host, pipeline, state: stateOf(host, loaded) };
   } catch (error) {
     // What still runs is stopped, and frees what it has when it ends.
     failed.abort();
     void hosting.then((host) => host.free(), () => {});
-    void loading.then(() => {}, () => files.free());
-    throw typed(error, signal);
+    if (!taken) void loading.catch(() => {}).then(() => files.free());
+    throw typed(error);
   } finally {
     signal?.removeEventListener('abort', stop);
   }

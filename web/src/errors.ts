@@ -34,6 +34,15 @@ export class ClozeError extends Error {
   }
 }
 
+/** Options that the crate names as the command line does. */
+const OPTIONS = /(?:--)?\b(?:top-k|max-answer-tokens|max-seq-len|doc-stride)\b/g;
+
+/** An error of the crate, with the names that its options have here. */
+export function crateError(code: Code, message: string): ClozeError {
+  const ours = (name: string): string => name.replace(/^--/, '').replace(/-./g, (step) => step.charAt(1).toUpperCase());
+  return new ClozeError(code, message.replace(OPTIONS, ours));
+}
+
 /** What an aborted call rejects with: the signal's own AbortError, or a new one that keeps its reason as `cause`. */
 export function abortError(signal?: AbortSignal): DOMException {
   const reason: unknown = signal?.reason;

@@ -25,7 +25,9 @@ export function normalise(options: unknown, table: Table, what: string): Record<
     }
     if (name in found) throw wrong(given, `it is given twice, once as ${name}`, 'Give it once');
     check(given, value, entry.kind);
-    found[name] = entry.kind === 'strings' && !Array.isArray(value) ? [value] : value;
+    if (entry.kind === 'strings') found[name] = [value].flat();
+    // A copy: what is reactive or otherwise clever cannot be sent to a worker.
+    else found[name] = entry.kind === 'record' ? { ...(value as object) } : value;
   }
   return found;
 }
@@ -54,6 +56,12 @@ function check(name: string, value: unknown, kind: Kind): void {
       break;
     case 'any':
   }
+}
+
+/** The signal among options, if it is one. */
+export function signalOf(value: unknown): AbortSignal | undefined {
+  if (value === undefined || value instanceof AbortSignal) return value;
+  throw wrong('signal', 'it is no AbortSignal', 'Give one');
 }
 
 export function wrong(name: string, problem: string, mend: string): ClozeError {

@@ -2,12 +2,14 @@
 
 import { defaultModel, moduleAddress } from './assets.js';
 import { abortError, clip, ClozeError, messageOf } from './errors.js';
-import { normalise, wrong } from './options.js';
+import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
+import { pathOf } from './load/names.js';
 import type { ModelSpec, Progress } from './load/index.js';
-import type { Backend, Hooks, OpenRequest } from './protocol.js';
+import type { Backend, Hooks, OpenRequest, State } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
 import { results, taskNamed, TASKS } from './tasks.js';
+import type { Prepared } from './tasks.js';
 import type { PipelineOptions, Ready, Task, Tasks, TokenFeatures, TransformersLoadNames } from './types.js';
 
 const LOAD: Table = {
@@ -43,13 +45,17 @@ export function pipeline<T extends Task>(
  */
 export async function pipeline(named: Task, second?: unknown, third?: unknown): Promise<unknown> {
   const task = taskNamed(String(named));
-  if (!task) throw wrong('task', `there is no task '${clip(String(named))}'`, `Use one of ${Object.keys(TASKS).join(', ')}`);
+  const known = Object.keys(TASKS).join(', ');
+  if (!task) throw wrong('task', `there is no task '${clip(String(named))}'`, `Use one of ${known}`);
   const entry = TASKS[task];
-  const [model, given] = isModel(second) ? [second, third] : [undefined, second];
+  const [model, given] = isModel(second) || third !== undefined ? [second ?? undefined, third] : [undefined, second];
   const options = normalise(given, { ...LOAD, ...entry.load }, `pipeline('${task}')`);
-  const { signal, onProgress, worker, device = 'auto', model: wanted = model, ...others } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'it is no AbortSignal', 'Give one');
-  if (onProgress !== undefined && typeof onProgress !== 'function') throw wrong('onProgress', 'it is no function', 'Give one');
+  const { signal: stop, onProgress, worker, device = 'auto', model: wanted = model, ...others } = options;
+  const signal = signalOf(stop);
+  if (model !== undefined && wanted !== model) throw wrong('model', 'it is given twice', 'Give it once');
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw wrong('onProgress', 'it is no function', 'Give one');
+  }
   if (wanted === undefined && task !== 'question-answering') {
     throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
   }
@@ -58,14 +64,13 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
     own[name] = others[name];
     delete others[name];
   }
-  const shipped = wanted === undefined ? defaultModel() : { model: sendable(wanted), texts: {} };
   const request: OpenRequest = {
     task,
     device: device as OpenRequest['device'],
+    model: wanted === undefined ? defaultModel() : sendable(wanted),
     load: others,
     options: JSON.stringify(own),
     module: moduleAddress(),
-    ...shipped,
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
   const quiet = tell && ((progress: Progress | Ready): void => {
@@ -86,8 +91,8 @@ function isModel(value: unknown): boolean {
 function sendable(model: unknown): ModelSpec {
   if (model instanceof URL) return model.href;
   if (typeof model !== 'string') {
-    const files = Array.from(model as ArrayLike<unknown>);
-    if (files.length > 0 && files.every((file): file is File => file instanceof Blob)) return files;
+    const files = isModel(model) ? Array.from(model as ArrayLike<unknown>) : [undefined];
+    if (files.every((file) => file instanceof File)) return files.map((file) => ({ path: pathOf(file), file }));
     throw wrong('model', 'it is neither a name, an address nor a list of files', 'Give one of them');
   }
   const isAddress = /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
@@ -107,28 +112,41 @@ async function open(worker: unknown, request: OpenRequest, hooks: Hooks): Promis
   }
   if (wanted !== false && typeof Worker !== 'undefined') {
     try {
-      const made = typeof wanted === 'function'
-        ? (wanted as () => Worker)()
+      const started = typeof wanted === 'function'
+        ? made(wanted as () => unknown)
         : new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze' });
-      return await RemoteEngine.open(made, request, hooks);
+      return await RemoteEngine.open(started, request, hooks);
     } catch (error) {
       // A page whose policy, or whose host, allows no such worker does the work itself.
-      if (!(error instanceof NoWorker || (error instanceof DOMException && error.name === 'SecurityError'))) throw error;
-      if (typeof wanted === 'function') throw new ClozeError('io', `The worker does not start: ${messageOf(error)}. See to its script`);
+      const isRefused = error instanceof DOMException && error.name === 'SecurityError';
+      if (!isRefused && !(error instanceof NoWorker)) throw error;
+      if (typeof wanted === 'function') {
+        throw new ClozeError('io', `The worker does not start: ${messageOf(error)}. See to its script`);
+      }
     }
   }
-  const { Engine } = await import('./engine.js');
+  const { Engine } = await import('./engine.js').catch((cause: unknown) => {
+    const problem = `The engine cannot be loaded: ${messageOf(cause)}`;
+    throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
+  });
   return Engine.open(request, hooks);
 }
 
-function callable(backend: Backend, prepare: (...args: unknown[]) => ReturnType<typeof TASKS['fill-mask']['prepare']>): unknown {
+/** The worker that the caller's function makes. */
+function made(make: () => unknown): Worker {
+  const worker = make() as Partial<Worker> | null | undefined;
+  if (typeof worker?.postMessage === 'function' && typeof worker.terminate === 'function') return worker as Worker;
+  throw wrong('worker', 'its function returns no worker', 'Return one that imports cloze/worker');
+}
+
+function callable(backend: Backend, prepare: (...args: unknown[]) => Prepared): unknown {
   const call = async (...args: unknown[]): Promise<unknown> => {
     const prepared = prepare(...args);
     return results(prepared, await backend.perform({ kind: 'run', request: prepared.request }, prepared.signal));
   };
   let disposing: Promise<void> | undefined;
   const dispose = (): Promise<void> => (disposing ??= backend.dispose());
-  const state = <K extends keyof Backend['state']>(key: K): PropertyDescriptor => ({ get: () => backend.state[key], enumerable: true });
+  const state = (key: keyof State): PropertyDescriptor => ({ get: () => backend.state[key], enumerable: true });
   return Object.defineProperties(call, {
     device: state('device'),
     reason: state('reason'),

@@ -15,8 +15,6 @@ export interface OpenRequest {
   options: string;
   /** The address of the WebAssembly module. */
   module: string;
-  /** Files of the model that need no loading. */
-  texts: Record<string, string>;
 }
 
 /** What an engine runs on, and what it has loaded. */
@@ -43,8 +41,6 @@ export interface Counters {
 /** What an engine is asked to do. */
 export type Work =
   | { kind: 'run'; request: string }
-  | { kind: 'logits'; ids: Uint32Array; types: Uint32Array; lengths: Uint32Array }
-  | { kind: 'gflops' }
   | { kind: 'counters' };
 
 /** An engine, here or in a worker. */

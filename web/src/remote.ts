@@ -62,10 +62,12 @@ export class RemoteEngine implements Backend {
     if (signal?.aborted) return Promise.reject(abortError(signal));
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
-    const stop = (): void => this.#say({ kind: 'abort', id });
+    let stop = (): void => this.#say({ kind: 'abort', id });
     const answer = new Promise<unknown>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, signal });
       this.#say(message(id));
+      // Who gives up loading need not hear of the worker, which is ended, and may never have started.
+      if (!this.#state) stop = () => reject(abortError(signal));
       signal?.addEventListener('abort', stop);
     });
     return answer.finally(() => {
@@ -79,8 +81,9 @@ export class RemoteEngine implements Backend {
     else this.#worker.postMessage(message);
   }
 
-  #take(message: FromWorker): void {
-    switch (message.kind) {
+  /** A script of the caller's may say other things as well. */
+  #take(message: FromWorker | null): void {
+    switch (message?.kind) {
       case 'started': {
         const unsaid = this.#unsaid ?? [];
         this.#unsaid = undefined;

@@ -1,8 +1,8 @@
 /** The tasks: what each is asked, and what its answers are made of. One entry of `TASKS` a task. */
 
-import { ClozeError } from './errors.js';
+import { ClozeError, crateError } from './errors.js';
 import type { Code } from './errors.js';
-import { normalise, wrong } from './options.js';
+import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
 import type { QuestionInput, TextInput } from './types.js';
 
@@ -33,14 +33,13 @@ function wellFormed(text: string): string {
 }
 
 function text(value: unknown, what: string): string {
-  if (typeof value !== 'string') {
-    throw new ClozeError('input', `${what} is ${value === null ? 'null' : typeof value}, not a string. Give a string`);
-  }
-  return wellFormed(value);
+  if (typeof value === 'string') return value;
+  throw new ClozeError('input', `${what} is ${value === null ? 'null' : typeof value}, not a string. Give a string`);
 }
 
 function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
-  return Array.isArray(value) ? { list: value.map(one), single: false } : { list: [one(value)], single: true };
+  // `from` sees the holes of an array too.
+  return Array.isArray(value) ? { list: Array.from(value, one), single: false } : { list: [one(value)], single: true };
 }
 
 function prepared(
@@ -48,10 +47,8 @@ function prepared(
   { signal, ...options }: Record<string, unknown>,
   result: Prepared['result'] = (value) => value,
 ): Prepared {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrong('signal', 'it is no AbortSignal', 'Give one');
-  // Options hold texts too: targets, a template.
   const clean = (_: string, value: unknown): unknown => (typeof value === 'string' ? wellFormed(value) : value);
-  return { single, signal, request: JSON.stringify({ inputs, options }, clean), result };
+  return { single, signal: signalOf(signal), request: JSON.stringify({ inputs, options }, clean), result };
 }
 
 function pairOf(value: unknown): { text: string; pair?: string } {
@@ -98,15 +95,11 @@ function prepareAnswer(first: unknown, second: unknown, third: unknown): Prepare
   const joined = typeof first === 'object' && first !== null && typeof second !== 'string' && !Array.isArray(second);
   const options = normalise(joined ? second : third, ANSWER, 'question-answering');
   const inputs = questions(first, joined ? undefined : second);
-  const given = (i: number): string => {
-    const own = Array.isArray(first) ? (first as unknown[])[i] : first;
-    if (typeof own === 'object' && own !== null) return (own as QuestionInput).context;
-    return Array.isArray(second) ? ((second as string[])[i] ?? (second as string[])[0] ?? '') : (second as string);
-  };
   // Cut from what was given, so that a slice of it is the answer whatever its characters.
+  const contexts = inputs.list.map(({ context }) => context);
   return prepared(inputs, options, (spans, i) =>
     (spans as { score: number; start: number; end: number }[]).map(({ score, start, end }) => ({
-      answer: given(i).slice(start, end), score, start, end,
+      answer: contexts[i]?.slice(start, end), score, start, end,
     })),
   );
 }
@@ -199,7 +192,7 @@ export function results({ single, result }: Prepared, value: unknown): unknown {
   const all = typeof value === 'string' ? (JSON.parse(value) as unknown[]) : (value as unknown[]);
   const each = all.map((one, index) => {
     const { code, message } = failure(one);
-    if (code !== undefined) throw Object.assign(new ClozeError(code, message), { index });
+    if (code !== undefined) throw Object.assign(crateError(code, message), { index });
     return result(one, index);
   });
   return single ? each[0] : each;

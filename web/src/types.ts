@@ -1,14 +1,14 @@
 /** The public types: tasks, their inputs, options and results. Scores are probabilities, 0 to 1, unless said. */
 
 import type { Counters, Device, State } from './protocol.js';
-import type { ModelSpec, Progress } from './load/index.js';
+import type { Progress } from './load/index.js';
 
 export interface PipelineOptions {
   /**
    * Where the model comes from: a Hub id (`owner/name`, `owner/name@revision`), the address of a directory, or the files
    * of one that the visitor picked. Without it, the default question answering model that the package holds.
    */
-  model?: Exclude<ModelSpec, { files: unknown }>;
+  model?: string | URL | FileList | readonly File[];
   /** `auto`, the default: WebGPU on a real GPU that passes the self-test, else WebAssembly. */
   device?: 'auto' | Device;
   /**

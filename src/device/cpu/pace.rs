@@ -1,5 +1,5 @@
-//! Giving way: on a thread that has other work, as a browser's has, a run pauses every few milliseconds, also within a
-//! call.
+//! Giving way: on a thread that has other work, as a browser's has, a run pauses after each slice of time, also within
+//! a call.
 
 use std::cell::Cell;
 use std::pin::Pin;

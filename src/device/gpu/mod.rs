@@ -204,6 +204,10 @@ fn keep_first(place: &Mutex<Option<String>>, message: String) {
 
 /// The machine's adapters in a stable order: real GPUs first, discrete before integrated.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
+    // An instance panics where the global scope is no page's and no worker's: in Node.
+    if cfg!(target_arch = "wasm32") && !wgpu::util::is_browser_webgpu_supported().await {
+        return Vec::new();
+    }
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let mut all = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
     all.sort_by_cached_key(|adapter| {

@@ -82,6 +82,11 @@ function hexOf(text: string): string | undefined {
   return Array.from(atob(base64), (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('');
 }
 
+/** Where a picked file lies in the directory that was picked; its name alone, where it was picked by itself. */
+export function pathOf(file: File): string {
+  return file.webkitRelativePath || file.name;
+}
+
 /** What relative addresses are relative to, where there is a page or a worker with an address. */
 export function baseAddress(): string | undefined {
   const scope = globalThis as { document?: { baseURI?: string }; location?: { href?: string } };

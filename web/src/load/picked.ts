@@ -1,12 +1,17 @@
 /** Models from files that a visitor picked, one by one or by their directory. */
 
 import { ClozeError, clip, messageOf } from '../errors.js';
-import { isPath } from './names.js';
+import { isPath, pathOf } from './names.js';
 import { faultOf, type Local, type Source } from './source.js';
+import type { PickedFile } from './types.js';
 
-export function pickedSource(files: Iterable<File> | ArrayLike<File>): Source {
+export function pickedSource(files: FileList | readonly (File | PickedFile)[]): Source {
   const byPath = new Map<string, File>();
-  for (const file of Array.from(files)) byPath.set(file.webkitRelativePath || file.name, file);
+  for (const picked of Array.from(files)) {
+    const { path, file } = picked instanceof File ? { path: pathOf(picked), file: picked } : picked;
+    if (byPath.has(path)) throw new ClozeError('option', `model: ${clip(path)} is there twice. Pick one model`);
+    byPath.set(path, file);
+  }
   const root = rootOf([...byPath.keys()]);
   const name = root.replace(/\/$/, '').split('/').pop() || 'picked files';
   const names = [...byPath.keys()].filter((path) => path.startsWith(root)).map((path) => path.slice(root.length));

@@ -48,11 +48,17 @@ export interface Manifest {
   files: { [file: string]: ManifestFile };
 }
 
+/** A picked file with its path in what was picked, which a file that is sent to a worker may lose. */
+export interface PickedFile {
+  path: string;
+  file: File;
+}
+
 /**
  * A Hub id (`owner/name`, `owner/name@revision`), the address of a model's directory (`https://…`, `./…`, `/…`), the
  * files of a directory that a visitor picked, or a manifest.
  */
-export type ModelSpec = string | URL | FileList | readonly File[] | Manifest;
+export type ModelSpec = string | URL | FileList | readonly File[] | readonly PickedFile[] | Manifest;
 
 export interface LoadOptions {
   /** A branch, tag or commit of the Hub; for an address, a name for its contents that changes when they do. */
