@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openSite } from './support/browser.mjs';
+import { openSite, workersLeft } from './support/browser.mjs';
 
 const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url));
 const SUPPORT = fileURLToPath(new URL('./support', import.meta.url));
@@ -123,9 +123,14 @@ for (const worker of [true, false]) {
           pipeline('answering'), pipeline('fill-mask'), pipeline('question-answering', { device: 'gpu', worker }),
           pipeline('question-answering', { dtype: 'q8' }), pipeline('question-answering', { device: 'webgpu', worker }),
         ].map(rejection));
+        const named = await Promise.all([
+          answer('Who?', 'text', { topK: 0 }), answer('Who?', 'text', { maxSeqLen: 3 }),
+          answer('Who? '.repeat(50), 'text', { maxSeqLen: 20 }), answer('Who?', 'text', { maxSeqLen: 20, docStride: 20 }),
+          pipeline('question-answering', null, { dtype: 'q8' }), pipeline('question-answering', 'a/b', { model: './c/' }),
+        ].map(rejection));
         const none = [await answer([], 'text'), await answer([])];
         await answer.dispose();
-        return { all, none };
+        return { all, named: named.map(({ message }) => message), none };
       }, { worker });
       const codes = found.all.map(({ code }) => code);
       assert.deepEqual(codes, [
@@ -135,7 +140,23 @@ for (const worker of [true, false]) {
       assert.ok(found.all.every(({ name }) => name === 'ClozeError'));
       assert.equal(found.all[9].index, 1, 'which input it is');
       assert.match(found.all[5].message, /topk.*topK/);
+      const words = [/^topK: it is 0/, /^maxSeqLen: /, /raise maxSeqLen$/, /^docStride: .*lower docStride/, /^dtype: /, /^model: .*twice/];
+      for (const [i, word] of words.entries()) assert.match(found.named[i], word);
       assert.deepEqual(found.none, [[], []]);
+    });
+
+    test('an answer is cut from the context as it was when it was asked about', async () => {
+      const found = await site.run(async ({ pipeline }, { worker, question: [question, context] }) => {
+        const answer = await pipeline('question-answering', { worker });
+        const inputs = [{ question, context }];
+        const call = answer(inputs);
+        inputs[0].context = 'Nobody knows.';
+        inputs.length = 0;
+        const [[best]] = await call;
+        await answer.dispose();
+        return best.answer;
+      }, { worker, question: QUESTION });
+      assert.equal(found, 'London');
     });
 
     test('offsets are of the text that was given, whatever is in it', async () => {
@@ -153,6 +174,61 @@ for (const worker of [true, false]) {
     });
   });
 }
+
+test('workers that are none, or say nothing, or too much', async () => {
+  const site = await openSite('none', { mounts: { '/support': SUPPORT } });
+  try {
+    const found = await site.run(async ({ pipeline }, question) => {
+      const from = (worker, options) => pipeline('question-answering', { worker, ...options })
+        .then(async (answer) => {
+          const [best] = await answer(...question);
+          await answer.dispose();
+          return `${best.answer} ${answer.worker}`;
+        }, ({ name, code, message }) => `${name} ${code ?? ''} ${message}`);
+      const script = (path) => new Worker(path, { type: 'module' });
+      const all = [
+        await from(() => undefined),
+        await from(async () => 'not yet'),
+        await from(() => { throw new RangeError('of the page'); }),
+        await from(() => script('/support/none.mjs')),
+      ];
+      const abort = new AbortController();
+      const silent = from(() => script('/support/load-worker.mjs'), { signal: abort.signal });
+      await new Promise((resolve) => { setTimeout(resolve, 200); });
+      const asked = performance.now();
+      abort.abort();
+      all.push((await silent).split(' ')[0]);
+      const took = performance.now() - asked;
+      // One that is the package's, among other things.
+      all.push(await from(() => {
+        const worker = script('/dist/worker.js');
+        setTimeout(() => worker.dispatchEvent(new MessageEvent('message', { data: null })));
+        return worker;
+      }));
+      return { all, took };
+    }, QUESTION);
+    const words = [
+      /^ClozeError option worker: its function returns no worker/, /^ClozeError option worker: its function returns no worker/,
+      /^RangeError {2}of the page/, /^ClozeError io The worker does not start/, /^AbortError$/, /^London true$/,
+    ];
+    for (const [i, word] of words.entries()) assert.match(found.all[i], word);
+    assert.ok(found.took < PROMPT, `${found.took} ms`);
+    assert.deepEqual(site.problems.filter((problem) => !problem.includes('404')), []);
+    assert.deepEqual(await workersLeft(site.page), [], 'all are ended');
+  } finally {
+    await site.close();
+  }
+});
+
+test('in Node it answers on WebAssembly', async () => {
+  const { pipeline } = await import('../dist/index.js');
+  const answer = await pipeline('question-answering');
+  const [best] = await answer(...QUESTION);
+  assert.deepEqual([best.answer, answer.device, answer.worker], ['London', 'wasm', false]);
+  assert.match(answer.reason, /no GPU/);
+  await assert.rejects(pipeline('question-answering', { device: 'webgpu' }), { code: 'gpu' });
+  await answer.dispose();
+});
 
 describe('without a GPU that is right', () => {
   const sites = [];
@@ -262,6 +338,48 @@ describe('a GPU that is lost', () => {
       assert.ok(found.recoveries >= 3, `${found.recoveries} recoveries`);
     });
   }
+
+  test('while it is replaced, the call can be aborted and the pipeline disposed of', async () => {
+    const found = await site.run(async ({ pipeline }, question) => {
+      const devices = [];
+      const request = GPUAdapter.prototype.requestDevice;
+      let slow = 0;
+      GPUAdapter.prototype.requestDevice = async function (...args) {
+        await sleep(slow);
+        const device = await request.apply(this, args);
+        devices.push(device);
+        return device;
+      };
+      const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+      const lose = async () => {
+        devices.forEach((device) => device.destroy());
+        await sleep(50);
+      };
+      const answer = await pipeline('question-answering', { device: 'webgpu', worker: false });
+      const ended = async (call) => [await call.then(([best]) => best.answer, ({ name, code }) => (name === 'AbortError' ? name : code)), performance.now()];
+      await answer(...question);
+      slow = 500;
+      await lose();
+      const abort = new AbortController();
+      const aborted = ended(answer(...question, { signal: abort.signal }));
+      await sleep(100);
+      let from = performance.now();
+      abort.abort();
+      const all = [await aborted];
+      all[0][1] -= from;
+      all.push([(await ended(answer(...question)))[0], 0]);
+      await lose();
+      const disposed = ended(answer(...question));
+      await sleep(100);
+      from = performance.now();
+      await answer.dispose();
+      all.push(await disposed);
+      all[2][1] -= from;
+      return all;
+    }, QUESTION);
+    assert.deepEqual(found.map(([what]) => what), ['AbortError', 'London', 'cancelled']);
+    for (const [what, took] of found) assert.ok(took < PROMPT, `${what} after ${took} ms`);
+  });
 
   test('an aborted call stops after the submission in flight', async () => {
     const found = await site.run(async ({ pipeline }, { question: [question, context], long }) => {

@@ -29,6 +29,9 @@ const GPU = {
   webgpu: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
 };
 
+/** How long a browser may take to say that a worker has ended. */
+const END_MS = 3000;
+
 /** How long closing may take: it has hung for minutes. */
 const CLOSE_MS = 5000;
 
@@ -54,6 +57,13 @@ export async function bounded(closing, ms = CLOSE_MS) {
   let timer;
   await Promise.race([closing.catch(() => {}), new Promise((over) => (timer = setTimeout(over, ms)))]);
   clearTimeout(timer);
+}
+
+/** The workers of `page` that are left: DevTools hears of an end somewhat later than it comes. */
+export async function workersLeft(page) {
+  const until = performance.now() + END_MS;
+  while (page.workers().length && performance.now() < until) await new Promise((over) => setTimeout(over, 20));
+  return page.workers().map((worker) => worker.url());
 }
 
 /**
