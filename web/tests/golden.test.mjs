@@ -148,6 +148,19 @@ function checkAnswers(questions, found) {
   }
 }
 
+/** In the page: the best answer of a short text, and what it is explained by. */
+async function explain({ pipeline }, { device, worker }) {
+  const context = 'Charles Babbage 🦀 and Ada Lovelace, née Byron, met in London in 1833.';
+  const answer = await pipeline('question-answering', { device, worker });
+  const [question, options] = ['When did they meet?', { alignToWords: false, topK: 2 }];
+  const { answers, context: tokens, tokens: read } = await answer.explain(question, context, options);
+  const plain = await answer(question, context, options);
+  const refused = await answer.explain([question], context).catch(({ code }) => code);
+  await answer.dispose();
+  const columns = Object.fromEntries(Object.entries(tokens).map(([name, column]) => [name, [...column]]));
+  return { context, answers, plain, columns, read, refused };
+}
+
 for (const { kind, device, worker } of [
   { kind: 'none', device: 'wasm', worker: true },
   { kind: 'none', device: 'wasm', worker: false },
@@ -198,6 +211,20 @@ for (const { kind, device, worker } of [
       assert.ok(counters.ops > 0);
       if (device === 'webgpu') assert.equal(counters.readbacks, questions.length, 'one readback a forward');
       assert.deepEqual(site.problems.filter(isAsked), []);
+    });
+
+    test('an answer is explained by the scores of its tokens', async () => {
+      const { context, answers: [best], plain, columns, read, refused } = await site.run(explain, { device, worker });
+      assert.deepEqual(best, plain[0]);
+      assert.equal(best.answer, '1833');
+      const { start, end, startScore, endScore } = columns;
+      assert.ok(read > start.length && start.length > 15, `${read} tokens read, ${start.length} of the context`);
+      const top = (scores) => scores.indexOf(Math.max(...scores));
+      const [first, last] = [top(startScore), top(endScore)];
+      assert.equal(context.slice(start[first], end[last]), best.answer);
+      alike(startScore[first] * endScore[last], best.score, 'the score');
+      assert.ok(startScore.reduce((a, b) => a + b) <= 1 + TOLERANCE);
+      assert.equal(refused, 'input');
     });
   });
 }
