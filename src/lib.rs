@@ -28,7 +28,7 @@
 //!
 //! # Features
 //! `cli` the binary; `native` threads, memory mapping and [`block_on`]; `hub` models by name from the Hugging Face Hub;
-//! `embedded-model` the default model, compiled in. All these are on by default; `hub` alone needs a C compiler. `wasm`
+//! `embedded-model` the default model, compiled in; `train` fine-tuning. All these are on by default; `hub` alone needs a C compiler. `wasm`
 //! is the shell for JavaScript, on wasm32 alone.
 
 pub mod activation;
@@ -54,6 +54,8 @@ pub mod sentence;
 pub mod tasks;
 pub mod tensor;
 pub mod text;
+#[cfg(feature = "train")]
+pub mod train;
 #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 pub mod wasm;
 

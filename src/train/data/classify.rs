@@ -1,0 +1,343 @@
+//! Texts and pairs of texts with labels: TSV, CSV and JSONL.
+//!
+//! GLUE's own files are recognised by their headers, CoLA's, which has none, by its four columns. Other files name their
+//! columns alike, or `--columns` does.
+
+use serde_json::Value;
+
+use super::table::{self, Cells, Row};
+use super::{At, Format, empty};
+use crate::error::{Error, Result, clip};
+
+/// A text with what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    pub text: String,
+    pub pair: Option<String>,
+    pub label: Label,
+}
+
+/// What a text is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Label {
+    /// One of several classes.
+    Class(String),
+    /// Any number of several classes.
+    Classes(Vec<String>),
+    /// A quantity.
+    Value(f32),
+}
+
+/// What all labels of a data set are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    SingleLabel,
+    MultiLabel,
+    Regression,
+}
+
+impl Kind {
+    /// As commands and `problem_type` of a configuration call them.
+    pub const WORDS: [(&str, Kind); 3] = [
+        ("single_label_classification", Kind::SingleLabel),
+        ("multi_label_classification", Kind::MultiLabel),
+        ("regression", Kind::Regression),
+    ];
+}
+
+/// Which columns hold what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    pub text: String,
+    pub pair: Option<String>,
+    pub label: String,
+}
+
+impl std::str::FromStr for Columns {
+    type Err = Error;
+
+    /// `text=NAME,label=NAME` and perhaps `pair=NAME`.
+    fn from_str(words: &str) -> Result<Self> {
+        let wrong = |problem: String| Error::Option {
+            name: "columns",
+            problem,
+            mend: "Give text=NAME,label=NAME, and pair=NAME where there is one".into(),
+        };
+        let [mut text, mut pair, mut label] = [const { None }; 3];
+        for word in words.split(',') {
+            let (key, name) = word.split_once('=').ok_or_else(|| wrong(format!("{:?} names no column", clip(word))))?;
+            let place = match key.trim() {
+                "text" => &mut text,
+                "pair" => &mut pair,
+                "label" => &mut label,
+                other => return Err(wrong(format!("there is nothing called {:?}", clip(other)))),
+            };
+            if place.replace(name.to_owned()).is_some() {
+                return Err(wrong(format!("{} is given twice", key.trim())));
+            }
+        }
+        let need = |column: Option<String>, key: &str| column.ok_or_else(|| wrong(format!("there is no {key}=")));
+        Ok(Self { text: need(text, "text")?, pair, label: need(label, "label")? })
+    }
+}
+
+/// Names of columns by which data sets are known: the text's, the pair's, the label's. The first that fits counts.
+const KNOWN: [(&str, &str, &str); 12] = [
+    ("#1 String", "#2 String", "Quality"),
+    ("sentence1", "sentence2", "gold_label"),
+    ("sentence1", "sentence2", "label"),
+    ("sentence1", "sentence2", "score"),
+    ("question1", "question2", "is_duplicate"),
+    ("question", "sentence", "label"),
+    ("premise", "hypothesis", "label"),
+    ("text", "pair", "label"),
+    ("text", "text_pair", "label"),
+    ("text", "", "label"),
+    ("text", "", "labels"),
+    ("sentence", "", "label"),
+];
+
+/// CoLA's columns: source, acceptability, the author's mark, sentence.
+const COLA: [usize; 2] = [3, 1];
+
+fn is_cola(cells: &[String]) -> bool {
+    matches!(cells, [_, label, mark, _] if matches!(label.as_str(), "0" | "1") && matches!(mark.as_str(), "" | "*"))
+}
+
+/// The examples of a file; their labels are all of one kind, which the data says where `kind` does not: lists are
+/// multi-label, a column `score` or numbers with fractions a regression, all else single-label.
+///
+/// # Errors
+/// [`Error::Data`] for a line that is broken, of other columns, without a text or with a label of another kind;
+/// [`Error::Option`] for columns that the file has not.
+pub fn read(
+    file: &str,
+    bytes: &[u8],
+    format: Format,
+    columns: Option<&Columns>,
+    kind: Option<Kind>,
+) -> Result<(Kind, Vec<Example>)> {
+    let table = table::read(file, bytes, format, |first| columns.is_none() && is_cola(first))?;
+    let Some(first) = table.rows.first() else { return Err(empty(file)) };
+    let names: Vec<&str> = match (&table.header, &first.cells) {
+        (Some(header), _) => header.iter().map(String::as_str).collect(),
+        (None, Cells::Object(object)) => object.keys().map(String::as_str).collect(),
+        (None, Cells::Texts(_)) => Vec::new(),
+    };
+    let chosen = match (columns, names.is_empty()) {
+        (None, true) => None,
+        (Some(columns), _) => Some(named(file, columns, &names)?.clone()),
+        (None, false) => Some(recognised(file, &names)?),
+    };
+    let found: Vec<(At<'_>, String, Option<String>, Value)> = table
+        .rows
+        .into_iter()
+        .map(|row| cells(row, chosen.as_ref(), table.header.as_deref()))
+        .collect::<Result<_>>()?;
+    let said = || {
+        let is = |test: fn(&Value) -> bool| found.iter().any(|(.., label)| test(label));
+        if is(Value::is_array) {
+            Kind::MultiLabel
+        } else if is(Value::is_f64) || chosen.as_ref().is_some_and(|c| c.label == "score") {
+            Kind::Regression
+        } else {
+            Kind::SingleLabel
+        }
+    };
+    let kind = kind.unwrap_or_else(said);
+    let example = |(at, text, pair, label)| Ok(Example { text, pair, label: label_of(at, label, kind)? });
+    Ok((kind, found.into_iter().map(example).collect::<Result<_>>()?))
+}
+
+/// The columns that were asked for, if the file has them.
+fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Result<&'a Columns> {
+    let wanted = [Some(&columns.text), columns.pair.as_ref(), Some(&columns.label)];
+    match wanted.into_iter().flatten().find(|name| !names.contains(&name.as_str())) {
+        None => Ok(columns),
+        Some(name) => Err(Error::Option {
+            name: "columns",
+            problem: format!("{file} has no column {:?}", clip(name)),
+            mend: format!("It has {}", clip(&names.join(", "))),
+        }),
+    }
+}
+
+fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
+    let fits = |(text, pair, label): &&(&str, &str, &str)| {
+        names.contains(text) && names.contains(label) && (pair.is_empty() || names.contains(pair))
+    };
+    match KNOWN.iter().find(fits) {
+        Some((text, pair, label)) => Ok(Columns {
+            text: (*text).into(),
+            pair: (!pair.is_empty()).then(|| (*pair).into()),
+            label: (*label).into(),
+        }),
+        None => Err(Error::Data {
+            file: file.into(),
+            problem: format!("its columns are not known: {}", clip(&names.join(", "))),
+            mend: "Say which they are with --columns text=NAME,pair=NAME,label=NAME".into(),
+        }),
+    }
+}
+
+/// Text, pair and label of a row; without names they are CoLA's.
+fn cells<'a>(
+    row: Row<'a>,
+    columns: Option<&Columns>,
+    header: Option<&[String]>,
+) -> Result<(At<'a>, String, Option<String>, Value)> {
+    let Row { at, cells } = row;
+    let missing = |name: &str| at.wrong(format!("it has no {:?}", clip(name)), "Give every line the same columns");
+    let (text, pair, label) = match (cells, columns) {
+        (Cells::Object(mut object), Some(columns)) => {
+            let mut take = |name: &str| object.remove(name).ok_or_else(|| missing(name));
+            let text = |value: Value, name: &str| match value {
+                Value::String(text) => Ok(text),
+                other => Err(at.wrong(format!("{name:?} is {}, no text", clip(&other.to_string())), "Give a string")),
+            };
+            let pair = columns.pair.as_ref().map(|name| text(take(name)?, name)).transpose()?;
+            (text(take(&columns.text)?, &columns.text)?, pair, take(&columns.label)?)
+        }
+        (Cells::Texts(mut cells), columns) => {
+            let place = |name: &String| {
+                header.into_iter().flatten().position(|known| known == name).ok_or_else(|| missing(name))
+            };
+            let [text, label] = match columns {
+                Some(columns) => [place(&columns.text)?, place(&columns.label)?],
+                None => COLA,
+            };
+            let pair = columns.and_then(|c| c.pair.as_ref()).map(place).transpose()?;
+            let mut take = |at: usize| cells.get_mut(at).map(std::mem::take).ok_or_else(|| missing("label"));
+            (take(text)?, pair.map(&mut take).transpose()?, Value::String(take(label)?))
+        }
+        (Cells::Object(_), None) => return Err(missing("text")),
+    };
+    if text.trim().is_empty() {
+        return Err(at.wrong("its text is empty", "Give a text, or take the line out"));
+    }
+    Ok((at, text, pair, label))
+}
+
+fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
+    let wrong = |what: &str, mend: &str| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), mend);
+    let class = |value: &Value| match value {
+        Value::String(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Value::Number(n) => Ok(n.to_string()),
+        Value::Bool(b) => Ok(b.to_string()),
+        _ => Err(wrong("no class", "Give a name or a number")),
+    };
+    match (kind, &label) {
+        (Kind::SingleLabel, value) => class(value).map(Label::Class),
+        (Kind::MultiLabel, Value::Array(names)) => names.iter().map(class).collect::<Result<_>>().map(Label::Classes),
+        // In a table: names between commas.
+        (Kind::MultiLabel, Value::String(names)) => {
+            let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+            Ok(Label::Classes(names.map(str::to_owned).collect()))
+        }
+        (Kind::MultiLabel, _) => Err(wrong("no list of classes", "Give a list of names")),
+        (Kind::Regression, value) => {
+            let number = match value {
+                Value::Number(n) => n.as_f64(),
+                Value::String(text) => text.trim().parse().ok(),
+                _ => None,
+            };
+            let number = number.map(|n| n as f32).filter(|n| n.is_finite());
+            number
+                .map(Label::Value)
+                .ok_or_else(|| wrong("no number", "Give a number, or say --problem single_label_classification"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tsv(text: &str) -> Result<(Kind, Vec<Example>)> {
+        read("train.tsv", text.as_bytes(), Format::Tsv, None, None)
+    }
+
+    fn example(text: &str, pair: Option<&str>, class: &str) -> Example {
+        Example { text: text.into(), pair: pair.map(str::to_owned), label: Label::Class(class.into()) }
+    }
+
+    #[test]
+    fn glues_own_files() {
+        let mrpc =
+            tsv("\u{feff}Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t7\t8\tHe said \"no\t\" No , he said\r\n")
+                .unwrap();
+        assert_eq!(mrpc, (Kind::SingleLabel, vec![example("He said \"no", Some("\" No , he said"), "1")]));
+        let cola = tsv("gj04\t1\t\tThe boat sank.\ngj04\t0\t*\tSank boat the.\n").unwrap();
+        assert_eq!(cola.1, [example("The boat sank.", None, "1"), example("Sank boat the.", None, "0")]);
+        let sst = tsv("sentence\tlabel\nfine \t1\n").unwrap();
+        assert_eq!(sst.1, [example("fine ", None, "1")]);
+        let rte = tsv("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n").unwrap();
+        assert_eq!(rte.1, [example("a", Some("b"), "entailment")]);
+        let qnli = tsv("index\tquestion\tsentence\tlabel\n0\ta\tb\tentailment\n").unwrap();
+        assert_eq!(qnli.1, [example("a", Some("b"), "entailment")]);
+        let (kind, stsb) = tsv("index\tsource\tsentence1\tsentence2\tscore\n0\tnone\ta\tb\t3.800\n").unwrap();
+        assert_eq!((kind, &stsb[0].label), (Kind::Regression, &Label::Value(3.8)));
+    }
+
+    #[test]
+    fn csv_and_jsonl() {
+        let csv = "text,label\r\n\"a, \"\"b\"\"\nc\",x\r\nd,y\r\n";
+        let (_, rows) = read("t.csv", csv.as_bytes(), Format::Csv, None, None).unwrap();
+        assert_eq!(rows, [example("a, \"b\"\nc", None, "x"), example("d", None, "y")]);
+        let jsonl = "{\"text\": \"a\", \"label\": 2}\n\n{\"label\": true, \"text\": \"b\"}\n";
+        let (kind, rows) = read("t.jsonl", jsonl.as_bytes(), Format::Jsonl, None, None).unwrap();
+        assert_eq!((kind, rows), (Kind::SingleLabel, vec![example("a", None, "2"), example("b", None, "true")]));
+        let many = "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": []}";
+        let (kind, rows) = read("t.jsonl", many.as_bytes(), Format::Jsonl, None, None).unwrap();
+        assert_eq!(kind, Kind::MultiLabel);
+        assert_eq!(rows[0].label, Label::Classes(vec!["x".into(), "y".into()]));
+        assert_eq!(rows[1].label, Label::Classes(vec![]));
+        let half = "{\"text\": \"a\", \"label\": 0.5}\n{\"text\": \"a\", \"label\": 1}";
+        let (kind, rows) = read("t.jsonl", half.as_bytes(), Format::Jsonl, None, None).unwrap();
+        assert_eq!((kind, &rows[1].label), (Kind::Regression, &Label::Value(1.0)));
+    }
+
+    #[test]
+    fn columns_by_name_and_kinds_by_wish() {
+        let columns: Columns = "label=stars,text=review".parse().unwrap();
+        let text = "id,review,stars\n1,good,5\n";
+        let read = |kind| read("t.csv", text.as_bytes(), Format::Csv, Some(&columns), kind).unwrap();
+        assert_eq!(read(None).1, [example("good", None, "5")]);
+        assert_eq!(read(Some(Kind::Regression)).1[0].label, Label::Value(5.0));
+        for bad in ["text=a", "text=a,label=b,text=c", "text", "a=b,text=c,label=d"] {
+            assert_eq!(bad.parse::<Columns>().unwrap_err().code(), "option", "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let cases: [(&str, &str); 6] = [
+            ("sentence\tlabel\na\t1\nb\n", "line 3: it has 1 columns, the header 2"),
+            ("sentence\tlabel\n \t1\n", "line 2: its text is empty"),
+            ("sentence\tlabel\na\t \n", "line 2: the label \" \" is no class"),
+            ("sentence\tlabel\n", "no example"),
+            ("", "no example"),
+            ("a\tb\n1\t2\n", "its columns are not known: a, b"),
+        ];
+        for (text, words) in cases {
+            let error = tsv(text).unwrap_err();
+            assert_eq!(error.code(), "data", "{text:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        for bad in [
+            "{\"text\": 1, \"label\": 1}",
+            "[1]",
+            "{",
+            "{\"text\": \"a\", \"label\": {}}",
+            "{\"text\": \"a\", \"label\": null}",
+        ] {
+            let error = read("t.jsonl", bad.as_bytes(), Format::Jsonl, None, None).unwrap_err();
+            assert!(error.code() == "data" && error.to_string().contains("line 1"), "{bad}: {error}");
+        }
+        let columns = "text=a,label=z".parse().unwrap();
+        let error = read("t.csv", b"a,b\n1,2\n", Format::Csv, Some(&columns), None).unwrap_err();
+        assert!(error.to_string().contains("no column \"z\""), "{error}");
+        let error = read("t.csv", b"text,label\na,x\n", Format::Csv, None, Some(Kind::Regression)).unwrap_err();
+        assert!(error.to_string().contains("is no number"), "{error}");
+    }
+}

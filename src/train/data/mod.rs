@@ -1,0 +1,155 @@
+//! Training data: from the bytes of a file to examples, in the file's order.
+//!
+//! What is wrong with a file is an [`Error::Data`] that names the line.
+
+pub mod classify;
+mod table;
+pub mod tag;
+
+use std::path::Path;
+
+use crate::error::{Error, Result, clip};
+
+/// How a file holds its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Columns between tabs, without quoting, as GLUE has them.
+    Tsv,
+    /// Columns between commas, quoted where need be.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+    /// A token a line, its tag last, sentences between empty lines.
+    Conll,
+}
+
+impl Format {
+    /// By the file's name.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a name that says nothing.
+    pub fn of(file: &str) -> Result<Self> {
+        match Path::new(file).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("tsv" | "txt") => Ok(Format::Tsv),
+            Some("csv") => Ok(Format::Csv),
+            Some("jsonl" | "ndjson" | "json") => Ok(Format::Jsonl),
+            Some("conll" | "bio" | "iob") => Ok(Format::Conll),
+            _ => Err(Error::Data {
+                file: file.into(),
+                problem: "its name does not say what is in it".into(),
+                mend: "Give a file that ends in .tsv, .csv, .jsonl or .conll".into(),
+            }),
+        }
+    }
+}
+
+/// A file under way: its name and the line, for messages.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    file: &'a str,
+    /// From 1.
+    line: u64,
+}
+
+impl At<'_> {
+    fn wrong(self, problem: impl std::fmt::Display, mend: &str) -> Error {
+        Error::Data { file: self.file.into(), problem: format!("line {}: {problem}", self.line), mend: mend.into() }
+    }
+}
+
+/// The lines of a text file with their numbers, without a byte order mark and with either line ending.
+///
+/// # Errors
+/// [`Error::Data`] if a line is not UTF-8.
+fn lines<'a>(file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Result<(At<'a>, &'a str)>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut rest = bytes.split(|b| *b == b'\n').peekable();
+    let mut line = 0;
+    std::iter::from_fn(move || {
+        let text = rest.next()?;
+        if text.is_empty() && rest.peek().is_none() {
+            return None;
+        }
+        line += 1;
+        let at = At { file, line };
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let text = std::str::from_utf8(text).map_err(|e| {
+            let problem = format!("it is not UTF-8 at byte {} of the line", e.valid_up_to());
+            at.wrong(problem, "Save the file as UTF-8")
+        });
+        Some(text.map(|text| (at, text)))
+    })
+}
+
+/// A file that has no examples.
+fn empty(file: &str) -> Error {
+    Error::Data { file: file.into(), problem: "there is no example in it".into(), mend: "Give a file with some".into() }
+}
+
+/// The classes that labels name, as `id2label` numbers them: by number where all are whole numbers, else by the alphabet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classes(Vec<String>);
+
+impl Classes {
+    /// The classes among these names.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut names: Vec<&str> = names.into_iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        let numbers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
+        if let Some(numbers) = numbers {
+            let mut both: Vec<_> = numbers.into_iter().zip(names).collect();
+            both.sort_unstable();
+            return Self(both.into_iter().map(|(_, name)| name.to_owned()).collect());
+        }
+        Self(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// In the order of their ids.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The id of a class.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for one that is not among them: `file` has labels that the training data has not.
+    pub fn id(&self, name: &str, file: &str) -> Result<usize> {
+        self.0.iter().position(|known| known == name).ok_or_else(|| Error::Data {
+            file: file.into(),
+            problem: format!("the label {:?} is not among those of the training data", clip(name)),
+            mend: format!("Use {}", clip(&self.0.join(", "))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_ordered_as_numbers_or_words() {
+        assert_eq!(Classes::of(["10", "9", "10", "-1"]).names(), ["-1", "9", "10"]);
+        assert_eq!(Classes::of(["10", "9", "b"]).names(), ["10", "9", "b"]);
+        let classes = Classes::of(["no", "yes"]);
+        assert_eq!(classes.id("yes", "dev.tsv").unwrap(), 1);
+        assert!(classes.id("maybe", "dev.tsv").unwrap_err().to_string().contains("\"maybe\""));
+    }
+
+    #[test]
+    fn lines_have_numbers_and_neither_marks_nor_carriage_returns() {
+        let bytes = "\u{feff}a\r\n\nb".as_bytes();
+        let read: Vec<_> = lines("f", bytes).map(|l| l.map(|(at, text)| (at.line, text)).unwrap()).collect();
+        assert_eq!(read, [(1, "a"), (2, ""), (3, "b")]);
+        let error = lines("f.tsv", b"a\nb\xff\n").nth(1).unwrap().map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("f.tsv: line 2: it is not UTF-8 at byte 1"), "{error}");
+        assert_eq!(lines("f", b"").count(), 0);
+    }
+
+    #[test]
+    fn formats_by_name() {
+        assert_eq!(Format::of("a/B.TSV").unwrap(), Format::Tsv);
+        assert_eq!(Format::of("x.jsonl").unwrap(), Format::Jsonl);
+        assert_eq!(Format::of("data").unwrap_err().code(), "data");
+    }
+}

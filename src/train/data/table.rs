@@ -1,0 +1,90 @@
+//! Rows of TSV, CSV and JSONL, as values by column.
+
+use serde_json::Value;
+
+use super::{At, Format, lines};
+use crate::error::{Result, clip, clip_message};
+
+/// A table: its header, where it has one, and its rows.
+pub(super) struct Table<'a> {
+    pub header: Option<Vec<String>>,
+    pub rows: Vec<Row<'a>>,
+}
+
+pub(super) struct Row<'a> {
+    pub at: At<'a>,
+    pub cells: Cells,
+}
+
+/// What a row holds.
+pub(super) enum Cells {
+    /// One a column.
+    Texts(Vec<String>),
+    Object(serde_json::Map<String, Value>),
+}
+
+/// Reads a table. `is_headless` looks at the first row of a TSV or CSV and says whether it is data.
+///
+/// # Errors
+/// [`Error::Data`](crate::Error::Data) for bytes that are no such table; a row of another number of cells than the header.
+pub(super) fn read<'a>(
+    file: &'a str,
+    bytes: &'a [u8],
+    format: Format,
+    is_headless: impl Fn(&[String]) -> bool,
+) -> Result<Table<'a>> {
+    let mut rows: Vec<Row<'a>> = match format {
+        Format::Csv => csv(file, bytes)?,
+        Format::Jsonl => {
+            let rows = lines(file, bytes).filter(|line| !matches!(line, Ok((_, text)) if text.trim().is_empty()));
+            let rows = rows.map(|line| line.and_then(|(at, text)| object(at, text))).collect::<Result<_>>()?;
+            return Ok(Table { header: None, rows });
+        }
+        Format::Tsv | Format::Conll => {
+            let rows = lines(file, bytes).filter(|line| !matches!(line, Ok((_, text)) if text.is_empty()));
+            let cells = |text: &str| Cells::Texts(text.split('\t').map(str::to_owned).collect());
+            rows.map(|line| line.map(|(at, text)| Row { at, cells: cells(text) })).collect::<Result<_>>()?
+        }
+    };
+    let first = rows.first().map(|row| &row.cells);
+    let header = match first {
+        Some(Cells::Texts(cells)) if !is_headless(cells) => match rows.remove(0).cells {
+            Cells::Texts(cells) => Some(cells),
+            Cells::Object(_) => None,
+        },
+        _ => None,
+    };
+    let width = header.as_ref().map(Vec::len);
+    for Row { at, cells } in &rows {
+        let Cells::Texts(cells) = cells else { continue };
+        if let Some(width) = width.filter(|width| *width != cells.len()) {
+            let problem = format!("it has {} columns, the header {width}", cells.len());
+            return Err(at.wrong(problem, "Give every line as many as the header; texts of a .tsv hold no tabs"));
+        }
+    }
+    Ok(Table { header, rows })
+}
+
+fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
+    let wrong = |problem: String| at.wrong(problem, "Give a JSON object a line");
+    match serde_json::from_str(text).map_err(|e| wrong(clip_message(&e)))? {
+        Value::Object(object) => Ok(Row { at, cells: Cells::Object(object) }),
+        other => Err(wrong(format!("{} is no object", clip(&other.to_string())))),
+    }
+}
+
+/// RFC 4180: cells in quotes may hold commas, line ends, and quotes that are doubled.
+fn csv<'a>(file: &'a str, bytes: &[u8]) -> Result<Vec<Row<'a>>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| {
+            let line = e.position().map_or(0, csv::Position::line);
+            At { file, line }.wrong(clip_message(&e), "Give CSV in UTF-8, with quotes where RFC 4180 wants them")
+        })?;
+        let at = At { file, line: record.position().map_or(0, csv::Position::line) };
+        rows.push(Row { at, cells: Cells::Texts(record.iter().map(str::to_owned).collect()) });
+    }
+    Ok(rows)
+}

@@ -1,0 +1,4 @@
+//! Fine-tuning: from files to a trained model.
+
+pub mod data;
+pub mod metrics;
