@@ -5,6 +5,7 @@ mod batch;
 mod checkpoint;
 mod cli;
 mod faults;
+mod features;
 mod golden;
 mod guides;
 mod heads;

@@ -154,7 +154,7 @@ impl Windowed {
     }
 
     /// Where the context begins in every window, in tokens.
-    pub(super) fn context_start(&self) -> usize {
+    pub(crate) fn context_start(&self) -> usize {
         self.question.len() + 2
     }
 

@@ -84,30 +84,35 @@ impl TextModel {
         self.tokenizer.max_len(self.model.config().max_position_embeddings)
     }
 
-    /// `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`, cut to at most `most` tokens: the longer text first, as
-    /// `truncation=True` does in `transformers`.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if `most` leaves no room for the special tokens.
+    /// As [`sequence`] with its own tokenizer.
     pub(super) fn sequence(&self, input: &TextPair, most: usize) -> Result<Sequence> {
-        // To transformers an empty second text is none.
-        let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
-            return Ok(self.tokenizer.single(&self.tokenizer.encode_first(&input.text, room(most, 2)?)?.ids));
-        };
-        let room = room(most, 3)?;
-        let encode = |text: &String| self.tokenizer.encode_first(text, room + 1);
-        let (mut a, mut b) = (encode(&input.text)?, encode(pair)?);
-        if a.len() > room && b.len() > room {
-            // Which of two long texts is the longer decides who has the odd token.
-            (a, b) = (self.tokenizer.encode(&input.text)?, self.tokenizer.encode(pair)?);
-        }
-        longest_first(&mut a, &mut b, room);
-        Ok(self.tokenizer.pair(&a.ids, &b.ids))
+        sequence(&self.tokenizer, input, most)
     }
 }
 
+/// `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`, cut to at most `most` tokens: the longer text first, as
+/// `truncation=True` does in `transformers`.
+///
+/// # Errors
+/// [`Error::Input`] if `most` leaves no room for the special tokens.
+pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<Sequence> {
+    // To transformers an empty second text is none.
+    let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
+        return Ok(tokenizer.single(&tokenizer.encode_first(&input.text, room(most, 2)?)?.ids));
+    };
+    let room = room(most, 3)?;
+    let encode = |text: &String| tokenizer.encode_first(text, room + 1);
+    let (mut a, mut b) = (encode(&input.text)?, encode(pair)?);
+    if a.len() > room && b.len() > room {
+        // Which of two long texts is the longer decides who has the odd token.
+        (a, b) = (tokenizer.encode(&input.text)?, tokenizer.encode(pair)?);
+    }
+    longest_first(&mut a, &mut b, room);
+    Ok(tokenizer.pair(&a.ids, &b.ids))
+}
+
 /// Tokens left for texts beside `special` ones.
-pub(super) fn room(most: usize, special: usize) -> Result<usize> {
+pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     most.checked_sub(special).ok_or_else(|| Error::Input {
         problem: format!("a sequence of at most {most} tokens has no room for text"),
         mend: "Use a model that takes longer sequences".into(),

@@ -6,6 +6,8 @@
 mod decode;
 mod metrics;
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,6 +44,8 @@ pub struct Question {
     pub context: usize,
     /// The texts that count as right. None where the passage does not answer the question, as SQuAD 2.0 has it.
     pub answers: Vec<String>,
+    /// Where in the context the first of them is, in bytes: what a model is trained on.
+    pub place: Option<Range<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -126,16 +130,20 @@ impl Squad {
                         }
                         _ => {}
                     }
+                    let mut place = None;
                     for Gold { text, answer_start } in &answers {
-                        let found = starts.get(*answer_start).and_then(|byte| context.get(*byte..));
-                        if !found.is_some_and(|rest| rest.starts_with(text.as_str())) {
+                        let found = starts.get(*answer_start).and_then(|byte| Some((*byte, context.get(*byte..)?)));
+                        if let Some((first, _)) = found.filter(|(_, rest)| rest.starts_with(text.as_str())) {
+                            place.get_or_insert(first..first + text.len());
+                        } else {
                             let problem =
                                 format!("the context does not have the answer {:?} at {answer_start}", clip(text));
                             return Err(at(problem, "Correct answer_start, which counts code points"));
                         }
                     }
                     let answers = answers.into_iter().map(|a| a.text).collect();
-                    squad.questions.push(Question { id, text: question, context: squad.contexts.len(), answers });
+                    let context = squad.contexts.len();
+                    squad.questions.push(Question { id, text: question, context, answers, place });
                 }
                 squad.contexts.push(context);
             }

@@ -1,0 +1,174 @@
+//! Examples as the encoder reads them, with what it should say about them.
+
+use super::data::classify::{self, Kind, Label};
+use super::data::{Classes, tag};
+use super::random::Random;
+use crate::error::{Error, Result};
+use crate::tasks::answer::Windowed;
+use crate::tasks::squad::{Question, SquadOptions};
+use crate::tasks::text_model::{TextPair, room, sequence};
+use crate::text::{Sequence, Tokenizer};
+
+/// One sequence to learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feature {
+    pub sequence: Sequence,
+    pub target: Target,
+}
+
+/// What is right.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// The answer's first and last token; 0, `[CLS]`, twice where the window does not have it.
+    Span([u32; 2]),
+    Class(u32),
+    /// 1 for each class that applies, else 0.
+    Classes(Vec<f32>),
+    Value(f32),
+    /// A class a token, nothing where none is asked for.
+    Tags(Vec<Option<u32>>),
+    /// Masked positions and the tokens that were there.
+    Words(Vec<(u32, u32)>),
+}
+
+/// The windows of a question. As transformers' `run_qa.py`: a window that has not all of the answer has none; the first token is the last
+/// that begins no later than the answer, the last one the first that ends no earlier.
+///
+/// # Errors
+/// [`Error::Input`] for a question or a context without tokens.
+pub fn question(
+    tokenizer: &Tokenizer,
+    question: &Question,
+    context: &str,
+    options: &SquadOptions,
+) -> Result<Vec<Feature>> {
+    let windowed = options.windows(tokenizer, &question.text, context)?;
+    let span =
+        |window: usize| question.place.as_ref().and_then(|place| span(&windowed, window, place)).unwrap_or([0, 0]);
+    let feature = |(window, sequence)| Feature { sequence, target: Target::Span(span(window)) };
+    Ok(windowed.sequences(tokenizer).enumerate().map(feature).collect())
+}
+
+fn span(windowed: &Windowed, window: usize, place: &std::ops::Range<usize>) -> Option<[u32; 2]> {
+    let tokens = windowed.windows.get(window)?.clone();
+    let offsets = windowed.context.offsets.get(tokens)?;
+    if offsets.first()?.start > place.start || offsets.last()?.end < place.end {
+        return None;
+    }
+    let first = offsets.iter().rposition(|token| token.start <= place.start)?;
+    let last = offsets.iter().position(|token| token.end >= place.end)?;
+    let at = |token: usize| (windowed.context_start() + token) as u32;
+    (first <= last).then(|| [at(first), at(last)])
+}
+
+/// A text, perhaps with its pair, cut to `max_len` tokens.
+///
+/// # Errors
+/// [`Error::Data`] for a label that is not among `classes`; `file` is named then.
+pub fn labelled(
+    tokenizer: &Tokenizer,
+    example: &classify::Example,
+    (kind, classes): (Kind, &Classes),
+    max_len: usize,
+    file: &str,
+) -> Result<Feature> {
+    let input = TextPair { text: example.text.clone(), pair: example.pair.clone() };
+    let target = match (&example.label, kind) {
+        (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, file)? as u32),
+        (Label::Classes(names), Kind::MultiLabel) => {
+            let mut applies = vec![0.0; classes.names().len()];
+            for name in names {
+                applies[classes.id(name, file)?] = 1.0;
+            }
+            Target::Classes(applies)
+        }
+        (Label::Value(value), Kind::Regression) => Target::Value(*value),
+        (label, kind) => {
+            return Err(Error::Data {
+                file: file.into(),
+                problem: format!("the label {label:?} is not of the kind {kind:?}"),
+                mend: "Give files of the same kind".into(),
+            });
+        }
+    };
+    Ok(Feature { sequence: sequence(tokenizer, &input, max_len)?, target })
+}
+
+/// A sentence's words, tokenized one by one and cut to `max_len` tokens. Of a word of several tokens the first has its class, as in
+/// transformers' `run_ner.py`.
+///
+/// # Errors
+/// As [`labelled`].
+pub fn tagged(
+    tokenizer: &Tokenizer,
+    example: &tag::Example,
+    classes: &Classes,
+    max_len: usize,
+    file: &str,
+) -> Result<Feature> {
+    let room = room(max_len, 2)?;
+    let (mut ids, mut tags) = (Vec::new(), vec![None]);
+    for (word, tag) in example.words.iter().zip(&example.tags) {
+        let tokens = tokenizer.encode(word)?.ids;
+        let class = classes.id(tag, file)? as u32;
+        tags.extend((0..tokens.len()).map(|i| (i == 0).then_some(class)));
+        ids.extend(tokens);
+        if ids.len() >= room {
+            break;
+        }
+    }
+    ids.truncate(room);
+    tags.truncate(room + 1);
+    tags.push(None);
+    Ok(Feature { sequence: tokenizer.single(&ids), target: Target::Tags(tags) })
+}
+
+/// A sequence for masked language modelling, before it is masked: `[CLS] tokens [SEP]`, full but for a document's last.
+///
+/// # Errors
+/// [`Error::Input`] if `max_len` leaves no room for text.
+pub fn chunks(tokenizer: &Tokenizer, document: &str, max_len: usize) -> Result<Vec<Sequence>> {
+    let room = room(max_len, 2)?.max(1);
+    let mut ids = Vec::new();
+    // Line by line: one encoding's memory is a multiple of its text's.
+    for line in document.lines() {
+        ids.extend(tokenizer.encode(line)?.ids);
+    }
+    Ok(ids.chunks(room).map(|ids| tokenizer.single(ids)).collect())
+}
+
+/// The share of tokens that are asked for; of these, the share that is masked, and that is replaced by any word. The rest stays (Devlin et
+/// al., 2018, section 3.1).
+const ASKED: f64 = 0.15;
+const MASKED: f64 = 0.8;
+const REPLACED: f64 = 0.1;
+
+/// Masks a sequence, each time otherwise: `random` is of the epoch and the example. At least one token is asked for, if
+/// there is any that is not special.
+///
+/// # Errors
+/// [`Error::Unsupported`] if the vocabulary has no `[MASK]`.
+pub fn masked(tokenizer: &Tokenizer, sequence: &Sequence, vocab: u32, random: &mut Random) -> Result<Feature> {
+    let mask = tokenizer.special().mask.ok_or_else(|| Error::Unsupported {
+        what: "masking with a vocabulary that has no [MASK]".into(),
+        mend: "Give a model of a BERT vocabulary".into(),
+    })?;
+    let mut open: Vec<usize> = (0..sequence.ids.len()).filter(|i| !tokenizer.is_special(sequence.ids[*i])).collect();
+    random.shuffle(&mut open);
+    let count = (open.len() as f64 * ASKED).round() as usize;
+    open.truncate(count.max(1));
+    open.sort_unstable();
+    let mut sequence = sequence.clone();
+    let mut words = Vec::with_capacity(open.len());
+    for at in open {
+        let was = sequence.ids[at];
+        words.push((at as u32, was));
+        let draw = random.unit();
+        if draw < MASKED {
+            sequence.ids[at] = mask;
+        } else if draw < MASKED + REPLACED {
+            sequence.ids[at] = random.below(vocab as usize) as u32;
+        }
+    }
+    Ok(Feature { sequence, target: Target::Words(words) })
+}
