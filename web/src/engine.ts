@@ -29,19 +29,20 @@ const turn = (): Promise<void> =>
 
 let compiled: Promise<unknown> | undefined;
 
-/** Compiles the module once for all the engines of a page or worker. A failure is tried again. */
-function start(url: string): Promise<unknown> {
-  compiled ??= compile(url).catch((cause: unknown) => {
+/** Makes the module ready once for all the engines of a page or worker. A failure is tried again. */
+function start(module: OpenRequest['module']): Promise<unknown> {
+  compiled ??= instantiate(module).catch((cause: unknown) => {
     compiled = undefined;
-    const problem = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}`;
+    const name = typeof module === 'string' ? ` ${module}` : '';
+    const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
     const mend = "Serve the package's files whole, with a content policy that lets it be fetched and compiled";
     throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   return compiled;
 }
 
-async function compile(url: string): Promise<unknown> {
-  return init({ module_or_path: await wasmSource(url) });
+async function instantiate(module: OpenRequest['module']): Promise<unknown> {
+  return init({ module_or_path: typeof module === 'string' ? await wasmSource(module) : module });
 }
 
 /** What wasm throws, as the package's errors. */
