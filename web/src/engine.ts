@@ -15,12 +15,14 @@ import init, { CancelToken, Files, Host, Pipeline } from './wasm/cloze.js';
 /** Failures of a GPU that another one, or the same one opened again, may not have. */
 const MENDABLE: readonly Code[] = ['device_lost', 'gpu'];
 
-/** What a running call waits for when it gives way: a turn of the event loop, so that messages come through. */
+/** What a call waits for when it gives way: a turn of the event loop, so that messages come through. */
 const turn = (): Promise<void> =>
   new Promise((resolve) => {
+    // What servers have. In workerd a message of one's own comes before anybody else's turn.
+    const { setImmediate } = globalThis as { setImmediate?: (over: () => void) => void };
+    if (setImmediate) return void setImmediate(resolve);
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
-      // Node stays alive for open ports.
       port1.close();
       resolve();
     };
@@ -106,7 +108,8 @@ export class Engine implements Backend {
     if (this.#disposing) return Promise.reject(disposed());
     if (work.kind === 'counters') return Promise.resolve(this.#counters());
     const waiting = this.#last;
-    const call = unlessAborted(waiting, signal).then(() => this.#attempt(work.request, signal));
+    // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
+    const call = unlessAborted(waiting, signal).then(turn).then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     this.#last = Promise.allSettled([waiting, call]);
     return call;

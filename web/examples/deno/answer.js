@@ -1,6 +1,8 @@
 import { pipeline } from 'cloze';
 
-const [question, context, device = 'wasm', worker = 'true'] = Deno.args;
-const answer = await pipeline('question-answering', { device, worker: worker === 'true' });
-console.log(JSON.stringify(await answer(question, context)), answer.device, answer.adapter, answer.reason, answer.worker);
+// On WebGPU where there is a real GPU, else on WebAssembly; in a worker, or with 'here' in this thread.
+const [question, context, device = 'auto', place = 'worker'] = Deno.args;
+const answer = await pipeline('question-answering', { device, worker: place === 'worker' });
+const [best] = await answer(question, context);
+console.log(`${best.answer} (${answer.device}, in ${answer.worker ? 'a worker' : 'this thread'})`);
 await answer.dispose();

@@ -9,10 +9,10 @@
 
 export const LIMITS = {
   /** Bytes of a body: a longest question and context, with every character escaped. */
-  body: 128 * 1024,
+  body: 64 * 1024,
   /** UTF-16 units. */
-  question: 1000,
-  context: 20_000,
+  question: 500,
+  context: 10_000,
   topK: 10,
   /** Requests that wait for an answer, with the one that is worked on. More are sent away. */
   queue: 32,

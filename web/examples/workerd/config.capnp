@@ -3,6 +3,7 @@ using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = .worker),
+    # Weights are streamed from here: a `data` binding would be a second copy of them in memory.
     (name = "files", disk = (path = "../node_modules/cloze/dist/model")),
   ],
   sockets = [(name = "http", address = "127.0.0.1:8787", http = (), service = "main")],

@@ -2,34 +2,32 @@ import { DurableObject } from 'cloudflare:workers';
 import { pipeline } from 'cloze';
 import module from 'cloze/cloze.wasm';
 
+/** Owns the model. In a Durable Object, and nowhere else, one request may wait for what another has begun. */
 export class Model extends DurableObject {
-  #answer;
+  #opening;
 
   async answer(question, context) {
-    this.#answer ??= this.#open();
-    const answer = await this.#answer;
+    const answer = await this.#open();
     return answer(question, context);
   }
 
-  async #open() {
-    try {
-      const model = (file) => this.env.FILES.fetch(`http://files/${file}`);
-      return await pipeline('question-answering', { module, model });
-    } catch (error) {
-      this.#answer = undefined;
+  /** Loads the model for the first question and keeps it; a failure is tried again for the next. */
+  #open() {
+    const model = (file) => this.env.FILES.fetch(`http://files/${file}`);
+    this.#opening ??= pipeline('question-answering', { module, model }).catch((error) => {
+      this.#opening = undefined;
       throw error;
-    }
+    });
+    return this.#opening;
   }
 }
 
 export default {
   async fetch(request, env) {
     const { searchParams } = new URL(request.url);
-    const [question, context] = ['question', 'context'].map((name) => searchParams.get(name) ?? '');
-    try {
-      return Response.json(await env.MODEL.getByName('only').answer(question, context));
-    } catch (error) {
-      return Response.json({ error: error.stack }, { status: 500 });
-    }
+    const [question, context] = [searchParams.get('question'), searchParams.get('context')];
+    if (!question || !context) return new Response('Ask with ?question=…&context=…\n', { status: 400 });
+    const [best] = await env.MODEL.getByName('only').answer(question, context);
+    return new Response(`${best.answer}\n`);
   },
 };
