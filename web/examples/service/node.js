@@ -1,4 +1,4 @@
-/** The service in Node: `PORT=8080 HOST=127.0.0.1 node node.js`. On SIGTERM it finishes what it has begun. */
+/** The service in Node, at `HOST` and `PORT`. On SIGTERM it finishes what it has begun. */
 
 import { createServer } from 'node:http';
 import { pipeline } from 'cloze';
@@ -7,6 +7,8 @@ import { service } from './service.js';
 /** Milliseconds. */
 const TO_THE_END = 15_000;
 const TO_TAKE_A_REFUSAL = 500;
+/** Bytes. */
+const MOST_IN_VAIN = 1 << 20;
 
 const { PORT = '8080', HOST = '127.0.0.1' } = process.env;
 const answer = await pipeline('question-answering');
@@ -26,12 +28,15 @@ async function serve(incoming, outgoing) {
   const response = await handle(requestOf(incoming, gone.signal));
   const headers = Object.fromEntries(response.headers);
   outgoing.writeHead(response.status, stopping ? { ...headers, connection: 'close' } : headers);
-  outgoing.end(await response.text(), () => {
-    // A client that is refused reads why when it has sent some of the rest; then the line is cut.
-    if (incoming.complete) return;
-    incoming.resume();
-    setTimeout(() => incoming.complete || incoming.destroy(), TO_TAKE_A_REFUSAL).unref();
-  });
+  outgoing.end(await response.text(), () => incoming.complete || cut(incoming));
+}
+
+/** Cuts the line of a client that is refused while it sends: not at once, or it would not read why. */
+function cut(incoming) {
+  let rest = MOST_IN_VAIN;
+  const end = () => incoming.complete || incoming.destroy();
+  incoming.on('data', ({ length }) => (rest -= length) < 0 && end());
+  setTimeout(end, TO_TAKE_A_REFUSAL).unref();
 }
 
 function requestOf(incoming, signal) {
