@@ -37,7 +37,7 @@ before(prepare);
 // Side by side: much of the time is waiting for time limits.
 describe('the service', { concurrency: true }, () => {
   for (const [runtime, starting] of [['Node', startNode], ['workerd', () => startWorkerd('service/README.md', 'service')]]) {
-    describe(runtime, () => {
+    describe(runtime, { concurrency: 1 }, () => {
       let server;
       let url;
       before(async () => {
@@ -206,7 +206,7 @@ describe('the service', { concurrency: true }, () => {
     });
   }
 
-  describe('Node alone', () => {
+  describe('Node alone', { concurrency: 1 }, () => {
     test('headers drop by drop are cut off', async () => {
       const { url, stop } = await startNode();
       const drops = line(url);
