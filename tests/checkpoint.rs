@@ -7,6 +7,7 @@ use cloze::checkpoint::{Checkpoint, Head, convert, names};
 use cloze::tensor::DType;
 use half::f16;
 
+use crate::support;
 use crate::support::alloc::measure;
 use crate::support::checkpoint::{self as fixture, CONFIG, Tensor};
 
@@ -237,4 +238,18 @@ fn conversion_takes_memory_for_rows_alone() {
     let (result, usage) = measure(|| convert(&default_model(), &dir.path().join("f32"), DType::F32));
     assert!(result.unwrap().bytes > 90_000_000);
     assert!(usage.peak < 1 << 20, "{usage:?}");
+}
+
+#[test]
+fn a_sentence_model_keeps_all_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["mean", "cls"] {
+        let (src, out) = (support::fixture("tasks").join(name), dir.path().join(name));
+        convert(&src, &out, DType::I8).unwrap();
+        for file in ["modules.json", "sentence_bert_config.json", "1_Pooling/config.json", "vocab.txt"] {
+            let read = |dir: &Path| fs::read(dir.join(file)).ok();
+            assert_eq!(read(&out), read(&src), "{file} of {name}");
+        }
+    }
+    assert!(dir.path().join("mean").join("sentence_bert_config.json").is_file());
 }

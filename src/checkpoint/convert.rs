@@ -1,5 +1,6 @@
 //! A checkpoint in another type: row by row, in memory that does not grow with the model.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -69,7 +70,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     }
     let checkpoint = Checkpoint::open(src)?;
     let modules = Sentence::open(src)?.configs;
-    let companions: Vec<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
+    let companions: BTreeSet<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
     if let Some(stale) = companions.iter().find(|name| !src.join(name).is_file() && out.join(name).exists()) {
         return Err(Error::Option {
             name: "output",

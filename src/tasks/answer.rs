@@ -85,6 +85,17 @@ pub struct SpanLogits {
     pub end: Vec<f32>,
 }
 
+/// What the model says about one token of the context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenScore {
+    /// Its bytes of the context.
+    pub bytes: Range<usize>,
+    /// P(the answer starts here), the greatest of the windows that have the token.
+    pub start: f32,
+    /// P(the answer ends with it), likewise.
+    pub end: f32,
+}
+
 /// A question and its context as tokens, cut into windows.
 #[derive(Clone, Debug)]
 pub struct Windowed {
@@ -221,6 +232,33 @@ impl Windowed {
         answers.sort_by(|a, b| b.score.total_cmp(&a.score));
         answers.truncate(options.top_k);
         Ok(answers)
+    }
+
+    /// What the model says about each token of the context, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a logit is not finite.
+    ///
+    /// # Panics
+    /// If there is not one pair of logits a window, one number a token.
+    pub fn token_scores(&self, logits: &[SpanLogits]) -> Result<Vec<TokenScore>> {
+        self.check_logits(logits)?;
+        let unread = |bytes: &Range<usize>| TokenScore { bytes: bytes.clone(), start: 0.0, end: 0.0 };
+        let mut scores: Vec<_> = self.context.offsets.iter().map(unread).collect();
+        for (window, logits) in self.windows.iter().zip(logits) {
+            let [start, end] = [&logits.start, &logits.end].map(|logits| self.probabilities(window, logits));
+            let read = start.iter().zip(&end).skip(self.context_start());
+            for (score, (start, end)) in scores[window.clone()].iter_mut().zip(read) {
+                score.start = score.start.max(*start);
+                score.end = score.end.max(*end);
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Tokens of all windows, with the question's and the special ones: what the encoder reads.
+    pub fn tokens(&self) -> usize {
+        self.windows.iter().map(|window| self.window_len(window)).sum()
     }
 
     /// Softmax over `[CLS]` and the context, the question masked as the pipeline does it.

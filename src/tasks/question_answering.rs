@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::answer::{Answer, AnswerOptions, SpanLogits, Windowed};
+use super::answer::{Answer, AnswerOptions, SpanLogits, TokenScore, Windowed};
 use super::run::{Item, Task, run_one};
 use super::text_model::TextModel;
 use crate::checkpoint::{Checkpoint, Head};
@@ -79,7 +79,37 @@ impl QuestionAnswering {
         let input = Question { question: question.into(), context: context.into() };
         run_one(self, &input, options, cancel).await
     }
+
+    /// The same with what the model says about every token.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub async fn explain(
+        &self,
+        question: &str,
+        context: &str,
+        options: &AnswerOptions,
+        cancel: &Cancel,
+    ) -> Result<Explanation> {
+        let input = Question { question: question.into(), context: context.into() };
+        run_one(&Explaining(self), &input, options, cancel).await
+    }
 }
+
+/// The answers to a question, and what they come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// As [`QuestionAnswering::answer`] gives them.
+    pub answers: Vec<Answer>,
+    /// The context's tokens.
+    pub context: Vec<TokenScore>,
+    /// Tokens that the encoder read: those of all windows.
+    pub tokens: usize,
+}
+
+/// Question answering as a task that explains itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Explaining<'a>(pub &'a QuestionAnswering);
 
 /// A question at work: its windows, and the logits of those that were run.
 #[derive(Debug)]
@@ -129,5 +159,34 @@ impl Task for QuestionAnswering {
 
     fn end(&self, work: Work, input: &Question, options: &AnswerOptions) -> Result<Vec<Answer>> {
         work.windowed.answers(&input.context, &work.logits, options)
+    }
+}
+
+impl Task for Explaining<'_> {
+    type Input = Question;
+    type Options = AnswerOptions;
+    type Work = Work;
+    type Output = Explanation;
+
+    fn model(&self) -> &Model {
+        self.0.model()
+    }
+
+    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Work> {
+        self.0.begin(input, options)
+    }
+
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        self.0.item(work, index)
+    }
+
+    fn take(&self, work: &mut Work, index: usize, values: &[f32], options: &AnswerOptions) {
+        self.0.take(work, index, values, options);
+    }
+
+    fn end(&self, work: Work, input: &Question, options: &AnswerOptions) -> Result<Explanation> {
+        let context = work.windowed.token_scores(&work.logits)?;
+        let tokens = work.windowed.tokens();
+        Ok(Explanation { answers: self.0.end(work, input, options)?, context, tokens })
     }
 }

@@ -99,13 +99,15 @@ pub async fn run<T: Task>(
         let mut index = 0;
         while let Some(item) = works[at].as_ref().ok().and_then(|work| task.item(work, index)) {
             if !pack.has_room(&item, &most) {
-                pack.run(task, &mut works, options, cancel).await?;
+                let said = pack.run(model, cancel).await?;
+                hand_out(task, &said, &mut works, options);
             }
             pack.push(at, index, &item);
             index += 1;
         }
     }
-    pack.run(task, &mut works, options, cancel).await?;
+    let said = pack.run(model, cancel).await?;
+    hand_out(task, &said, &mut works, options);
     let end = |(work, input): (Result<T::Work>, &T::Input)| task.end(work?, input, options);
     Ok(works.into_iter().zip(inputs).map(end).collect())
 }
@@ -152,33 +154,42 @@ impl Pack {
         self.of.push((input, index));
     }
 
-    /// Runs what there is and hands it out.
-    async fn run<T: Task>(
-        &mut self,
-        task: &T,
-        works: &mut [Result<T::Work>],
-        options: &T::Options,
-        cancel: &Cancel,
-    ) -> Result<()> {
+    /// Runs what there is. No task is named here, for each would have this code compiled once more.
+    async fn run(&mut self, model: &Model, cancel: &Cancel) -> Result<Said> {
         let Pack { batch, of, picked } = std::mem::take(self);
         if of.is_empty() {
-            return Ok(());
+            return Ok(Said::default());
         }
-        let outputs = task.model().outputs(&batch, cancel).await?;
+        let outputs = model.outputs(&batch, cancel).await?;
         let first = outputs.into_iter().next().unwrap_or_else(|| unreachable!("every head gives something"));
-        for (at, (tokens, (input, index))) in batch.ranges().zip(of).enumerate() {
-            let rows = match task.model().head().per() {
-                Per::Token => tokens,
-                Per::Sequence => at..at + 1,
-                Per::Picked => picked[at].clone(),
-            };
-            let values = &first.values[rows.start * first.cols..rows.end * first.cols];
-            if let Err(error) = check_finite(values) {
-                works[input] = Err(error);
-            } else if let Ok(work) = &mut works[input] {
-                task.take(work, index, values, options);
-            }
+        let rows = |(at, tokens): (usize, Range<usize>)| match model.head().per() {
+            Per::Token => tokens,
+            Per::Sequence => at..at + 1,
+            Per::Picked => picked[at].clone(),
+        };
+        let numbers = |rows: Range<usize>| rows.start * first.cols..rows.end * first.cols;
+        let own = batch.ranges().enumerate().map(rows).map(numbers).collect();
+        Ok(Said { of, own, values: first.values })
+    }
+}
+
+/// What the model says about a batch.
+#[derive(Default)]
+struct Said {
+    /// The input and the number of each sequence.
+    of: Vec<(usize, usize)>,
+    /// Where each sequence's values are.
+    own: Vec<Range<usize>>,
+    values: Vec<f32>,
+}
+
+fn hand_out<T: Task>(task: &T, said: &Said, works: &mut [Result<T::Work>], options: &T::Options) {
+    for ((input, index), own) in said.of.iter().zip(&said.own) {
+        let values = &said.values[own.clone()];
+        if let Err(error) = check_finite(values) {
+            works[*input] = Err(error);
+        } else if let Ok(work) = &mut works[*input] {
+            task.take(work, *index, values, options);
         }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use js_sys::{Array, Float32Array};
+use js_sys::{Array, Float32Array, Uint32Array};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
@@ -14,12 +14,12 @@ use crate::device::{Cancel, Device};
 use crate::error::{Error, Result, clip, clip_message};
 use crate::model::Model;
 use crate::pooling::Pooling;
-use crate::tasks::answer::AnswerOptions;
+use crate::tasks::answer::{Answer, AnswerOptions, TokenScore};
 use crate::tasks::classify::Classifier;
 use crate::tasks::embed::{EmbedOptions, Embedder};
 use crate::tasks::fill_mask::{FillMask, FillMaskOptions};
 use crate::tasks::next_sentence::NextSentence;
-use crate::tasks::question_answering::{Question, QuestionAnswering};
+use crate::tasks::question_answering::{Explaining, Explanation, Question, QuestionAnswering};
 use crate::tasks::run::{Task, run};
 use crate::tasks::tag::{Aggregation, Tagger};
 use crate::tasks::text_model::{TextModel, TextPair};
@@ -67,13 +67,15 @@ struct AnswerJson {
     doc_stride: Option<usize>,
     no_answer: bool,
     align_to_words: bool,
+    /// Give the tokens' scores too.
+    explain: bool,
 }
 
 impl Default for AnswerJson {
     fn default() -> Self {
         let AnswerOptions { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words } =
             AnswerOptions::default();
-        Self { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words }
+        Self { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words, explain: false }
     }
 }
 
@@ -222,22 +224,29 @@ impl Tasks {
     }
 
     pub async fn run(&self, request: &str, cancel: &Cancel) -> Result<JsValue> {
-        match self {
+        Ok(match self {
             Tasks::QuestionAnswering(task) => {
                 let Request { inputs, options } = parse::<Request<QuestionJson, AnswerJson>>(request)?;
-                let inputs =
-                    inputs.into_iter().map(|q| Question { question: q.question, context: q.context }).collect();
-                let AnswerJson { top_k, max_answer_tokens, max_seq_len, doc_stride, no_answer, align_to_words } =
-                    options;
+                let question = |q: QuestionJson| Question { question: q.question, context: q.context };
+                let inputs: Vec<_> = inputs.into_iter().map(question).collect();
+                let AnswerJson {
+                    top_k,
+                    max_answer_tokens,
+                    max_seq_len,
+                    doc_stride,
+                    no_answer,
+                    align_to_words,
+                    explain,
+                } = options;
                 let options =
                     AnswerOptions { top_k, max_answer_tokens, no_answer, align_to_words, max_seq_len, doc_stride };
                 options.check()?;
-                json(task, inputs, &options, cancel, |input, answers| {
-                    let units = Offsets::in_utf16(&input.context);
-                    let span = |a: crate::tasks::answer::Answer| span(&units, a.score, a.start..a.end);
-                    answers.into_iter().map(span).collect::<Vec<_>>()
-                })
-                .await
+                // Always the task that explains itself: a second one would be as much code again.
+                let results = run(&Explaining(task), &inputs, &options, cancel).await?;
+                match explain {
+                    true => values(&inputs, results, explained),
+                    false => json(&inputs, results, |input, found| spans(&input.context, found.answers)),
+                }
             }
             Tasks::FillMask(task) => {
                 let Request { inputs, options } = parse::<Request<String, FillJson>>(request)?;
@@ -246,7 +255,7 @@ impl Tasks {
                 let top_k = top_k.unwrap_or(FillMaskOptions::default().top_k);
                 let options = FillMaskOptions { top_k, targets };
                 options.check()?;
-                json(task, inputs, &options, cancel, |_, filled| filled).await
+                json(&inputs, run(task, &inputs, &options, cancel).await?, |_, filled| filled)
             }
             Tasks::FeatureExtraction(task) => {
                 let Request { inputs, options } = parse::<Request<TextJson, EmbedJson>>(request)?;
@@ -259,24 +268,21 @@ impl Tasks {
                 let options = EmbedOptions { normalize: normalize.unwrap_or(pooled) };
                 let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
                 let width = model.config().hidden_size;
-                let features = |values: Vec<f32>| -> JsValue {
+                values(&inputs, run(task, &inputs, &options, cancel).await?, |_, values| {
                     let rows = || values.chunks_exact(width).map(|row| JsValue::from(Float32Array::from(row)));
                     if pooled { Float32Array::from(values.as_slice()).into() } else { rows().collect::<Array>().into() }
-                };
-                let found = run(task, &inputs, &options, cancel).await?;
-                let either = |result: Result<Vec<f32>>| result.map_or_else(|e| bad(&e), features);
-                Ok(found.into_iter().map(either).collect::<Array>().into())
+                })
             }
             Tasks::TextClassification(task) => {
                 let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
-                let inputs = inputs.into_iter().map(Into::into).collect();
-                json(task, inputs, &(), cancel, |_, scored| scored).await
+                let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
+                json(&inputs, run(task, &inputs, &(), cancel).await?, |_, scored| scored)
             }
             Tasks::TokenClassification(task) => {
                 let Request { inputs, options } = parse::<Request<String, TagJson>>(request)?;
                 let aggregation = options.aggregation.map(|name| name.parse()).transpose()?;
                 let aggregation: Aggregation = aggregation.unwrap_or_default();
-                json(task, inputs, &aggregation, cancel, |text, entities| {
+                json(&inputs, run(task, &inputs, &aggregation, cancel).await?, |text, entities| {
                     let units = Offsets::in_utf16(text);
                     let entity = |e: crate::tasks::tag::Entity| {
                         let (start, end) = (units.at(e.span.start), units.at(e.span.end));
@@ -284,12 +290,11 @@ impl Tasks {
                     };
                     entities.into_iter().map(entity).collect::<Vec<_>>()
                 })
-                .await
             }
             Tasks::NextSentence(task) => {
                 let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
-                let inputs = inputs.into_iter().map(Into::into).collect();
-                json(task, inputs, &(), cancel, |_, is_next| is_next).await
+                let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
+                json(&inputs, run(task, &inputs, &(), cancel).await?, |_, is_next| is_next)
             }
             Tasks::ZeroShot(task) => {
                 let Request { inputs, options } = parse::<Request<String, ZeroShotJson>>(request)?;
@@ -297,9 +302,9 @@ impl Tasks {
                 let template = template.unwrap_or(ZeroShotOptions::default().template);
                 let options = ZeroShotOptions { labels, template, multi_label };
                 options.check()?;
-                json(task, inputs, &options, cancel, |_, scored| scored).await
+                json(&inputs, run(task, &inputs, &options, cancel).await?, |_, scored| scored)
             }
-        }
+        })
     }
 }
 
@@ -330,8 +335,25 @@ fn loaded_with(head: Head, word: &str) -> Result<()> {
     }
 }
 
-fn span(units: &Offsets<'_>, score: f64, bytes: Range<usize>) -> SpanJson {
-    SpanJson { score, start: units.at(bytes.start), end: units.at(bytes.end) }
+fn spans(context: &str, answers: Vec<Answer>) -> Vec<SpanJson> {
+    let units = Offsets::in_utf16(context);
+    let span = |a: Answer| SpanJson { score: a.score, start: units.at(a.start), end: units.at(a.end) };
+    answers.into_iter().map(span).collect()
+}
+
+/// `[answers as JSON, tokens read, starts, ends, start scores, end scores]`: a number a token of the context.
+fn explained(input: &Question, Explanation { answers, context, tokens }: Explanation) -> JsValue {
+    let units = Offsets::in_utf16(&input.context);
+    let answers = serde_json::to_string(&spans(&input.context, answers)).unwrap_or_default();
+    let places = |place: fn(&Range<usize>) -> usize| -> JsValue {
+        let places: Vec<u32> = context.iter().map(|token| units.at(place(&token.bytes)) as u32).collect();
+        Uint32Array::from(places.as_slice()).into()
+    };
+    let scores = |score: fn(&TokenScore) -> f32| -> JsValue {
+        Float32Array::from(context.iter().map(score).collect::<Vec<_>>().as_slice()).into()
+    };
+    let parts = [places(|b| b.start), places(|b| b.end), scores(|t| t.start), scores(|t| t.end)];
+    [answers.into(), JsValue::from(tokens)].into_iter().chain(parts).collect::<Array>().into()
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
@@ -342,20 +364,22 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     })
 }
 
-/// Runs a task and writes its results.
-async fn json<T: Task, O: Serialize>(
-    task: &T,
-    inputs: Vec<T::Input>,
-    options: &T::Options,
-    cancel: &Cancel,
-    object: impl Fn(&T::Input, T::Output) -> O,
-) -> Result<JsValue> {
-    let results = run(task, &inputs, options, cancel).await?;
-    let result = |(input, result): (&T::Input, Result<T::Output>)| match result {
+/// Results as values, where they are not JSON.
+fn values<I, R>(inputs: &[I], results: Vec<Result<R>>, value: impl Fn(&I, R) -> JsValue) -> JsValue {
+    let either = |(input, result): (&I, Result<R>)| match result {
+        Ok(output) => value(input, output),
+        Err(e) => bad(&e),
+    };
+    inputs.iter().zip(results).map(either).collect::<Array>().into()
+}
+
+/// Results as JSON.
+fn json<I, R, O: Serialize>(inputs: &[I], results: Vec<Result<R>>, object: impl Fn(&I, R) -> O) -> JsValue {
+    let result = |(input, result): (&I, Result<R>)| match result {
         Ok(output) => ResultJson::Good(object(input, output)),
         Err(e) => ResultJson::Bad { error: (&e).into() },
     };
     let results: Vec<_> = inputs.iter().zip(results).map(result).collect();
     // Numbers, names and texts: nothing that cannot be written.
-    Ok(serde_json::to_string(&results).unwrap_or_default().into())
+    serde_json::to_string(&results).unwrap_or_default().into()
 }

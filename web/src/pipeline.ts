@@ -9,7 +9,7 @@ import type { GiveFile, ModelSpec, Progress } from './load/index.js';
 import type { Backend, Hooks, OpenRequest, State } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
 import { results, taskNamed, TASKS } from './tasks.js';
-import type { Prepared } from './tasks.js';
+import type { Entry } from './tasks.js';
 import type { PipelineOptions, Ready, Task, Tasks, TokenFeatures, TransformersLoadNames } from './types.js';
 
 const LOAD: Table = {
@@ -48,7 +48,7 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
   const task = taskNamed(String(named));
   const known = Object.keys(TASKS).join(', ');
   if (!task) throw wrong('task', `there is no task '${clip(String(named))}'`, `Use one of ${known}`);
-  const entry = TASKS[task];
+  const entry: Entry = TASKS[task];
   const [model, given] = isModel(second) || third !== undefined ? [second ?? undefined, third] : [undefined, second];
   const options = normalise(given, { ...LOAD, ...entry.load }, `pipeline('${task}')`);
   const { signal: stop, onProgress, worker, device = 'auto', model: wanted = model, module, ...others } = options;
@@ -83,7 +83,7 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
   });
   const backend = await open(worker ?? typeof wanted !== 'function', request, { signal, onProgress: quiet });
   quiet?.({ status: 'ready', task, name: backend.state.model.name });
-  return callable(backend, entry.prepare);
+  return callable(backend, entry);
 }
 
 function isModel(value: unknown): boolean {
@@ -146,15 +146,18 @@ function made(make: () => unknown): Worker {
   throw wrong('worker', 'its function returns no worker', 'Return one that imports cloze/worker');
 }
 
-function callable(backend: Backend, prepare: (...args: unknown[]) => Prepared): unknown {
-  const call = async (...args: unknown[]): Promise<unknown> => {
+function callable(backend: Backend, { prepare, also = {} }: Entry): unknown {
+  type Prepare = Entry['prepare'];
+  const calling = (prepare: Prepare) => async (...args: unknown[]): Promise<unknown> => {
     const prepared = prepare(...args);
     return results(prepared, await backend.perform({ kind: 'run', request: prepared.request }, prepared.signal));
   };
+  const others = Object.entries(also).map(([name, one]) => [name, { value: calling(one), enumerable: true }]);
   let disposing: Promise<void> | undefined;
   const dispose = (): Promise<void> => (disposing ??= backend.dispose());
   const state = (key: keyof State): PropertyDescriptor => ({ get: () => backend.state[key], enumerable: true });
-  return Object.defineProperties(call, {
+  return Object.defineProperties(calling(prepare), {
+    ...(Object.fromEntries(others) as PropertyDescriptorMap),
     device: state('device'),
     reason: state('reason'),
     adapter: state('adapter'),

@@ -4,7 +4,7 @@ import { ClozeError, crateError } from './errors.js';
 import type { Code } from './errors.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
-import type { QuestionInput, TextInput } from './types.js';
+import type { Answer, Explained, QuestionInput, TextInput } from './types.js';
 
 /** Inputs as an array, and whether the caller gave one alone. */
 interface Inputs<I> {
@@ -20,11 +20,13 @@ export interface Prepared {
   result(value: unknown, index: number): unknown;
 }
 
-interface Entry {
+export interface Entry {
   /** Options of loading that are this task's own. */
   load: Table;
   /** From a call's arguments to what an engine is asked. */
   prepare: (...args: unknown[]) => Prepared;
+  /** The same of other calls, by the names that they have beside the pipeline's own. */
+  also?: Record<string, (...args: unknown[]) => Prepared>;
 }
 
 /** A text that Rust can read: halves of surrogate pairs, which are no characters, become U+FFFD, as long as they. */
@@ -95,13 +97,29 @@ function prepareAnswer(first: unknown, second: unknown, third: unknown): Prepare
   const joined = typeof first === 'object' && first !== null && typeof second !== 'string' && !Array.isArray(second);
   const options = normalise(joined ? second : third, ANSWER, 'question-answering');
   const inputs = questions(first, joined ? undefined : second);
-  // Cut from what was given, so that a slice of it is the answer whatever its characters.
-  const contexts = inputs.list.map(({ context }) => context);
-  return prepared(inputs, options, (spans, i) =>
-    (spans as { score: number; start: number; end: number }[]).map(({ score, start, end }) => ({
-      answer: contexts[i]?.slice(start, end), score, start, end,
-    })),
-  );
+  return prepared(inputs, options, (spans, i) => cut(inputs.list[i]?.context ?? '', spans as Span[]));
+}
+
+interface Span {
+  score: number;
+  start: number;
+  end: number;
+}
+
+/** Answers are cut from what was given, so that a slice of it is the answer whatever its characters. */
+function cut(context: string, spans: Span[]): Answer[] {
+  return spans.map(({ score, start, end }) => ({ answer: context.slice(start, end), score, start, end }));
+}
+
+function prepareExplain(question: unknown, context: unknown, given: unknown): Prepared {
+  const options = normalise(given, ANSWER, 'explain');
+  const input = { question: text(question, 'the question'), context: text(context, 'the context') };
+  return prepared({ list: [input], single: true }, { ...options, explain: true }, (value): Explained => {
+    type Columns = [string, number, Uint32Array, Uint32Array, Float32Array, Float32Array];
+    const [spans, tokens, start, end, startScore, endScore] = value as Columns;
+    const answers = cut(input.context, JSON.parse(spans) as Span[]);
+    return { answers, context: { start, end, startScore, endScore }, tokens };
+  });
 }
 
 // ---- the others
@@ -165,7 +183,7 @@ function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown):
 }
 
 export const TASKS = {
-  'question-answering': { load: {}, prepare: prepareAnswer },
+  'question-answering': { load: {}, prepare: prepareAnswer, also: { explain: prepareExplain } },
   'fill-mask': { load: {}, prepare: prepareFill },
   'feature-extraction': { load: { pooling: { kind: 'string' } }, prepare: prepareFeatures },
   'text-classification': { load: {}, prepare: prepareClassify },

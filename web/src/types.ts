@@ -109,6 +109,26 @@ export interface Answer {
   end: number;
 }
 
+/** A question's answers, and what they come from. */
+export interface Explained {
+  answers: Answer[];
+  /** The context's tokens, in order. */
+  context: TokenScores;
+  /** Tokens that the encoder read: those of all windows of the context, each with the question. */
+  tokens: number;
+}
+
+/** A number for each token. */
+export interface TokenScores {
+  /** Places in the context, in UTF-16 units. */
+  start: Uint32Array;
+  end: Uint32Array;
+  /** The probability that the answer starts with the token, the greatest of its windows. */
+  startScore: Float32Array;
+  /** The probability that it ends with the token. */
+  endScore: Float32Array;
+}
+
 export interface QuestionAnswering extends PipelineHandle {
   /** The best answers, the best first. */
   (question: string, context: string, options?: AnswerOptions): Promise<Answer[]>;
@@ -116,6 +136,8 @@ export interface QuestionAnswering extends PipelineHandle {
   /** Many at once; one context for all questions, or one for each. */
   (questions: string[], context: string | string[], options?: AnswerOptions): Promise<Answer[][]>;
   (inputs: QuestionInput[], options?: AnswerOptions): Promise<Answer[][]>;
+  /** The best answers, and what the model says about every token, at the cost of the answers alone. */
+  explain(question: string, context: string, options?: AnswerOptions): Promise<Explained>;
 }
 
 export interface FillMaskOptions extends CallOptions {

@@ -7,6 +7,7 @@ import type {
   Counters,
   Device,
   Entity,
+  Explained,
   Filled,
   FillMask,
   GiveFile,
@@ -35,6 +36,9 @@ export async function questionAnswering(signal: AbortSignal): Promise<void> {
   same<typeof many, Answer[][]>(true);
   const one = await answer({ question: 'Who?', context: 'Ada.' }, { top_k: 1, max_answer_len: 15 });
   same<typeof one, Answer[]>(true);
+  const explained = await answer.explain('Who?', 'Ada.', { topK: 2 });
+  same<typeof explained, Explained>(true);
+  same<typeof explained.context.startScore, Float32Array>(true);
   const [best] = answers;
   // @ts-expect-error: there may be no answer
   best.answer;
