@@ -1,0 +1,52 @@
+/** A call that runs: one at a time for each tab, with a button that stops it. */
+
+import { isAbort } from './dom.ts';
+
+export class Running {
+  #abort: AbortController | undefined;
+
+  constructor(
+    private readonly go: HTMLButtonElement,
+    private readonly stop: HTMLButtonElement,
+    private readonly onstop: () => void = () => {},
+  ) {
+    stop.addEventListener('click', () => this.cancel());
+  }
+
+  get busy(): boolean {
+    return this.#abort !== undefined;
+  }
+
+  cancel(): void {
+    this.#abort?.abort();
+    this.onstop();
+  }
+
+  /** Does `work`, after what it replaces has been stopped. Nothing, if it was stopped itself. */
+  async run<R>(work: (signal: AbortSignal) => Promise<R>): Promise<R | undefined> {
+    this.#abort?.abort();
+    const abort = (this.#abort = new AbortController());
+    this.#show(true);
+    try {
+      const result = await work(abort.signal);
+      return abort.signal.aborted ? undefined : result;
+    } catch (error) {
+      if (abort.signal.aborted || isAbort(error)) return undefined;
+      throw error;
+    } finally {
+      if (this.#abort === abort) {
+        this.#abort = undefined;
+        this.#show(false);
+      }
+    }
+  }
+
+  /** Whoever used a button that goes stays at the place where it was. */
+  #show(busy: boolean): void {
+    const [gone, comes] = busy ? [this.go, this.stop] : [this.stop, this.go];
+    const hadFocus = document.activeElement === gone;
+    comes.hidden = false;
+    gone.hidden = true;
+    if (hadFocus) comes.focus();
+  }
+}
