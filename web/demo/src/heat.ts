@@ -32,6 +32,18 @@ export function condense({ start, end, startScore, endScore }: TokenScores, leng
   return heat;
 }
 
+/** A heat whose heights are `shares` of the whole, each from one place to another; fractions of the text. */
+export function heatOf(shares: readonly { from: number; to: number; share: number }[]): Heat {
+  const heat = { start: new Float32Array(COLUMNS), end: new Float32Array(COLUMNS) };
+  for (const { from, to, share } of shares) {
+    const value = share <= 0 ? 0 : LEAST ** (1 - Math.min(1, share));
+    const first = Math.floor(from * COLUMNS);
+    const last = Math.max(first + 1, Math.floor(to * COLUMNS));
+    for (let column = first; column < last; column++) heat.start[column] = Math.max(heat.start[column] ?? 0, value);
+  }
+  return heat;
+}
+
 function height(probability: number): number {
   return Math.max(0, 1 - Math.log10(Math.max(LEAST, probability)) / Math.log10(LEAST));
 }
@@ -65,12 +77,16 @@ export class HeatStrip {
     });
   }
 
-  show(heat: Heat | undefined): void {
+  /** @param word what its heights say, for people, if it is not how likely answers start and end */
+  show(heat: Heat | undefined, word?: string): void {
     this.#heat = heat;
-    if (!heat) this.#answer = undefined;
+    this.colours.start.hidden = this.colours.end.hidden = word !== undefined;
+    this.#answer = undefined;
+    this.colours.line.textContent = word ?? 'How likely an answer is, over the whole text';
     this.redraw();
   }
 
+  /** The place that is chosen, in fractions of the text. */
   answer(start: number, end: number): void {
     this.#answer = [start, end];
     this.redraw();

@@ -56,6 +56,8 @@ desk.onchange = (text) => {
 
 startTabs(document.querySelector<HTMLElement>('[role=tablist]') ?? document.body, (panel) => {
   tab = panel as keyof typeof pickers;
+  if (tab === 'ask') ask.shown();
+  if (tab === 'search') search.shown();
 });
 startTheme(() => strip.redraw());
 startReport(models);

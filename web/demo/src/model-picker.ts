@@ -96,7 +96,7 @@ export class ModelPicker<T extends Task> {
     this.#status.say('');
     try {
       const { model } = await this.model.get();
-      this.#status.say(`${model.name} is loaded.`);
+      this.#status.say(`${model.name} is loaded.`, 'heard');
       if (this.model.included) void this.look();
     } catch (error) {
       if (isAbort(error)) this.#status.say('Loading was stopped. What has come so far is kept.');

@@ -28,8 +28,13 @@ export class Running {
     const abort = (this.#abort = new AbortController());
     this.#show(true);
     try {
-      const result = await work(abort.signal);
-      return abort.signal.aborted ? undefined : result;
+      // A worker may be at something that it cannot leave at once: the page goes on.
+      const stopped = new Promise<undefined>((resolve) => {
+        abort.signal.addEventListener('abort', () => resolve(undefined));
+      });
+      const working = work(abort.signal);
+      working.catch(() => {});
+      return await Promise.race([working, stopped]);
     } catch (error) {
       if (abort.signal.aborted || isAbort(error)) return undefined;
       throw error;

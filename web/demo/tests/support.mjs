@@ -15,7 +15,7 @@ export const FIRST = { question: 'What is the last note often called?', answer: 
  * A server of the page, which sends no policy of its own, and a browser.
  *
  * `open()` gives a page on it in a context of its own, and what went wrong there: errors, refusals of the policy, and
- * requests to anywhere else. `check()` asserts that nothing did.
+ * requests to anywhere else.
  *
  * @param {'none' | 'webgpu'} [kind]
  */
@@ -36,8 +36,7 @@ export async function openDemo(kind = 'none', { path = '/', ...options } = {}) {
     await prepare?.(context);
     const { page } = await openPage(context, server.url + path + hash, problems);
     await page.waitForSelector('html[data-ready]');
-    // An optional file of a model that is not there is no problem.
-    return { context, page, problems: () => problems.filter((problem) => !/status of 404/.test(problem)) };
+    return { context, page, problems };
   };
   return {
     server,
@@ -73,4 +72,27 @@ export function marked(page) {
       mark: marks.map((mark) => mark.textContent).join(''),
     };
   });
+}
+
+/** Drops files on the page; each is `[name, content, type]`. */
+export function drop(page, ...files) {
+  return page.evaluate((files) => {
+    const dataTransfer = new DataTransfer();
+    for (const [name, content, type] of files) {
+      const bytes = typeof content === 'string' ? content : new Uint8Array(content);
+      dataTransfer.items.add(new File([bytes], name, { type }));
+    }
+    document.querySelector('#text').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  }, files);
+}
+
+/** Waits until an element says something that fits, and gives what. */
+export async function says(page, selector, pattern, timeout = 15_000) {
+  await page.waitForFunction(
+    ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ''),
+    [selector, pattern.source], { timeout },
+  ).catch(async () => {
+    throw new Error(`${selector} says “${await page.textContent(selector)}”, not ${pattern}`);
+  });
+  return page.textContent(selector);
 }

@@ -35,7 +35,11 @@ export class Ask {
   #result = byId('result');
   #kept = new Kept((asked) => this.#again(asked));
   #running: Running;
+  /** Questions that are not the visitor's own. */
+  #proposed: string[] = [''];
   #asked: Asked | undefined;
+  /** The answer that is marked. */
+  #chosen: Answer | undefined;
 
   constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
     this.#running = new Running(byId('ask-go'), byId('ask-stop'), () => this.model.cancel());
@@ -57,6 +61,7 @@ export class Ask {
     this.#long.hidden = true;
     this.#result.hidden = true;
     this.#asked = undefined;
+    this.#chosen = undefined;
     this.strip.show(undefined);
     const questions = sample?.questions ?? [];
     byId('suggestions').replaceChildren(...questions.map((question) => {
@@ -67,7 +72,9 @@ export class Ask {
       });
       return el('li', {}, button);
     }));
-    this.#question.value = questions[0] ?? '';
+    // A question of the visitor's own is asked of the next text as well.
+    if (this.#proposed.includes(this.#question.value)) this.#question.value = questions[0] ?? '';
+    this.#proposed = ['', ...questions];
     this.#status.say(this.model.stage.stage === 'ready' || this.model.choice.kind !== 'included' ? ''
       : `The first answer loads the model: ${format.bytes(MODEL_BYTES)}, once.`);
   }
@@ -157,6 +164,14 @@ export class Ask {
     }, 200);
   }
 
+  /** The tab comes to the front: what it has marked is marked again. */
+  shown(): void {
+    if (!this.#asked) return;
+    this.strip.show(this.#asked.heat);
+    if (this.#chosen) this.#point(this.#chosen, false);
+    else this.desk.view.unmark();
+  }
+
   #again(asked: Asked): void {
     if (this.desk.text !== asked.text) this.desk.put(asked.text);
     this.#question.value = asked.question;
@@ -184,15 +199,18 @@ export class Ask {
       this.#status.say(`The answer: ${best.answer}`, 'heard');
       this.#point(best);
     } else {
+      this.#chosen = undefined;
       this.#status.say('The model finds no answer in this text.');
       this.desk.view.unmark();
     }
   }
 
-  #point({ start, end }: Answer): void {
+  #point(chosen: Answer, reveal = true): void {
+    this.#chosen = chosen;
+    const { start, end } = chosen;
     const { length } = this.desk.text.text;
     this.desk.view.mark(start, end);
-    this.desk.view.reveal(start);
+    if (reveal) this.desk.view.reveal(start);
     this.strip.answer(start / length, end / length);
   }
 

@@ -84,6 +84,7 @@ export class Blanks {
     });
     sequence.textContent = words[0]?.sequence ?? '';
     this.#filled.replaceChildren(sequence, ...lists.flat());
-    this.#status.say(words[0] ? `The likeliest word: ${words[0].token}` : 'The model has no word for it.');
+    if (words[0]) this.#status.say(`The likeliest word: ${words[0].token}`, 'heard');
+    else this.#status.say('The model has no word for it.');
   }
 }

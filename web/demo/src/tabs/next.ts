@@ -62,7 +62,7 @@ export class Next {
         el('span', { className: 'ranked-score', textContent: format.score(isNext) }),
         bar(isNext),
       ));
-      this.#status.say(`The probability that the second follows the first is ${format.score(isNext)}.`);
+      this.#status.say(`The probability that the second follows the first is ${format.score(isNext)}.`, 'heard');
     } catch (error) {
       this.model.failed(error);
       this.#status.say(messageOf(error), 'problem');

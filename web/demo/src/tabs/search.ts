@@ -4,7 +4,8 @@ import type { FeatureExtraction } from 'cloze';
 import type { Desk, Text } from '../desk.ts';
 import { byId, messageOf, Status } from '../dom.ts';
 import * as format from '../format.ts';
-import type { HeatStrip } from '../heat.ts';
+import { heatOf } from '../heat.ts';
+import type { Heat, HeatStrip } from '../heat.ts';
 import { Model } from '../model.ts';
 import type { Included } from '../model.ts';
 import { showRanked } from '../ranked.ts';
@@ -39,6 +40,8 @@ export class Search {
   #found = byId('found');
   #running: Running;
   #index: Index | undefined;
+  #heat: Heat | undefined;
+  #chosen: Sentence | undefined;
 
   constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
     this.#running = new Running(byId('search-go'), byId('search-stop'), () => this.model.cancel());
@@ -51,7 +54,15 @@ export class Search {
   textChanged(): void {
     if (this.#running.busy) this.#running.cancel();
     this.#found.replaceChildren();
+    this.#heat = undefined;
+    this.#chosen = undefined;
     this.#status.say('');
+  }
+
+  /** The tab comes to the front: what it has marked is marked again. */
+  shown(): void {
+    if (this.#heat) this.strip.show(this.#heat, 'How close each sentence is');
+    if (this.#chosen) this.#point(this.#chosen, false);
   }
 
   async search(): Promise<void> {
@@ -71,10 +82,14 @@ export class Search {
         return rank(index, wanted);
       });
       if (!found) return this.#running.busy ? undefined : this.#status.say('Stopped. What was read so far is kept.');
-      showRanked(this.#found, found, (one) => this.#point(one));
-      const [best] = found;
+      const { length } = this.desk.text.text;
+      this.#heat = heatOf(found.map(({ start, end, score }) => ({ from: start / length, to: end / length, share: score })));
+      this.#chosen = undefined;
+      this.shown();
+      const best = found.slice(0, TOP);
+      showRanked(this.#found, best, (one) => this.#point(one));
       this.#status.say(`${format.count(this.#index?.sentences.length ?? 0)} sentences, the closest first.`);
-      if (best) this.#point(best);
+      if (best[0]) this.#point(best[0]);
     } catch (error) {
       this.model.failed(error);
       this.#status.say(messageOf(error), 'problem');
@@ -113,20 +128,22 @@ export class Search {
     return index;
   }
 
-  #point({ start, end }: Sentence): void {
+  #point(chosen: Sentence, reveal = true): void {
+    this.#chosen = chosen;
+    const { start, end } = chosen;
     const { length } = this.desk.text.text;
     this.desk.view.mark(start, end);
-    this.desk.view.reveal(start);
+    if (reveal) this.desk.view.reveal(start);
     this.strip.answer(start / length, end / length);
   }
 }
 
-/** The sentences whose vectors point the same way; scores are cosines. */
+/** All sentences, the closest first; scores are cosines. */
 function rank({ sentences, vectors, width }: Index, wanted: Float32Array): (Sentence & { score: number })[] {
   const scored = sentences.map((sentence, i) => {
     let score = 0;
     for (let k = 0; k < width; k++) score += (vectors[i * width + k] ?? 0) * (wanted[k] ?? 0);
     return { ...sentence, score };
   });
-  return scored.sort((a, b) => b.score - a.score).slice(0, TOP);
+  return scored.sort((a, b) => b.score - a.score);
 }
