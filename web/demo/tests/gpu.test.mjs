@@ -24,12 +24,16 @@ describe('a GPU', () => {
 
   test('is taken when it is asked for, and its loss costs no answer', async () => {
     const { context, page, problems } = await demo.open({
-      // What a service worker fetches is not seen here.
-      serviceWorkers: 'block',
-      prepare: (context) => context.route('**/assets/worker-*.js', async (route) => {
-        const response = await route.fetch();
-        await route.fulfill({ response, body: LOSING + await response.text() });
-      }),
+      prepare: async (context) => {
+        // What a service worker fetches is not seen here.
+        await context.addInitScript(() => {
+          ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('no', 'SecurityError'));
+        });
+        await context.route('**/assets/worker-*.js', async (route) => {
+          const response = await route.fetch();
+          await route.fulfill({ response, body: LOSING + await response.text() });
+        });
+      },
     });
     await page.selectOption('#device', 'webgpu');
     await ask(page);
