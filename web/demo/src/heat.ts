@@ -124,6 +124,7 @@ export class HeatStrip {
       const [from, to] = this.#answer;
       const wide = Math.max(5 * dense, (to - from) * width);
       context.fillStyle = colour('answer');
+      context.globalAlpha = 0.55;
       context.fillRect(((from + to) / 2) * width - wide / 2, 0, wide, tall);
     }
     context.fillStyle = colour('line');

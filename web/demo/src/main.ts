@@ -127,10 +127,18 @@ addEventListener('hashchange', () => void openLink());
 performance.mark('interactive');
 document.documentElement.dataset.ready = '';
 
+// What works with the network off: the page, once its files are kept, and answers, once the model is.
+let isKept = false;
+const sayOffline = (): void => { byId('offline').hidden = !(isKept && pickers.ask.isStored); };
+pickers.ask.onlook = sayOffline;
+
 // What can wait until the page is there.
 const later = (): void => {
   for (const picker of Object.values(pickers)) void picker.look();
-  void startOffline();
+  void startOffline(() => {
+    isKept = true;
+    sayOffline();
+  });
 };
 if (document.readyState === 'complete') setTimeout(later, 300);
 else addEventListener('load', () => setTimeout(later, 300));

@@ -14,7 +14,9 @@ export class ModelPicker<T extends Task> {
   #status: Status;
   #details: HTMLDetailsElement;
   #input: HTMLInputElement;
-  #isStored = false;
+  /** Whether the included model is on this device. */
+  isStored = false;
+  onlook: () => void = () => {};
 
   /**
    * @param suggestion a Hub id that would do
@@ -69,7 +71,12 @@ export class ModelPicker<T extends Task> {
       if (model.included) model.choose({ kind: 'included', included: model.included });
       this.#status.say('');
     });
-    model.onchange = () => this.draw();
+    model.onchange = () => {
+      this.draw();
+      if (model.stage.stage !== 'ready') return;
+      this.#details.open = false;
+      if (!this.isStored) void this.look();
+    };
     this.draw();
   }
 
@@ -88,8 +95,9 @@ export class ModelPicker<T extends Task> {
   /** Looks whether an included model is on this device already. */
   async look(): Promise<void> {
     const { included } = this.model;
-    this.#isStored = included !== undefined && await isStored(included).catch(() => false);
+    this.isStored = included !== undefined && await isStored(included).catch(() => false);
     this.draw();
+    this.onlook();
   }
 
   async #start(): Promise<void> {
@@ -97,7 +105,6 @@ export class ModelPicker<T extends Task> {
     try {
       const { model } = await this.model.get();
       this.#status.say(`${model.name} is loaded.`, 'heard');
-      if (this.model.included) void this.look();
     } catch (error) {
       if (isAbort(error)) this.#status.say('Loading was stopped. What has come so far is kept.');
       else this.#status.say(messageOf(error), 'problem');
@@ -120,14 +127,13 @@ export class ModelPicker<T extends Task> {
       }
       case 'ready':
         this.#state.textContent = `ready, on ${format.device(this.model.pipeline?.device ?? '')}`;
-        this.#details.open = false;
         break;
       case 'failed':
         this.#state.textContent = 'cannot be loaded';
         break;
       case 'empty':
         this.#state.textContent = choice.kind !== 'included' ? ''
-          : this.#isStored ? 'on this device already' : `${format.bytes(choice.included.bytes)}, downloaded once`;
+          : this.isStored ? 'on this device already' : `${format.bytes(choice.included.bytes)}, downloaded once`;
     }
   }
 }

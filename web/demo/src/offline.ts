@@ -2,7 +2,8 @@
 
 import { byId } from './dom.ts';
 
-export async function startOffline(): Promise<void> {
+/** @param kept called once the page's files are kept */
+export async function startOffline(kept: () => void): Promise<void> {
   if (!('serviceWorker' in navigator)) return;
   let registration: ServiceWorkerRegistration;
   try {
@@ -11,7 +12,7 @@ export async function startOffline(): Promise<void> {
     // A private window, a page without https.
     return;
   }
-  void navigator.serviceWorker.ready.then(() => { byId('offline').hidden = false; });
+  void navigator.serviceWorker.ready.then(kept);
   const offer = (): void => {
     // With no worker in charge yet there is no older version to be replaced.
     if (registration.waiting && navigator.serviceWorker.controller) byId('update').hidden = false;

@@ -5,12 +5,16 @@ import { isAbort } from './dom.ts';
 export class Running {
   #abort: AbortController | undefined;
 
+  /** @param onstop called when the visitor presses `stop` */
   constructor(
     private readonly go: HTMLButtonElement,
     private readonly stop: HTMLButtonElement,
-    private readonly onstop: () => void = () => {},
+    onstop: () => void = () => {},
   ) {
-    stop.addEventListener('click', () => this.cancel());
+    stop.addEventListener('click', () => {
+      this.cancel();
+      onstop();
+    });
   }
 
   get busy(): boolean {
@@ -19,7 +23,6 @@ export class Running {
 
   cancel(): void {
     this.#abort?.abort();
-    this.onstop();
   }
 
   /** Does `work`, after what it replaces has been stopped. Nothing, if it was stopped itself. */

@@ -65,6 +65,7 @@ export class TextView {
     if (!block) return;
     const height = this.frame.clientHeight;
     const there = (): number => this.#topOf(block, at) - height / 3;
+    if (this.#isInView(there() + height / 3, height)) return this.#show();
     const far = Math.abs(there() - this.frame.scrollTop) > 2 * height;
     if (far || isCalm()) {
       // Blocks on the way are laid out as they come into view, which moves those below them: once more from nearby.
@@ -73,6 +74,17 @@ export class TextView {
     } else {
       this.frame.scrollTo({ top: there(), behavior: 'smooth' });
     }
+    this.#show();
+  }
+
+  /** Whether a line, in pixels from the top of what scrolls, is well within the frame. */
+  #isInView(y: number, height: number): boolean {
+    const below = y - this.frame.scrollTop;
+    return below > 16 && below < height - 64;
+  }
+
+  /** Brings the frame itself into view. */
+  #show(): void {
     const { top, bottom } = this.frame.getBoundingClientRect();
     if (bottom < 80 || top > innerHeight - 80) {
       this.frame.scrollIntoView({ block: 'start', behavior: isCalm() ? 'instant' : 'smooth' });

@@ -78,7 +78,8 @@ describe('the service worker', () => {
 
   test('takes a newer build when the visitor agrees, and drops the older', async () => {
     const { context, page, problems } = await demo.open();
-    await page.waitForSelector('#offline:not([hidden])');
+    await page.waitForFunction(() => navigator.serviceWorker.controller);
+    assert.ok(await page.isHidden('#offline'), 'there is no model yet');
     const before = await page.evaluate(() => caches.keys());
     const [version] = /[0-9a-f]{16}/.exec(before.find((name) => name.startsWith('cloze-demo-')));
     const old = script;

@@ -108,6 +108,26 @@ describe('the tabs', () => {
     assert.deepEqual(problems, []);
   });
 
+  test('a folder that is dropped is the model of the tab, and a file the text', async () => {
+    const { context, page } = opened;
+    const client = await context.newCDPSession(page);
+    const { x, y } = await page.locator('#text').boundingBox();
+    const dropped = async (path) => {
+      const data = { items: [], files: [path], dragOperationsMask: 1 };
+      for (const type of ['dragEnter', 'dragOver', 'drop']) {
+        await client.send('Input.dispatchDragEvent', { type, x: x + 50, y: y + 50, data });
+      }
+    };
+    await page.click('#tab-search');
+    await dropped(`${FIXTURES}/tasks/mean`);
+    await says(page, '#panel-search .model-line', /^mean.*ready/);
+    await dropped(`${FIXTURES}/answers`);
+    await says(page, '#desk-status', /no config\.json/);
+    await dropped(`${FIXTURES}/answers/time-machine.txt`);
+    await says(page, '#title', /^time-machine\.txt$/);
+    assert.ok(!await page.evaluate(() => document.body.classList.contains('dropping')));
+  });
+
   test('models that cannot be used are refused with a word, and another may be taken', async () => {
     const { page } = opened;
     await page.click('#tab-blanks');

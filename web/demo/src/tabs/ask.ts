@@ -129,7 +129,7 @@ export class Ask {
       if (!isAbort(error)) this.#status.say(messageOf(error), 'problem');
     } finally {
       clearInterval(timer);
-      this.#progress.hidden = this.#progress.hidden || !this.#running.busy;
+      if (!this.#running.busy) this.#progress.hidden = true;
     }
   }
 
@@ -189,7 +189,7 @@ export class Ask {
       ['Time', format.seconds(asked.took)], ['Read', `${format.count(asked.tokens)} tokens`],
       ['Speed', `${format.count(speed)} tokens/s`], ['Device', format.device(asked.device)],
     ];
-    if (asked.recoveries > 0) facts.push(['GPU lost and opened again', `${asked.recoveries} times`]);
+    if (asked.recoveries > 0) facts.push(['GPU lost, opened again', asked.recoveries === 1 ? 'once' : `${asked.recoveries} times`]);
     byId('facts').replaceChildren(...facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
     byId('reason').textContent = `Why ${format.device(asked.device)}: ${asked.reason}.`;
     this.#result.hidden = false;

@@ -7,9 +7,12 @@ import { Model } from '../model.ts';
 import { showRanked } from '../ranked.ts';
 import { noteCall } from '../report.ts';
 import { Running } from '../run.ts';
-import { sentencesOf } from '../sentences.ts';
+import { eachSentence } from '../sentences.ts';
 
 const MASK = '[MASK]';
+
+/** Units around a selection in which its sentence is looked for. */
+const AROUND = 2000;
 
 export class Blanks {
   readonly model = new Model('fill-mask');
@@ -38,9 +41,12 @@ export class Blanks {
     if (selected) {
       const [start, end] = selected;
       const { text } = this.desk.text;
-      const around = sentencesOf(text).find((sentence) => sentence.start <= start && end <= sentence.end);
+      // What is around it will do: the whole may be a book.
+      const from = Math.max(text.lastIndexOf('\n', start), start - AROUND, 0);
+      const sentences = eachSentence(text.slice(from, end + AROUND));
+      const around = [...sentences].find((sentence) => sentence.start <= start - from && end - from <= sentence.end);
       if (!around) return this.#status.say('Select a word within one sentence.', 'problem');
-      this.#text.value = text.slice(around.start, start) + MASK + text.slice(end, around.end);
+      this.#text.value = text.slice(from + around.start, start) + MASK + text.slice(end, from + around.end);
     } else if (selectionEnd > selectionStart) {
       this.#text.value = value.slice(0, selectionStart) + MASK + value.slice(selectionEnd);
     } else {

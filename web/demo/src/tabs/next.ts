@@ -6,7 +6,7 @@ import * as format from '../format.ts';
 import { Model } from '../model.ts';
 import { noteCall } from '../report.ts';
 import { Running } from '../run.ts';
-import { sentencesOf } from '../sentences.ts';
+import { eachSentence } from '../sentences.ts';
 
 export class Next {
   readonly model = new Model('next-sentence');
@@ -31,7 +31,7 @@ export class Next {
 
   #take(): void {
     // The beginning of a long text will do.
-    const sentences = sentencesOf(this.desk.text.text.slice(0, 50_000));
+    const sentences = [...eachSentence(this.desk.text.text.slice(0, 50_000))];
     if (sentences.length < 2) return this.#status.say('The text has no two sentences.', 'problem');
     this.#pair %= sentences.length - 1;
     this.#first.value = sentences[this.#pair]?.text ?? '';

@@ -11,7 +11,7 @@ import type { Included } from '../model.ts';
 import { showRanked } from '../ranked.ts';
 import { noteCall } from '../report.ts';
 import { Running } from '../run.ts';
-import { sentencesOf } from '../sentences.ts';
+import { readSentences } from '../sentences.ts';
 import type { Sentence } from '../sentences.ts';
 
 /** Sentences that are embedded at once: between two, the page hears of a stop. */
@@ -52,7 +52,7 @@ export class Search {
   }
 
   textChanged(): void {
-    if (this.#running.busy) this.#running.cancel();
+    this.#running.cancel();
     this.#found.replaceChildren();
     this.#heat = undefined;
     this.#chosen = undefined;
@@ -102,7 +102,7 @@ export class Search {
   async #indexed(encoder: FeatureExtraction, signal: AbortSignal): Promise<Index> {
     const { text } = this.desk;
     if (this.#index?.text !== text || this.#index.encoder !== encoder) {
-      const sentences = sentencesOf(text.text);
+      const sentences = await readSentences(text.text, signal);
       if (sentences.length === 0) throw new Error('There is no text yet: paste one, or choose a sample.');
       this.#index = { text, encoder, sentences, vectors: new Float32Array(), width: 0, done: 0 };
     }
