@@ -48,10 +48,10 @@ const view = desk.view.frame;
 const looked = (): void => strip.visible(...desk.view.visible());
 view.addEventListener('scroll', looked, { passive: true });
 new ResizeObserver(looked).observe(view);
+desk.view.ondrawn = looked;
 desk.onchange = (text) => {
   ask.textChanged(text);
   search.textChanged();
-  looked();
 };
 
 startTabs(document.querySelector<HTMLElement>('[role=tablist]') ?? document.body, (panel) => {

@@ -19,6 +19,10 @@ export class TextView {
   #blocks: Block[] = [];
   #marked: Block[] = [];
   #drawing = 0;
+  /** Blocks that are on the page. */
+  #drawn = 0;
+  /** Called when all of a text is on the page. */
+  ondrawn: () => void = () => {};
 
   constructor(readonly frame: HTMLElement) {}
 
@@ -30,14 +34,15 @@ export class TextView {
     this.frame.replaceChildren();
     this.frame.scrollTop = 0;
     const drawing = ++this.#drawing;
-    let next = 0;
+    this.#drawn = 0;
     const draw = (): void => {
       if (drawing !== this.#drawing) return;
-      const some = this.#blocks.slice(next, next + 200);
-      next += some.length;
+      const some = this.#blocks.slice(this.#drawn, this.#drawn + 200);
+      this.#drawn += some.length;
       for (const block of some) if (!this.#marked.includes(block)) this.#plain(block);
       this.frame.append(...some.map(({ element }) => element));
-      if (next < this.#blocks.length) setTimeout(draw);
+      if (this.#drawn < this.#blocks.length) setTimeout(draw);
+      else this.ondrawn();
     };
     draw();
   }
@@ -137,7 +142,7 @@ export class TextView {
 
   #fractionAt(y: number): number {
     if (this.#text.length === 0) return 0;
-    let [low, high] = [0, this.#blocks.length - 1];
+    let [low, high] = [0, this.#drawn - 1];
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if ((this.#blocks[middle]?.element.offsetTop ?? 0) <= y) low = middle;

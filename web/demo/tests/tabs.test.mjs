@@ -108,7 +108,7 @@ describe('the tabs', () => {
     assert.deepEqual(problems, []);
   });
 
-  test('a folder that is dropped is the model of the tab, and a file the text', async () => {
+  test('an address names a model; a folder that is dropped is the model of the tab, and a file the text', async () => {
     const { context, page } = opened;
     const client = await context.newCDPSession(page);
     const { x, y } = await page.locator('#text').boundingBox();
@@ -119,6 +119,10 @@ describe('the tabs', () => {
       }
     };
     await page.click('#tab-search');
+    await page.$eval('#panel-search details', (details) => { details.open = true; });
+    await page.fill('#model-feature-extraction', './models/all-minilm-l6-v2/');
+    await page.click('#panel-search .model-form button');
+    await says(page, '#panel-search .model-line', /^\.\/models\/all-minilm-l6-v2\/.*ready/);
     await dropped(`${FIXTURES}/tasks/mean`);
     await says(page, '#panel-search .model-line', /^mean.*ready/);
     await dropped(`${FIXTURES}/answers`);
