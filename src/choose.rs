@@ -104,8 +104,10 @@ pub async fn auto(
     } else if others.is_empty() {
         "there is no GPU".into()
     } else {
-        let names: Vec<_> = others.iter().map(|a| a.get_info().name).collect();
-        format!("there is no GPU but in software, slower than the CPU path: {}", names.join("; "))
+        // Firefox names none.
+        let names: Vec<_> = others.iter().map(|a| a.get_info().name).filter(|name| !name.is_empty()).collect();
+        let names = if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) };
+        format!("there is no GPU but in software, slower than the CPU path{names}")
     };
     Chosen { device: Device::Cpu(cpu()), reason, refused }
 }

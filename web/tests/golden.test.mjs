@@ -2,30 +2,9 @@
 // tolerance, on WebAssembly and on WebGPU, in a worker and in the page.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { openSite } from './support/browser.mjs';
-
-/** What is promised of scores. */
-const TOLERANCE = 1e-4;
-const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url));
-const read = (path) => JSON.parse(readFileSync(`${FIXTURES}/${path}`, 'utf8'));
-
-/** @returns a text's offset in code points as one in UTF-16 units */
-const units = (text, points) => Array.from(text).slice(0, points).join('').length;
-
-/** The same value, numbers within the tolerance. */
-function alike(found, expected, what) {
-  if (typeof expected === 'number') {
-    assert.ok(Math.abs(found - expected) <= TOLERANCE, `${what}: ${found}, not ${expected}`);
-  } else if (typeof expected === 'object' && expected !== null) {
-    assert.deepEqual(Object.keys(found).sort(), Object.keys(expected).sort(), what);
-    for (const key of Object.keys(expected)) alike(found[key], expected[key], `${what} ${key}`);
-  } else {
-    assert.equal(found, expected, what);
-  }
-}
+import { alike, ask, checkAnswers, FIXTURES, questions, read, TOLERANCE, units } from './support/expected.mjs';
 
 /** For each of the fixtures' tasks: ours, the call's arguments, and the result as ours would be. */
 const TASKS = {
@@ -120,34 +99,6 @@ function sentence(one) {
 const cases = read('tasks/cases.json')
   .filter((one) => one.task in TASKS)
   .map((one) => ({ ...one, normalizes: sentence(one) }));
-const answers = read('answers/answers.json');
-const contextOf = (name) => answers.contexts[name] ?? readFileSync(`${FIXTURES}/answers/${name}`, 'utf8');
-
-/** In the page: questions to the default model. */
-async function ask({ pipeline }, { questions, device, worker }) {
-  const answer = await pipeline('question-answering', { device, worker });
-  const found = [];
-  for (const { question, context, options } of questions) {
-    const list = await answer(question, context, options);
-    if (list.some(({ start, end, answer: text }) => context.slice(start, end) !== text)) throw new Error(`${question}: no slice`);
-    found.push(list);
-  }
-  if (answer.device !== device || answer.worker !== worker) throw new Error(`on ${answer.device}, in a worker: ${answer.worker}`);
-  const counters = await answer.counters();
-  await answer.dispose();
-  return { found, counters };
-}
-
-function checkAnswers(questions, found) {
-  for (const [i, { question, context, name, answers: expected }] of questions.entries()) {
-    const want = expected
-      // The pipeline fills up with impossible spans, of no score.
-      .filter(({ score, answer }) => score > 0 || answer === '')
-      .map(({ score, start, end, answer }) => ({ answer, score, start: units(context, start), end: units(context, end) }));
-    alike(found[i].slice(0, want.length), want, `${name}: ${question}`);
-  }
-}
-
 /** In the page: the best answer of a short text, and what it is explained by. */
 async function explain({ pipeline }, { device, worker }) {
   const context = 'Charles Babbage 🦀 and Ada Lovelace, née Byron, met in London in 1833.';
@@ -200,16 +151,13 @@ for (const { kind, device, worker } of [
 
     test('real questions have the answers of transformers', async () => {
       // SwiftShader takes seconds for a long window: there, contexts of one window.
-      const short = (text) => text.length <= 500;
-      const questions = answers.cases
-        .map((one) => ({ ...one, name: one.context, context: contextOf(one.context) }))
-        .filter(({ context }) => (device === 'wasm' && worker) || short(context))
-        .slice(0, device === 'wasm' ? 63 : worker ? 24 : 20);
-      assert.ok(questions.length >= 20, `${questions.length} questions`);
-      const { found, counters } = await site.run(ask, { questions, device, worker });
-      checkAnswers(questions, found);
+      const all = questions(device === 'wasm' && worker ? Infinity : 500);
+      const asked = all.slice(0, device === 'wasm' ? 63 : worker ? 24 : 20);
+      assert.ok(asked.length >= 20, `${asked.length} questions`);
+      const { found, counters } = await site.run(ask, { questions: asked, device, worker });
+      checkAnswers(asked, found);
       assert.ok(counters.ops > 0);
-      if (device === 'webgpu') assert.equal(counters.readbacks, questions.length, 'one readback a forward');
+      if (device === 'webgpu') assert.equal(counters.readbacks, asked.length, 'one readback a forward');
       assert.deepEqual(site.problems.filter(isAsked), []);
     });
 
