@@ -142,7 +142,9 @@ describe('the page', () => {
         .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.suggestions, .visually-hidden'))
         .map((one) => one.outerHTML.slice(0, 80)));
       assert.deepEqual(wide, [], what);
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), what);
+      const inner = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll('#text, .block')]
+        .map((one) => one.scrollWidth - one.clientWidth));
+      assert.ok(inner.every((beyond) => beyond <= 0), `${what}: ${inner}`);
     };
     await fits('at first');
     await ask(page);
@@ -153,7 +155,12 @@ describe('the page', () => {
       for (const name of ['scrollTo', 'scrollIntoView']) {
         Element.prototype[name] = (options) => { if (options?.behavior === 'smooth') calls.push(name); };
       }
-      document.querySelectorAll('.ranked').forEach((one) => one.click());
+      // From near and from afar, and with the text itself out of sight.
+      for (const top of [0, 1e6]) {
+        document.querySelector('#text').scrollTop = top;
+        document.querySelectorAll('.ranked').forEach((one) => one.click());
+        window.scroll(0, top);
+      }
       return calls;
     });
     assert.deepEqual(smooth, []);
