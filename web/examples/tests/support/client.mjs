@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 
-/** Keeps lines open; each client of a test has its own. */
+/** Keeps lines open, as many as it is told. */
 export const agent = (maxSockets) => new Agent({ keepAlive: true, maxSockets });
 
 /**
