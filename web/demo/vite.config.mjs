@@ -58,7 +58,9 @@ function offline(found) {
       const filled = worker
         .replace(/(["'`])__VERSION__\1/, () => JSON.stringify(version))
         .replace(/(["'`])__FILES__\1/, () => JSON.stringify(JSON.stringify(files)));
-      if (/__VERSION__|__FILES__/.test(filled) || filled === worker) throw new Error(`${WORKER}: nowhere to put the files`);
+      if (/__VERSION__|__FILES__/.test(filled) || filled === worker) {
+        throw new Error(`${WORKER}: nowhere to put the files`);
+      }
       writeFileSync(join(dist, WORKER), filled);
     },
   };

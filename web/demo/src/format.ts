@@ -1,7 +1,8 @@
 /** Numbers for people. */
 
 export function bytes(count: number): string {
-  return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} KB` : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
+  if (count < 1e6) return `${Math.max(1, Math.round(count / 1e3))} KB`;
+  return `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
 }
 
 export function seconds(ms: number): string {

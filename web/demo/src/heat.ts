@@ -1,8 +1,8 @@
 /**
  * The heat strip: over the whole text, how likely the answer starts (upwards) and ends (downwards) at each place.
  *
- * Most probabilities are tiny, and what is interesting is where they are not: heights are logarithmic, from 1 in 10,000 to
- * certainty.
+ * Most probabilities are tiny, and what is interesting is where they are not: heights are logarithmic, from 1 in 10,000
+ * to certainty.
  */
 
 import type { TokenScores } from 'cloze';

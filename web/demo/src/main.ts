@@ -37,7 +37,8 @@ const pickers = {
   ask: new ModelPicker(place('ask'), ask.model, 'deepset/bert-base-cased-squad2', 'A BERT for question answering.'),
   search: new ModelPicker(place('search'), search.model, 'sentence-transformers/all-MiniLM-L6-v2',
     'A BERT that embeds sentences.'),
-  blanks: new ModelPicker(place('blanks'), blanks.model, 'google-bert/bert-base-uncased', 'A BERT with its head of words.'),
+  blanks: new ModelPicker(place('blanks'), blanks.model, 'google-bert/bert-base-uncased',
+    'A BERT with its head of words.'),
   next: new ModelPicker(place('next'), next.model, 'google-bert/bert-base-uncased',
     'A BERT with its head of next sentences.'),
 };
@@ -90,7 +91,7 @@ async function take(data: DataTransfer): Promise<void> {
     const isModel = files.some(({ name }) => name === 'config.json');
     const [file] = files;
     if (isModel) pickers[tab].take(files, folder ?? 'dropped files');
-    else if (folder !== undefined) desk.status.say('This folder holds no model: there is no config.json in it.', 'problem');
+    else if (folder !== undefined) desk.status.say('This folder is no model: it has no config.json.', 'problem');
     else if (files.length > 1) desk.status.say('Drop one text at a time.', 'problem');
     else if (file) await desk.open(file);
   } catch (error) {

@@ -5,6 +5,8 @@ import * as format from './format.ts';
 import { isStored } from './model.ts';
 import type { Model, Task } from './model.ts';
 
+const note = (text: string): HTMLElement => el('p', { className: 'note', textContent: text });
+
 export class ModelPicker<T extends Task> {
   #name = el('span', { className: 'model-name' });
   #state = el('span', { className: 'model-state' });
@@ -30,21 +32,22 @@ export class ModelPicker<T extends Task> {
       id, type: 'text', placeholder: suggestion, spellcheck: false, autocapitalize: 'off', maxLength: 500,
     });
     const folder = el('input', { type: 'file', hidden: true, webkitdirectory: true, multiple: true });
+    const use = el('button', { type: 'submit', className: 'quiet', textContent: 'Use' });
     const choose = el('button', { type: 'button', className: 'quiet', textContent: 'Choose a folder' });
     const back = el('button', { type: 'button', className: 'quiet', textContent: 'Back to the included one' });
     back.hidden = !model.included;
     const form = el('form', { className: 'model-form', autocomplete: 'off' },
       el('label', { htmlFor: id, textContent: 'Hugging Face id, or the address of a folder' }),
-      el('div', { className: 'ask-row' }, this.#input, el('button', { type: 'submit', className: 'quiet', textContent: 'Use' })),
+      el('div', { className: 'ask-row' }, this.#input, use),
     );
     this.#details = el('details', {},
       el('summary', { textContent: model.included ? 'Use another model' : 'Choose a model' }),
-      el('p', { className: 'note', textContent: `${wanted} It needs config.json, model.safetensors and vocab.txt or tokenizer.json.` }),
+      note(`${wanted} It needs config.json, model.safetensors and vocab.txt or tokenizer.json.`),
       form,
       el('div', { className: 'row' }, choose, back),
       folder,
-      el('p', { className: 'note', textContent: 'A folder from your disk is read in place: its files, like your text, never leave '
-        + 'this page. A Hugging Face id is downloaded from there, and kept on this device.' }),
+      note('A folder from your disk is read in place: its files, like your text, never leave this page. A Hugging Face id '
+        + 'is downloaded from there, and kept on this device.'),
     );
     this.#details.open = !model.included;
     place.append(

@@ -68,7 +68,8 @@ export function startReport(models: readonly Model<Task>[]): void {
   const status = new Status(byId('report-status'));
   byId('report').addEventListener('click', () => {
     void (async () => {
-      const isCopied = await copy(await reportOf(models), byId('report-manual'), byId<HTMLTextAreaElement>('report-text'));
+      const field = byId<HTMLTextAreaElement>('report-text');
+      const isCopied = await copy(await reportOf(models), byId('report-manual'), field);
       status.say(isCopied ? 'Copied. There is nothing of your text in it.'
         : 'The clipboard is closed to this page: copy the report by hand.');
     })();

@@ -22,8 +22,8 @@ self.addEventListener('install', (event) => {
   const keep = async (): Promise<void> => {
     const cache = await caches.open(CACHE);
     // Names under assets/ change with the contents; of the others the host may have newer ones.
-    const requests = [...kept].map((url) => new Request(url, { cache: url.includes('/assets/') ? 'default' : 'no-cache' }));
-    await cache.addAll(requests);
+    const fresh = (url: string): RequestCache => (url.includes('/assets/') ? 'default' : 'no-cache');
+    await cache.addAll([...kept].map((url) => new Request(url, { cache: fresh(url) })));
   };
   event.waitUntil(keep());
 });

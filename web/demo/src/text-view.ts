@@ -30,7 +30,8 @@ export class TextView {
   show(text: string): void {
     this.#text = text;
     this.#marked = [];
-    this.#blocks = cut(text).map(([start, end]) => ({ start, end, element: el('div', { className: 'block', dir: 'auto' }) }));
+    const element = (): HTMLElement => el('div', { className: 'block', dir: 'auto' });
+    this.#blocks = cut(text).map(([start, end]) => ({ start, end, element: element() }));
     this.frame.replaceChildren();
     this.frame.scrollTop = 0;
     const drawing = ++this.#drawing;

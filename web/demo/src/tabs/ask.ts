@@ -96,7 +96,9 @@ export class Ask {
       this.#status.say('Write a question first.', 'problem');
       return this.#question.focus();
     }
-    if (text.text.trim() === '') return this.#status.say('There is no text yet: paste one, or choose a sample.', 'problem');
+    if (text.text.trim() === '') {
+      return this.#status.say('There is no text yet: paste one, or choose a sample.', 'problem');
+    }
     let timer: ReturnType<typeof setInterval> | undefined;
     try {
       const asked = await this.#running.run(async (signal) => {
@@ -115,8 +117,9 @@ export class Ask {
         const { explained, took } = await this.#explain(question, text.text, signal);
         const { recoveries } = await answer.counters();
         const heat = condense(explained.context, text.text.length);
+        const { answers, tokens: read } = explained;
         const { device, reason } = answer;
-        return { text, question, answers: explained.answers, heat, tokens: explained.tokens, took, device, reason, recoveries };
+        return { text, question, answers, heat, tokens: read, took, device, reason, recoveries };
       });
       if (asked) {
         this.#kept.add(asked);
@@ -189,8 +192,10 @@ export class Ask {
       ['Time', format.seconds(asked.took)], ['Read', `${format.count(asked.tokens)} tokens`],
       ['Speed', `${format.count(speed)} tokens/s`], ['Device', format.device(asked.device)],
     ];
-    if (asked.recoveries > 0) facts.push(['GPU lost, opened again', asked.recoveries === 1 ? 'once' : `${asked.recoveries} times`]);
-    byId('facts').replaceChildren(...facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
+    const { recoveries } = asked;
+    if (recoveries > 0) facts.push(['GPU lost, opened again', recoveries === 1 ? 'once' : `${recoveries} times`]);
+    const shown = facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value)));
+    byId('facts').replaceChildren(...shown);
     byId('reason').textContent = `Why ${format.device(asked.device)}: ${asked.reason}.`;
     this.#result.hidden = false;
     this.strip.show(asked.heat);

@@ -19,6 +19,10 @@ const BATCH = 32;
 
 const TOP = 8;
 
+interface Scored extends Sentence {
+  score: number;
+}
+
 /** A text's sentences and their vectors, one after the other, of length 1. */
 interface Index {
   text: Text;
@@ -83,7 +87,8 @@ export class Search {
       });
       if (!found) return this.#running.busy ? undefined : this.#status.say('Stopped. What was read so far is kept.');
       const { length } = this.desk.text.text;
-      this.#heat = heatOf(found.map(({ start, end, score }) => ({ from: start / length, to: end / length, share: score })));
+      const share = ({ start, end, score }: Scored) => ({ from: start / length, to: end / length, share: score });
+      this.#heat = heatOf(found.map(share));
       this.#chosen = undefined;
       this.shown();
       const best = found.slice(0, TOP);
@@ -139,7 +144,7 @@ export class Search {
 }
 
 /** All sentences, the closest first; scores are cosines. */
-function rank({ sentences, vectors, width }: Index, wanted: Float32Array): (Sentence & { score: number })[] {
+function rank({ sentences, vectors, width }: Index, wanted: Float32Array): Scored[] {
   const scored = sentences.map((sentence, i) => {
     let score = 0;
     for (let k = 0; k < width; k++) score += (vectors[i * width + k] ?? 0) * (wanted[k] ?? 0);
