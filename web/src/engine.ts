@@ -111,7 +111,8 @@ export class Engine implements Backend {
     // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
     const call = unlessAborted(waiting, signal).then(turn).then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
-    this.#last = Promise.allSettled([waiting, call]);
+    // Their results are dropped: each would hold those of all calls before it.
+    this.#last = Promise.allSettled([waiting, call]).then(() => undefined);
     return call;
   }
 

@@ -5,7 +5,7 @@ import { pipeline } from 'cloze';
 import { service } from './service.js';
 
 /** Milliseconds. */
-const TO_THE_END = 15_000;
+const TO_THE_END = 35_000;
 const TO_TAKE_A_REFUSAL = 500;
 /** Bytes. */
 const MOST_IN_VAIN = 1 << 20;

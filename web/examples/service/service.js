@@ -15,12 +15,12 @@ export const LIMITS = {
   context: 10_000,
   topK: 10,
   /** Requests that wait for an answer, with the one that is worked on. More are sent away. */
-  queue: 32,
+  queue: 16,
   /** Bodies that are read at once: with `body` the most memory that strangers can take. */
   bodies: 128,
   /** Milliseconds for a body, and then for its answer, waiting included. */
   bodyTime: 5000,
-  answerTime: 10_000,
+  answerTime: 30_000,
   /** Seconds after which those who were sent away may come again. */
   retryAfter: 1,
 };
