@@ -69,6 +69,19 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
         });
     }
     let checkpoint = Checkpoint::open(src)?;
+    let staging = begin_beside(src, out)?;
+    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
+    staging.write("config.json", &new_config(src, dtype)?)?;
+    copy_documents(src, &staging)?;
+    staging.commit()?;
+    Ok(converted)
+}
+
+/// Begins the directory `out` of a model that comes from `src`, with all that is read beside the weights.
+///
+/// # Errors
+/// [`Error::Option`] if `out` has what `src` has not: it would be read with the new model.
+pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
     let modules = Sentence::open(src)?.configs;
     let companions: BTreeSet<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
     if let Some(stale) = companions.iter().find(|name| !src.join(name).is_file() && out.join(name).exists()) {
@@ -79,16 +92,23 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
         });
     }
     let staging = Staging::begin(out)?;
-    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
-    staging.write("config.json", &new_config(src, dtype)?)?;
-    for name in companions.into_iter().chain(DOCUMENTS) {
+    copy(companions, src, &staging)?;
+    Ok(staging)
+}
+
+/// Copies what is for people.
+fn copy_documents(src: &Path, staging: &Staging) -> Result<()> {
+    copy(DOCUMENTS, src, staging)
+}
+
+fn copy<'a>(names: impl IntoIterator<Item = &'a str>, src: &Path, staging: &Staging) -> Result<()> {
+    for name in names {
         let path = src.join(name);
         if path.is_file() {
             staging.write(name, &read_small(&path, MAX_COMPANION)?)?;
         }
     }
-    staging.commit()?;
-    Ok(converted)
+    Ok(())
 }
 
 fn same_place(a: &Path, b: &Path) -> Result<bool> {

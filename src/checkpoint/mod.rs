@@ -24,8 +24,10 @@ mod quantize;
 pub(crate) mod source;
 mod vet;
 #[cfg(feature = "native")]
-mod write;
+pub(crate) mod write;
 
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use convert::begin_beside;
 #[cfg(feature = "native")]
 pub use convert::{Converted, convert};
 use header::{Entry, broken};

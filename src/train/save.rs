@@ -1,0 +1,123 @@
+//! A trained model as a Hugging Face directory, which transformers and this crate load alike.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::data::classify::Kind;
+use crate::checkpoint::names::Param;
+use crate::checkpoint::{Head, begin_beside, write};
+use crate::error::{Error, Result, clip_message};
+use crate::tensor::DType;
+
+/// What a model was trained for, as far as its configuration says so.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose<'a> {
+    pub head: Head,
+    /// Names of a classifier's classes, by id.
+    pub labels: Option<&'a [String]>,
+    /// Of a sequence classifier.
+    pub kind: Option<Kind>,
+}
+
+/// `config.json` of the base as it is for the trained model: every other key as it was.
+///
+/// # Errors
+/// [`Error::Config`] if the base's is no JSON object; `file` is its name.
+pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> {
+    let malformed = |problem: String| Error::Config {
+        file: file.into(),
+        problem,
+        mend: "Give the config.json that was saved with the model".into(),
+    };
+    let mut config: Map<String, Value> = serde_json::from_slice(base).map_err(|e| malformed(clip_message(&e)))?;
+    let mut set = |key: &str, value: Value| drop(config.insert(key.into(), value));
+    set("architectures", json!([purpose.head.architecture()]));
+    if let Some(labels) = purpose.labels {
+        let by_id: Map<String, Value> = labels.iter().enumerate().map(|(id, l)| (id.to_string(), json!(l))).collect();
+        let by_label: Map<String, Value> = labels.iter().enumerate().map(|(id, l)| (l.clone(), json!(id))).collect();
+        set("id2label", by_id.into());
+        set("label2id", by_label.into());
+    }
+    if let Some(kind) = purpose.kind {
+        let word = Kind::WORDS.iter().find(|(_, known)| *known == kind).map(|(word, _)| *word);
+        set("problem_type", word.into());
+    }
+    let dtype = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
+    config.insert(dtype.into(), "float32".into());
+    // How the base's weights were stored, and classes without names: both are said otherwise now.
+    config.remove("quantization");
+    if purpose.labels.is_some() {
+        config.remove("num_labels");
+    }
+    let mut text = serde_json::to_vec_pretty(&config).map_err(|e| malformed(e.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Writes a model in f32 to the directory `out`, whole or not at all: tensors with their values, the configuration, and from the base's
+/// directory all that is read beside the weights.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
+///
+/// # Panics
+/// If a tensor has not as many values as its shape says.
+pub fn save(base: &Path, out: &Path, config: &[u8], tensors: &[(Param, Vec<f32>)]) -> Result<()> {
+    let staging = begin_beside(base, out)?;
+    let mut order: Vec<_> = tensors.iter().map(|(param, values)| (planned(param), values)).collect();
+    order.sort_by(|(a, _), (b, _)| write::order(a, b));
+    let plan: Vec<_> = order.iter().map(|(planned, _)| planned.clone()).collect();
+    let path = staging.path("model.safetensors");
+    write::safetensors(&path, &plan, |index, sink| {
+        let bytes: Vec<u8> = order[index].1.iter().flat_map(|value| value.to_le_bytes()).collect();
+        sink.write_all(&bytes).map_err(|e| Error::io("write", &path, e))
+    })?;
+    staging.write("config.json", config)?;
+    staging.commit()
+}
+
+fn planned(Param { name, rows, cols, is_vector, .. }: &Param) -> write::Planned {
+    let [rows, cols] = [rows, cols].map(|n| *n as u32);
+    let shape = if *is_vector { vec![cols] } else { vec![rows, cols] };
+    write::Planned { name: name.clone(), dtype: DType::F32, shape }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Checkpoint, names};
+    use crate::config::Config;
+
+    #[test]
+    fn a_base_of_another_head_becomes_a_classifier() {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tasks/mlm");
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("classifier");
+        let labels = ["no".to_owned(), "yes".into(), "perhaps".into()];
+        let purpose =
+            Purpose { head: Head::SequenceClassification, labels: Some(&labels), kind: Some(Kind::MultiLabel) };
+        let json = config(&std::fs::read(base.join("config.json")).unwrap(), "config.json", purpose).unwrap();
+        let parsed = Config::from_json(&json, "config.json").unwrap();
+        let value = |seed: usize, i: usize| ((seed * 31 + i * 7) % 101) as f32 / 101.0 - 0.5;
+        let tensors: Vec<(Param, Vec<f32>)> = names::params(&parsed, purpose.head)
+            .enumerate()
+            .map(|(seed, param)| {
+                let len = param.rows * param.cols;
+                (param, (0..len).map(|i| value(seed, i)).collect())
+            })
+            .collect();
+        save(&base, &out, &json, &tensors).unwrap();
+
+        let opened = Checkpoint::open(&out).unwrap();
+        opened.require(purpose.head).unwrap();
+        assert_eq!(opened.head(), purpose.head);
+        assert_eq!((opened.config().num_labels(), opened.config().label(2)), (3, "perhaps".into()));
+        assert_eq!(opened.config().problem_type.as_deref(), Some("multi_label_classification"));
+        for (param, values) in &tensors {
+            assert_eq!(&opened.get(&param.name).unwrap().to_f32(), values, "{}", param.name);
+        }
+        assert_eq!(std::fs::read(out.join("vocab.txt")).unwrap(), std::fs::read(base.join("vocab.txt")).unwrap());
+        assert_eq!(config(b"[]", "config.json", purpose).unwrap_err().code(), "config");
+    }
+}
