@@ -361,7 +361,7 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
