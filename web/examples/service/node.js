@@ -25,10 +25,22 @@ server.maxConnections = 256;
 async function serve(incoming, outgoing) {
   const gone = new AbortController();
   outgoing.on('close', () => outgoing.writableFinished || gone.abort());
-  const response = await handle(requestOf(incoming, gone.signal));
+  const response = await responseTo(incoming, gone.signal);
   const headers = Object.fromEntries(response.headers);
   outgoing.writeHead(response.status, stopping ? { ...headers, connection: 'close' } : headers);
   outgoing.end(await response.text(), () => incoming.complete || cut(incoming));
+}
+
+/** What the fetch API has no request for, such as TRACE or the address `//`, has to be refused here. */
+function responseTo(incoming, signal) {
+  let request;
+  try {
+    request = requestOf(incoming, signal);
+  } catch {
+    const error = { code: 'request', message: 'This method or this address cannot be asked for' };
+    return Response.json({ error }, { status: 400, headers: { 'cache-control': 'no-store' } });
+  }
+  return handle(request);
 }
 
 /** Cuts the line of a client that is refused while it sends: not at once, or it would not read why. */

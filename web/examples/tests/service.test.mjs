@@ -207,6 +207,18 @@ describe('the service', { concurrency: true }, () => {
   }
 
   describe('Node alone', { concurrency: 1 }, () => {
+    test('what is no request of the fetch API is refused in words', async () => {
+      const { url, stop } = await startNode();
+      const get = ['//', '//:', 'http://[/', 'http://x:99999/health', 'http://a:b@x/health'].map((path) => `GET ${path}`);
+      for (const first of [...get, 'TRACE /health']) {
+        const strange = line(url);
+        await strange.write(`${first} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+        assert.match(await strange.over, /^HTTP\/1\.1 400 [^]*"code":"request"/, first);
+      }
+      await isWell(url);
+      await stop();
+    });
+
     test('headers drop by drop are cut off', async () => {
       const { url, stop } = await startNode();
       const drops = line(url);
