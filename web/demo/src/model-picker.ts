@@ -69,7 +69,7 @@ export class ModelPicker<T extends Task> {
       const name = this.#input.value.trim();
       if (name === '') return this.#status.say('Write the name or the address of a model first.', 'problem');
       if (isBarred(name)) {
-        return this.#status.say('This page reads models from https:// addresses alone, and from its own host.', 'problem');
+        return this.#status.say('This page reads models from https:// addresses and its own host alone.', 'problem');
       }
       model.choose({ kind: 'named', name });
       void this.#start();

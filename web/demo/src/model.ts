@@ -81,8 +81,8 @@ export class Model<T extends Task> {
   }
 
   /**
-   * To be told what a call failed with: a pipeline that has ended is loaded anew by the next. Whether that is a failure,
-   * and not that the visitor chose another model or device meanwhile.
+   * To be told what a call failed with: a pipeline that has ended is loaded anew by the next. Whether that is a
+   * failure, and not that the visitor chose another model or device meanwhile.
    */
   failed(error: unknown): boolean {
     const { code } = error as { code?: string };

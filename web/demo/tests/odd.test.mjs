@@ -129,6 +129,13 @@ describe('out of the ordinary', () => {
   test('what is found while the visitor is at another tab is marked when they come back', async () => {
     const { page } = opened;
     await lay(page, 'Ada lives in Rome. The dog sleeps in the garden. Bread is made of flour.');
+    await page.click('#tab-search');
+    await page.fill('#query', 'what we eat');
+    await page.click('#search-go');
+    await says(page, '#search-status', /3 sentences, the closest first/);
+    await page.click('#tab-ask');
+    assert.equal((await marked(page)).mark, '', 'what was found is not an answer');
+    assert.match(await page.textContent('#heat-note'), /likely an answer/);
     await ask(page, 'Where is Ada?');
     await page.click('#tab-search');
     await page.fill('#query', 'a pet at rest');
@@ -136,7 +143,7 @@ describe('out of the ordinary', () => {
       document.querySelector('#search-go').click();
       document.querySelector('#tab-ask').click();
     });
-    await says(page, '#search-status', /3 sentences, the closest first/);
+    await page.waitForFunction(() => /^The dog/.test(document.querySelector('#found .ranked-text').textContent));
     assert.equal((await marked(page)).mark, 'Rome');
     assert.match(await page.textContent('#heat-note'), /likely an answer/);
     await page.click('#tab-search');

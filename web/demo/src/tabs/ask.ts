@@ -176,8 +176,7 @@ export class Ask {
 
   /** The tab comes to the front: what it has marked is marked again. */
   shown(): void {
-    if (!this.#asked) return;
-    this.strip.show(this.#asked.heat);
+    this.strip.show(this.#asked?.heat);
     if (this.#chosen) this.#point(this.#chosen, this.#isNew);
     else this.desk.view.unmark();
     this.#isNew = false;
