@@ -9,6 +9,8 @@ const TO_THE_END = 35_000;
 const TO_TAKE_A_REFUSAL = 500;
 /** Bytes. */
 const MOST_IN_VAIN = 1 << 20;
+/** Requests that a line may send ahead of their answers, which wait in memory for their turn. */
+const MOST_AHEAD = 16;
 
 const { PORT = '8080', HOST = '127.0.0.1' } = process.env;
 const answer = await pipeline('question-answering');
@@ -22,7 +24,14 @@ const server = createServer({ ...timeouts, maxHeaderSize: 8192 }, (incoming, out
 });
 server.maxConnections = 256;
 
+/** Requests without an answer yet, by their lines. */
+const ahead = new WeakMap();
+
 async function serve(incoming, outgoing) {
+  const { socket } = incoming;
+  const count = (change) => ahead.set(socket, (ahead.get(socket) ?? 0) + change).get(socket);
+  if (count(1) > MOST_AHEAD) return void socket.destroy();
+  outgoing.on('close', () => count(-1));
   const gone = new AbortController();
   outgoing.on('close', () => outgoing.writableFinished || gone.abort());
   const response = await responseTo(incoming, gone.signal);
