@@ -32,14 +32,17 @@ impl Slots {
                 let temp = matches!(list.info(id).role, Role::Temp);
                 assert!(!temp || written[id.0 as usize], "{} reads {} unwritten", call.op.name, list.info(id).name);
                 assert!(
-                    call.writes.iter().all(|w| w.tensor != id),
-                    "{} reads and writes {}",
+                    call.writes.iter().all(|w| w.tensor != id || w == v),
+                    "{} reads and writes {}, other than in place",
                     call.op.name,
                     list.info(id).name
                 );
             }
-            for v in &call.writes {
-                assert!(matches!(list.info(v.tensor).role, Role::Temp), "{} writes a constant", call.op.name);
+            for (at, v) in call.writes.iter().enumerate() {
+                let info = list.info(v.tensor);
+                assert!(matches!(info.role, Role::Temp | Role::State(_)), "{} writes a constant", call.op.name);
+                let twice = call.writes[..at].iter().any(|w| w.tensor == v.tensor);
+                assert!(!twice, "{} writes {} twice", call.op.name, info.name);
                 written[v.tensor.0 as usize] = true;
             }
         }
@@ -56,7 +59,8 @@ impl Slots {
         let mut free: Vec<usize> = Vec::new();
         for (at, call) in list.calls.iter().enumerate() {
             for v in &call.writes {
-                if slots.of[v.tensor.0 as usize].is_none() {
+                let temp = matches!(list.info(v.tensor).role, Role::Temp);
+                if temp && slots.of[v.tensor.0 as usize].is_none() {
                     let need = list.info(v.tensor).len(capacity);
                     slots.take(&mut free, v.tensor, need);
                 }
