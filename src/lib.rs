@@ -54,6 +54,8 @@ pub mod sentence;
 pub mod tasks;
 pub mod tensor;
 pub mod text;
+#[cfg(feature = "train")]
+pub mod train;
 #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 pub mod wasm;
 

@@ -6,6 +6,8 @@ mod checkpoint;
 mod cli;
 mod faults;
 mod golden;
+#[cfg(feature = "train")]
+mod gradients;
 mod guides;
 mod heads;
 mod hostile;

@@ -18,13 +18,23 @@ pub static OP: Op = Op {
     flops: |w| 5.0 * f64::from(w[0]) * f64::from(w[1]),
 };
 
-/// Records the parameters' gradients, added to `d_gamma` and `d_beta` of C elements.
-pub fn layer_norm_params(g: &mut Graph, x: Tensor, d_y: Tensor, stats: Tensor, d_gamma: Tensor, d_beta: Tensor) {
+/// Records the parameters' gradients, added to `d_gamma` and `d_beta` of C elements, to those that are asked for.
+pub fn layer_norm_params(
+    g: &mut Graph,
+    x: Tensor,
+    d_y: Tensor,
+    stats: Tensor,
+    d_gamma: Option<Tensor>,
+    d_beta: Option<Tensor>,
+) {
     let [gains, offsets] = ["gamma_partials", "beta_partials"].map(|name| g.temp(name, Rows::Fixed(PARTS), x.cols));
     let params = vec![Word::Rows(x.rows), Word::U32(x.cols), Word::U32(PARTS)];
     g.call(&OP, &[x, d_y, stats], &[gains, offsets], params);
-    column_reduce(g, gains, d_gamma);
-    column_reduce(g, offsets, d_beta);
+    for (parts, sum) in [(gains, d_gamma), (offsets, d_beta)] {
+        if let Some(sum) = sum {
+            column_reduce(g, parts, sum);
+        }
+    }
 }
 
 fn twin(call: &mut CpuCall<'_>) {
