@@ -203,7 +203,8 @@ fn everywhere(what: &str, run: impl Fn(Lab<'_>) -> Gradients) {
 
 #[test]
 fn linear_layers() {
-    for (n, k, rows) in [(37, 30, Rows::Tokens), (36, 20, Rows::Tokens), (2, 36, Rows::Sequences), (130, 33, Rows::Picked)]
+    for (n, k, rows) in
+        [(37, 30, Rows::Tokens), (36, 20, Rows::Tokens), (2, 36, Rows::Sequences), (130, 33, Rows::Picked)]
     {
         everywhere(&format!("linear {n} {k}"), |mut lab| {
             let x = lab.x(rows, k);

@@ -25,3 +25,5 @@ mod support;
 mod tasks;
 mod text;
 mod tidy;
+#[cfg(feature = "train")]
+mod training;

@@ -23,7 +23,8 @@ impl Slots {
         let mut last_use = vec![0; count];
         let mut written = vec![false; count];
         for (at, call) in list.calls.iter().enumerate() {
-            assert!(call.reads.len() + call.writes.len() <= MAX_STORAGE_BINDINGS, "{}: bindings", call.op.name);
+            let bindings = call.read_bindings().count() + call.writes.len();
+            assert!(bindings <= MAX_STORAGE_BINDINGS && call.reads.len() <= MAX_STORAGE_BINDINGS, "{}", call.op.name);
             for v in call.reads.iter().chain(&call.writes) {
                 last_use[v.tensor.0 as usize] = at;
             }

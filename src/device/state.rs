@@ -70,9 +70,7 @@ impl State {
     /// What `look` makes of its values, on a CPU.
     pub(super) fn host<R>(&self, look: impl FnOnce(&mut [f32]) -> R) -> R {
         match &self.0.memory {
-            Memory::Host(values) => {
-                look(&mut values.lock().unwrap_or_else(PoisonError::into_inner)[..self.len()])
-            }
+            Memory::Host(values) => look(&mut values.lock().unwrap_or_else(PoisonError::into_inner)[..self.len()]),
             Memory::Buffer(_) => unreachable!("{} lives on another device", self.name()),
         }
     }

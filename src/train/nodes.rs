@@ -51,13 +51,7 @@ impl Tape {
     }
 
     /// `y = x Wᵀ + b + residual`.
-    pub fn linear(
-        &mut self,
-        name: &str,
-        x: Tensor,
-        [weight, bias]: [&Param; 2],
-        residual: Option<Tensor>,
-    ) -> Tensor {
+    pub fn linear(&mut self, name: &str, x: Tensor, [weight, bias]: [&Param; 2], residual: Option<Tensor>) -> Tensor {
         let (w, b) = (self.state(&weight.value), self.state(&bias.value));
         let packed = pack_rows(&mut self.graph, w);
         let y = matmul_by(&mut self.graph, name, x, packed.tensor, packed.n, b, Activation::Linear, residual);

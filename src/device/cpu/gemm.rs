@@ -65,7 +65,8 @@ fn run<'a>(dispatch: &Dispatch<'_>, y: &'a mut [f32], job: impl FnOnce(Isa, Part
     dispatch.run(cut.row_blocks * cut.groups, |task, scratch| {
         let row = task / cut.groups * cut.rows;
         let panel = task % cut.groups * cut.group;
-        let [expanded] = scratch.buffers([if let ValuesView::I8 { .. } = job.w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
+        let [expanded] =
+            scratch.buffers([if let ValuesView::I8 { .. } = job.w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
         job.block(row, cut.rows.min(m - row), panel, cut.group.min(panels - panel), expanded);
     });
 }

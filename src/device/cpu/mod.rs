@@ -14,10 +14,10 @@ pub mod pack;
 pub mod parallel;
 pub mod pool;
 pub mod rows;
-#[cfg(feature = "train")]
-pub mod train;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use pace::{Dispatch, Pause};
 pub use pack::{Panels, PanelsView};
