@@ -180,6 +180,17 @@ impl Device {
         }
     }
 
+    /// For work of the host between runs: waits as a run would, where the device's thread has other things to do.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]
+    pub async fn give_way(&self, cancel: &Cancel) -> Result<()> {
+        if let Device::Cpu(d) = self {
+            d.give_way().await;
+        }
+        cancel.check()
+    }
+
     /// Makes `list` ready for batches up to `capacity`.
     pub async fn plan(&self, list: &CallList, capacity: Live) -> Result<Plan> {
         match self {

@@ -135,8 +135,19 @@ impl Windowed {
         max_question: usize,
         lengths: &WindowOptions,
     ) -> Result<Self> {
-        let mut question = encode(tokenizer, question, "question")?;
-        let context = encode(tokenizer, context, "context")?;
+        let texts = [(question, tokenizer.encode(question)?), (context, tokenizer.encode(context)?)];
+        Self::of(tokenizer, texts, max_question, lengths)
+    }
+
+    /// The same of a question and a context that are tokenized, each beside its text.
+    pub(super) fn of(
+        tokenizer: &Tokenizer,
+        [question, context]: [(&str, Encoding); 2],
+        max_question: usize,
+        lengths: &WindowOptions,
+    ) -> Result<Self> {
+        let mut question = some(question, "question")?;
+        let context = some(context, "context")?;
         question.truncate(max_question);
         let windows = windows::cut(question.len(), context.len(), lengths)?;
         Ok(Self { question, context, windows, cls: tokenizer.special().cls })
@@ -291,8 +302,8 @@ impl Windowed {
     }
 }
 
-fn encode(tokenizer: &Tokenizer, text: &str, what: &str) -> Result<Encoding> {
-    let encoding = tokenizer.encode(text)?;
+/// Tokens, if the text has any.
+fn some((text, encoding): (&str, Encoding), what: &str) -> Result<Encoding> {
     if encoding.is_empty() {
         let problem = match text.is_empty() {
             true => format!("the {what} is empty"),

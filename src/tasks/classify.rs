@@ -8,6 +8,7 @@ use super::run::{Item, Single, Task};
 use super::scores::{ranked, sigmoid, softmax};
 use super::text_model::{TextModel, TextPair};
 use crate::config::Config;
+use crate::device::Cancel;
 use crate::error::Result;
 use crate::model::Model;
 
@@ -62,7 +63,7 @@ impl Task for Classifier {
         self.0.model()
     }
 
-    fn begin(&self, input: &TextPair, (): &()) -> Result<Single> {
+    async fn begin(&self, input: &TextPair, (): &(), _: &Cancel) -> Result<Single> {
         self.0.sequence(input, self.0.max_len()).map(Single::new)
     }
 

@@ -2,6 +2,7 @@
 
 use super::run::{Item, Single, Task};
 use super::text_model::{TextModel, TextPair};
+use crate::device::Cancel;
 use crate::error::Result;
 use crate::model::Model;
 
@@ -52,7 +53,7 @@ impl Task for Embedder {
         self.text_model.model()
     }
 
-    fn begin(&self, input: &TextPair, _: &EmbedOptions) -> Result<Single> {
+    async fn begin(&self, input: &TextPair, _: &EmbedOptions, _: &Cancel) -> Result<Single> {
         let sequence = if self.lowercase {
             let pair = input.pair.as_ref().map(|p| p.to_lowercase());
             self.text_model.sequence(&TextPair { text: input.text.to_lowercase(), pair }, self.max_len)?

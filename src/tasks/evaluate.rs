@@ -72,7 +72,7 @@ impl<'a> Task for Reading<'a> {
         self.qa.model()
     }
 
-    fn begin(&self, question: &&'a Question, options: &SquadOptions) -> Result<Work> {
+    async fn begin(&self, question: &&'a Question, options: &SquadOptions, _: &Cancel) -> Result<Work> {
         let context = &self.data.contexts[question.context];
         let windowed = options.windows(self.qa.tokenizer(), &question.text, context);
         windowed.map(Work::new).map_err(|e| Error::Data {

@@ -7,6 +7,7 @@
 use super::run::{Item, Task};
 use super::scores::{largest, softmax};
 use super::text_model::TextModel;
+use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
 use crate::model::Model;
 use crate::text::Sequence;
@@ -141,7 +142,7 @@ impl Task for FillMask {
         self.0.model()
     }
 
-    fn begin(&self, text: &String, options: &FillMaskOptions) -> Result<Work> {
+    async fn begin(&self, text: &String, options: &FillMaskOptions, _: &Cancel) -> Result<Work> {
         options.check()?;
         let tokenizer = self.0.tokenizer();
         let sequence = tokenizer.single(&tokenizer.encode(text)?.ids);

@@ -3,6 +3,7 @@
 use super::run::{Item, Single, Task};
 use super::scores::softmax;
 use super::text_model::{TextModel, TextPair};
+use crate::device::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -31,7 +32,7 @@ impl Task for NextSentence {
         self.0.model()
     }
 
-    fn begin(&self, input: &TextPair, (): &()) -> Result<Single> {
+    async fn begin(&self, input: &TextPair, (): &(), _: &Cancel) -> Result<Single> {
         if input.pair.is_none() {
             let problem = "there is no second text".to_owned();
             return Err(Error::Input { problem, mend: "Give two texts: text and pair".into() });

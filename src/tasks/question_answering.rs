@@ -10,6 +10,7 @@ use crate::device::{Cancel, Device};
 use crate::error::Result;
 use crate::model::Model;
 use crate::text::Tokenizer;
+use crate::text::windows::WindowOptions;
 
 /// A question and the text that may hold its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,9 +145,16 @@ impl Task for QuestionAnswering {
         self.0.model()
     }
 
-    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Work> {
-        let Question { question, context } = input;
-        Windowed::new(self.tokenizer(), question, context, self.max_len(), options).map(Work::new)
+    async fn begin(&self, input: &Question, options: &AnswerOptions, cancel: &Cancel) -> Result<Work> {
+        options.check()?;
+        let lengths = WindowOptions::new(self.max_len(), options.max_seq_len, options.doc_stride)?;
+        let question = self.tokenizer().encode(&input.question)?;
+        let mut context = self.tokenizer().encoder(&input.context);
+        while context.step()? {
+            self.model().device().give_way(cancel).await?;
+        }
+        let texts = [(&*input.question, question), (&*input.context, context.finish())];
+        Windowed::of(self.tokenizer(), texts, usize::MAX, &lengths).map(Work::new)
     }
 
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
@@ -172,8 +180,8 @@ impl Task for Explaining<'_> {
         self.0.model()
     }
 
-    fn begin(&self, input: &Question, options: &AnswerOptions) -> Result<Work> {
-        self.0.begin(input, options)
+    async fn begin(&self, input: &Question, options: &AnswerOptions, cancel: &Cancel) -> Result<Work> {
+        self.0.begin(input, options, cancel).await
     }
 
     fn item(&self, work: &Work, index: usize) -> Option<Item> {

@@ -55,11 +55,17 @@ pub trait Task {
 
     fn model(&self) -> &Model;
 
-    /// Tokenizes.
+    /// Tokenizes. Who reads long texts gives way meanwhile.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) for a text that cannot be worked on, [`Error::Option`](crate::Error::Option).
-    fn begin(&self, input: &Self::Input, options: &Self::Options) -> Result<Self::Work>;
+    /// [`Error::Input`](crate::Error::Input) for a text that cannot be worked on, [`Error::Option`](crate::Error::Option),
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    fn begin(
+        &self,
+        input: &Self::Input,
+        options: &Self::Options,
+        cancel: &Cancel,
+    ) -> impl Future<Output = Result<Self::Work>>;
 
     /// The sequence with this number, counted from 0; nothing after the last.
     fn item(&self, work: &Self::Work, index: usize) -> Option<Item>;
@@ -93,7 +99,12 @@ pub async fn run<T: Task>(
         sequences: model.max_sequences(),
         picked: model.max_picked(),
     };
-    let mut works: Vec<Result<T::Work>> = inputs.iter().map(|input| task.begin(input, options)).collect();
+    let mut works: Vec<Result<T::Work>> = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        model.device().give_way(cancel).await?;
+        works.push(task.begin(input, options, cancel).await);
+    }
+    cancel.check()?;
     let mut pack = Pack::default();
     for at in 0..works.len() {
         let mut index = 0;

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::run::{Item, Task};
 use super::scores::{argmax, softmax};
 use super::text_model::{TextModel, room};
+use crate::device::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::text::Encoding;
@@ -110,7 +111,7 @@ impl Task for Tagger {
         self.0.model()
     }
 
-    fn begin(&self, text: &String, _: &Aggregation) -> Result<Work> {
+    async fn begin(&self, text: &String, _: &Aggregation, _: &Cancel) -> Result<Work> {
         let encoding = self.0.tokenizer().encode_first(text, room(self.0.max_len(), 2)?)?;
         Ok(Work { encoding, scores: Vec::new() })
     }

@@ -8,6 +8,7 @@ use super::classify::Scored;
 use super::run::{Item, Task};
 use super::scores::{ranked, softmax};
 use super::text_model::{TextModel, room};
+use crate::device::Cancel;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::text::Encoding;
@@ -121,7 +122,7 @@ impl Task for ZeroShot {
         self.text_model.model()
     }
 
-    fn begin(&self, text: &String, options: &ZeroShotOptions) -> Result<Work> {
+    async fn begin(&self, text: &String, options: &ZeroShotOptions, _: &Cancel) -> Result<Work> {
         options.check()?;
         if text.is_empty() {
             return Err(Error::Input { problem: "the text is empty".into(), mend: "Give some text".into() });

@@ -49,6 +49,11 @@ impl Matcher {
         Self { tokens }
     }
 
+    /// Whether a token may have white space in it or around it.
+    pub fn takes_white_space(&self) -> bool {
+        self.tokens.iter().any(|t| t.lstrip || t.rstrip || t.content.contains(char::is_whitespace))
+    }
+
     /// The longest token that `text` begins with, in a time that does not grow with the number of tokens: those that
     /// share the bytes seen so far are neighbours, the shortest first.
     fn longest(&self, text: &[u8]) -> Option<&AddedToken> {

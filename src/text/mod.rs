@@ -14,4 +14,4 @@ pub mod windows;
 
 pub use files::TokenizerFiles;
 pub use offsets::Offsets;
-pub use tokenizer::{Encoding, Sequence, SpecialTokens, Tokenizer};
+pub use tokenizer::{Encoder, Encoding, Sequence, SpecialTokens, Tokenizer};

@@ -230,16 +230,14 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] if the tokenizers crate refuses the text; no text is known that it refuses.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        let encoding = self.tokens(text).map_err(|e| Error::Tokenizer {
-            file: self.file.clone(),
-            problem: format!("the text cannot be tokenized: {e}"),
-            mend: "Report the text as a bug".into(),
-        })?;
-        let ids = encoding.get_ids().to_vec();
-        let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
-        // Every token is given a word: none of them comes from a post-processor.
-        let words = encoding.get_word_ids().iter().map(|w| w.unwrap_or_default()).collect();
-        Ok(Encoding { ids, offsets, words })
+        let mut encoder = self.encoder(text);
+        while encoder.step()? {}
+        Ok(encoder.encoding)
+    }
+
+    /// The same piece by piece, for who has other things to do in between.
+    pub fn encoder<'a>(&'a self, text: &'a str) -> Encoder<'a> {
+        Encoder { tokenizer: self, rest: text, piece: PIECE, done: 0, encoding: Encoding::default() }
     }
 
     /// The first `most` tokens of a text, in memory that grows with them and not with the text.
@@ -265,6 +263,11 @@ impl Tokenizer {
         let mut encoding = self.encode(text)?;
         encoding.truncate(most);
         Ok(encoding)
+    }
+
+    /// Whether no token reaches over white space, so that a text may be cut there.
+    fn can_cut(&self) -> bool {
+        [&self.raw, &self.normalized].iter().all(|matcher| !matcher.takes_white_space())
     }
 
     fn tokens(&self, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
@@ -297,8 +300,99 @@ impl Tokenizer {
     }
 }
 
+/// Bytes of a text that are tokenized at once, about: some milliseconds.
+const PIECE: usize = 16 << 10;
+
+/// A text that is being tokenized.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    rest: &'a str,
+    piece: usize,
+    /// Bytes before `rest`.
+    done: usize,
+    encoding: Encoding,
+}
+
+impl Encoder<'_> {
+    /// Tokenizes the next piece, and says whether there is more.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn step(&mut self) -> Result<bool> {
+        let (piece, rest) = self.rest.split_at(self.cut());
+        let encoding = self.tokenizer.tokens(piece).map_err(|e| Error::Tokenizer {
+            file: self.tokenizer.file.clone(),
+            problem: format!("the text cannot be tokenized: {e}"),
+            mend: "Report the text as a bug".into(),
+        })?;
+        let Encoding { ids, offsets, words } = &mut self.encoding;
+        let word = words.last().map_or(0, |last| last + 1);
+        ids.extend(encoding.get_ids());
+        offsets.extend(encoding.get_offsets().iter().map(|&(start, end)| self.done + start..self.done + end));
+        // Every token is given a word: none of them comes from a post-processor.
+        words.extend(encoding.get_word_ids().iter().map(|w| word + w.unwrap_or_default()));
+        self.done += piece.len();
+        self.rest = rest;
+        Ok(!rest.is_empty())
+    }
+
+    /// The whole text's tokens, once nothing is left.
+    pub fn finish(self) -> Encoding {
+        self.encoding
+    }
+
+    /// The end of the next piece: after white space, which no token reaches over.
+    fn cut(&self) -> usize {
+        let bytes = self.rest.as_bytes();
+        if bytes.len() <= self.piece || !self.tokenizer.can_cut() {
+            return bytes.len();
+        }
+        let (head, tail) = bytes.split_at(self.piece);
+        let last = head.iter().rposition(u8::is_ascii_whitespace);
+        let at = last.or_else(|| Some(self.piece + tail.iter().position(u8::is_ascii_whitespace)?));
+        at.map_or(bytes.len(), |at| at + 1)
+    }
+}
+
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tokenizer").field("file", &self.file).field("special", &self.special).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_pieces_has_the_tokens_of_the_whole() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let tokenizer = Tokenizer::load(&root.join("models/minilm-l6-qa"), 30_522).unwrap();
+        assert!(tokenizer.can_cut());
+        let encoded = |text: &str, piece: usize| {
+            let mut encoder = Encoder { piece, ..tokenizer.encoder(text) };
+            let mut steps = 1;
+            while encoder.step().unwrap() {
+                steps += 1;
+            }
+            (encoder.finish(), steps)
+        };
+        let answers = std::fs::read_to_string(root.join("tests/fixtures/answers/answers.json")).unwrap();
+        let answers: serde_json::Value = serde_json::from_str(&answers).unwrap();
+        let mut texts: Vec<String> =
+            answers["contexts"].as_object().unwrap().values().map(|c| c.as_str().unwrap().to_owned()).collect();
+        texts.push("e \u{301}x\n\u{308}[MASK] \t[SEP]\r\n\u{a0}#\u{3000}漢\u{feff} ﬁ ".repeat(20));
+        texts.push("no_white_space_at_all,".repeat(20));
+        texts.push(String::new());
+        for text in &texts {
+            let (whole, one) = encoded(text, usize::MAX);
+            assert_eq!(one, 1);
+            for piece in [1, 7, 100] {
+                let (pieces, steps) = encoded(text, piece);
+                assert_eq!(pieces, whole, "{text:?} by {piece}");
+                assert!(steps > 1 || text.len() <= piece || !text.contains([' ', '\n']), "{text:?} by {piece}");
+            }
+        }
     }
 }

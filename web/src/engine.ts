@@ -15,12 +15,14 @@ import init, { CancelToken, Files, Host, Pipeline } from './wasm/cloze.js';
 /** Failures of a GPU that another one, or the same one opened again, may not have. */
 const MENDABLE: readonly Code[] = ['device_lost', 'gpu'];
 
-/** What a running call waits for when it gives way: a turn of the event loop, so that messages come through. */
+/** What a call waits for when it gives way: a turn of the event loop, so that messages come through. */
 const turn = (): Promise<void> =>
   new Promise((resolve) => {
+    // What servers have. In workerd a message of one's own comes before anybody else's turn.
+    const { setImmediate } = globalThis as { setImmediate?: (over: () => void) => void };
+    if (setImmediate) return void setImmediate(resolve);
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
-      // Node stays alive for open ports.
       port1.close();
       resolve();
     };
@@ -29,19 +31,20 @@ const turn = (): Promise<void> =>
 
 let compiled: Promise<unknown> | undefined;
 
-/** Compiles the module once for all the engines of a page or worker. A failure is tried again. */
-function start(url: string): Promise<unknown> {
-  compiled ??= compile(url).catch((cause: unknown) => {
+/** Makes the module ready once for all the engines of a page or worker. A failure is tried again. */
+function start(module: OpenRequest['module']): Promise<unknown> {
+  compiled ??= instantiate(module).catch((cause: unknown) => {
     compiled = undefined;
-    const problem = `The WebAssembly module ${url} cannot be loaded: ${messageOf(cause)}`;
+    const name = typeof module === 'string' ? ` ${module}` : '';
+    const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
     const mend = "Serve the package's files whole, with a content policy that lets it be fetched and compiled";
     throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   return compiled;
 }
 
-async function compile(url: string): Promise<unknown> {
-  return init({ module_or_path: await wasmSource(url) });
+async function instantiate(module: OpenRequest['module']): Promise<unknown> {
+  return init({ module_or_path: typeof module === 'string' ? await wasmSource(module) : module });
 }
 
 /** What wasm throws, as the package's errors. */
@@ -105,9 +108,11 @@ export class Engine implements Backend {
     if (this.#disposing) return Promise.reject(disposed());
     if (work.kind === 'counters') return Promise.resolve(this.#counters());
     const waiting = this.#last;
-    const call = unlessAborted(waiting, signal).then(() => this.#attempt(work.request, signal));
+    // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
+    const call = unlessAborted(waiting, signal).then(turn).then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
-    this.#last = Promise.allSettled([waiting, call]);
+    // Their results are dropped: each would hold those of all calls before it.
+    this.#last = Promise.allSettled([waiting, call]).then(() => undefined);
     return call;
   }
 

@@ -5,7 +5,7 @@ import { abortError, clip, ClozeError, messageOf } from './errors.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
 import { pathOf } from './load/names.js';
-import type { ModelSpec, Progress } from './load/index.js';
+import type { GiveFile, ModelSpec, Progress } from './load/index.js';
 import type { Backend, Hooks, OpenRequest, State } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
 import { results, taskNamed, TASKS } from './tasks.js';
@@ -24,6 +24,7 @@ const LOAD: Table = {
   offline: { kind: 'boolean', also: ['local_files_only'] },
   cache: { kind: 'boolean' },
   integrity: { kind: 'record' },
+  module: { kind: 'any' },
 };
 
 type LoadOptions = PipelineOptions & TransformersLoadNames;
@@ -50,7 +51,7 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
   const entry: Entry = TASKS[task];
   const [model, given] = isModel(second) || third !== undefined ? [second ?? undefined, third] : [undefined, second];
   const options = normalise(given, { ...LOAD, ...entry.load }, `pipeline('${task}')`);
-  const { signal: stop, onProgress, worker, device = 'auto', model: wanted = model, ...others } = options;
+  const { signal: stop, onProgress, worker, device = 'auto', model: wanted = model, module, ...others } = options;
   const signal = signalOf(stop);
   if (model !== undefined && wanted !== model) throw wrong('model', 'it is given twice', 'Give it once');
   if (onProgress !== undefined && typeof onProgress !== 'function') {
@@ -58,6 +59,9 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
   }
   if (wanted === undefined && task !== 'question-answering') {
     throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
+  }
+  if (module !== undefined && !(module instanceof WebAssembly.Module)) {
+    throw wrong('module', 'it is no WebAssembly.Module', 'Give what importing cloze/cloze.wasm gives');
   }
   const own: Record<string, unknown> = {};
   for (const name of Object.keys(entry.load)) {
@@ -70,30 +74,31 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
     model: wanted === undefined ? defaultModel() : sendable(wanted),
     load: others,
     options: JSON.stringify(own),
-    module: moduleAddress(),
+    module: module ?? moduleAddress(),
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
   const quiet = tell && ((progress: Progress | Ready): void => {
     // What listens must not break what it listens to.
     try { tell(progress); } catch (error) { globalThis.reportError?.(error); }
   });
-  const backend = await open(worker, request, { signal, onProgress: quiet });
+  const backend = await open(worker ?? typeof wanted !== 'function', request, { signal, onProgress: quiet });
   quiet?.({ status: 'ready', task, name: backend.state.model.name });
   return callable(backend, entry);
 }
 
 function isModel(value: unknown): boolean {
-  return typeof value === 'string' || value instanceof URL || Array.isArray(value)
+  return typeof value === 'string' || typeof value === 'function' || value instanceof URL || Array.isArray(value)
     || (typeof FileList !== 'undefined' && value instanceof FileList);
 }
 
 /** A model as it can be sent to a worker, which has another address than its page. */
 function sendable(model: unknown): ModelSpec {
   if (model instanceof URL) return model.href;
+  if (typeof model === 'function') return model as GiveFile;
   if (typeof model !== 'string') {
     const files = isModel(model) ? Array.from(model as ArrayLike<unknown>) : [undefined];
     if (files.every((file) => file instanceof File)) return files.map((file) => ({ path: pathOf(file), file }));
-    throw wrong('model', 'it is neither a name, an address nor a list of files', 'Give one of them');
+    throw wrong('model', 'it is no name, address, list of files, or function that gives them', 'Give one of them');
   }
   const isAddress = /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
   if (!isAddress || typeof document === 'undefined') return model;
@@ -104,11 +109,13 @@ function sendable(model: unknown): ModelSpec {
   }
 }
 
-async function open(worker: unknown, request: OpenRequest, hooks: Hooks): Promise<Backend> {
+async function open(wanted: unknown, request: OpenRequest, hooks: Hooks): Promise<Backend> {
   if (hooks.signal?.aborted) throw abortError(hooks.signal);
-  const wanted = worker ?? true;
   if (typeof wanted !== 'boolean' && typeof wanted !== 'function') {
     throw wrong('worker', 'it is neither a boolean nor a function that makes a worker', 'Give one of them');
+  }
+  if (wanted !== false && typeof request.model === 'function') {
+    throw wrong('worker', 'a function that gives files cannot be sent to one', 'Leave it out, or load in a worker of yours');
   }
   if (wanted !== false && typeof Worker !== 'undefined') {
     try {

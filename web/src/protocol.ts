@@ -13,8 +13,8 @@ export interface OpenRequest {
   load: Omit<LoadOptions, 'signal' | 'onProgress'>;
   /** Task options that are fixed at load, as JSON. */
   options: string;
-  /** The address of the WebAssembly module. */
-  module: string;
+  /** The WebAssembly module, or its address. */
+  module: string | WebAssembly.Module;
 }
 
 /** What an engine runs on, and what it has loaded. */

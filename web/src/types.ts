@@ -1,19 +1,20 @@
 /** The public types: tasks, their inputs, options and results. Scores are probabilities, 0 to 1, unless said. */
 
 import type { Counters, Device, State } from './protocol.js';
-import type { Progress } from './load/index.js';
+import type { GiveFile, Progress } from './load/index.js';
 
 export interface PipelineOptions {
   /**
-   * Where the model comes from: a Hub id (`owner/name`, `owner/name@revision`), the address of a directory, or the files
-   * of one that the visitor picked. Without it, the default question answering model that the package holds.
+   * Where the model comes from: a Hub id (`owner/name`, `owner/name@revision`), the address of a directory, the files of
+   * one that the visitor picked, or a function that gives files by their names. Without it, the default question
+   * answering model that the package holds.
    */
-  model?: string | URL | FileList | readonly File[];
+  model?: string | URL | FileList | readonly File[] | GiveFile;
   /** `auto`, the default: WebGPU on a real GPU that passes the self-test, else WebAssembly. */
   device?: 'auto' | Device;
   /**
-   * Whether the work is done in a worker, which is the default where there are workers; or what makes it, of a script
-   * that imports `cloze/worker`.
+   * Whether the work is done in a worker, which is the default where there are workers and the model is no function;
+   * or what makes it, of a script that imports `cloze/worker`.
    */
   worker?: boolean | (() => Worker);
   onProgress?: (progress: Progress | Ready) => void;
@@ -31,6 +32,8 @@ export interface PipelineOptions {
   cache?: boolean;
   /** Files by their paths, and the SHA-256 each must have: as in HTML, or in hex. */
   integrity?: Record<string, string>;
+  /** What importing `cloze/cloze.wasm` gives, where bytes may not be compiled, as in workerd. */
+  module?: WebAssembly.Module;
 }
 
 /** The last message of a load. */

@@ -2,12 +2,12 @@
 // under a strict policy. And imported where there is no browser.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build, createServer } from 'vite';
 import { launch, openPage } from './support/browser.mjs';
+import { install, pack, run } from './support/packed.mjs';
 import { serve, WEB } from './support/server.mjs';
 
 const MOST_PACKED = 26_000_000;
@@ -41,26 +41,16 @@ const vite = (options) => ({ root: APP, configFile: false, logLevel: 'warn', ...
 
 const list = (dir) => readdirSync(dir, { recursive: true }).map(String);
 
-function run(command, args, cwd) {
-  try {
-    return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-  } catch (error) {
-    throw new Error(`${command} ${args.join(' ')}: ${error.stderr || error.message}`);
-  }
-}
-
 before(async () => {
   rmSync(AREA, { recursive: true, force: true });
   mkdirSync(APP, { recursive: true });
-  [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', AREA], WEB));
-  writeFileSync(join(APP, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }));
+  packed = pack(AREA);
+  install(join(AREA, packed.filename), APP);
   writeFileSync(join(APP, 'index.html'), '<!doctype html><title>app</title><script type="module" src="/main.js"></script>');
   writeFileSync(join(APP, 'main.js'), MAIN);
   // Browsers ask for it, and a 404 is a problem reported.
   mkdirSync(join(APP, 'public'));
   writeFileSync(join(APP, 'public/favicon.ico'), '');
-  // It has no dependencies, so nothing is fetched.
-  run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(AREA, packed.filename)], APP);
   browser = await launch('none');
 });
 

@@ -1,45 +1,19 @@
-// The package in Firefox ESR, driven over WebDriver BiDi: on WebAssembly, and on WebGPU behind its preference.
+// The package in Firefox ESR: on WebAssembly, and on WebGPU behind its preference.
 
 import assert from 'node:assert/strict';
-import { access } from 'node:fs/promises';
 import { test } from 'node:test';
-import puppeteer from 'puppeteer-core';
-import { bounded, runIn } from './support/browser.mjs';
+import { runIn } from './support/browser.mjs';
 import { ask, checkAnswers, questions } from './support/expected.mjs';
-import { serve } from './support/server.mjs';
+import { inFirefox } from './support/firefox.mjs';
 
-const FIREFOX = process.env.CLOZE_FIREFOX ?? '/usr/bin/firefox-esr';
 /** The adapter is then the system's Vulkan driver, which computes in software here. */
 const WEBGPU = { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true };
 /** Within which a call on WebAssembly is stopped. */
 const PROMPT = 150;
 
 /** Calls `body` with what runs a function in a page of Firefox, under the strict policy. */
-async function inFirefox(preferences, body) {
-  await access(FIREFOX).catch(() => {
-    throw new Error(`${FIREFOX} is missing: run pkg-scripts/setup, or set CLOZE_FIREFOX`);
-  });
-  const icon = (_, response, { pathname }) => pathname === '/favicon.ico' && (response.writeHead(204).end(), true);
-  const server = await serve({ '/dist/': 'dist' }, { handle: icon });
-  try {
-    const browser = await puppeteer.launch({
-      browser: 'firefox', headless: true, executablePath: FIREFOX, extraPrefsFirefox: preferences,
-    });
-    try {
-      const page = await browser.newPage();
-      const problems = [];
-      // Firefox asks for the icon of every page, and reports that the policy forbids it.
-      page.on('pageerror', ({ message }) => void (message.includes('/favicon.ico') || problems.push(message)));
-      await page.goto(`${server.url}/`);
-      await body((run, argument) => runIn(page, run, argument));
-      assert.deepEqual(problems, []);
-    } finally {
-      await bounded(browser.close());
-    }
-  } finally {
-    await server.close();
-  }
-}
+const onPage = (preferences, body) =>
+  inFirefox(preferences, [{ '/dist/': 'dist' }], (page) => body((run, argument) => runIn(page, run, argument)));
 
 /** In the page: how long a call that is aborted half way goes on, and whether the pipeline answers afterwards. */
 async function abort({ pipeline }, { question, context }) {
@@ -59,7 +33,7 @@ async function abort({ pipeline }, { question, context }) {
 }
 
 test('in Firefox, on WebAssembly', async () => {
-  await inFirefox({}, async (run) => {
+  await onPage({}, async (run) => {
     const asked = questions(500).slice(0, 20);
     for (const worker of [true, false]) {
       const { found } = await run(ask, { questions: asked, device: 'wasm', worker });
@@ -73,7 +47,7 @@ test('in Firefox, on WebAssembly', async () => {
 });
 
 test('in Firefox, on WebGPU', async () => {
-  await inFirefox(WEBGPU, async (run) => {
+  await onPage(WEBGPU, async (run) => {
     const asked = questions(300).slice(0, 4);
     for (const worker of [true, false]) {
       const { found, counters } = await run(ask, { questions: asked, device: 'webgpu', worker });

@@ -75,6 +75,27 @@ for (const worker of [true, false]) {
       assert.equal(found.best, 'London');
     });
 
+    test('a call that is aborted while a long text is tokenized stops as soon', async () => {
+      const found = await site.run(async ({ pipeline }, { worker, text, question: [question, context] }) => {
+        const answer = await pipeline('question-answering', { worker });
+        const long = text.repeat(Math.ceil(4e6 / text.length));
+        const stop = new AbortController();
+        const call = answer(question, long, { signal: stop.signal }).catch(({ name }) => name);
+        // To hand the text over takes its time too.
+        await new Promise((resolve) => { setTimeout(resolve, 500); });
+        const { ops } = await answer.counters();
+        const from = performance.now();
+        stop.abort();
+        const name = await call;
+        const took = performance.now() - from;
+        const [best] = await answer(question, context);
+        await answer.dispose();
+        return { ops, name, took, best: best.answer };
+      }, { worker, text: LONG, question: QUESTION });
+      assert.deepEqual([found.ops, found.name, found.best], [0, 'AbortError', 'London']);
+      assert.ok(found.took < PROMPT, `${found.took} ms`);
+    });
+
     test('loading can be aborted at any moment', async () => {
       const found = await site.run(async ({ pipeline }, { worker }) => {
         const names = [];

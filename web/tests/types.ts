@@ -10,6 +10,7 @@ import type {
   Explained,
   Filled,
   FillMask,
+  GiveFile,
   NextSentenceResult,
   PipelineHandle,
   QuestionAnswering,
@@ -91,6 +92,11 @@ export async function otherTasks(files: FileList): Promise<void> {
   const zeroShot = await pipeline('zero-shot-classification', { model: 'owner/name', offline: true });
   const labels = await zeroShot('a goal in the last minute', ['sport', 'politics'], { multiLabel: true });
   same<typeof labels, Scored[]>(true);
+
+  const give: GiveFile = (file) => fetch(`https://files.example/${file}`);
+  const module: WebAssembly.Module = await WebAssembly.compile(new Uint8Array());
+  await pipeline('question-answering', { model: give, module });
+  await pipeline('question-answering', (file) => (file === 'config.json' ? new Uint8Array() : undefined));
 
   // @ts-expect-error: no such task
   await pipeline('summarization');

@@ -124,6 +124,13 @@ impl Cpu {
         self.pool.threads()
     }
 
+    /// Pauses if the time slice is over.
+    pub(super) async fn give_way(&self) {
+        if let Some(pace) = &self.pace {
+            pace.keep().await;
+        }
+    }
+
     pub(super) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         let panels = Panels::pack(&self.pool, parts);
         let rows = parts.iter().map(|p| p.rows).sum();
@@ -159,9 +166,7 @@ impl Cpu {
         for call in 0..plan.calls() {
             let mut rest = Some(0);
             while let Some(first) = rest {
-                if let Some(pace) = &self.pace {
-                    pace.keep().await;
-                }
+                self.give_way().await;
                 cancel.check()?;
                 rest = self.step(plan, live, call, first);
             }

@@ -5,6 +5,7 @@
 
 import { abortError, ClozeError } from '../errors.js';
 import { Shelf } from './cache.js';
+import { givenSource } from './given.js';
 import { Hub, hubPage } from './hub.js';
 import { Load, type Setting } from './load.js';
 import { baseAddress, parseHubId, parseIntegrity } from './names.js';
@@ -97,12 +98,13 @@ function targetOf(model: ModelSpec, options: LoadOptions): Target {
     if (page !== undefined) return hubTarget(new Hub(parseHubId(page, revision), hub, token));
     return at(siteSource(address, revision, exists));
   }
+  if (typeof model === 'function') return at(givenSource(model));
   if (typeof model === 'object' && model !== null && isManifest(model)) return at(shippedSource(model));
   if (typeof model === 'object' && model !== null && 'length' in model) return at(pickedSource(model));
   throw new ClozeError(
     'option',
     'model: it is neither a name, nor an address, nor files. Give owner/name of a model on ' +
-      'the Hub, the address of a directory, or the files that a visitor picked',
+      'the Hub, the address of a directory, the files that a visitor picked, or a function that gives them',
   );
 
   function hubTarget(at: Hub): Target {

@@ -215,13 +215,15 @@ export class Load implements Reader {
     const report = this.reporter.file(file);
     const wrong = (problem: string) => this.fault('answer', file, problem);
     const intake = new Intake({ file, limit: this.limit(file), open, report, wrong });
-    await intake.start({ total: local.size });
-    for await (const chunk of local.chunks()) {
+    const { size } = local;
+    await intake.start(size === undefined ? {} : { total: size });
+    for await (const chunk of local.chunks(this.stop.signal)) {
       this.check();
       await intake.push(chunk);
     }
-    if (intake.have < local.size)
-      throw this.fault('answer', file, `it ends after ${intake.have} of ${local.size} bytes`);
+    this.check();
+    if (size !== undefined && intake.have < size)
+      throw this.fault('answer', file, `it ends after ${intake.have} of ${size} bytes`);
     const digest = intake.digest();
     if (sha256 !== undefined && digest !== sha256) throw this.fault('answer', file, wrongDigest(digest, sha256));
     this.count(file, intake.have);

@@ -1,4 +1,4 @@
-/** Where a model's files come from: the Hub, an address, the package, or the visitor's disk. */
+/** Where a model's files come from: the Hub, an address, the package, the visitor's disk, or the caller. */
 
 import { ClozeError } from '../errors.js';
 
@@ -23,13 +23,15 @@ export interface Remote {
   identity?: string;
 }
 
-/** A file on the visitor's disk, on Node's, or in the program itself. */
+/** A file on the visitor's disk, on Node's, in the program itself, or from the caller. */
 export interface Local {
-  size: number;
+  /** Bytes, where they are known beforehand. */
+  size?: number;
   sha256?: string;
   /** Whether it is there whenever the program is, as if it were cached. */
   lasting?: boolean;
-  chunks(): AsyncIterable<Uint8Array>;
+  /** Its bytes. They end early when the signal is aborted, where waiting for them can be cut short. */
+  chunks(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 export interface Source {

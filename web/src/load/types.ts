@@ -54,11 +54,21 @@ export interface PickedFile {
   file: File;
 }
 
+/** A file's contents. Of a `Response`, 404 and 410 say that there is no such file. */
+export type FileBody = Response | ReadableStream<Uint8Array> | Blob | ArrayBuffer | ArrayBufferView;
+
+/**
+ * Gives a model's files by their names, each when it is needed, and again if a lost GPU makes the model be read again:
+ * nothing for a file that is not there. Where the size is known, as of a `Response` with `content-length`, memory is
+ * taken once.
+ */
+export type GiveFile = (file: string) => FileBody | null | undefined | Promise<FileBody | null | undefined>;
+
 /**
  * A Hub id (`owner/name`, `owner/name@revision`), the address of a model's directory (`https://…`, `./…`, `/…`), the
- * files of a directory that a visitor picked, or a manifest.
+ * files of a directory that a visitor picked, what gives them, or a manifest.
  */
-export type ModelSpec = string | URL | FileList | readonly File[] | readonly PickedFile[] | Manifest;
+export type ModelSpec = string | URL | FileList | readonly File[] | readonly PickedFile[] | GiveFile | Manifest;
 
 export interface LoadOptions {
   /** A branch, tag or commit of the Hub; for an address, a name for its contents that changes when they do. */

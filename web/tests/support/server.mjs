@@ -25,7 +25,9 @@ const TYPES = {
   '.mjs': 'text/javascript; charset=utf-8',
   '.safetensors': 'application/octet-stream',
   '.txt': 'text/plain; charset=utf-8',
+  '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
+  '.webmanifest': 'application/manifest+json',
 };
 
 const EMPTY_PAGE = '<!doctype html><meta charset="utf-8"><title>test</title><main></main>';

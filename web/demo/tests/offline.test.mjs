@@ -1,0 +1,112 @@
+// After one visit, with the network off; and what comes when the host has a newer build.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { ask, DIST, FIRST, marked, openDemo, says } from './support.mjs';
+
+/** Milliseconds from navigation to a page that can be used. */
+const INTERACTIVE = 1000;
+
+describe('the service worker', () => {
+  let demo;
+  /** The worker's script as the host has it. */
+  let isGone = false;
+  let script = readFileSync(`${DIST}/service-worker.js`, 'utf8');
+  const reached = [];
+  before(async () => {
+    demo = await openDemo('none', {
+      path: '/some/where/',
+      handle: (request, response, { pathname }) => {
+        if (isGone) {
+          reached.push(pathname);
+          response.destroy();
+          return true;
+        }
+        if (!pathname.endsWith('/service-worker.js')) return false;
+        response.setHeader('content-type', 'text/javascript');
+        response.end(script);
+        return true;
+      },
+    });
+  });
+  after(() => demo?.close());
+
+  test('keeps the page and the package keeps the model: all works with the network off', async () => {
+    const { context, page, problems } = await demo.open();
+    await ask(page);
+    await page.waitForSelector('#offline:not([hidden])');
+    const stored = await page.evaluate(async () => {
+      const kept = {};
+      for (const name of await caches.keys()) {
+        const cache = await caches.open(name);
+        let bytes = 0;
+        for (const key of await cache.keys()) bytes += (await (await cache.match(key)).arrayBuffer()).byteLength;
+        kept[name] = bytes;
+      }
+      return kept;
+    });
+    const [page_, models] = [/^cloze-demo-[0-9a-f]{16}$/, /^cloze-models/].map((name) => {
+      const all = Object.entries(stored).filter(([key]) => name.test(key));
+      assert.equal(all.length, 1, `${name} in ${Object.keys(stored)}`);
+      return all[0][1];
+    });
+    assert.ok(models > 23e6 && models < 26e6, `${models} bytes of models: the weights, once`);
+    assert.ok(page_ > 1e6 && page_ < 3e6, `${page_} bytes of the page, none of them weights`);
+
+    // The browser's own look for a newer worker goes past this switch.
+    await context.setOffline(true);
+    isGone = true;
+    await page.reload();
+    await page.waitForSelector('html[data-ready]');
+    await says(page, '#panel-ask .model-state', /on this device already/);
+    await ask(page, 'When did Ada die?');
+    assert.equal((await marked(page)).mark, '27 November 1852');
+    await page.selectOption('#sample', 'time-machine');
+    await says(page, '#title', /Time Machine/);
+    assert.deepEqual(problems, []);
+
+    // From cache, the model aside.
+    await page.reload();
+    await page.waitForSelector('html[data-ready]');
+    const took = await page.evaluate(() => performance.getEntriesByName('interactive')[0].startTime);
+    assert.ok(took < INTERACTIVE, `interactive after ${took} ms`);
+    assert.deepEqual(reached.filter((path) => !path.endsWith('/service-worker.js')), []);
+    isGone = false;
+    await context.close();
+  });
+
+  test('takes a newer build when the visitor agrees, and drops the older', async () => {
+    const { context, page, problems } = await demo.open();
+    await page.waitForFunction(() => navigator.serviceWorker.controller);
+    assert.ok(await page.isHidden('#offline'), 'there is no model yet');
+    const before = await page.evaluate(() => caches.keys());
+    const [version] = /[0-9a-f]{16}/.exec(before.find((name) => name.startsWith('cloze-demo-')));
+    const old = script;
+    script = script.replace(version, 'fedcba9876543210');
+    assert.ok(await page.isHidden('#update'));
+    await page.reload();
+    await page.waitForSelector('#update:not([hidden])');
+    await Promise.all([page.waitForEvent('load'), page.click('#update-now')]);
+    await page.waitForSelector('html[data-ready]');
+    await page.waitForFunction(async () => (await caches.keys()).join() === 'cloze-demo-fedcba9876543210');
+    assert.ok(await page.isHidden('#update'));
+    script = old;
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+
+  test('is no condition: without one, and without a cache, the page works', async () => {
+    const { context, page, problems } = await demo.open({
+      prepare: (context) => context.addInitScript(() => {
+        ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('no', 'SecurityError'));
+        CacheStorage.prototype.open = () => Promise.reject(new DOMException('no', 'SecurityError'));
+      }),
+    });
+    await ask(page);
+    assert.equal((await marked(page)).mark, FIRST.answer);
+    assert.ok(await page.isHidden('#offline'));
+    assert.deepEqual(problems, []);
+    await context.close();
+  });
+});

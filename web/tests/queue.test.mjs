@@ -1,0 +1,65 @@
+// An engine's queue in a server, where it lives long and many strangers share it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { pipeline } from '../dist/index.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+
+const QUESTION = 'Where is Ada?';
+const CONTEXT = 'Ada lives in Rome.';
+let answer;
+
+before(async () => void (answer = await pipeline('question-answering')));
+after(() => answer?.dispose());
+
+/** Gives up a call: what it was rejected with. */
+async function givenUp() {
+  const stop = new AbortController();
+  stop.abort();
+  const error = await answer(QUESTION, CONTEXT, { signal: stop.signal }).catch((reason) => reason);
+  assert.equal(error, stop.signal.reason);
+  return new WeakRef(error);
+}
+
+test('nothing of a call is kept when it is over', async () => {
+  const reasons = [];
+  for (let i = 0; i < 3; i++) {
+    reasons.push(await givenUp());
+    await answer(QUESTION, CONTEXT);
+  }
+  // What a weak reference has been asked for lives until the turn is over.
+  for (let i = 0; i < 20 && reasons.some((reason) => reason.deref()); i++) {
+    await new Promise((over) => setTimeout(over, 20));
+    collect();
+  }
+  assert.deepEqual(reasons.map((reason) => reason.deref()), [undefined, undefined, undefined]);
+});
+
+test('all else has its turn between calls that wait, however short they are', async () => {
+  const order = [];
+  const calls = ['a', 'b', 'c', 'd'].map((name) => answer(QUESTION, CONTEXT).then(() => order.push(name)));
+  setImmediate(() => order.push('first'));
+  // From each call's end on there is a turn before the end of the next.
+  void calls[0].then(() => setImmediate(() => order.push('second')));
+  void calls[1].then(() => setImmediate(() => order.push('third')));
+  await Promise.all(calls);
+  assert.deepEqual(order, ['first', 'a', 'second', 'b', 'third', 'c', 'd']);
+});
+
+test('a call that is given up in the queue ends at once, and those behind it keep their place', async () => {
+  const stop = new AbortController();
+  const order = [];
+  const ended = (name) => () => order.push(name);
+  const calls = [
+    answer(QUESTION, CONTEXT).then(ended('a')),
+    answer(QUESTION, CONTEXT, { signal: stop.signal }).catch(ended('given up')),
+    answer(QUESTION, CONTEXT).then(ended('b')),
+  ];
+  stop.abort();
+  await Promise.all(calls);
+  assert.deepEqual(order, ['given up', 'a', 'b']);
+});
