@@ -2,7 +2,7 @@
 //!
 //! The tape that training needs belongs here too: what is recorded forward is what `backward` walks.
 
-use crate::device::{Call, CallList, Op, Params, Role, Rows, State, TensorId, TensorInfo, View, Weight};
+use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
 
 /// A recorded tensor `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,8 @@ impl Graph {
     }
 
     /// A tensor that outlives runs; the same one however often it is asked for.
-    pub fn state(&mut self, state: &State) -> Tensor {
+    #[cfg(feature = "train")]
+    pub fn state(&mut self, state: &crate::device::State) -> Tensor {
         let (rows, cols) = (Rows::Fixed(state.rows() as u32), state.cols() as u32);
         let same = |info: &TensorInfo| matches!(&info.role, Role::State(s) if s.is(state));
         match self.list.tensors.iter().position(same) {

@@ -5,22 +5,6 @@
 pub enum State {}
 
 impl State {
-    pub fn name(&self) -> &str {
-        match *self {}
-    }
-
-    pub fn rows(&self) -> usize {
-        match *self {}
-    }
-
-    pub fn cols(&self) -> usize {
-        match *self {}
-    }
-
-    pub fn is(&self, _: &State) -> bool {
-        match *self {}
-    }
-
     pub(super) fn take(&self) -> super::cpu::Floats {
         match *self {}
     }

@@ -199,7 +199,8 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
             for (row, (scores, products)) in both.enumerate() {
                 let top = (start * heads + head) as u32;
                 let (kept, column) = (&mut kept[..len], (tile + row) as u32);
-                keeps_down(isa, kept, shape.key, top, heads as u32, column, shape.threshold, shape.keep_scale);
+                let keep = (shape.threshold, shape.keep_scale);
+                keeps_down(isa, kept, shape.key, (top, heads as u32), column, keep);
                 column_gradient(isa, scores, products, kept, lses, deltas, shape.scale);
             }
             let from = |a, b| Product { a, lda: padded, rows, b, ldb: len * PANEL, k: len };

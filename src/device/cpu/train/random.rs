@@ -33,21 +33,14 @@ fn keeps_body<const FMA: bool>(out: &mut [f32], key: u32, row: u32, threshold: u
 }
 
 for_isa! {
-    /// The same down a column: for rows `first`, `first + stride`, …
-    pub fn keeps_down(out: &mut [f32], key: u32, first: u32, stride: u32, col: u32, threshold: u32, scale: f32) =
+    /// The same down a column, of the rows `first`, `first + stride`, …; `keep` is threshold and scale.
+    pub fn keeps_down(out: &mut [f32], key: u32, rows: (u32, u32), col: u32, keep: (u32, f32)) =
         keeps_down_body
 }
 
 #[inline(always)]
-fn keeps_down_body<const FMA: bool>(
-    out: &mut [f32],
-    key: u32,
-    first: u32,
-    stride: u32,
-    col: u32,
-    threshold: u32,
-    scale: f32,
-) {
+fn keeps_down_body<const FMA: bool>(out: &mut [f32], key: u32, rows: (u32, u32), col: u32, keep: (u32, f32)) {
+    let ((first, stride), (threshold, scale)) = (rows, keep);
     for (i, out) in out.iter_mut().enumerate() {
         let row = first.wrapping_add(stride.wrapping_mul(i as u32));
         let hash = mix((mix(row.wrapping_add(key)) ^ key).wrapping_add(col));
