@@ -1,6 +1,4 @@
 //! Recording: tensors by name and shape, ops appended to a list. Nothing is computed here.
-//!
-//! The tape that training needs belongs here too: what is recorded forward is what `backward` walks.
 
 use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
 
