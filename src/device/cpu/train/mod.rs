@@ -10,8 +10,10 @@ use super::micro::PANEL;
 use super::pace::Dispatch;
 use super::parallel::for_blocks;
 
-/// Rows and columns that are transposed at once: both sides stay in the first-level cache.
+/// Rows and columns that are transposed at once: whole cache lines on both sides.
 const TILE: usize = 16;
+/// Columns of a task that transposes: a row of the source lies in pages of its own, so several lines are read of each.
+const COLUMNS: usize = 4 * TILE;
 
 /// Packs a right side of `n` outputs and sums over `k` into panels, `[k, 16]` each, filled up with zeros: behind output n,
 /// and behind `rows` of the sum. x is `[n, k]` if `transposed`, else `[rows, n]`.
@@ -40,7 +42,7 @@ pub fn pack(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize, n: u
 
 /// `y [cols, pitch] = xᵀ` of x `[rows, cols]`, with zeros from `rows` to `pitch`.
 pub fn transpose(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize, cols: usize, pitch: usize) {
-    for_blocks(dispatch, cols, TILE, [(y, pitch)], |range, [y], _| {
+    for_blocks(dispatch, cols, COLUMNS, [(y, pitch)], |range, [y], _| {
         let width = range.len();
         transpose_tiles(y, pitch, &x[range.start.min(x.len())..], cols, rows, width);
         y.chunks_exact_mut(pitch.max(1)).for_each(|row| row[rows..].fill(0.0));
@@ -50,13 +52,16 @@ pub fn transpose(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize,
 /// `y[c, r] = x[r, c]` for r below `rows` and c below `cols`; a row of y is `ldy` apart, one of x `ldx`.
 fn transpose_tiles(y: &mut [f32], ldy: usize, x: &[f32], ldx: usize, rows: usize, cols: usize) {
     for r0 in (0..rows).step_by(TILE) {
-        let r1 = rows.min(r0 + TILE);
+        let height = TILE.min(rows - r0);
         for c0 in (0..cols).step_by(TILE) {
-            for c in c0..cols.min(c0 + TILE) {
-                let y = &mut y[c * ldy + r0..c * ldy + r1];
-                for (y, row) in y.iter_mut().zip(x[r0 * ldx..].chunks(ldx)) {
-                    *y = row[c];
-                }
+            let width = TILE.min(cols - c0);
+            let mut tile = [[0.0; TILE]; TILE];
+            for (line, row) in tile.iter_mut().zip(x[r0 * ldx..].chunks(ldx)).take(height) {
+                line[..width].copy_from_slice(&row[c0..c0 + width]);
+            }
+            for c in 0..width {
+                let column: [f32; TILE] = std::array::from_fn(|r| tile[r][c]);
+                y[(c0 + c) * ldy + r0..][..height].copy_from_slice(&column[..height]);
             }
         }
     }
