@@ -281,15 +281,18 @@ impl CallList {
     }
 }
 
+/// Whether there are calls that update in place: only those of training do.
+const UPDATES: bool = cfg!(feature = "train");
+
 impl Call {
     /// Whether `reads[at]` is updated in place: it is among the writes too.
     pub fn updates(&self, at: usize) -> bool {
-        self.writes.contains(&self.reads[at])
+        UPDATES && self.writes.contains(&self.reads[at])
     }
 
     /// The reads that have a binding of their own, with its number.
     pub fn read_bindings(&self) -> impl Iterator<Item = (u32, &View)> {
-        (0..).zip(&self.reads).filter(|(_, view)| !self.writes.contains(view))
+        (0..).zip(&self.reads).filter(|(_, view)| !UPDATES || !self.writes.contains(view))
     }
 
     /// Resolves the parameters into `words`.

@@ -43,7 +43,7 @@ impl Slots {
                 let info = list.info(v.tensor);
                 assert!(matches!(info.role, Role::Temp | Role::State(_)), "{} writes a constant", call.op.name);
                 let twice = call.writes[..at].iter().any(|w| w.tensor == v.tensor);
-                assert!(!twice, "{} writes {} twice", call.op.name, info.name);
+                assert!(!twice, "{} writes a tensor twice", call.op.name);
                 written[v.tensor.0 as usize] = true;
             }
         }

@@ -153,7 +153,7 @@ impl Gemm<'_> {
                     c: self.y.pointer(row * n + col),
                     ldc: n,
                     cols: (2.min(count - p) * PANEL).min(n - col),
-                    add: self.add || step > 0,
+                    add: step > 0 || cfg!(feature = "train") && self.add,
                     finish,
                 };
                 // SAFETY: extents follow from the lengths that `gemm` asserts; scales and bias are padded to panels;

@@ -110,7 +110,7 @@ fn step(
             _ => unreachable!("{} has no memory", info.name),
         };
         let offset = u64::from(view.first) * u64::from(info.cols) * 4;
-        assert!(offset % 256 == 0, "{}: bindings begin at multiples of 256 bytes", info.name);
+        assert!(offset % 256 == 0, "bindings begin at multiples of 256 bytes");
         let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: None });
         wgpu::BindGroupEntry { binding, resource }
     };
@@ -194,7 +194,8 @@ pub(super) async fn run(
     }
     gpu.queue.submit([encoder.finish()]);
     gpu.tally.submission();
-    let outputs = read(gpu, plan, live, at).await?;
+    let lens = plan.list.outputs.iter().map(|id| plan.list.info(*id).len(live));
+    let outputs = read(gpu, &plan.readback, lens, at).await?;
     if total > 1e8 {
         gpu.rate.store((total / begun.elapsed().as_secs_f64().max(1e-4)).to_bits(), Ordering::Relaxed);
     }
@@ -222,30 +223,17 @@ async fn finished(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<Vec<f32>>> {
+/// Tensors of so many elements, one after another in the first `bytes` bytes of a buffer, when all submitted work is done.
+pub(super) async fn read(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    lens: impl ExactSizeIterator<Item = usize>,
+    bytes: u64,
+) -> Result<Vec<Vec<f32>>> {
     if bytes == 0 {
         finished(gpu).await?;
         return Ok(Vec::new());
     }
-    mapped(gpu, &plan.readback, bytes, |all| {
-        let mut at = 0;
-        let lens = plan.list.outputs.iter().map(|id| plan.list.info(*id).len(live));
-        lens.map(|len| {
-            at += len;
-            all[at - len..at].to_vec()
-        })
-        .collect()
-    })
-    .await
-}
-
-/// What `look` makes of the first `bytes` bytes of a buffer, when all submitted work is done.
-pub(super) async fn mapped<R>(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    bytes: u64,
-    look: impl FnOnce(&[f32]) -> R,
-) -> Result<R> {
     let slice = buffer.slice(..bytes);
     let (signal, done) = Signal::new();
     slice.map_async(wgpu::MapMode::Read, done);
@@ -255,10 +243,16 @@ pub(super) async fn mapped<R>(
     signal.await.map_err(|e| failed(gpu, e.to_string()))?;
     gpu.tally.readback();
     let view = slice.get_mapped_range().map_err(|e| failed(gpu, e.to_string()))?;
-    let result = look(bytemuck::cast_slice(&view));
+    let all: &[f32] = bytemuck::cast_slice(&view);
+    let mut at = 0;
+    let mut outputs = Vec::with_capacity(lens.len());
+    for len in lens {
+        outputs.push(all[at..at + len].to_vec());
+        at += len;
+    }
     drop(view);
     buffer.unmap();
-    Ok(result)
+    Ok(outputs)
 }
 
 fn failed(gpu: &Gpu, problem: String) -> Error {

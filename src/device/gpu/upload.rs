@@ -144,6 +144,7 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes);
         self.queue.submit([encoder.finish()]);
-        super::lower::mapped(self, &readback, bytes, |values| values.to_vec()).await
+        let read = super::lower::read(self, &readback, std::iter::once(len), bytes).await?;
+        Ok(read.into_iter().next().unwrap_or_default())
     }
 }
