@@ -92,7 +92,8 @@ export class Desk {
   commit(): void {
     if (this.#editor.hidden) return;
     const text = this.#draft.value;
-    if (text === this.text.text) this.#endEdit();
+    // A text that is too long to edit is not in the editor: who wrote nothing there has not taken it away.
+    if (text === this.text.text || (text === '' && this.#isLong)) this.#endEdit();
     else this.put({ title: 'Your text', text });
   }
 
@@ -100,13 +101,16 @@ export class Desk {
     return `${format.count(this.text.text.length)} characters`;
   }
 
+  get #isLong(): boolean {
+    return this.text.text.length > MOST_EDITED;
+  }
+
   #beginEdit(): void {
-    const isLong = this.text.text.length > MOST_EDITED;
-    this.#draft.value = isLong ? '' : this.text.text;
+    this.#draft.value = this.#isLong ? '' : this.text.text;
     this.#toggle(true);
     this.#draft.focus();
     this.#draft.setSelectionRange(0, 0);
-    if (isLong) this.status.say('This text is too long to edit here. You can paste another.');
+    if (this.#isLong) this.status.say('This text is too long to edit here. You can paste another.');
   }
 
   #endEdit(): void {

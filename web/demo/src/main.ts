@@ -1,7 +1,7 @@
 /** The page: a text on the desk, and in its margin what is done with it. */
 
 import { Desk } from './desk.ts';
-import { byId, messageOf } from './dom.ts';
+import { byId, messageOf, painted } from './dom.ts';
 import { HeatStrip } from './heat.ts';
 import { ModelPicker } from './model-picker.ts';
 import type { Device, Model, Task } from './model.ts';
@@ -49,7 +49,11 @@ const view = desk.view.frame;
 const looked = (): void => strip.visible(...desk.view.visible());
 view.addEventListener('scroll', looked, { passive: true });
 new ResizeObserver(looked).observe(view);
-desk.view.ondrawn = looked;
+desk.view.ondrawn = () => {
+  looked();
+  // Blocks have their own heights once they have been painted.
+  void painted().then(looked);
+};
 desk.onchange = (text) => {
   ask.textChanged(text);
   search.textChanged();

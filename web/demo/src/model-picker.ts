@@ -7,6 +7,13 @@ import type { Model, Task } from './model.ts';
 
 const note = (text: string): HTMLElement => el('p', { className: 'note', textContent: text });
 
+/** Whether the page's own policy keeps it from this address: what would be said of it is that there is no network. */
+function isBarred(name: string): boolean {
+  if (!/^(https?:)?\/\//i.test(name) || !URL.canParse(name, document.baseURI)) return false;
+  const { protocol, origin } = new URL(name, document.baseURI);
+  return protocol === 'http:' && origin !== location.origin;
+}
+
 export class ModelPicker<T extends Task> {
   #name = el('span', { className: 'model-name' });
   #state = el('span', { className: 'model-state' });
@@ -61,6 +68,9 @@ export class ModelPicker<T extends Task> {
       event.preventDefault();
       const name = this.#input.value.trim();
       if (name === '') return this.#status.say('Write the name or the address of a model first.', 'problem');
+      if (isBarred(name)) {
+        return this.#status.say('This page reads models from https:// addresses and its own host alone.', 'problem');
+      }
       model.choose({ kind: 'named', name });
       void this.#start();
     });

@@ -80,10 +80,15 @@ export class Model<T extends Task> {
     if (this.stage.stage === 'loading') this.#reset({ stage: 'empty' });
   }
 
-  /** To be told what a call failed with: a pipeline that has ended is loaded anew by the next. */
-  failed(error: unknown): void {
+  /**
+   * To be told what a call failed with: a pipeline that has ended is loaded anew by the next. Whether that is a
+   * failure, and not that the visitor chose another model or device meanwhile.
+   */
+  failed(error: unknown): boolean {
     const { code } = error as { code?: string };
+    if (isAbort(error) || (code === 'cancelled' && !this.#pipeline)) return false;
     if (code !== undefined && FATAL.includes(code)) this.#reset({ stage: 'failed', message: messageOf(error) });
+    return true;
   }
 
   async counters(): Promise<Counters | undefined> {

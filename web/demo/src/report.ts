@@ -26,8 +26,8 @@ async function aboutModel(model: Model<Task>): Promise<string[]> {
   if (!pipeline) return lines;
   const { name, revision, cached } = pipeline.model;
   const counters = await pipeline.counters().catch((error: unknown) => messageOf(error));
-  // A folder's name is the visitor's own.
-  const shown = model.choice.kind === 'folder' ? 'a local folder' : name;
+  // A folder's name is the visitor's own, and an address may hold a key.
+  const shown = model.choice.kind === 'folder' ? 'a local folder' : name.replace(/[?#].*$/s, '');
   return [
     ...lines,
     `  model: ${shown}${revision === undefined ? '' : `, ${revision}`}${cached ? ', in the cache' : ''}`,

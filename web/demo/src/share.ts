@@ -3,7 +3,7 @@
 /** Units of a link's fragment: what browsers and messengers still carry. */
 export const MOST_LINK = 48_000;
 
-/** Bytes that a link may unpack to: a small one can hold gigabytes of nothing. */
+/** Bytes that a link unpacks to, at most: a small one can hold gigabytes of nothing. */
 const MOST_UNPACKED = 4 << 20;
 
 const PREFIX = '#t=';
@@ -19,8 +19,9 @@ export class LinkProblem extends Error {}
 
 /** The address that brings `shared` to another. @throws LinkProblem if it is too long. */
 export async function linkTo({ title, text, question }: Shared): Promise<string> {
-  const packed = await packedOf(JSON.stringify([1, title, text, question]));
-  const link = PREFIX + base64url(packed);
+  const bytes = new TextEncoder().encode(JSON.stringify([1, title, text, question]));
+  if (bytes.length > MOST_UNPACKED) throw new LinkProblem('This text is too long for a link. Share the file itself.');
+  const link = PREFIX + base64url(await packed(bytes));
   if (link.length > MOST_LINK) {
     const size = `${Math.round(link.length / 1000)} thousand characters`;
     throw new LinkProblem(`This text is too long for a link: it would have ${size}. Share the file itself.`);
@@ -50,8 +51,8 @@ export async function sharedIn(fragment: string): Promise<Shared | undefined> {
   return { title: title.slice(0, 200), text, question: question.slice(0, 1000) };
 }
 
-async function packedOf(text: string): Promise<Uint8Array> {
-  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
+async function packed(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream('deflate-raw'));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

@@ -21,9 +21,10 @@ function isText({ name, type }: File): boolean {
 
 /** Reads a text file, in UTF-8, UTF-16 with its mark, or Windows' western letters. @throws Refusal */
 export async function readText(file: File): Promise<Source> {
-  const title = file.name.slice(0, 120);
+  // Some characters turn around whatever stands behind them.
+  const title = file.name.slice(0, 120).replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
   if (!isText(file)) {
-    const kind = KINDS[/\.([^.]*)$/.exec(file.name)?.[1]?.toLowerCase() ?? ''] ?? 'no plain text';
+    const kind = KINDS[/\.([^.]*)$/.exec(file.name)?.[1]?.toLowerCase() ?? ''] ?? 'another kind of file';
     throw new Refusal(`“${title}” is ${kind}. Only .txt and .md files can be read here; open it and paste its text.`);
   }
   if (file.size > MOST) throw new Refusal(`“${title}” is larger than 20 MB. Take a part of it.`);

@@ -180,10 +180,12 @@ function cut(text: string): [number, number][] {
   for (let start = 0; start < text.length;) {
     let end = Math.min(text.length, start + BLOCK);
     if (end < text.length) {
-      const line = text.lastIndexOf('\n', end - 1);
-      const space = text.lastIndexOf(' ', end - 1);
-      if (line >= start) end = line + 1;
-      else if (space > start) end = space + 1;
+      // In the block alone: a text of 20 MB may be one line.
+      const block = text.slice(start, end);
+      const line = block.lastIndexOf('\n');
+      const space = block.lastIndexOf(' ');
+      if (line >= 0) end = start + line + 1;
+      else if (space > 0) end = start + space + 1;
       else if (/[\udc00-\udfff]/.test(text.charAt(end))) end -= 1;
     }
     blocks.push([start, end]);

@@ -187,7 +187,7 @@ describe('a question', () => {
     const refused = [
       ['thesis.pdf', [37, 80, 68, 70], 'application/pdf', /PDF.*paste/], ['a.docx', [80, 75, 3, 4], '', /Word document/],
       ['page.html', '<p>Hi</p>', 'text/html', /web page/], ['photo.png', [137, 80], 'image/png', /picture/],
-      ['data.bin', [0, 1, 2], '', /no plain text/], ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /no plain text/],
+      ['data.bin', [0, 1, 2], '', /another kind of file/], ['notes.log', 'Hi', 'text/plain', /another kind of file/], ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /no plain text/],
       ['empty.txt', '  ', 'text/plain', /empty/],
     ];
     const before = (await marked(page)).text;

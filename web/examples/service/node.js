@@ -9,6 +9,8 @@ const TO_THE_END = 35_000;
 const TO_TAKE_A_REFUSAL = 500;
 /** Bytes. */
 const MOST_IN_VAIN = 1 << 20;
+/** Requests that a line may send ahead of their answers, which wait in memory for their turn. */
+const MOST_AHEAD = 16;
 
 const { PORT = '8080', HOST = '127.0.0.1' } = process.env;
 const answer = await pipeline('question-answering');
@@ -22,13 +24,32 @@ const server = createServer({ ...timeouts, maxHeaderSize: 8192 }, (incoming, out
 });
 server.maxConnections = 256;
 
+/** Requests without an answer yet, by their lines. */
+const ahead = new WeakMap();
+
 async function serve(incoming, outgoing) {
+  const { socket } = incoming;
+  const count = (change) => ahead.set(socket, (ahead.get(socket) ?? 0) + change).get(socket);
+  if (count(1) > MOST_AHEAD) return void socket.destroy();
+  outgoing.on('close', () => count(-1));
   const gone = new AbortController();
   outgoing.on('close', () => outgoing.writableFinished || gone.abort());
-  const response = await handle(requestOf(incoming, gone.signal));
+  const response = await responseTo(incoming, gone.signal);
   const headers = Object.fromEntries(response.headers);
   outgoing.writeHead(response.status, stopping ? { ...headers, connection: 'close' } : headers);
   outgoing.end(await response.text(), () => incoming.complete || cut(incoming));
+}
+
+/** What the fetch API has no request for, such as TRACE or the address `//`, has to be refused here. */
+function responseTo(incoming, signal) {
+  let request;
+  try {
+    request = requestOf(incoming, signal);
+  } catch {
+    const error = { code: 'request', message: 'This method or this address cannot be asked for' };
+    return Response.json({ error }, { status: 400, headers: { 'cache-control': 'no-store' } });
+  }
+  return handle(request);
 }
 
 /** Cuts the line of a client that is refused while it sends: not at once, or it would not read why. */

@@ -207,6 +207,37 @@ describe('the service', { concurrency: true }, () => {
   }
 
   describe('Node alone', { concurrency: 1 }, () => {
+    test('what is no request of the fetch API is refused in words', async () => {
+      const { url, stop } = await startNode();
+      const get = ['//', '//:', 'http://[/', 'http://x:99999/health', 'http://a:b@x/health'].map((path) => `GET ${path}`);
+      for (const first of [...get, 'TRACE /health']) {
+        const strange = line(url);
+        await strange.write(`${first} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+        assert.match(await strange.over, /^HTTP\/1\.1 400 [^]*"code":"request"/, first);
+      }
+      await isWell(url);
+      await stop();
+    });
+
+    test('a few requests may come ahead of their answers; who sends masses has the line cut', async () => {
+      const { url, pid, stop } = await startNode();
+      const body = JSON.stringify({ question: QUESTION, context: LONG });
+      const slow = `POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+      const health = 'GET /health HTTP/1.1\r\nhost: x\r\n\r\n';
+      const few = line(url);
+      await few.write(slow + health.repeat(5));
+      while (few.text.split('HTTP/1.1 200').length < 7) await later(20);
+      few.socket.destroy();
+      const before = await resident(pid);
+      const masses = Array.from({ length: 10 }, () => line(url));
+      for (const { write } of masses) void write(slow + health.repeat(20_000));
+      for (const { over } of masses) assert.doesNotMatch(await over, /200/);
+      const { now } = await resident(pid);
+      assert.ok(now < before.now + 64 * MB, `${(before.now / MB).toFixed(1)} MB became ${(now / MB).toFixed(1)} MB`);
+      await isWell(url);
+      await stop();
+    });
+
     test('headers drop by drop are cut off', async () => {
       const { url, stop } = await startNode();
       const drops = line(url);

@@ -2,7 +2,7 @@
 
 import type { Answer } from 'cloze';
 import type { Desk, Text } from '../desk.ts';
-import { byId, el, isAbort, messageOf, Status } from '../dom.ts';
+import { byId, el, messageOf, Status } from '../dom.ts';
 import { tokensOf } from '../estimate.ts';
 import * as format from '../format.ts';
 import { condense, HeatStrip } from '../heat.ts';
@@ -20,6 +20,9 @@ const LONG_MS = 15e3;
 
 /** Units of a text that tell how fast this device is. */
 const TRIAL = 1500;
+
+/** Tokens of a call that tell it: with fewer, most of the time is spent elsewhere. */
+const TELLING = 200;
 
 /** Texts that are shorter are just run. */
 const SHORT = 20_000;
@@ -40,6 +43,8 @@ export class Ask {
   #asked: Asked | undefined;
   /** The answer that is marked. */
   #chosen: Answer | undefined;
+  /** Whether the answer has not been shown: the visitor was at another tab. */
+  #isNew = false;
 
   constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
     this.#running = new Running(byId('ask-go'), byId('ask-stop'), () => this.model.cancel());
@@ -108,6 +113,7 @@ export class Ask {
         if (text.text.length > SHORT && this.model.speed === undefined) {
           this.#status.say('Measuring how fast this device is…');
           await this.#explain(question, text.text.slice(0, TRIAL), signal);
+          signal.throwIfAborted();
         }
         const tokens = tokensOf(text.text, question);
         const expected = this.model.speed === undefined ? 0 : (1000 * tokens) / this.model.speed;
@@ -117,7 +123,8 @@ export class Ask {
         const { explained, took } = await this.#explain(question, text.text, signal);
         const { recoveries } = await answer.counters();
         const heat = condense(explained.context, text.text.length);
-        const { answers, tokens: read } = explained;
+        const { tokens: read } = explained;
+        const answers = explained.answers.map((one) => withAccents(one, text.text));
         const { device, reason } = answer;
         return { text, question, answers, heat, tokens: read, took, device, reason, recoveries };
       });
@@ -128,8 +135,8 @@ export class Ask {
         this.#status.say('Stopped.');
       }
     } catch (error) {
-      this.model.failed(error);
-      if (!isAbort(error)) this.#status.say(messageOf(error), 'problem');
+      if (this.model.failed(error)) this.#status.say(messageOf(error), 'problem');
+      else this.#status.say('Stopped.');
     } finally {
       clearInterval(timer);
       if (!this.#running.busy) this.#progress.hidden = true;
@@ -141,7 +148,7 @@ export class Ask {
     const began = performance.now();
     const explained = await answer.explain(question, context, { topK: TOP, signal });
     const took = performance.now() - began;
-    this.model.speed = (1000 * explained.tokens) / Math.max(1, took);
+    if (explained.tokens >= TELLING) this.model.speed = (1000 * explained.tokens) / Math.max(1, took);
     noteCall('question-answering', took, explained.tokens);
     return { explained, took };
   }
@@ -169,10 +176,10 @@ export class Ask {
 
   /** The tab comes to the front: what it has marked is marked again. */
   shown(): void {
-    if (!this.#asked) return;
-    this.strip.show(this.#asked.heat);
-    if (this.#chosen) this.#point(this.#chosen, false);
+    this.strip.show(this.#asked?.heat);
+    if (this.#chosen) this.#point(this.#chosen, this.#isNew);
     else this.desk.view.unmark();
+    this.#isNew = false;
   }
 
   #again(asked: Asked): void {
@@ -198,16 +205,12 @@ export class Ask {
     byId('facts').replaceChildren(...shown);
     byId('reason').textContent = `Why ${format.device(asked.device)}: ${asked.reason}.`;
     this.#result.hidden = false;
-    this.strip.show(asked.heat);
     const best = answers[0];
-    if (best) {
-      this.#status.say(`The answer: ${best.answer}`, 'heard');
-      this.#point(best);
-    } else {
-      this.#chosen = undefined;
-      this.#status.say('The model finds no answer in this text.');
-      this.desk.view.unmark();
-    }
+    if (best) this.#status.say(`The answer: ${best.answer}`, 'heard');
+    else this.#status.say('The model finds no answer in this text.');
+    this.#chosen = best;
+    this.#isNew = true;
+    if (!byId('panel-ask').hidden) this.shown();
   }
 
   #point(chosen: Answer, reveal = true): void {
@@ -231,4 +234,11 @@ export class Ask {
       this.#status.say(messageOf(error), 'problem');
     }
   }
+}
+
+/** An answer with the accents that stand behind its last letter, which the tokenizer leaves out. */
+function withAccents(found: Answer, text: string): Answer {
+  const { answer, end } = found;
+  const [accents] = answer === '' ? '' : /^\p{Mn}*/u.exec(text.slice(end, end + 16)) ?? '';
+  return accents ? { ...found, answer: answer + accents, end: end + accents.length } : found;
 }

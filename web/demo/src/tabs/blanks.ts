@@ -74,8 +74,8 @@ export class Blanks {
       if (!filled) return this.#running.busy ? undefined : this.#status.say('Stopped.');
       this.#show(filled);
     } catch (error) {
-      this.model.failed(error);
-      this.#status.say(messageOf(error), 'problem');
+      if (this.model.failed(error)) this.#status.say(messageOf(error), 'problem');
+      else this.#status.say('Stopped.');
     }
   }
 

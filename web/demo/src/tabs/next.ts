@@ -64,8 +64,8 @@ export class Next {
       ));
       this.#status.say(`The probability that the second follows the first is ${format.score(isNext)}.`, 'heard');
     } catch (error) {
-      this.model.failed(error);
-      this.#status.say(messageOf(error), 'problem');
+      if (this.model.failed(error)) this.#status.say(messageOf(error), 'problem');
+      else this.#status.say('Stopped.');
     }
   }
 }

@@ -46,6 +46,8 @@ export class Search {
   #index: Index | undefined;
   #heat: Heat | undefined;
   #chosen: Sentence | undefined;
+  /** Whether what was found has not been shown: the visitor was at another tab. */
+  #isNew = false;
 
   constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
     this.#running = new Running(byId('search-go'), byId('search-stop'), () => this.model.cancel());
@@ -66,7 +68,8 @@ export class Search {
   /** The tab comes to the front: what it has marked is marked again. */
   shown(): void {
     if (this.#heat) this.strip.show(this.#heat, 'How close each sentence is');
-    if (this.#chosen) this.#point(this.#chosen, false);
+    if (this.#chosen) this.#point(this.#chosen, this.#isNew);
+    this.#isNew = false;
   }
 
   async search(): Promise<void> {
@@ -89,15 +92,15 @@ export class Search {
       const { length } = this.desk.text.text;
       const share = ({ start, end, score }: Scored) => ({ from: start / length, to: end / length, share: score });
       this.#heat = heatOf(found.map(share));
-      this.#chosen = undefined;
-      this.shown();
       const best = found.slice(0, TOP);
+      this.#chosen = best[0];
       showRanked(this.#found, best, (one) => this.#point(one));
       this.#status.say(`${format.count(this.#index?.sentences.length ?? 0)} sentences, the closest first.`);
-      if (best[0]) this.#point(best[0]);
+      this.#isNew = true;
+      if (!byId('panel-search').hidden) this.shown();
     } catch (error) {
-      this.model.failed(error);
-      this.#status.say(messageOf(error), 'problem');
+      if (this.model.failed(error)) this.#status.say(messageOf(error), 'problem');
+      else this.#status.say('Stopped.');
     } finally {
       if (!this.#running.busy) this.#progress.hidden = true;
     }
@@ -123,6 +126,7 @@ export class Search {
       }
       for (const [i, vector] of vectors.entries()) index.vectors.set(vector, (index.done + i) * index.width);
       index.done += some.length;
+      signal.throwIfAborted();
       const left = ((performance.now() - began) / (index.done - from)) * (index.sentences.length - index.done);
       this.#progress.hidden = false;
       this.#progress.value = index.done / index.sentences.length;
