@@ -1,6 +1,4 @@
 //! Recording: tensors by name and shape, ops appended to a list. Nothing is computed here.
-//!
-//! The tape that training needs belongs here too: what is recorded forward is what `backward` walks.
 
 use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
 
@@ -45,6 +43,17 @@ impl Graph {
     pub fn weight(&mut self, weight: &Weight) -> Tensor {
         let (rows, cols) = (Rows::Fixed(weight.rows() as u32), weight.cols() as u32);
         self.tensor(weight.name().into(), Role::Weight(weight.clone()), rows, cols)
+    }
+
+    /// A tensor that outlives runs; the same one however often it is asked for.
+    #[cfg(feature = "train")]
+    pub fn state(&mut self, state: &crate::device::State) -> Tensor {
+        let (rows, cols) = (Rows::Fixed(state.rows() as u32), state.cols() as u32);
+        let same = |info: &TensorInfo| matches!(&info.role, Role::State(s) if s.is(state));
+        match self.list.tensors.iter().position(same) {
+            Some(at) => Tensor { id: TensorId(at as u32), rows, cols },
+            None => self.tensor(state.name().into(), Role::State(state.clone()), rows, cols),
+        }
     }
 
     /// An op's result.

@@ -28,8 +28,8 @@
 //!
 //! # Features
 //! `cli` the binary; `native` threads, memory mapping and [`block_on`]; `hub` models by name from the Hugging Face Hub;
-//! `embedded-model` the default model, compiled in; `train` fine-tuning. All these are on by default; `hub` alone needs a C compiler. `wasm`
-//! is the shell for JavaScript, on wasm32 alone.
+//! `embedded-model` the default model, compiled in; `train` what [`train`] needs. All these are on by default; `hub` alone
+//! needs a C compiler. `wasm` is the shell for JavaScript, on wasm32 alone.
 
 pub mod activation;
 pub mod batch;

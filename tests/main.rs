@@ -7,6 +7,8 @@ mod cli;
 mod faults;
 mod features;
 mod golden;
+#[cfg(feature = "train")]
+mod gradients;
 mod guides;
 mod heads;
 mod hostile;
@@ -24,3 +26,5 @@ mod support;
 mod tasks;
 mod text;
 mod tidy;
+#[cfg(feature = "train")]
+mod training;

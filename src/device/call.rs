@@ -6,6 +6,7 @@
 
 use super::cpu::CpuCall;
 use super::gpu::Limits;
+use super::state::State;
 use super::weight::Weight;
 use crate::tensor::DType;
 
@@ -34,6 +35,10 @@ pub enum Rows {
     Bounds,
     /// P
     Picked,
+    /// T, B or P, rounded up to a multiple: what a kernel takes a few of at a time, filled up with zeros.
+    TokensTo(u32),
+    SequencesTo(u32),
+    PickedTo(u32),
 }
 
 impl Live {
@@ -51,6 +56,23 @@ impl Rows {
             Rows::Sequences => live.sequences,
             Rows::Bounds => live.sequences + 1,
             Rows::Picked => live.picked,
+            Rows::TokensTo(unit) => live.tokens.next_multiple_of(unit),
+            Rows::SequencesTo(unit) => live.sequences.next_multiple_of(unit),
+            Rows::PickedTo(unit) => live.picked.next_multiple_of(unit),
+        }
+    }
+
+    /// The number rounded up to a multiple of `unit`.
+    ///
+    /// # Panics
+    /// For bounds, of which no kernel takes several at a time.
+    pub fn to(self, unit: u32) -> Self {
+        match self {
+            Rows::Fixed(n) => Rows::Fixed(n.next_multiple_of(unit)),
+            Rows::Tokens | Rows::TokensTo(_) => Rows::TokensTo(unit),
+            Rows::Sequences | Rows::SequencesTo(_) => Rows::SequencesTo(unit),
+            Rows::Picked | Rows::PickedTo(_) => Rows::PickedTo(unit),
+            Rows::Bounds => unreachable!("bounds are read one by one"),
         }
     }
 }
@@ -64,6 +86,8 @@ pub enum Role {
     Weight(Weight),
     /// Lives from its first write to its last read; its memory is recycled.
     Temp,
+    /// Outlives runs and plans: a trained parameter, a gradient, a moment. Row-major f32.
+    State(State),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,7 +152,8 @@ pub struct Op {
     pub name: &'static str,
     /// Fields of the uniform `params`, in order, as the shaders name them.
     pub params: &'static [&'static str],
-    /// Names of the bindings read, in binding order from 0; optional ones last.
+    /// Names of the bindings read, in binding order from 0; optional ones last. What is also written is updated in
+    /// place and has no binding here, only the written one.
     pub reads: &'static [&'static str],
     /// Names of the bindings written, in binding order from [`WRITE_BINDING`].
     pub writes: &'static [&'static str],
@@ -216,6 +241,16 @@ impl Site<'_> {
             _ => DType::F32,
         }
     }
+
+    /// Whether the parameter called `name` is a multiple of `unit` in every batch.
+    pub fn is_multiple(&self, name: &str, unit: u32) -> bool {
+        let at = self.call.op.params.iter().position(|p| *p == name);
+        match at.map(|at| self.call.params[at]) {
+            Some(Word::U32(v) | Word::Rows(Rows::Fixed(v))) => v % unit == 0,
+            Some(Word::Rows(Rows::TokensTo(to) | Rows::SequencesTo(to) | Rows::PickedTo(to))) => to % unit == 0,
+            _ => false,
+        }
+    }
 }
 
 /// A recorded computation.
@@ -246,7 +281,20 @@ impl CallList {
     }
 }
 
+/// Whether there are calls that update in place: only those of training do.
+const UPDATES: bool = cfg!(feature = "train");
+
 impl Call {
+    /// Whether `reads[at]` is updated in place: it is among the writes too.
+    pub fn updates(&self, at: usize) -> bool {
+        UPDATES && self.writes.contains(&self.reads[at])
+    }
+
+    /// The reads that have a binding of their own, with its number.
+    pub fn read_bindings(&self) -> impl Iterator<Item = (u32, &View)> {
+        (0..).zip(&self.reads).filter(|(_, view)| !UPDATES || !self.writes.contains(view))
+    }
+
     /// Resolves the parameters into `words`.
     pub fn words(&self, live: Live, words: &mut Vec<u32>) {
         words.clear();

@@ -60,7 +60,7 @@ pub async fn lockstep(
         let mut fed: Vec<TensorId> = Vec::new();
         for id in call.reads.iter().map(|v| v.tensor) {
             let info = &mut alone.tensors[id.0 as usize];
-            if !matches!(info.role, Role::Weight(_)) {
+            if matches!(info.role, Role::Input | Role::Temp) {
                 info.role = Role::Input;
                 fed.push(id);
             }

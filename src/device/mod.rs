@@ -8,6 +8,11 @@ pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
 mod plan;
+#[cfg(feature = "train")]
+pub mod state;
+#[cfg(not(feature = "train"))]
+#[path = "no_state.rs"]
+pub mod state;
 pub(crate) mod weight;
 
 use std::sync::Arc;
@@ -16,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub use call::{Call, CallList, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
+pub use state::State;
 pub use weight::Weight;
 
 use crate::error::{Error, Result};

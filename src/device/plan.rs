@@ -23,7 +23,8 @@ impl Slots {
         let mut last_use = vec![0; count];
         let mut written = vec![false; count];
         for (at, call) in list.calls.iter().enumerate() {
-            assert!(call.reads.len() + call.writes.len() <= MAX_STORAGE_BINDINGS, "{}: bindings", call.op.name);
+            let bindings = call.read_bindings().count() + call.writes.len();
+            assert!(bindings <= MAX_STORAGE_BINDINGS && call.reads.len() <= MAX_STORAGE_BINDINGS, "{}", call.op.name);
             for v in call.reads.iter().chain(&call.writes) {
                 last_use[v.tensor.0 as usize] = at;
             }
@@ -32,14 +33,17 @@ impl Slots {
                 let temp = matches!(list.info(id).role, Role::Temp);
                 assert!(!temp || written[id.0 as usize], "{} reads {} unwritten", call.op.name, list.info(id).name);
                 assert!(
-                    call.writes.iter().all(|w| w.tensor != id),
-                    "{} reads and writes {}",
+                    call.writes.iter().all(|w| w.tensor != id || w == v),
+                    "{} reads and writes {}, other than in place",
                     call.op.name,
                     list.info(id).name
                 );
             }
-            for v in &call.writes {
-                assert!(matches!(list.info(v.tensor).role, Role::Temp), "{} writes a constant", call.op.name);
+            for (at, v) in call.writes.iter().enumerate() {
+                let info = list.info(v.tensor);
+                assert!(matches!(info.role, Role::Temp | Role::State(_)), "{} writes a constant", call.op.name);
+                let twice = call.writes[..at].iter().any(|w| w.tensor == v.tensor);
+                assert!(!twice, "{} writes a tensor twice", call.op.name);
                 written[v.tensor.0 as usize] = true;
             }
         }
@@ -56,7 +60,8 @@ impl Slots {
         let mut free: Vec<usize> = Vec::new();
         for (at, call) in list.calls.iter().enumerate() {
             for v in &call.writes {
-                if slots.of[v.tensor.0 as usize].is_none() {
+                let temp = matches!(list.info(v.tensor).role, Role::Temp);
+                if temp && slots.of[v.tensor.0 as usize].is_none() {
                     let need = list.info(v.tensor).len(capacity);
                     slots.take(&mut free, v.tensor, need);
                 }

@@ -1,6 +1,6 @@
 //! BERT: configuration, parameters, and the recording of its computation. It knows ops, and no device's insides.
 
-mod embeddings;
+pub(crate) mod embeddings;
 mod encoder;
 mod heads;
 mod layer;

@@ -59,7 +59,60 @@ fn sites() -> CallList {
     for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::MeanSqrtLen] {
         pool(&mut g, "y", x, bounds, pooling);
     }
+    #[cfg(feature = "train")]
+    training(&mut g);
     g.finish(&[])
+}
+
+/// Calls of the ops that only training has.
+#[cfg(feature = "train")]
+fn training(g: &mut Graph) {
+    use super::adamw::{AdamW, Moments, adamw};
+    use super::attention_backward::{Saved, attention_backward};
+    use super::dropout::{Dropout, dropout};
+    use super::element_loss::{Kind, element_loss};
+
+    let input = |g: &mut Graph, rows, cols| g.input("x", rows, cols);
+    for (n, k) in [(64, 32), (37, 30), (2, 19), (30, 6)] {
+        let (x, d_y) = (input(g, Rows::Tokens, k), input(g, Rows::Tokens, n));
+        let (w, d_w) = (input(g, Rows::Fixed(n), k), input(g, Rows::Fixed(n), k));
+        super::pack::pack_rows(g, w);
+        let d_x = super::matmul_backward::matmul_dx(g, "d_x", d_y, w, None);
+        super::matmul_backward::matmul_dx(g, "d_x", d_y, w, Some(d_x));
+        super::matmul_backward::matmul_dw(g, d_y, x, d_w);
+        super::add::add(g, x, d_x);
+        for activation in Activation::ALL {
+            super::activate::activate(g, "y", x, activation);
+            super::activate_backward::activate_backward(g, x, d_x, activation);
+        }
+        let [gamma, d_gamma, d_beta] = [0, 1, 2].map(|_| input(g, Rows::Fixed(1), k));
+        let (_, stats) = super::layer_norm_backward::layer_norm_backward(g, x, gamma, d_x, 1e-12);
+        super::layer_norm_partials::layer_norm_params(g, x, d_x, stats, Some(d_gamma), Some(d_beta));
+        super::column_partials::column_sum(g, x, d_gamma);
+        let control = input(g, Rows::Fixed(1), 4);
+        let site = Dropout { control, site: 1, p: 0.1 };
+        dropout(g, "y", x, site, None);
+        dropout(g, "y", x, site, Some(d_x));
+        let (order, segments) = (input(g, Rows::Tokens, 1), input(g, Rows::Tokens, 3));
+        super::scatter::scatter(g, x, order, segments, d_x);
+        super::embed::embed(g, "y", [w, w, w], segments);
+        super::cross_entropy::cross_entropy(g, x, order, order);
+        element_loss(g, x, d_x, order, Kind::Binary);
+        let squared_norm = super::square_sum::square_sum(g, &[w]);
+        let moments = Moments { p: w, d_p: d_w, m: input(g, Rows::Fixed(n), k), v: input(g, Rows::Fixed(n), k) };
+        let options = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, max_norm: 1.0 };
+        adamw(g, moments, control, squared_norm, &options);
+    }
+    let bounds = input(g, Rows::Bounds, 1);
+    let control = input(g, Rows::Fixed(1), 4);
+    for head_size in [7, 32, 64] {
+        let (qkv, d_ctx) = (input(g, Rows::Tokens, 12 * head_size), input(g, Rows::Tokens, 4 * head_size));
+        let site = Dropout { control, site: 1, p: 0.1 };
+        let (ctx, lse) = super::attention_train::attention_train(g, "ctx", qkv, bounds, 4, &site);
+        attention_backward(g, Saved { qkv, bounds, ctx, lse }, d_ctx, 4, &site);
+    }
+    let (logits, labels) = (input(g, Rows::Tokens, 2), input(g, Rows::Sequences, 2));
+    super::span_loss::span_loss(g, logits, bounds, labels, labels);
 }
 
 /// Runs `check` over every variant of every op and every site that it fits.
@@ -144,7 +197,8 @@ fn bindings_and_parameters_are_the_ops() {
             }
         }
         bindings.sort();
-        let reads = (0..).zip(op.reads).take(site.call.reads.len()).map(|(i, n)| (i, n.to_string(), false));
+        // What is updated in place is bound as written.
+        let reads = site.call.read_bindings().map(|(i, _)| (i, op.reads[i as usize].to_string(), false));
         let writes = (WRITE_BINDING..).zip(op.writes).map(|(i, n)| (i, n.to_string(), true));
         assert_eq!(bindings, reads.chain(writes).collect::<Vec<_>>(), "{}", variant.name);
         assert!(shared <= FLOOR.workgroup_bytes, "{}: {shared} bytes of workgroup memory", variant.name);

@@ -54,15 +54,15 @@ pub static OP: Op = Op {
 };
 
 /// A dispatch of fewer workgroups leaves processors of a real GPU idle: then the tile should be smaller.
-const ENOUGH_TILES: u32 = 128;
+pub(super) const ENOUGH_TILES: u32 = 128;
 
 /// Tiles of `size` x `size` in the largest y of the plan. The variants share the order of summation, and so the bits.
-fn tiles(site: &Site<'_>, size: u32) -> u32 {
+pub(super) fn tiles(site: &Site<'_>, size: u32) -> u32 {
     let y = site.call.writes[0];
     groups(y.rows.resolve(site.capacity), size) * groups(y.cols, size)
 }
 
-fn fits_tile(limits: &Limits, invocations: u32, bytes: u32) -> bool {
+pub(super) fn fits_tile(limits: &Limits, invocations: u32, bytes: u32) -> bool {
     limits.invocations >= invocations && limits.workgroup_bytes >= bytes
 }
 
@@ -78,6 +78,21 @@ pub fn matmul(
 ) -> Tensor {
     let crate::device::Rows::Fixed(n) = weight.rows else { unreachable!("a weight's shape is fixed") };
     assert_eq!(x.cols, weight.cols, "{name}: K");
+    matmul_by(g, name, x, weight, n, bias, activation, residual)
+}
+
+/// Records the layer with a right side of `n` rows that is in packed form: an uploaded weight's, or one packed in this run.
+#[expect(clippy::too_many_arguments, reason = "as `matmul`, and one")]
+pub(crate) fn matmul_by(
+    g: &mut Graph,
+    name: &str,
+    x: Tensor,
+    weight: Tensor,
+    n: u32,
+    bias: Tensor,
+    activation: Activation,
+    residual: Option<Tensor>,
+) -> Tensor {
     let y = g.temp(name, x.rows, n);
     // Without a residual its binding is given the bias, unread: one compiled kernel serves both.
     let has_residual = u32::from(residual.is_some());
@@ -88,7 +103,7 @@ pub fn matmul(
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [m, _, _, activation, residual] = *call.params else { unreachable!("five parameters") };
+    let [m, n, k, activation, residual] = *call.params else { unreachable!("five parameters") };
     let activation = Activation::ALL[activation as usize];
     let residual = (residual != 0).then(|| call.reads[3].plain());
     let bias = call.reads[2].plain();
@@ -97,7 +112,7 @@ fn twin(call: &mut CpuCall<'_>) {
         call.writes[0],
         call.reads[0].plain(),
         m as usize,
-        call.reads[1].panels(),
+        call.reads[1].panels(n as usize, k as usize),
         Some(bias),
         activation,
         residual,

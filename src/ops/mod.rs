@@ -1,5 +1,22 @@
 //! The ops: one file an op, with how it is recorded, its CPU twin and its WGSL variants. This is their table.
 
+use crate::device::Op;
+
+/// The variants of an op whose only kernel serves both families.
+#[cfg(feature = "train")]
+macro_rules! only {
+    ($name:literal, $file:literal, $grid:expr) => {
+        &[Variant {
+            name: $name,
+            family: $crate::device::Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| vec![include_str!($file)],
+            overrides: |_| Vec::new(),
+            grid: $grid,
+        }]
+    };
+}
+
 mod activation;
 pub mod attention;
 #[cfg(test)]
@@ -9,12 +26,53 @@ pub mod layer_norm;
 pub mod matmul;
 pub mod pool;
 
-use crate::device::Op;
+/// Declares the ops that only training needs, and the table.
+macro_rules! training {
+    ($($op:ident),+ $(,)?) => {
+        $(#[cfg(feature = "train")] pub mod $op;)+
 
-/// Every op there is.
-pub static OPS: &[&Op] = &[&matmul::OP, &attention::OP, &layer_norm::OP, &gather::OP, &pool::OP];
+        /// Every op there is.
+        pub static OPS: &[&Op] = &[
+            &matmul::OP, &attention::OP, &layer_norm::OP, &gather::OP, &pool::OP,
+            $(#[cfg(feature = "train")] &$op::OP,)+
+        ];
+    };
+}
+
+training!(
+    activate,
+    activate_backward,
+    adamw,
+    add,
+    attention_backward,
+    attention_delta,
+    attention_train,
+    column_partials,
+    column_reduce,
+    cross_entropy,
+    dropout,
+    element_loss,
+    embed,
+    layer_norm_backward,
+    layer_norm_partials,
+    matmul_backward,
+    pack,
+    scatter,
+    span_loss,
+    square_sum,
+    transpose,
+    zero,
+);
 
 /// Workgroups that cover `n` items, `per` each.
 pub(crate) const fn groups(n: u32, per: u32) -> u32 {
     n.div_ceil(per)
+}
+
+/// Workgroups for `n` elements, `per` each: more than a dispatch has in one dimension go on in the next.
+#[cfg(feature = "train")]
+pub(crate) const fn spread(n: u32, per: u32) -> [u32; 3] {
+    const ROW: u32 = 32768;
+    let all = groups(n, per);
+    [if all < ROW { all } else { ROW }, groups(all, ROW), 1]
 }

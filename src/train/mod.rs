@@ -1,10 +1,87 @@
-//! Fine-tuning: from files to a trained model.
+//! Training: a model whose parameters are states, its losses, and the steps that change it.
+//!
+//! [`step::Trainer`] holds a model and takes one batch with its labels at a time; what the batches are is
+//! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] batches of sequences.
 
+mod bert;
 pub mod curves;
 pub mod data;
 pub mod features;
 pub mod metrics;
+pub mod nodes;
 pub mod order;
+mod params;
 pub mod random;
 #[cfg(feature = "native")]
 pub mod save;
+pub mod schedule;
+pub mod step;
+pub mod tape;
+
+pub use bert::Problem;
+pub use step::Trainer;
+
+use crate::ops::adamw::AdamW;
+
+/// Which parameters are trained; a head's always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// All.
+    #[default]
+    Full,
+    /// Biases alone, LayerNorm's offsets among them.
+    BitFit,
+    /// The head alone, with the pooler.
+    Head,
+}
+
+/// What a training run does not change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    pub method: Method,
+    /// The first layers, so many of them, are not trained.
+    pub freeze_layers: usize,
+    /// The embeddings and their LayerNorm are not trained.
+    pub freeze_embeddings: bool,
+    /// Whether the dropouts of the model's configuration apply.
+    pub dropout: bool,
+    /// Of dropout, and of a new head's values.
+    pub seed: u64,
+    /// The decay is not applied to biases and LayerNorm.
+    pub optimizer: AdamW,
+    /// PyTorch's AdamW corrects the moments' bias, BERT's own does not.
+    pub corrects_bias: bool,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            method: Method::Full,
+            freeze_layers: 0,
+            freeze_embeddings: false,
+            dropout: true,
+            seed: 0,
+            optimizer: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, max_norm: 1.0 },
+            corrects_bias: true,
+        }
+    }
+}
+
+/// What a batch should have given. Class [`Labels::NONE`] counts for nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Labels<'a> {
+    /// Question answering: the first and the last token of the answer, within the sequence; a token outside counts for
+    /// nothing. The loss is the mean of both ends' means.
+    Spans(&'a [[u32; 2]]),
+    /// A class for each sequence, token or picked token.
+    Classes(&'a [u32]),
+    /// Scores, or 0 and 1 for each of several labels: `[B, L]`.
+    Targets(&'a [f32]),
+    /// A word for each picked token, and for each sequence 0 if its second text follows the first, else 1.
+    PreTraining { words: &'a [u32], next: &'a [u32] },
+}
+
+impl Labels<'_> {
+    /// A class that is none.
+    pub const NONE: u32 = u32::MAX;
+}

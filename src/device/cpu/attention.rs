@@ -12,7 +12,7 @@ use super::pace::Dispatch;
 use super::pool::{Parts, Scratch};
 
 /// Queries whose scores are held at once: whole tiles of every instruction set.
-const TILE: usize = 12;
+pub(super) const TILE: usize = 12;
 /// Queries of a task at least: packing a head's keys and values must stay cheap beside using them.
 const FEWEST: usize = 48;
 /// Scores of a task at most, in sequences longer than any BERT has been trained on: a task cannot be interrupted.
@@ -133,7 +133,7 @@ impl Attention<'_> {
 }
 
 /// Keys `[len, size]` into panels of 16 keys, `[size, 16]` each, the last one padded with zeros.
-fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: impl Fn(usize) -> &'a [f32]) {
+pub(super) fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: impl Fn(usize) -> &'a [f32]) {
     for (p, panel) in panels.chunks_exact_mut(size * PANEL).enumerate().take(len.div_ceil(PANEL)) {
         let keys = PANEL.min(len - p * PANEL);
         if keys < PANEL {
@@ -159,7 +159,7 @@ fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: impl Fn(usize
 }
 
 /// Values `[len, size]` into panels of 16 columns, `[len, 16]` each, the last one padded with zeros.
-fn pack_values<'a>(panels: &mut [f32], len: usize, value: impl Fn(usize) -> &'a [f32]) {
+pub(super) fn pack_values<'a>(panels: &mut [f32], len: usize, value: impl Fn(usize) -> &'a [f32]) {
     for t in 0..len {
         for (p, source) in value(t).chunks(PANEL).enumerate() {
             let line = &mut panels[(p * len + t) * PANEL..][..PANEL];

@@ -7,7 +7,7 @@
 use super::math::{activate, for_isa};
 use super::micro::{self, Finish, Isa, PANEL, Strip};
 use super::pace::Dispatch;
-use super::pack::{Panels, Values};
+use super::pack::{PanelsView, ValuesView};
 use super::pool::{Line, Parts};
 use crate::activation::Activation;
 
@@ -30,26 +30,43 @@ pub fn gemm(
     y: &mut [f32],
     x: &[f32],
     m: usize,
-    w: &Panels,
+    w: PanelsView<'_>,
     bias: Option<&[f32]>,
     act: Activation,
     residual: Option<&[f32]>,
 ) {
-    let (n, k) = (w.n(), w.k());
-    assert_eq!(x.len(), m * k, "x is [M, K]");
-    assert_eq!(y.len(), m * n, "y is [M, N]");
+    let n = w.n();
     assert!(bias.is_none_or(|b| b.len() == n), "bias is [N]");
     assert!(residual.is_none_or(|r| r.len() == m * n), "residual is [M, N]");
+    run(dispatch, y, |isa, y| Gemm { isa, y, x, m, w, bias, act, residual, add: false });
+}
+
+/// Computes `y = x Wᵀ`, or `y += x Wᵀ` if `add`: a gradient. Shapes as for [`gemm`].
+///
+/// # Panics
+/// If a slice's length contradicts the shapes.
+#[cfg(feature = "train")]
+pub fn product(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], m: usize, w: PanelsView<'_>, add: bool) {
+    let (bias, residual, act) = (None, None, Activation::Linear);
+    run(dispatch, y, |isa, y| Gemm { isa, y, x, m, w, bias, act, residual, add });
+}
+
+fn run<'a>(dispatch: &Dispatch<'_>, y: &'a mut [f32], job: impl FnOnce(Isa, Parts<'a>) -> Gemm<'a>) {
+    let len = y.len();
+    let job = job(dispatch.isa(), Parts::new(y));
+    let (m, n, k) = (job.m, job.w.n(), job.w.k());
+    assert_eq!(job.x.len(), m * k, "x is [M, K]");
+    assert_eq!(len, m * n, "y is [M, N]");
     if m == 0 || n == 0 {
         return;
     }
     let panels = n.div_ceil(PANEL);
     let cut = Cut::new(m, panels, dispatch.threads());
-    let job = Gemm { isa: dispatch.isa(), y: Parts::new(y), x, m, w, bias, act, residual };
     dispatch.run(cut.row_blocks * cut.groups, |task, scratch| {
         let row = task / cut.groups * cut.rows;
         let panel = task % cut.groups * cut.group;
-        let [expanded] = scratch.buffers([if let Values::I8 { .. } = w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
+        let [expanded] =
+            scratch.buffers([if let ValuesView::I8 { .. } = job.w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
         job.block(row, cut.rows.min(m - row), panel, cut.group.min(panels - panel), expanded);
     });
 }
@@ -86,10 +103,12 @@ struct Gemm<'a> {
     y: Parts<'a>,
     x: &'a [f32],
     m: usize,
-    w: &'a Panels,
+    w: PanelsView<'a>,
     bias: Option<&'a [f32]>,
     act: Activation,
     residual: Option<&'a [f32]>,
+    /// y holds something to add to.
+    add: bool,
 }
 
 impl Gemm<'_> {
@@ -114,7 +133,7 @@ impl Gemm<'_> {
                 let (b, ldb) = self.panels(panel + p, 2.min(count - p), k0, depth, expanded);
                 let mut finish = Finish::NONE;
                 if step + 1 == blocks {
-                    if let Values::I8 { scales, .. } = self.w.values() {
+                    if let ValuesView::I8 { scales, .. } = self.w.values() {
                         finish.scale = scales[panel + p].0.as_ptr();
                     }
                     if self.bias.is_some() {
@@ -134,7 +153,7 @@ impl Gemm<'_> {
                     c: self.y.pointer(row * n + col),
                     ldc: n,
                     cols: (2.min(count - p) * PANEL).min(n - col),
-                    add: step > 0,
+                    add: step > 0 || cfg!(feature = "train") && self.add,
                     finish,
                 };
                 // SAFETY: extents follow from the lengths that `gemm` asserts; scales and bias are padded to panels;
@@ -159,8 +178,8 @@ impl Gemm<'_> {
     fn panels(&self, panel: usize, count: usize, k0: usize, depth: usize, expanded: &mut [f32]) -> (*const f32, usize) {
         let k = self.w.k();
         match self.w.values() {
-            Values::F32(lines) => (lines[panel * k + k0..].as_ptr().cast(), k * PANEL),
-            Values::I8 { values, .. } => {
+            ValuesView::F32(values) => (values[(panel * k + k0) * PANEL..].as_ptr(), k * PANEL),
+            ValuesView::I8 { values, .. } => {
                 let len = depth * PANEL;
                 for p in 0..count {
                     let source = &values[(panel + p) * k + k0..][..depth];

@@ -87,7 +87,7 @@ pub(super) fn exp2<const FMA: bool>(x: f32) -> f32 {
 /// `1 - Φ(a)` for a >= 0, as 2 to a polynomial fitted to its logarithm: relative accuracy far into the tail, and no
 /// division. Zero from 8, where it is below 1e-15.
 #[inline(always)]
-fn normal_tail<const FMA: bool>(a: f32) -> f32 {
+pub(super) fn normal_tail<const FMA: bool>(a: f32) -> f32 {
     let inside = if a > 8.0 { 8.0 } else { a };
     let t = poly::<FMA>(
         inside,
@@ -109,18 +109,18 @@ fn normal_tail<const FMA: bool>(a: f32) -> f32 {
 }
 
 #[inline(always)]
-fn relu(x: f32) -> f32 {
+pub(super) fn relu(x: f32) -> f32 {
     if x > 0.0 { x } else { 0.0 }
 }
 
 #[inline(always)]
-fn gelu<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn gelu<const FMA: bool>(x: f32) -> f32 {
     let a = x.abs();
     relu(x) - a * normal_tail::<FMA>(a)
 }
 
 #[inline(always)]
-fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 

@@ -10,13 +10,18 @@ mod math;
 pub mod micro;
 mod pace;
 pub mod pack;
+#[cfg(feature = "train")]
+pub mod parallel;
 pub mod pool;
 pub mod rows;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use pace::{Dispatch, Pause};
-pub use pack::Panels;
+pub use pack::{Panels, PanelsView};
+pub(crate) use pool::Floats;
 pub use pool::Pool;
 
 use std::time::Duration;
@@ -43,7 +48,7 @@ pub struct CpuPlan {
     pub(super) capacity: Live,
     list: CallList,
     slots: Slots,
-    buffers: Vec<Vec<f32>>,
+    buffers: Vec<Floats>,
     words: Vec<u32>,
 }
 
@@ -74,7 +79,7 @@ pub enum Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    /// A tensor or a vector.
+    /// A tensor or a vector; nothing if it is updated in place, and so among the writes.
     pub fn plain(self) -> &'a [f32] {
         match self {
             Operand::Plain(x) => x,
@@ -82,11 +87,11 @@ impl<'a> Operand<'a> {
         }
     }
 
-    /// A matmul's weight.
-    pub fn panels(self) -> &'a Panels {
+    /// A matmul's right side `[n, k]`: an uploaded weight, or a tensor that was packed in this run.
+    pub fn panels(self, n: usize, k: usize) -> PanelsView<'a> {
         match self {
-            Operand::Panels(p) => p,
-            Operand::Plain(_) => unreachable!("a matmul's weight is uploaded as a matrix"),
+            Operand::Panels(p) => p.view(),
+            Operand::Plain(packed) => PanelsView::packed(n, k, packed),
         }
     }
 }
@@ -142,7 +147,7 @@ impl Cpu {
 
     pub(super) fn plan(&self, list: &CallList, capacity: Live) -> Result<CpuPlan> {
         let slots = Slots::assign(list, capacity);
-        let buffers = slots.len.iter().map(|&n| vec![0.0; n]).collect();
+        let buffers = slots.len.iter().map(|&n| Floats::zeros(n)).collect();
         Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
     }
 
@@ -168,6 +173,9 @@ impl Cpu {
             self.tally.op();
         }
         let output = |id: &super::TensorId| {
+            if let Role::State(state) = &plan.list.info(*id).role {
+                return state.host(|values| values.to_vec());
+            }
             let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
             plan.buffers[slot][..plan.list.info(*id).len(live)].to_vec()
         };
@@ -179,14 +187,28 @@ impl Cpu {
         let CpuPlan { list, slots, buffers, words, .. } = plan;
         let call = &list.calls[call];
         call.words(live, words);
-        // What a call writes is taken out of the arena while it runs: no aliasing, and no unsafe.
-        let mut taken: [Vec<f32>; MAX_STORAGE_BINDINGS] = Default::default();
+        // What a call writes is taken out of the arena while it runs, as is every state: no aliasing, and no unsafe.
+        let mut taken: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
         for (hold, view) in taken.iter_mut().zip(&call.writes) {
-            *hold = std::mem::take(&mut buffers[slot_of(slots, view)]);
+            *hold = match &list.info(view.tensor).role {
+                Role::State(state) => state.take(),
+                _ => std::mem::take(&mut buffers[slot_of(slots, view)]),
+            };
+        }
+        let mut lent: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
+        let first_read = |view: &View| call.reads.iter().position(|v| v.tensor == view.tensor).unwrap_or_default();
+        for (at, view) in call.reads.iter().enumerate().filter(|(at, _)| !call.updates(*at)) {
+            if let (Role::State(state), true) = (&list.info(view.tensor).role, first_read(view) == at) {
+                lent[at] = state.take();
+            }
         }
         let mut reads = [Operand::Plain(&[]); MAX_STORAGE_BINDINGS];
-        for (read, view) in reads.iter_mut().zip(&call.reads) {
-            *read = operand(list, slots, buffers, view, live);
+        for ((at, read), view) in reads.iter_mut().enumerate().zip(&call.reads) {
+            *read = match &list.info(view.tensor).role {
+                _ if call.updates(at) => Operand::Plain(&[]),
+                Role::State(_) => Operand::Plain(&lent[first_read(view)][range(list, view, live)]),
+                _ => operand(list, slots, buffers, view, live),
+            };
         }
         let mut writes: [&mut [f32]; MAX_STORAGE_BINDINGS] = Default::default();
         for ((write, hold), view) in writes.iter_mut().zip(&mut taken).zip(&call.writes) {
@@ -200,7 +222,17 @@ impl Cpu {
             writes: &mut writes[..call.writes.len()],
         });
         for (hold, view) in taken.into_iter().zip(&call.writes) {
-            buffers[slot_of(slots, view)] = hold;
+            match &list.info(view.tensor).role {
+                Role::State(state) => state.put(hold),
+                _ => buffers[slot_of(slots, view)] = hold,
+            }
+        }
+        for ((at, hold), view) in lent.into_iter().enumerate().zip(&call.reads) {
+            if let (Role::State(state), true, false) =
+                (&list.info(view.tensor).role, first_read(view) == at, call.updates(at))
+            {
+                state.put(hold);
+            }
         }
         dispatch.rest()
     }
@@ -216,7 +248,7 @@ fn range(list: &CallList, view: &View, live: Live) -> std::ops::Range<usize> {
     first..first + view.rows.resolve(live) as usize * cols
 }
 
-fn operand<'a>(list: &'a CallList, slots: &Slots, buffers: &'a [Vec<f32>], view: &View, live: Live) -> Operand<'a> {
+fn operand<'a>(list: &'a CallList, slots: &Slots, buffers: &'a [Floats], view: &View, live: Live) -> Operand<'a> {
     match &list.info(view.tensor).role {
         Role::Weight(w) => match w.layout() {
             Layout::Plain(v) => Operand::Plain(v),

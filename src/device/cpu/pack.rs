@@ -14,13 +14,52 @@ pub struct Panels {
     values: Values,
 }
 
-pub(super) enum Values {
+enum Values {
     F32(Vec<Line>),
     I8 {
         values: Vec<[i8; PANEL]>,
         /// One a row, padded to whole panels.
         scales: Vec<Line>,
     },
+}
+
+/// A matmul's right side as panels that somebody holds: a weight's, or a tensor's that was packed in this run.
+#[derive(Clone, Copy)]
+pub struct PanelsView<'a> {
+    n: usize,
+    k: usize,
+    values: ValuesView<'a>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum ValuesView<'a> {
+    F32(&'a [f32]),
+    I8 { values: &'a [[i8; PANEL]], scales: &'a [Line] },
+}
+
+impl<'a> PanelsView<'a> {
+    /// Panels of f32 in plain memory.
+    ///
+    /// # Panics
+    /// If there are fewer values than whole panels of n rows have.
+    pub fn packed(n: usize, k: usize, values: &'a [f32]) -> Self {
+        assert!(values.len() >= n.next_multiple_of(PANEL) * k, "whole panels");
+        Self { n, k, values: ValuesView::F32(values) }
+    }
+
+    /// N: outputs.
+    pub fn n(self) -> usize {
+        self.n
+    }
+
+    /// K: inputs.
+    pub fn k(self) -> usize {
+        self.k
+    }
+
+    pub(super) fn values(self) -> ValuesView<'a> {
+        self.values
+    }
 }
 
 impl Panels {
@@ -39,16 +78,6 @@ impl Panels {
         Self { n, k, values }
     }
 
-    /// N: outputs.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// K: inputs.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
     /// Bytes of memory that the panels take.
     pub fn bytes(&self) -> usize {
         match &self.values {
@@ -57,8 +86,13 @@ impl Panels {
         }
     }
 
-    pub(super) fn values(&self) -> &Values {
-        &self.values
+    /// What a kernel reads.
+    pub fn view(&self) -> PanelsView<'_> {
+        let values = match &self.values {
+            Values::F32(lines) => ValuesView::F32(bytemuck::cast_slice(lines)),
+            Values::I8 { values, scales } => ValuesView::I8 { values, scales },
+        };
+        PanelsView { n: self.n, k: self.k, values }
     }
 }
 

@@ -16,6 +16,31 @@ mod workers;
 #[repr(C, align(64))]
 pub(super) struct Line(pub [f32; 16]);
 
+/// Floats that begin on a cache line, so that no vector of them lies on two.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Floats(Vec<Line>);
+
+impl Floats {
+    /// At least `len` zeros: whole cache lines.
+    pub fn zeros(len: usize) -> Self {
+        Self(vec![Line::default(); len.div_ceil(16)])
+    }
+}
+
+impl std::ops::Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl std::ops::DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
 /// A worker's own memory, kept between dispatches.
 #[derive(Default)]
 pub struct Scratch {

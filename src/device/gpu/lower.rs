@@ -101,6 +101,7 @@ fn step(
     let bind = |binding: u32, view: &View| {
         let info = list.info(view.tensor);
         let buffer = match (&info.role, slots.of[view.tensor.0 as usize]) {
+            (Role::State(state), _) => state.buffer(),
             (Role::Weight(w), _) => match w.layout() {
                 Layout::Buffer(b) => b,
                 _ => unreachable!("{} lives on another device", info.name),
@@ -109,10 +110,11 @@ fn step(
             _ => unreachable!("{} has no memory", info.name),
         };
         let offset = u64::from(view.first) * u64::from(info.cols) * 4;
+        assert!(offset % 256 == 0, "bindings begin at multiples of 256 bytes");
         let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size: None });
         wgpu::BindGroupEntry { binding, resource }
     };
-    let mut entries: Vec<_> = (0..).zip(&call.reads).map(|(i, v)| bind(i, v)).collect();
+    let mut entries: Vec<_> = call.read_bindings().map(|(i, v)| bind(i, v)).collect();
     entries.extend((WRITE_BINDING..).zip(&call.writes).map(|(i, v)| bind(i, v)));
     entries.push(wgpu::BindGroupEntry {
         binding: PARAMS_BINDING,
@@ -183,14 +185,17 @@ pub(super) async fn run(
     let mut at = 0;
     for id in &plan.list.outputs {
         let bytes = plan.list.info(*id).len(live) as u64 * 4;
-        if let Some(slot) = plan.slots.of[id.0 as usize] {
-            encoder.copy_buffer_to_buffer(&plan.buffers[slot], 0, &plan.readback, at, bytes);
+        match (&plan.list.info(*id).role, plan.slots.of[id.0 as usize]) {
+            (Role::State(state), _) => encoder.copy_buffer_to_buffer(state.buffer(), 0, &plan.readback, at, bytes),
+            (_, Some(slot)) => encoder.copy_buffer_to_buffer(&plan.buffers[slot], 0, &plan.readback, at, bytes),
+            _ => {}
         }
         at += bytes;
     }
     gpu.queue.submit([encoder.finish()]);
     gpu.tally.submission();
-    let outputs = read(gpu, plan, live, at).await?;
+    let lens = plan.list.outputs.iter().map(|id| plan.list.info(*id).len(live));
+    let outputs = read(gpu, &plan.readback, lens, at).await?;
     if total > 1e8 {
         gpu.rate.store((total / begun.elapsed().as_secs_f64().max(1e-4)).to_bits(), Ordering::Relaxed);
     }
@@ -218,12 +223,18 @@ async fn finished(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<Vec<f32>>> {
+/// Tensors of so many elements, one after another in the first `bytes` bytes of a buffer, when all submitted work is done.
+pub(super) async fn read(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    lens: impl ExactSizeIterator<Item = usize>,
+    bytes: u64,
+) -> Result<Vec<Vec<f32>>> {
     if bytes == 0 {
         finished(gpu).await?;
         return Ok(Vec::new());
     }
-    let slice = plan.readback.slice(..bytes);
+    let slice = buffer.slice(..bytes);
     let (signal, done) = Signal::new();
     slice.map_async(wgpu::MapMode::Read, done);
     let driven = drive(&gpu.device);
@@ -234,14 +245,13 @@ async fn read(gpu: &Gpu, plan: &GpuPlan, live: Live, bytes: u64) -> Result<Vec<V
     let view = slice.get_mapped_range().map_err(|e| failed(gpu, e.to_string()))?;
     let all: &[f32] = bytemuck::cast_slice(&view);
     let mut at = 0;
-    let mut outputs = Vec::with_capacity(plan.list.outputs.len());
-    for id in &plan.list.outputs {
-        let len = plan.list.info(*id).len(live);
+    let mut outputs = Vec::with_capacity(lens.len());
+    for len in lens {
         outputs.push(all[at..at + len].to_vec());
         at += len;
     }
     drop(view);
-    plan.readback.unmap();
+    buffer.unmap();
     Ok(outputs)
 }
 

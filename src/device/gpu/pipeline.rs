@@ -41,16 +41,17 @@ impl Gpu {
         if let Some(rewrite) = self.options.rewrite {
             text = rewrite(variant.name, text);
         }
-        let (reads, writes) = (site.call.reads.len() as u32, site.call.writes.len() as u32);
-        let key = format!("{overrides:?} {reads} {writes} {text}");
+        let reads: Vec<u32> = site.call.read_bindings().map(|(binding, _)| binding).collect();
+        let writes = site.call.writes.len() as u32;
+        let key = format!("{overrides:?} {reads:?} {writes} {text}");
         let mut cache = self.pipelines.0.lock().unwrap_or_else(PoisonError::into_inner);
         cache
             .entry(key)
-            .or_insert_with(|| Arc::new(self.compile(variant.name, &text, &overrides, reads, writes)))
+            .or_insert_with(|| Arc::new(self.compile(variant.name, &text, &overrides, &reads, writes)))
             .clone()
     }
 
-    fn compile(&self, name: &str, text: &str, overrides: &[(&str, f64)], reads: u32, writes: u32) -> Pipeline {
+    fn compile(&self, name: &str, text: &str, overrides: &[(&str, f64)], reads: &[u32], writes: u32) -> Pipeline {
         let storage = |read_only| wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only },
             has_dynamic_offset: false,
@@ -62,7 +63,7 @@ impl Gpu {
             ty,
             count: None,
         };
-        let mut entries: Vec<_> = (0..reads).map(|i| entry(i, storage(true))).collect();
+        let mut entries: Vec<_> = reads.iter().map(|i| entry(*i, storage(true))).collect();
         entries.extend((0..writes).map(|i| entry(WRITE_BINDING + i, storage(false))));
         entries.push(entry(
             PARAMS_BINDING,

@@ -103,3 +103,48 @@ fn pack(parts: &[HostTensor<'_>], rows: usize, cols: usize, dtype: DType) -> Vec
     }
     out
 }
+
+#[cfg(feature = "train")]
+impl Gpu {
+    /// A buffer of so many zeros.
+    pub(in crate::device) fn zeros(&self, name: &str, len: usize) -> Result<wgpu::Buffer> {
+        // Whole vectors of four, which kernels may read it by.
+        let size = (len.max(1) * 4).next_multiple_of(16) as u64;
+        let most = self.limits.binding_bytes.min(self.limits.buffer_bytes);
+        if size > most {
+            return Err(Error::Memory {
+                what: format!("{name} on {}", self.info.name),
+                need: size,
+                have: most,
+                mend: format!("Freeze the embeddings, or {USE_CPU}"),
+            });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: false };
+        let buffer = self.device.create_buffer(&descriptor);
+        self.check()?;
+        Ok(buffer)
+    }
+
+    /// Writes a buffer from its beginning.
+    pub(in crate::device) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        self.queue.write_buffer(buffer, 0, bytes);
+        self.queue.submit([]);
+    }
+
+    /// The first `len` floats of a buffer.
+    pub(in crate::device) async fn fetch(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
+        let bytes = len as u64 * 4;
+        let readback = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes.max(16),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        let read = super::lower::read(self, &readback, std::iter::once(len), bytes).await?;
+        Ok(read.into_iter().next().unwrap_or_default())
+    }
+}

@@ -1,0 +1,13 @@
+// d_x = d_y slope(x), four elements a thread.
+struct Params { rows: u32, cols: u32, activation: u32 }
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> d_y: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> d_x: array<vec4f>;
+@group(0) @binding(12) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
+    let i = (group.y * 32768u + group.x) * 64u + thread;
+    if i * 4u >= params.rows * params.cols { return; }
+    d_x[i] = d_y[i] * slope(x[i]);
+}

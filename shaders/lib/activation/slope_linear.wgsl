@@ -1,0 +1,2 @@
+// The derivative of x
+fn slope(x: vec4f) -> vec4f { return vec4f(1.0); }

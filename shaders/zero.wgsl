@@ -1,0 +1,11 @@
+// y = 0, four elements a thread.
+struct Params { rows: u32, cols: u32 }
+@group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(12) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
+    let i = (group.y * 32768u + group.x) * 64u + thread;
+    if i * 4u >= params.rows * params.cols { return; }
+    y[i] = vec4f(0.0);
+}

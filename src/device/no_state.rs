@@ -1,0 +1,23 @@
+//! Stands for [`State`] in a build without the feature `train`: there is none, and what would handle one is not compiled.
+
+/// No tensor outlives a run here.
+#[derive(Clone, Debug)]
+pub enum State {}
+
+impl State {
+    pub(super) fn take(&self) -> super::cpu::Floats {
+        match *self {}
+    }
+
+    pub(super) fn put(&self, _: super::cpu::Floats) {
+        match *self {}
+    }
+
+    pub(super) fn host<R>(&self, _: impl FnOnce(&mut [f32]) -> R) -> R {
+        match *self {}
+    }
+
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        match *self {}
+    }
+}

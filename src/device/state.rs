@@ -1,0 +1,127 @@
+//! Tensors that outlive runs and plans: trained parameters, their gradients and moments. Row-major f32.
+//!
+//! A call may read a state, write it, or update it in place. The host reads and writes it between runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Device;
+use super::cpu::Floats;
+use crate::error::Result;
+
+/// A handle to a tensor in a device's memory; clones share it.
+#[derive(Clone)]
+pub struct State(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    rows: usize,
+    cols: usize,
+    memory: Memory,
+}
+
+pub(crate) enum Memory {
+    /// CPU. Taken out while a call uses it.
+    Host(Mutex<Floats>),
+    Buffer(wgpu::Buffer),
+}
+
+impl State {
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub fn rows(&self) -> usize {
+        self.0.rows
+    }
+
+    pub fn cols(&self) -> usize {
+        self.0.cols
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.0.rows * self.0.cols
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it is the same tensor, not an equal one.
+    pub fn is(&self, other: &State) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Takes its memory for a call. No call has one state twice: `Slots` sees to that.
+    pub(super) fn take(&self) -> Floats {
+        match &self.0.memory {
+            Memory::Host(values) => std::mem::take(&mut *values.lock().unwrap_or_else(PoisonError::into_inner)),
+            Memory::Buffer(_) => unreachable!("{} lives on another device", self.name()),
+        }
+    }
+
+    /// Gives back what [`take`](Self::take) took.
+    pub(super) fn put(&self, taken: Floats) {
+        if let Memory::Host(values) = &self.0.memory {
+            *values.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+        }
+    }
+
+    /// What `look` makes of its values, on a CPU.
+    pub(super) fn host<R>(&self, look: impl FnOnce(&mut [f32]) -> R) -> R {
+        match &self.0.memory {
+            Memory::Host(values) => look(&mut values.lock().unwrap_or_else(PoisonError::into_inner)[..self.len()]),
+            Memory::Buffer(_) => unreachable!("{} lives on another device", self.name()),
+        }
+    }
+
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        match &self.0.memory {
+            Memory::Buffer(buffer) => buffer,
+            Memory::Host(_) => unreachable!("{} lives on another device", self.name()),
+        }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}, {}]", self.name(), self.rows(), self.cols())
+    }
+}
+
+impl Device {
+    /// Makes a state `[rows, cols]` of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) if it is larger than a GPU binds at once, [`Error::Gpu`](crate::Error::Gpu).
+    pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<State> {
+        let memory = match self {
+            Device::Cpu(_) => Memory::Host(Mutex::new(Floats::zeros(rows * cols))),
+            Device::Gpu(gpu) => Memory::Buffer(gpu.zeros(name, rows * cols)?),
+        };
+        Ok(State(Arc::new(Inner { name: name.into(), rows, cols, memory })))
+    }
+
+    /// Writes all of a state, row after row.
+    ///
+    /// # Panics
+    /// If there are not as many values as it has elements.
+    pub fn write_state(&self, state: &State, values: &[f32]) {
+        assert_eq!(values.len(), state.len(), "{}: values", state.name());
+        match self {
+            Device::Cpu(_) => state.host(|to| to.copy_from_slice(values)),
+            Device::Gpu(gpu) => gpu.write(state.buffer(), bytemuck::cast_slice(values)),
+        }
+    }
+
+    /// Reads all of a state, row after row.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu), [`Error::DeviceLost`](crate::Error::DeviceLost).
+    pub async fn read_state(&self, state: &State) -> Result<Vec<f32>> {
+        match self {
+            Device::Cpu(_) => Ok(state.host(|values| values.to_vec())),
+            Device::Gpu(gpu) => gpu.fetch(state.buffer(), state.len()).await,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! AdamW with the gradient's clip factor, on one parameter; the gradient is 0 afterwards.
+//!
+//! `g = d_p min(1, max_norm / (|all gradients| + 1e-6))`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g²`,
+//! `p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps)`. control `[1, 4]` is (key, lr, c1, c2): PyTorch's c1 is
+//! `1 / (1 - beta1ᵗ)` and c2 `1 / sqrt(1 - beta2ᵗ)`, BERT's own optimizer has 1 for both. squared_norm is one element.
+
+use crate::device::cpu::{CpuCall, parallel};
+use crate::device::{Op, Rows, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::spread;
+
+pub static OP: Op = Op {
+    name: "adamw",
+    params: &["len", "beta1", "beta2", "eps", "decay", "max_norm"],
+    reads: &["control", "squared_norm", "p", "d_p", "m", "v"],
+    writes: &["p", "d_p", "m", "v"],
+    twin,
+    variants: only!("adamw", "../../shaders/adamw.wgsl", |w| spread(w[0], 64)),
+    flops: |w| 16.0 * f64::from(w[0]),
+};
+
+/// What does not change from step to step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub eps: f32,
+    /// Weight decay, decoupled from the gradient.
+    pub decay: f32,
+    /// The norm that all gradients together are clipped to; 0 for none.
+    pub max_norm: f32,
+}
+
+/// A parameter with its gradient and moments, all of one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    pub p: Tensor,
+    pub d_p: Tensor,
+    pub m: Tensor,
+    pub v: Tensor,
+}
+
+/// Records the step of one parameter.
+pub fn adamw(g: &mut Graph, of: Moments, control: Tensor, squared_norm: Tensor, options: &AdamW) {
+    let Moments { p, d_p, m, v } = of;
+    let Rows::Fixed(rows) = p.rows else { unreachable!("a parameter's shape is fixed") };
+    let AdamW { beta1, beta2, eps, decay, max_norm } = *options;
+    let mut params = vec![Word::U32(rows * p.cols)];
+    params.extend([beta1, beta2, eps, decay, max_norm].map(Word::F32));
+    g.call(&OP, &[control, squared_norm, p, d_p, m, v], &[p, d_p, m, v], params);
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [len, rest @ ..] = call.params else { unreachable!("six parameters") };
+    let [beta1, beta2, eps, decay, max_norm] = *rest else { unreachable!("six parameters") };
+    let [beta1, beta2, eps, decay, max_norm] = [beta1, beta2, eps, decay, max_norm].map(f32::from_bits);
+    let (control, norm) = (call.reads[0].plain(), call.reads[1].plain()[0].sqrt());
+    let clip = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
+    let (keep, rate, c2) = (1.0 - control[1] * decay, control[1] * control[2], control[3]);
+    let [p, d_p, m, v] = call.writes else { unreachable!("four tensors") };
+    let writes = [(&mut **p, 1), (&mut **d_p, 1), (&mut **m, 1), (&mut **v, 1)];
+    parallel::for_rows(call.dispatch, *len as usize, writes, |_, [p, d_p, m, v], _| {
+        for (((p, d_p), m), v) in p.iter_mut().zip(d_p).zip(m).zip(v) {
+            let g = *d_p * clip;
+            *m += (1.0 - beta1) * (g - *m);
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *p = *p * keep - rate * *m / (v.sqrt() * c2 + eps);
+            *d_p = 0.0;
+        }
+    });
+}

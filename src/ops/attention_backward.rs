@@ -1,0 +1,57 @@
+//! The gradients of attention's q, k and v. The probabilities are computed again; no matrix of them is ever stored.
+//!
+//! qkv, bounds, control and lse as in [`attention_train`](super::attention_train), d_ctx `[T, H]`, delta `[T, N]` of
+//! [`attention_delta`](super::attention_delta); d_qkv `[T, 3H]`.
+
+use super::attention_delta::attention_delta;
+use super::attention_train::{PARAMS, overrides, pairs, shape, words};
+use super::dropout::Dropout;
+use crate::device::cpu::{CpuCall, train::attention as kernel};
+use crate::device::{Family, Op, Variant};
+use crate::graph::{Graph, Tensor};
+use crate::ops::groups;
+
+pub static OP: Op = Op {
+    name: "attention_backward",
+    params: PARAMS,
+    reads: &["qkv", "bounds", "control", "d_ctx", "lse", "delta"],
+    writes: &["d_qkv"],
+    twin,
+    variants: &[Variant {
+        name: "attention_backward",
+        family: Family::Registers,
+        fits: |_, _| true,
+        wgsl: |_| {
+            vec![include_str!("../../shaders/lib/dropout.wgsl"), include_str!("../../shaders/attention_backward.wgsl")]
+        },
+        overrides,
+        grid: |w| [2 * groups(w[2], 8), w[3], w[1]],
+    }],
+    flops: |w| 14.0 * pairs(w),
+};
+
+/// What attention kept of its forward pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Saved {
+    pub qkv: Tensor,
+    pub bounds: Tensor,
+    pub ctx: Tensor,
+    pub lse: Tensor,
+}
+
+/// Records d_qkv.
+pub fn attention_backward(g: &mut Graph, saved: Saved, d_ctx: Tensor, heads: u32, dropout: &Dropout) -> Tensor {
+    let Saved { qkv, bounds, ctx, lse } = saved;
+    let delta = attention_delta(g, ctx, d_ctx, heads);
+    let d_qkv = g.temp("d_qkv", qkv.rows, qkv.cols);
+    let reads = [qkv, bounds, dropout.control, d_ctx, lse, delta];
+    g.call(&OP, &reads, &[d_qkv], words(ctx.cols, heads, dropout));
+    d_qkv
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [qkv, bounds, control, d_ctx, lse, delta] = [0, 1, 2, 3, 4, 5].map(|i| call.reads[i].plain());
+    let shape = shape(call.params, control);
+    let bounds = bytemuck::cast_slice(bounds);
+    kernel::backward(call.dispatch, call.writes[0], &kernel::Saved { qkv, d_ctx, lse, delta }, bounds, shape);
+}

@@ -1,0 +1,38 @@
+//! `delta = Σ d_ctx ctx` over a head's columns: what softmax's gradient subtracts from each of a query's terms.
+//!
+//! ctx and d_ctx `[T, H]`, delta `[T, N]`.
+
+use crate::device::cpu::{CpuCall, parallel};
+use crate::device::{Op, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::spread;
+
+pub static OP: Op = Op {
+    name: "attention_delta",
+    params: &["rows", "heads", "head_size"],
+    reads: &["ctx", "d_ctx"],
+    writes: &["delta"],
+    twin,
+    variants: only!("attention_delta", "../../shaders/attention_delta.wgsl", |w| spread(w[0] * w[1], 64)),
+    flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1] * w[2]),
+};
+
+/// Records the sums.
+pub fn attention_delta(g: &mut Graph, ctx: Tensor, d_ctx: Tensor, heads: u32) -> Tensor {
+    let delta = g.temp("delta", ctx.rows, heads);
+    let params = vec![Word::Rows(ctx.rows), Word::U32(heads), Word::U32(ctx.cols / heads)];
+    g.call(&OP, &[ctx, d_ctx], &[delta], params);
+    delta
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [rows, heads, size] = *call.params else { unreachable!("three parameters") };
+    let size = size as usize;
+    let [ctx, d_ctx] = [0, 1].map(|i| call.reads[i].plain());
+    parallel::for_rows(call.dispatch, (rows * heads) as usize, [(&mut *call.writes[0], 1)], |range, [delta], _| {
+        let pairs = ctx[range.start * size..].chunks_exact(size).zip(d_ctx[range.start * size..].chunks_exact(size));
+        for (delta, (c, d)) in delta.iter_mut().zip(pairs) {
+            *delta = c.iter().zip(d).map(|(c, d)| c * d).sum();
+        }
+    });
+}

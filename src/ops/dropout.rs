@@ -1,0 +1,70 @@
+//! `y = m x / (1 - p) + residual`, m being 0 with probability p, else 1.
+//!
+//! x, residual and y `[R, C]`; control `[1, 4]` holds the step's key in its first word. m is a hash of the key, the
+//! place in the model, row and column: nothing is stored, and the gradient is the same op.
+
+use crate::device::cpu::{CpuCall, train};
+use crate::device::{Family, Op, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::groups;
+
+pub static OP: Op = Op {
+    name: "dropout",
+    params: &["rows", "cols", "site", "threshold", "scale"],
+    reads: &["x", "control", "residual"],
+    writes: &["y"],
+    twin,
+    variants: &[Variant {
+        name: "dropout",
+        family: Family::Registers,
+        fits: |_, _| true,
+        wgsl: |site| {
+            let residual = match site.call.reads.len() {
+                3 => include_str!("../../shaders/lib/dropout_residual.wgsl"),
+                _ => include_str!("../../shaders/lib/dropout_alone.wgsl"),
+            };
+            vec![include_str!("../../shaders/lib/dropout.wgsl"), residual, include_str!("../../shaders/dropout.wgsl")]
+        },
+        overrides: |_| Vec::new(),
+        grid: |w| [groups(w[1], 64), groups(w[0], 16), 1],
+    }],
+    flops: |w| 8.0 * f64::from(w[0]) * f64::from(w[1]),
+};
+
+/// Where a dropout is, and how much it drops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// The tensor whose first word is the step's key.
+    pub control: Tensor,
+    /// The place in the model: every dropout has its own.
+    pub site: u32,
+    /// The share of elements that become 0, below 1.
+    pub p: f32,
+}
+
+impl Dropout {
+    /// The parameters `site`, `threshold`, `scale`.
+    pub(super) fn words(&self) -> [Word; 3] {
+        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
+        [Word::U32(self.site), Word::U32(threshold), Word::F32(1.0 / (1.0 - self.p))]
+    }
+}
+
+/// Records the dropout of `x`, with the residual added.
+pub fn dropout(g: &mut Graph, name: &str, x: Tensor, dropout: Dropout, residual: Option<Tensor>) -> Tensor {
+    let y = g.temp(name, x.rows, x.cols);
+    let mut reads = vec![x, dropout.control];
+    reads.extend(residual);
+    let params = [&[Word::Rows(x.rows), Word::U32(x.cols)][..], &dropout.words()].concat();
+    g.call(&OP, &reads, &[y], params);
+    y
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [_, cols, site, threshold, scale] = *call.params else { unreachable!("five parameters") };
+    let control: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
+    let key = train::random::site_key(control[0], site);
+    let residual = call.reads.get(2).map(|r| r.plain());
+    let choice = (key, threshold, f32::from_bits(scale));
+    train::rows::dropout(call.dispatch, call.writes[0], call.reads[0].plain(), residual, cols as usize, choice);
+}

@@ -1,0 +1,58 @@
+//! A tensor in the form in which a matmul reads its right side: panels on the CPU, k-major on a GPU, as an uploaded weight is.
+//!
+//! A trained weight W `[N, K]` changes at every step, so it is packed in the run that reads it, right before: as `Wᵀ` for
+//! `x Wᵀ`, and as it lies for `dX = dY W`. So are the activations of `dW = dYᵀ X`. The memory is a temporary's.
+
+use crate::device::cpu::{CpuCall, train};
+use crate::device::{Op, Rows, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::transpose::UNIT;
+use crate::ops::groups;
+
+pub static OP: Op = Op {
+    name: "pack",
+    params: &["rows", "cols", "transposed", "depth"],
+    reads: &["x"],
+    writes: &["y"],
+    twin,
+    variants: only!("pack", "../../shaders/pack.wgsl", |w| [groups(w[1], 64), groups(w[0], 16), 1]),
+    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+};
+
+/// A packed right side: `n` outputs, sums over `k`.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed {
+    pub tensor: Tensor,
+    pub n: u32,
+    pub k: Rows,
+}
+
+/// Packs W `[N, K]`, whose rows are outputs: the right side of `x Wᵀ`.
+pub fn pack_rows(g: &mut Graph, x: Tensor) -> Packed {
+    let Rows::Fixed(n) = x.rows else { unreachable!("a weight's shape is fixed") };
+    let k = Rows::Fixed(x.cols);
+    pack(g, x, k, k, n, true)
+}
+
+/// Packs W `[K, N]`, whose columns are outputs.
+pub fn pack_cols(g: &mut Graph, x: Tensor) -> Packed {
+    pack(g, x, x.rows, x.rows, x.cols, false)
+}
+
+/// Packs X `[M, N]` for sums over its rows, filled up as [`transpose`](super::transpose::transpose) fills up its result.
+pub fn pack_sums(g: &mut Graph, x: Tensor) -> Packed {
+    pack(g, x, x.rows, x.rows.to(UNIT), x.cols, false)
+}
+
+fn pack(g: &mut Graph, x: Tensor, rows: Rows, k: Rows, n: u32, transposed: bool) -> Packed {
+    let y = g.temp("packed", k.to(16), n.next_multiple_of(64));
+    let params = vec![Word::Rows(rows), Word::U32(n), Word::U32(u32::from(transposed)), Word::Rows(k)];
+    g.call(&OP, &[x], &[y], params);
+    Packed { tensor: y, n, k }
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [rows, cols, transposed, depth] = *call.params else { unreachable!("four parameters") };
+    let [rows, n, k] = [rows, cols, depth].map(|n| n as usize);
+    train::pack(call.dispatch, call.writes[0], call.reads[0].plain(), rows, n, k, transposed != 0);
+}

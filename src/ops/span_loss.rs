@@ -1,0 +1,34 @@
+//! Softmax cross-entropy over the tokens of each sequence, of where a span begins and where it ends, with its gradient.
+//!
+//! logits `[T, 2]`, bounds `[B + 1]` u32, labels `[B, 2]` u32, tokens of the sequence (what lies outside is no label),
+//! weights `[B, 2]`; d_logits `[T, 2]`, loss `[B, 2]`.
+
+use super::cross_entropy::Loss;
+use crate::device::cpu::{CpuCall, train::losses};
+use crate::device::{Op, Rows, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::groups;
+
+pub static OP: Op = Op {
+    name: "span_loss",
+    params: &["sequences"],
+    reads: &["logits", "bounds", "labels", "weights"],
+    writes: &["d_logits", "loss"],
+    twin,
+    variants: only!("span_loss", "../../shaders/span_loss.wgsl", |w| [groups(2 * w[0], 8), 1, 1]),
+    flops: |w| 16.0 * f64::from(w[0]),
+};
+
+/// Records the loss of both ends in every sequence.
+pub fn span_loss(g: &mut Graph, logits: Tensor, bounds: Tensor, labels: Tensor, weights: Tensor) -> Loss {
+    let d_logits = g.temp("d_logits", logits.rows, 2);
+    let loss = g.temp("loss", Rows::Sequences, 2);
+    g.call(&OP, &[logits, bounds, labels, weights], &[d_logits, loss], vec![Word::Rows(Rows::Sequences)]);
+    Loss { d_logits, loss }
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [logits, bounds, labels, weights] = [0, 1, 2, 3].map(|i| call.reads[i].plain());
+    let [d_logits, loss] = call.writes else { unreachable!("two results") };
+    losses::span(d_logits, loss, logits, bytemuck::cast_slice(bounds), bytemuck::cast_slice(labels), weights);
+}

@@ -1,0 +1,47 @@
+//! Partial sums of a tensor's squares, on top of other tensors': the norm of all gradients together.
+//!
+//! x any shape; y `[P, 1]`, `y[j] += Σ x[j + i P]²`, updated in place. Nothing is read back: AdamW reads the sum of y.
+
+use crate::device::cpu::{CpuCall, parallel};
+use crate::device::{Op, Rows, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::{column_partials::column_sum, groups, zero::zero};
+
+/// P: threads that one tensor keeps busy.
+const PARTS: u32 = 1024;
+
+pub static OP: Op = Op {
+    name: "square_sum",
+    params: &["len", "parts"],
+    reads: &["x", "y"],
+    writes: &["y"],
+    twin,
+    variants: only!("square_sum", "../../shaders/square_sum.wgsl", |w| [groups(w[1], 64), 1, 1]),
+    flops: |w| 2.0 * f64::from(w[0]),
+};
+
+/// Records the sum of the squares of all elements of `tensors`, whose shapes are fixed: one element.
+pub fn square_sum(g: &mut Graph, tensors: &[Tensor]) -> Tensor {
+    let parts = zero(g, "squares", Rows::Fixed(PARTS), 1);
+    for x in tensors {
+        let Rows::Fixed(rows) = x.rows else { unreachable!("a parameter's shape is fixed") };
+        g.call(&OP, &[*x, parts], &[parts], vec![Word::U32(rows * x.cols), Word::U32(PARTS)]);
+    }
+    let sum = zero(g, "squared_norm", Rows::Fixed(1), 1);
+    column_sum(g, parts, sum);
+    sum
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [_, parts] = *call.params else { unreachable!("two parameters") };
+    let parts = parts as usize;
+    let x = call.reads[0].plain();
+    parallel::for_blocks(call.dispatch, parts, 256, [(&mut *call.writes[0], 1)], |range, [y], _| {
+        let mut sums = [0.0; 256];
+        for row in x.chunks(parts) {
+            let own = &row[range.start.min(row.len())..range.end.min(row.len())];
+            sums.iter_mut().zip(own).for_each(|(s, x)| *s += x * x);
+        }
+        y.iter_mut().zip(sums).for_each(|(y, s)| *y += s);
+    });
+}

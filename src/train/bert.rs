@@ -1,0 +1,301 @@
+//! A BERT recorded on the tape: the encoder with its dropouts, a head, a loss.
+
+use super::TrainOptions;
+use super::nodes::{Param, Sorted};
+use super::params::{Params, trains};
+use super::tape::Tape;
+use crate::activation::Activation;
+use crate::checkpoint::{Checkpoint, Head};
+use crate::device::Rows;
+use crate::error::{Error, Result};
+use crate::graph::Tensor;
+use crate::ops::cross_entropy::{Loss, cross_entropy};
+use crate::ops::dropout::Dropout;
+use crate::ops::element_loss::{Kind, element_loss};
+use crate::ops::span_loss::span_loss;
+
+/// A weight and its bias, or a gain and its offset.
+type Pair = [Param; 2];
+
+#[derive(Debug)]
+struct Layer {
+    qkv: Pair,
+    out: Pair,
+    attention_norm: Pair,
+    up: Pair,
+    down: Pair,
+    norm: Pair,
+}
+
+/// The parts of a language model's head.
+#[derive(Debug)]
+struct Words {
+    dense: Pair,
+    norm: Pair,
+    decoder: Pair,
+}
+
+/// A model's parameters where the computation wants them.
+#[derive(Debug)]
+pub(super) struct Bert {
+    /// Word, type and position embeddings, where any of them is trained; else the host gathers their sum.
+    tables: Option<[Param; 3]>,
+    norm: Pair,
+    layers: Vec<Layer>,
+    pooler: Option<Pair>,
+    words: Option<Words>,
+    linear: Option<Pair>,
+    head: Head,
+    hidden: u32,
+    heads: u32,
+    eps: f32,
+    activation: Activation,
+    /// The loss of a sequence classifier.
+    problem: Problem,
+    rates: Rates,
+}
+
+/// What a sequence classifier's labels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// One class of several: cross-entropy.
+    Single,
+    /// Any number of classes: binary cross-entropy of each.
+    Multi,
+    /// A score: squared difference.
+    Regression,
+}
+
+/// Shares of elements that are dropped.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    hidden: f32,
+    attention: f32,
+    classifier: f32,
+}
+
+/// The tensors that the host fills for a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inputs {
+    /// `[1, 4]`: the step's key, the learning rate, and the corrections of the moments' bias.
+    pub control: Tensor,
+    pub bounds: Tensor,
+    /// The embedding sum `[T, H]`, where the tables are frozen.
+    pub embedded: Option<Tensor>,
+    /// Ids `[T, 3]` and their orders, where they are not.
+    pub ids: Option<(Tensor, [Sorted; 3])>,
+    pub picked: Option<(Tensor, Sorted)>,
+    pub first: Option<Sorted>,
+    /// Labels and weights of each loss, in the order of the losses.
+    pub labels: [Option<(Tensor, Tensor)>; 2],
+}
+
+impl Bert {
+    pub fn load(params: &mut Params, checkpoint: &Checkpoint, head: Head, options: &TrainOptions) -> Result<Self> {
+        let config = checkpoint.config();
+        let mut load = |names: &[String]| params.load(checkpoint, names, options);
+        let mut pair = |parts: &[String]| -> Result<Pair> {
+            let named = |kind: &str| parts.iter().map(|p| format!("{p}.{kind}")).collect::<Vec<_>>();
+            Ok([load(&named("weight"))?, load(&named("bias"))?])
+        };
+        let e = "bert.embeddings";
+        let norm = pair(&[format!("{e}.LayerNorm")])?;
+        let mut layers = Vec::new();
+        for i in 0..config.num_hidden_layers {
+            let at = |name: &str| format!("bert.encoder.layer.{i}.{name}");
+            layers.push(Layer {
+                qkv: pair(&["query", "key", "value"].map(|n| at(&format!("attention.self.{n}"))))?,
+                out: pair(&[at("attention.output.dense")])?,
+                attention_norm: pair(&[at("attention.output.LayerNorm")])?,
+                up: pair(&[at("intermediate.dense")])?,
+                down: pair(&[at("output.dense")])?,
+                norm: pair(&[at("output.LayerNorm")])?,
+            });
+        }
+        let pooler = head.has_pooler().then(|| pair(&["bert.pooler.dense".into()])).transpose()?;
+        let linear = match head {
+            Head::QuestionAnswering => Some("qa_outputs"),
+            Head::NextSentence | Head::PreTraining => Some("cls.seq_relationship"),
+            Head::SequenceClassification | Head::TokenClassification => Some("classifier"),
+            Head::MaskedLm => None,
+            other => {
+                return Err(Error::Unsupported {
+                    what: format!("training {}", other.architecture()),
+                    mend: "Train a head for question answering, classification, tagging or language modelling".into(),
+                });
+            }
+        };
+        let linear = linear.map(|name| pair(&[name.into()])).transpose()?;
+        let transform = "cls.predictions.transform";
+        let transform = if head.has_language_model() {
+            Some((pair(&[format!("{transform}.dense")])?, pair(&[format!("{transform}.LayerNorm")])?))
+        } else {
+            None
+        };
+        let word = format!("{e}.word_embeddings.weight");
+        let names =
+            [word.clone(), format!("{e}.token_type_embeddings.weight"), format!("{e}.position_embeddings.weight")];
+        let tables = if trains(&word, options) {
+            let [word, kind, position] = names;
+            Some([load(&[word])?, load(&[kind])?, load(&[position])?])
+        } else {
+            None
+        };
+        let words = match transform {
+            None => None,
+            Some((dense, norm)) => {
+                let table = match &tables {
+                    _ if !config.tie_word_embeddings => load(&["cls.predictions.decoder.weight".into()])?,
+                    Some([word, ..]) => word.clone(),
+                    None => load(&[word])?,
+                };
+                Some(Words { dense, norm, decoder: [table, load(&["cls.predictions.bias".into()])?] })
+            }
+        };
+        let rate = |p: Option<f64>| if options.dropout { p.unwrap_or(config.hidden_dropout_prob) as f32 } else { 0.0 };
+        let problem = match config.problem_type.as_deref() {
+            Some("regression") => Problem::Regression,
+            Some("multi_label_classification") => Problem::Multi,
+            None if config.num_labels() == 1 => Problem::Regression,
+            _ => Problem::Single,
+        };
+        Ok(Self {
+            tables,
+            norm,
+            layers,
+            pooler,
+            words,
+            linear,
+            head,
+            hidden: config.hidden_size as u32,
+            heads: config.num_attention_heads as u32,
+            eps: config.layer_norm_eps as f32,
+            activation: config.activation(),
+            problem,
+            rates: Rates {
+                hidden: rate(None),
+                attention: rate(Some(config.attention_probs_dropout_prob)),
+                classifier: rate(config.classifier_dropout),
+            },
+        })
+    }
+
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Records everything from the inputs to the losses, and their gradients; the losses' rows are returned.
+    pub fn record(&self, tape: &mut Tape, control: Tensor) -> (Inputs, Vec<Tensor>) {
+        let mut inputs = self.inputs(tape, control);
+        let site = |site: u32, p: f32| Dropout { control, site, p };
+        let mut x = match (&self.tables, inputs.ids, inputs.embedded) {
+            (Some([word, kind, position]), Some((ids, sorted)), _) => {
+                tape.embed("embeddings.sum", [word, kind, position], ids, sorted)
+            }
+            (_, _, Some(sum)) => sum,
+            _ => unreachable!("one of the two is an input"),
+        };
+        x = tape.layer_norm("embeddings.output", x, pair(&self.norm), self.eps);
+        x = drop_out(tape, "embeddings.dropped", x, site(0, self.rates.hidden));
+        for (i, layer) in (0..).zip(&self.layers) {
+            let name = |n: &str| format!("layer.{i}.{n}");
+            let qkv = tape.linear(&name("qkv"), x, pair(&layer.qkv), None);
+            let sites = 3 * i + 1;
+            let attention = site(sites, self.rates.attention);
+            let context = tape.attention(&name("context"), qkv, inputs.bounds, self.heads, attention);
+            let sum =
+                self.onto(tape, &name("attention_sum"), context, &layer.out, x, site(sites + 1, self.rates.hidden));
+            let attended = tape.layer_norm(&name("attention_output"), sum, pair(&layer.attention_norm), self.eps);
+            let up = tape.linear(&name("up"), attended, pair(&layer.up), None);
+            let up = tape.activate(&name("activated"), up, self.activation);
+            let sum = self.onto(tape, &name("down_sum"), up, &layer.down, attended, site(sites + 2, self.rates.hidden));
+            x = tape.layer_norm(&name("output"), sum, pair(&layer.norm), self.eps);
+        }
+        let last = 3 * self.layers.len() as u32 + 1;
+        let losses = self.record_head(tape, &mut inputs, x, site(last, self.rates.classifier));
+        tape.backward();
+        (inputs, losses)
+    }
+
+    /// `dropout(x Wᵀ + b) + residual`, in one op where nothing is dropped.
+    fn onto(&self, tape: &mut Tape, name: &str, x: Tensor, by: &Pair, residual: Tensor, site: Dropout) -> Tensor {
+        if site.p == 0.0 {
+            return tape.linear(name, x, pair(by), Some(residual));
+        }
+        let y = tape.linear("dense", x, pair(by), None);
+        tape.dropout(name, y, site, Some(residual))
+    }
+
+    fn inputs(&self, tape: &mut Tape, control: Tensor) -> Inputs {
+        let g = tape.graph();
+        let sorted = |g: &mut crate::graph::Graph, rows| Sorted {
+            order: g.input("order", rows, 1),
+            segments: g.input("segments", rows, 3),
+        };
+        let embedded = self.tables.is_none().then(|| g.input("embeddings.sum", Rows::Tokens, self.hidden));
+        let ids =
+            self.tables.as_ref().map(|_| (g.input("ids", Rows::Tokens, 3), [0, 1, 2].map(|_| sorted(g, Rows::Tokens))));
+        let picked = self.words.as_ref().map(|_| (g.input("picked", Rows::Picked, 1), sorted(g, Rows::Picked)));
+        let first = self.pooler.as_ref().map(|_| sorted(g, Rows::Sequences));
+        let bounds = g.input("bounds", Rows::Bounds, 1);
+        Inputs { control, bounds, embedded, ids, picked, first, labels: [None; 2] }
+    }
+
+    fn record_head(&self, tape: &mut Tape, inputs: &mut Inputs, x: Tensor, classifier: Dropout) -> Vec<Tensor> {
+        let mut losses = Vec::new();
+        let mut lose =
+            |tape: &mut Tape, logits: Tensor, cols: u32, loss: &dyn Fn(&mut Tape, Tensor, Tensor) -> Loss| {
+                // A loss of elements has a label for each; others one for each row, or two of a span.
+                let rows = if self.head == Head::QuestionAnswering { Rows::Sequences } else { logits.rows };
+                let weights = if self.head == Head::QuestionAnswering { 2 } else { 1 };
+                let labels = tape.graph().input("labels", rows, cols);
+                let weights = tape.graph().input("weights", rows, weights);
+                let found = loss(tape, labels, weights);
+                tape.give(logits, found.d_logits);
+                inputs.labels[losses.len()] = Some((labels, weights));
+                losses.push(found.loss);
+            };
+        if let (Some(words), Some((picked, sorted))) = (&self.words, inputs.picked) {
+            let y = tape.gather("picked_hidden", x, picked, sorted);
+            let y = tape.linear("transform", y, pair(&words.dense), None);
+            let y = tape.activate("transform_activated", y, self.activation);
+            let y = tape.layer_norm("transform_output", y, pair(&words.norm), self.eps);
+            let logits = tape.linear("prediction_logits", y, pair(&words.decoder), None);
+            lose(tape, logits, 1, &|tape, labels, weights| cross_entropy(tape.graph(), logits, labels, weights));
+        }
+        let Some(linear) = &self.linear else { return losses };
+        let mut y = x;
+        if let (Some(pooler), Some(sorted)) = (&self.pooler, inputs.first) {
+            let first = tape.first("first", x, inputs.bounds, sorted);
+            let dense = tape.linear("pooler", first, pair(pooler), None);
+            y = tape.activate("pooled", dense, Activation::Tanh);
+        }
+        if matches!(self.head, Head::SequenceClassification | Head::TokenClassification) {
+            y = drop_out(tape, "classified", y, classifier);
+        }
+        let logits = tape.linear("logits", y, pair(linear), None);
+        let bounds = inputs.bounds;
+        match (self.head, self.problem) {
+            (Head::QuestionAnswering, _) => {
+                lose(tape, logits, 2, &|tape, labels, weights| span_loss(tape.graph(), logits, bounds, labels, weights))
+            }
+            (Head::SequenceClassification, Problem::Multi | Problem::Regression) => {
+                let kind = if self.problem == Problem::Multi { Kind::Binary } else { Kind::Squared };
+                lose(tape, logits, logits.cols, &|tape, labels, weights| {
+                    element_loss(tape.graph(), logits, labels, weights, kind)
+                });
+            }
+            _ => lose(tape, logits, 1, &|tape, labels, weights| cross_entropy(tape.graph(), logits, labels, weights)),
+        }
+        losses
+    }
+}
+
+fn pair(of: &Pair) -> [&Param; 2] {
+    let [weight, bias] = of;
+    [weight, bias]
+}
+
+fn drop_out(tape: &mut Tape, name: &str, x: Tensor, site: Dropout) -> Tensor {
+    if site.p == 0.0 { x } else { tape.dropout(name, x, site, None) }
+}

@@ -1,0 +1,186 @@
+//! A BERT's building blocks as nodes of the tape: each records its ops forward and says how to go back.
+
+use super::tape::Tape;
+use crate::activation::Activation;
+use crate::device::State;
+use crate::graph::Tensor;
+use crate::ops::activate::activate;
+use crate::ops::activate_backward::activate_backward;
+use crate::ops::attention_backward::{Saved, attention_backward};
+use crate::ops::attention_train::attention_train;
+use crate::ops::column_partials::column_sum;
+use crate::ops::dropout::{Dropout, dropout};
+use crate::ops::embed::embed;
+use crate::ops::gather::gather;
+use crate::ops::layer_norm::layer_norm;
+use crate::ops::layer_norm_backward::layer_norm_backward;
+use crate::ops::layer_norm_partials::layer_norm_params;
+use crate::ops::matmul::matmul_by;
+use crate::ops::matmul_backward::{matmul_dw, matmul_dx};
+use crate::ops::pack::pack_rows;
+use crate::ops::pool::pool;
+use crate::ops::scatter::scatter;
+use crate::ops::zero::zero;
+use crate::pooling::Pooling;
+
+/// A parameter on a device, and its gradient if it is trained.
+#[derive(Clone, Debug)]
+pub struct Param {
+    pub value: State,
+    pub gradient: Option<State>,
+}
+
+impl Param {
+    fn is_trained(&self) -> bool {
+        self.gradient.is_some()
+    }
+}
+
+/// Rows sorted by where their gradients go: what [`sorted`](crate::ops::scatter::sorted) gives, as inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Sorted {
+    /// `[R]`
+    pub order: Tensor,
+    /// `[R, 3]`
+    pub segments: Tensor,
+}
+
+impl Tape {
+    fn state(&mut self, state: &State) -> Tensor {
+        self.graph.state(state)
+    }
+
+    /// `y = x Wᵀ + b + residual`.
+    pub fn linear(&mut self, name: &str, x: Tensor, [weight, bias]: [&Param; 2], residual: Option<Tensor>) -> Tensor {
+        let (w, b) = (self.state(&weight.value), self.state(&bias.value));
+        let packed = pack_rows(&mut self.graph, w);
+        let y = matmul_by(&mut self.graph, name, x, packed.tensor, packed.n, b, Activation::Linear, residual);
+        let below = self.wants(x) || residual.is_some_and(|r| self.wants(r));
+        if below || weight.is_trained() || bias.is_trained() {
+            let (weight, bias) = (weight.gradient.clone(), bias.gradient.clone());
+            let name = format!("d_{name}");
+            self.node(y, move |tape, d_y| {
+                if let Some(d_w) = weight.map(|state| tape.state(&state)) {
+                    matmul_dw(&mut tape.graph, d_y, x, d_w);
+                }
+                if let Some(d_b) = bias.map(|state| tape.state(&state)) {
+                    column_sum(&mut tape.graph, d_y, d_b);
+                }
+                if tape.wants(x) {
+                    let onto = tape.gradient(x);
+                    let d_x = matmul_dx(&mut tape.graph, &name, d_y, w, onto);
+                    tape.give(x, d_x);
+                }
+                if let Some(residual) = residual {
+                    tape.give(residual, d_y);
+                }
+            });
+        }
+        y
+    }
+
+    /// `y = act(x)`.
+    pub fn activate(&mut self, name: &str, x: Tensor, activation: Activation) -> Tensor {
+        let y = activate(&mut self.graph, name, x, activation);
+        if self.wants(x) {
+            self.node(y, move |tape, d_y| {
+                let d_x = activate_backward(&mut tape.graph, x, d_y, activation);
+                tape.give(x, d_x);
+            });
+        }
+        y
+    }
+
+    /// LayerNorm of each row.
+    pub fn layer_norm(&mut self, name: &str, x: Tensor, [gamma, beta]: [&Param; 2], eps: f32) -> Tensor {
+        let (g, b) = (self.state(&gamma.value), self.state(&beta.value));
+        let y = layer_norm(&mut self.graph, name, x, g, b, eps);
+        if self.wants(x) || gamma.is_trained() || beta.is_trained() {
+            let (gamma, beta) = (gamma.gradient.clone(), beta.gradient.clone());
+            self.node(y, move |tape, d_y| {
+                let (d_x, stats) = layer_norm_backward(&mut tape.graph, x, g, d_y, eps);
+                if gamma.is_some() || beta.is_some() {
+                    let [gamma, beta] = [gamma, beta].map(|state| state.map(|state| tape.state(&state)));
+                    layer_norm_params(&mut tape.graph, x, d_y, stats, gamma, beta);
+                }
+                tape.give(x, d_x);
+            });
+        }
+        y
+    }
+
+    /// Multi-head self-attention with dropout of the probabilities.
+    pub fn attention(&mut self, name: &str, qkv: Tensor, bounds: Tensor, heads: u32, dropout: Dropout) -> Tensor {
+        let (ctx, lse) = attention_train(&mut self.graph, name, qkv, bounds, heads, &dropout);
+        if self.wants(qkv) {
+            self.node(ctx, move |tape, d_ctx| {
+                let saved = Saved { qkv, bounds, ctx, lse };
+                let d_qkv = attention_backward(&mut tape.graph, saved, d_ctx, heads, &dropout);
+                tape.give(qkv, d_qkv);
+            });
+        }
+        ctx
+    }
+
+    /// `y = dropout(x) + residual`.
+    pub fn dropout(&mut self, name: &str, x: Tensor, site: Dropout, residual: Option<Tensor>) -> Tensor {
+        let y = dropout(&mut self.graph, name, x, site, residual);
+        if self.wants(x) || residual.is_some_and(|r| self.wants(r)) {
+            self.node(y, move |tape, d_y| {
+                if tape.wants(x) {
+                    let d_x = dropout(&mut tape.graph, "d_dropout", d_y, site, None);
+                    tape.give(x, d_x);
+                }
+                if let Some(residual) = residual {
+                    tape.give(residual, d_y);
+                }
+            });
+        }
+        y
+    }
+
+    /// The rows of `x` that `index` names; `sorted` is of the index.
+    pub fn gather(&mut self, name: &str, x: Tensor, index: Tensor, sorted: Sorted) -> Tensor {
+        let y = gather(&mut self.graph, name, x, index);
+        self.scattered(y, x, sorted);
+        y
+    }
+
+    /// The first token's row of each sequence; `sorted` is of those tokens.
+    pub fn first(&mut self, name: &str, x: Tensor, bounds: Tensor, sorted: Sorted) -> Tensor {
+        let y = pool(&mut self.graph, name, x, bounds, Pooling::Cls);
+        self.scattered(y, x, sorted);
+        y
+    }
+
+    /// y is rows of x: its gradient goes back to them.
+    fn scattered(&mut self, y: Tensor, x: Tensor, sorted: Sorted) {
+        if self.wants(x) {
+            self.node(y, move |tape, d_y| {
+                let d_x = match tape.gradient(x) {
+                    Some(sum) => sum,
+                    None => zero(&mut tape.graph, "d_rows", x.rows, x.cols),
+                };
+                scatter(&mut tape.graph, d_y, sorted.order, sorted.segments, d_x);
+                tape.give(x, d_x);
+            });
+        }
+    }
+
+    /// The sum of word, type and position embeddings, from tables that may be trained; `sorted` is of each table's ids.
+    pub fn embed(&mut self, name: &str, tables: [&Param; 3], ids: Tensor, sorted: [Sorted; 3]) -> Tensor {
+        let values = tables.map(|table| self.state(&table.value));
+        let y = embed(&mut self.graph, name, values, ids);
+        let gradients = tables.map(|table| table.gradient.clone());
+        if gradients.iter().any(Option::is_some) {
+            self.node(y, move |tape, d_y| {
+                for (gradient, sorted) in gradients.into_iter().zip(sorted) {
+                    if let Some(d_table) = gradient.map(|state| tape.state(&state)) {
+                        scatter(&mut tape.graph, d_y, sorted.order, sorted.segments, d_table);
+                    }
+                }
+            });
+        }
+        y
+    }
+}

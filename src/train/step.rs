@@ -1,0 +1,307 @@
+//! Steps: a batch with its labels forward, back, and into the parameters.
+
+use std::sync::Arc;
+
+use super::bert::{Bert, Inputs, Problem};
+use super::params::Params;
+use super::tape::Tape;
+use super::{Labels, TrainOptions};
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, Head};
+use crate::device::cpu::train::random::mix;
+use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, TensorId};
+use crate::error::{Error, Result};
+use crate::model::embeddings;
+use crate::ops::adamw::{AdamW, Moments, adamw};
+use crate::ops::scatter::sorted;
+use crate::ops::square_sum::square_sum;
+
+/// A model in training, on a device.
+#[derive(Debug)]
+pub struct Trainer {
+    device: Arc<Device>,
+    checkpoint: Checkpoint,
+    head: Head,
+    options: TrainOptions,
+    params: Params,
+    bert: Bert,
+    /// Gradients alone, and gradients with the optimizer's step: recorded when first used.
+    lists: [Option<Recorded>; 2],
+    steps: u64,
+    batches: u64,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    list: CallList,
+    inputs: Inputs,
+    /// The plan of the largest batch yet.
+    plan: Option<Plan>,
+}
+
+/// Plans are made for multiples of this many tokens.
+const BUCKET: u32 = 64;
+
+impl Trainer {
+    /// Loads a model with this head for training. What the checkpoint lacks of the head is seeded.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`], [`Error::Unsupported`] for a head that has no loss, [`Error::Memory`], [`Error::Gpu`].
+    pub fn new(
+        checkpoint: Checkpoint,
+        head: Head,
+        device: impl Into<Arc<Device>>,
+        options: TrainOptions,
+    ) -> Result<Self> {
+        let device = device.into();
+        let mut params = Params::new(device.clone());
+        let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
+        Ok(Self { device, checkpoint, head, options, params, bert, lists: [None, None], steps: 0, batches: 0 })
+    }
+
+    /// Names of the tensors that the checkpoint lacked.
+    pub fn seeded(&self) -> &[String] {
+        &self.params.seeded
+    }
+
+    /// Optimizer steps so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for labels that do not fit, and what a device may return.
+    pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
+        self.run(batch, labels, share, None, cancel).await
+    }
+
+    /// The same, then the optimizer's step with all gradients so far; they are zero afterwards.
+    ///
+    /// # Errors
+    /// As [`accumulate`](Self::accumulate).
+    pub async fn step(
+        &mut self,
+        batch: &Batch,
+        labels: &Labels<'_>,
+        share: f32,
+        rate: f64,
+        cancel: &Cancel,
+    ) -> Result<f64> {
+        let loss = self.run(batch, labels, share, Some(rate), cancel).await?;
+        self.steps += 1;
+        Ok(loss)
+    }
+
+    /// The values of a tensor, by its name in checkpoints, row after row.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has none of that name on the device, and what a device may return.
+    pub async fn parameter(&self, name: &str) -> Result<Vec<f32>> {
+        let (entry, part) = self.params.find(name)?;
+        self.params.read(&entry.param.value, part, is_vector(name)).await
+    }
+
+    /// The gradient of a tensor since the last step; `None` if it is not trained.
+    ///
+    /// # Errors
+    /// As [`parameter`](Self::parameter).
+    pub async fn gradient(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let (entry, part) = self.params.find(name)?;
+        match &entry.param.gradient {
+            Some(gradient) => self.params.read(gradient, part, is_vector(name)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The names of all tensors on the device.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.params.entries.iter().flat_map(|e| e.parts.iter().map(|p| p.name.as_str()))
+    }
+
+    fn record(&self, update: bool) -> Recorded {
+        let mut tape = Tape::new();
+        let control = tape.graph().input("control", Rows::Fixed(1), 4);
+        let (inputs, losses) = self.bert.record(&mut tape, control);
+        let mut g = tape.into_graph();
+        if update {
+            let trained = || self.params.entries.iter().filter_map(|e| Some((e, e.param.gradient.as_ref()?)));
+            let gradients: Vec<_> = trained().map(|(_, gradient)| g.state(gradient)).collect();
+            let norm = square_sum(&mut g, &gradients);
+            for (entry, gradient) in trained() {
+                let Some([m, v]) = &entry.moments else { continue };
+                let [p, d_p, m, v] = [&entry.param.value, gradient, m, v].map(|state| g.state(state));
+                let decay = if entry.decays { self.options.optimizer.decay } else { 0.0 };
+                let options = AdamW { decay, ..self.options.optimizer };
+                adamw(&mut g, Moments { p, d_p, m, v }, control, norm, &options);
+            }
+        }
+        Recorded { list: g.finish(&losses), inputs, plan: None }
+    }
+
+    async fn run(
+        &mut self,
+        batch: &Batch,
+        labels: &Labels<'_>,
+        share: f32,
+        rate: Option<f64>,
+        cancel: &Cancel,
+    ) -> Result<f64> {
+        let fed = self.targets(batch, labels, share)?;
+        let at = usize::from(rate.is_some());
+        let mut recorded = match self.lists[at].take() {
+            Some(recorded) => recorded,
+            None => self.record(rate.is_some()),
+        };
+        let outcome = self.run_recorded(&mut recorded, batch, &fed, rate, cancel).await;
+        self.lists[at] = Some(recorded);
+        self.batches += 1;
+        outcome
+    }
+
+    async fn run_recorded(
+        &self,
+        recorded: &mut Recorded,
+        batch: &Batch,
+        targets: &[(Vec<u32>, Vec<f32>)],
+        rate: Option<f64>,
+        cancel: &Cancel,
+    ) -> Result<f64> {
+        let fed = self.feed(&recorded.inputs, batch, targets, rate)?;
+        let live = batch.live();
+        let mut plan = match recorded.plan.take() {
+            Some(plan) if plan.capacity().holds(live) => plan,
+            smaller => {
+                let had = smaller.map(|plan| plan.capacity()).unwrap_or_default();
+                let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
+                let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
+                let picked = live.picked.next_multiple_of(8).max(had.picked);
+                self.device.plan(&recorded.list, Live { tokens, sequences, longest: tokens, picked }).await?
+            }
+        };
+        let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
+        let values = self.device.run(&mut plan, live, &inputs, cancel).await;
+        recorded.plan = Some(plan);
+        Ok(values?.iter().flatten().map(|v| f64::from(*v)).sum())
+    }
+
+    /// The words of every input.
+    fn feed(
+        &self,
+        inputs: &Inputs,
+        batch: &Batch,
+        targets: &[(Vec<u32>, Vec<f32>)],
+        rate: Option<f64>,
+    ) -> Result<Vec<(TensorId, Vec<u32>)>> {
+        let mut fed = vec![(inputs.control.id, self.control(rate)), (inputs.bounds.id, batch.bounds.clone())];
+        let order = |fed: &mut Vec<_>, to: super::nodes::Sorted, rows: &[u32], but: Option<u32>| {
+            let (order, mut segments) = sorted(rows);
+            segments.iter_mut().filter(|s| Some(s[0]) == but).for_each(|s| s[2] = s[1]);
+            fed.push((to.order.id, order));
+            fed.push((to.segments.id, segments.into_flattened()));
+        };
+        let mut sum = Vec::new();
+        // Also the check of ids against the tables.
+        embeddings::gather(&self.checkpoint, batch, &mut sum)?;
+        if let Some(embedded) = inputs.embedded {
+            fed.push((embedded.id, bytemuck::cast_slice(&sum).to_vec()));
+        }
+        if let Some((ids, sorted)) = inputs.ids {
+            let columns = [&batch.ids, &batch.types, &batch.positions];
+            let words = (0..batch.tokens()).flat_map(|t| columns.map(|column| column[t])).collect();
+            fed.push((ids.id, words));
+            // As in transformers, padding has no gradient in the table of words.
+            let padding = [self.checkpoint.config().pad_token_id, None, None];
+            for ((column, to), but) in columns.iter().zip(sorted).zip(padding) {
+                order(&mut fed, to, column, but);
+            }
+        }
+        if let Some((picked, to)) = inputs.picked {
+            fed.push((picked.id, batch.picked.clone()));
+            order(&mut fed, to, &batch.picked, None);
+        }
+        if let Some(to) = inputs.first {
+            order(&mut fed, to, &batch.bounds[..batch.sequences()], None);
+        }
+        for (tensors, (labels, weights)) in inputs.labels.iter().flatten().zip(targets) {
+            fed.push((tensors.0.id, labels.clone()));
+            fed.push((tensors.1.id, bytemuck::cast_slice(weights).to_vec()));
+        }
+        Ok(fed)
+    }
+
+    /// The step's key, its rate, and the corrections of the moments' bias.
+    fn control(&self, rate: Option<f64>) -> Vec<u32> {
+        let key = step_key(self.options.seed, self.batches);
+        let AdamW { beta1, beta2, .. } = self.options.optimizer;
+        let t = (self.steps + 1) as f64;
+        let corrections = match self.options.corrects_bias {
+            true => [1.0 / (1.0 - f64::from(beta1).powf(t)), 1.0 / (1.0 - f64::from(beta2).powf(t)).sqrt()],
+            false => [1.0; 2],
+        };
+        let [c1, c2] = corrections.map(|c| (c as f32).to_bits());
+        vec![key, (rate.unwrap_or(0.0) as f32).to_bits(), c1, c2]
+    }
+
+    /// Labels and weights for each of the head's losses: means over what has a label, times `share`.
+    fn targets(&self, batch: &Batch, labels: &Labels<'_>, share: f32) -> Result<Vec<(Vec<u32>, Vec<f32>)>> {
+        let classes = self.checkpoint.config().num_labels() as u32;
+        let vocabulary = self.checkpoint.config().vocab_size as u32;
+        let sequences = batch.sequences();
+        let single = |labels: &[u32], rows: usize, classes: u32| {
+            let counted = |label: &u32| *label < classes;
+            let bad = labels.iter().find(|label| !counted(label) && **label != Labels::NONE);
+            if labels.len() != rows || bad.is_some() {
+                return Err(misfit(labels.len(), rows, bad.copied()));
+            }
+            let weight = share / labels.iter().filter(|l| counted(l)).count().max(1) as f32;
+            Ok((labels.to_vec(), vec![weight; rows]))
+        };
+        match (self.head, labels) {
+            (Head::QuestionAnswering, Labels::Spans(spans)) if spans.len() == sequences => {
+                let lengths: Vec<u32> = batch.ranges().map(|range| range.len() as u32).collect();
+                let count = |side: usize| spans.iter().zip(&lengths).filter(|(s, n)| s[side] < **n).count().max(1);
+                let weights = [0, 1].map(|side| 0.5 * share / count(side) as f32);
+                Ok(vec![(spans.as_flattened().to_vec(), weights.repeat(sequences))])
+            }
+            (Head::SequenceClassification, Labels::Targets(targets)) if self.bert.problem() != Problem::Single => {
+                if targets.len() != sequences * classes as usize {
+                    return Err(misfit(targets.len(), sequences * classes as usize, None));
+                }
+                let weight = share / targets.len().max(1) as f32;
+                Ok(vec![(bytemuck::cast_slice(targets).to_vec(), vec![weight; sequences])])
+            }
+            (Head::SequenceClassification, Labels::Classes(labels)) if self.bert.problem() == Problem::Single => {
+                Ok(vec![single(labels, sequences, classes)?])
+            }
+            (Head::TokenClassification, Labels::Classes(labels)) => Ok(vec![single(labels, batch.tokens(), classes)?]),
+            (Head::MaskedLm, Labels::Classes(labels)) => Ok(vec![single(labels, batch.picked.len(), vocabulary)?]),
+            (Head::NextSentence, Labels::Classes(labels)) => Ok(vec![single(labels, sequences, 2)?]),
+            (Head::PreTraining, Labels::PreTraining { words, next }) => {
+                Ok(vec![single(words, batch.picked.len(), vocabulary)?, single(next, sequences, 2)?])
+            }
+            _ => Err(Error::Input {
+                problem: format!("these labels are not those of {}", self.head.architecture()),
+                mend: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
+            }),
+        }
+    }
+}
+
+/// The key of the dropout in a batch.
+pub fn step_key(seed: u64, batch: u64) -> u32 {
+    mix(mix(mix(seed as u32) ^ (seed >> 32) as u32) ^ batch as u32)
+}
+
+fn is_vector(name: &str) -> bool {
+    name.ends_with("bias") || name.contains("LayerNorm")
+}
+
+fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {
+    let problem = match bad {
+        Some(label) => format!("label {label} is none of the model's"),
+        None => format!("{found} labels were given where {wanted} are needed"),
+    };
+    Error::Input { problem, mend: "Give one label for each row of the head's logits".into() }
+}

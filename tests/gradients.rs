@@ -1,0 +1,351 @@
+//! Every gradient by finite differences, on every device; and each device's against the CPU's.
+
+use cloze::activation::Activation;
+use cloze::block_on;
+use cloze::device::{Cancel, Device, Live, Rows};
+use cloze::graph::Tensor;
+use cloze::ops::cross_entropy::{Loss, cross_entropy};
+use cloze::ops::dropout::Dropout;
+use cloze::ops::element_loss::{Kind, element_loss};
+use cloze::ops::scatter::sorted;
+use cloze::ops::span_loss::span_loss;
+use cloze::train::nodes::{Param, Sorted};
+use cloze::train::tape::Tape;
+
+use crate::kernels::noise;
+use crate::support::devices::for_each_device;
+
+/// Ragged sequences, one of a single token, one longer than a tile of keys.
+const LENGTHS: [u32; 5] = [7, 1, 20, 3, 6];
+
+fn live() -> Live {
+    Live { tokens: LENGTHS.iter().sum(), sequences: LENGTHS.len() as u32, longest: 20, picked: 9 }
+}
+
+fn bounds() -> Vec<u32> {
+    let mut bounds = vec![0];
+    bounds.extend(LENGTHS.iter().scan(0, |at, n| {
+        *at += n;
+        Some(*at)
+    }));
+    bounds
+}
+
+/// A computation whose gradients are looked at.
+struct Lab<'a> {
+    device: &'a Device,
+    tape: Tape,
+    /// Every input with its bytes' values.
+    inputs: Vec<(Tensor, Vec<f32>)>,
+    /// Those whose gradients are looked at.
+    wanted: Vec<usize>,
+    params: Vec<(Param, Vec<f32>)>,
+}
+
+/// What a computation gives: the loss, and the gradient of everything wanted.
+type Gradients = Vec<(String, Vec<f32>)>;
+
+impl<'a> Lab<'a> {
+    fn new(device: &'a Device) -> Self {
+        Self { device, tape: Tape::new(), inputs: Vec::new(), wanted: Vec::new(), params: Vec::new() }
+    }
+
+    fn input(&mut self, rows: Rows, cols: u32, values: Vec<f32>) -> Tensor {
+        let x = self.tape.graph().input(&format!("input {}", self.inputs.len()), rows, cols);
+        assert_eq!(values.len(), (rows.resolve(live()) * cols) as usize);
+        self.inputs.push((x, values));
+        x
+    }
+
+    /// An input with a gradient, of noise.
+    fn x(&mut self, rows: Rows, cols: u32) -> Tensor {
+        let seed = 17 * self.inputs.len() as u32 + 3;
+        let x = self.input(rows, cols, noise((rows.resolve(live()) * cols) as usize, seed));
+        self.wanted.push(self.inputs.len() - 1);
+        self.tape.want(x);
+        x
+    }
+
+    fn words(&mut self, rows: Rows, cols: u32, words: &[u32]) -> Tensor {
+        self.input(rows, cols, words.iter().map(|w| f32::from_bits(*w)).collect())
+    }
+
+    fn bounds(&mut self) -> Tensor {
+        self.words(Rows::Bounds, 1, &bounds())
+    }
+
+    fn sorted(&mut self, rows: Rows, targets: &[u32]) -> Sorted {
+        let (order, segments) = sorted(targets);
+        Sorted { order: self.words(rows, 1, &order), segments: self.words(rows, 3, segments.as_flattened()) }
+    }
+
+    /// A trained parameter, of noise.
+    fn param(&mut self, rows: usize, cols: usize) -> Param {
+        let name = format!("param {}", self.params.len());
+        let value = self.device.state(&name, rows, cols).expect("it fits");
+        let gradient = self.device.state(&format!("d_{name}"), rows, cols).expect("it fits");
+        let values = noise(rows * cols, 29 * self.params.len() as u32 + 7);
+        let param = Param { value, gradient: Some(gradient) };
+        self.params.push((param.clone(), values));
+        param
+    }
+
+    fn dropout(&mut self, p: f32) -> Dropout {
+        let control = self.words(Rows::Fixed(1), 4, &[12345, 0, 0, 0]);
+        Dropout { control, site: 5, p }
+    }
+
+    /// The loss is the sum of y times noise.
+    fn check(mut self, what: &str, y: Tensor) -> Gradients {
+        let weights = noise((y.rows.resolve(live()) * y.cols) as usize, 99);
+        let seed = self.input(y.rows, y.cols, weights.clone());
+        self.tape.give(y, seed);
+        self.differences(what, y, Some(weights))
+    }
+
+    /// The loss is the sum of a loss's rows.
+    fn check_loss(mut self, what: &str, logits: Tensor, loss: Loss) -> Gradients {
+        self.tape.give(logits, loss.d_logits);
+        self.differences(what, loss.loss, None)
+    }
+
+    fn differences(mut self, what: &str, y: Tensor, weights: Option<Vec<f32>>) -> Gradients {
+        self.tape.backward();
+        let wanted: Vec<Tensor> = self.wanted.iter().map(|i| self.inputs[*i].0).collect();
+        let mut outputs = vec![y];
+        outputs.extend(wanted.iter().map(|x| self.tape.gradient(*x).expect("a gradient")));
+        let list = self.tape.into_graph().finish(&outputs);
+        let mut plan = block_on(self.device.plan(&list, live())).expect("a plan");
+        for (param, values) in &self.params {
+            self.device.write_state(&param.value, values);
+        }
+        let mut run = |inputs: &[(Tensor, Vec<f32>)]| {
+            let inputs: Vec<_> = inputs.iter().map(|(x, v)| (x.id, bytemuck::cast_slice(v))).collect();
+            block_on(self.device.run(&mut plan, live(), &inputs, &Cancel::new())).expect("a run")
+        };
+        let sum = |y: &[f32]| -> f64 {
+            match &weights {
+                Some(weights) => y.iter().zip(weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum(),
+                None => y.iter().map(|y| f64::from(*y)).sum(),
+            }
+        };
+        let found = run(&self.inputs);
+        let mut gradients = vec![("y".to_string(), found[0].clone())];
+        gradients.extend(self.wanted.iter().zip(&found[1..]).map(|(i, g)| (format!("input {i}"), g.clone())));
+        for (param, _) in &self.params {
+            let gradient = param.gradient.as_ref().expect("a trained one");
+            let values = block_on(self.device.read_state(gradient)).expect("it reads");
+            gradients.push((param.value.name().into(), values));
+        }
+        // Along a direction for each tensor; and on the CPU, some of its elements one by one.
+        let elements = if self.device.kind() == "cpu" { 12 } else { 0 };
+        for (at, (name, gradient)) in gradients.iter().enumerate().skip(1) {
+            for probe in 0..=elements {
+                let n = gradient.len();
+                let mut direction = vec![0.0; n];
+                match probe {
+                    0 => direction = noise(n, 1000 + at as u32),
+                    // Spread over the tensor, its corners too.
+                    i => direction[(i - 1) * (n - 1) / (elements - 1).max(1)] = 1.0,
+                }
+                let step = 4e-3;
+                let mut along = |sign: f32| {
+                    let moved = |v: &[f32]| -> Vec<f32> {
+                        v.iter().zip(&direction).map(|(v, d)| v + sign * step * d).collect()
+                    };
+                    if at <= self.wanted.len() {
+                        let mut inputs = self.inputs.clone();
+                        let x = &mut inputs[self.wanted[at - 1]];
+                        x.1 = moved(&x.1);
+                        sum(&run(&inputs)[0])
+                    } else {
+                        let (param, values) = &self.params[at - 1 - self.wanted.len()];
+                        self.device.write_state(&param.value, &moved(values));
+                        let y = sum(&run(&self.inputs)[0]);
+                        self.device.write_state(&param.value, values);
+                        y
+                    }
+                };
+                let expected = (along(1.0) - along(-1.0)) / (2.0 * f64::from(step));
+                let pairs = gradient.iter().zip(&direction);
+                let known: f64 = pairs.clone().map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
+                // The differences' own error: f32's rounding of y over the step, and the third derivative.
+                let size: f64 = pairs.map(|(g, d)| (f64::from(*g) * f64::from(*d)).powi(2)).sum::<f64>().sqrt();
+                let off = 2e-3 * (size + known.abs()) + 2e-3;
+                assert!(
+                    (known - expected).abs() <= off,
+                    "{what}, {name}, probe {probe} on {}: {known}, by differences {expected}, within {off:.1e}",
+                    self.device.name()
+                );
+            }
+        }
+        gradients
+    }
+}
+
+/// Runs a computation on every device and compares its gradients with the first CPU's, relative to the largest.
+fn everywhere(what: &str, run: impl Fn(Lab<'_>) -> Gradients) {
+    let mut known: Option<Gradients> = None;
+    for_each_device(|test| {
+        let found = run(Lab::new(&test.device));
+        let known = known.get_or_insert_with(|| found.clone());
+        for ((name, known), (_, found)) in known.iter().zip(&found) {
+            let largest = known.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            for (i, (k, f)) in known.iter().zip(found).enumerate() {
+                let off = 2e-5 * largest + 1e-6;
+                assert!((k - f).abs() <= off, "{what}, {name}[{i}] on {}: {f}, on the CPU {k}", test.name);
+            }
+            // The same bits for any number of threads.
+            assert!(!test.name.starts_with("cpu") || known == found, "{what}, {name} on {}", test.name);
+        }
+    });
+}
+
+#[test]
+fn linear_layers() {
+    for (n, k, rows) in
+        [(37, 30, Rows::Tokens), (36, 20, Rows::Tokens), (2, 36, Rows::Sequences), (130, 33, Rows::Picked)]
+    {
+        everywhere(&format!("linear {n} {k}"), |mut lab| {
+            let x = lab.x(rows, k);
+            let residual = lab.x(rows, n);
+            let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
+            let y = lab.tape.linear("y", x, [&w, &b], Some(residual));
+            lab.check("linear", y)
+        });
+    }
+}
+
+#[test]
+fn two_uses_of_a_tensor_and_of_a_weight() {
+    everywhere("shared", |mut lab| {
+        let x = lab.x(Rows::Tokens, 20);
+        let (w, b) = (lab.param(20, 20), lab.param(1, 20));
+        let y = lab.tape.linear("y", x, [&w, &b], Some(x));
+        let y = lab.tape.linear("z", y, [&w, &b], Some(y));
+        lab.check("shared", y)
+    });
+}
+
+#[test]
+fn activations() {
+    for activation in Activation::ALL {
+        everywhere(&format!("{activation:?}"), |mut lab| {
+            let x = lab.x(Rows::Tokens, 7);
+            let y = lab.tape.activate("y", x, activation);
+            lab.check(&format!("{activation:?}"), y)
+        });
+    }
+}
+
+#[test]
+fn layer_norms() {
+    for cols in [20, 30, 36] {
+        everywhere(&format!("layer norm {cols}"), |mut lab| {
+            let x = lab.x(Rows::Tokens, cols);
+            let (gamma, beta) = (lab.param(1, cols as usize), lab.param(1, cols as usize));
+            let y = lab.tape.layer_norm("y", x, [&gamma, &beta], 1e-2);
+            lab.check("layer norm", y)
+        });
+    }
+}
+
+#[test]
+fn attention_with_and_without_dropout() {
+    for (heads, size, p) in [(3, 5, 0.0), (2, 8, 0.3), (2, 32, 0.1), (1, 64, 0.0)] {
+        everywhere(&format!("attention {heads} {size} {p}"), |mut lab| {
+            let qkv = lab.x(Rows::Tokens, 3 * heads * size);
+            let (bounds, dropout) = (lab.bounds(), lab.dropout(p));
+            let y = lab.tape.attention("ctx", qkv, bounds, heads, dropout);
+            lab.check("attention", y)
+        });
+    }
+}
+
+#[test]
+fn dropout_with_and_without_residual() {
+    for residual in [false, true] {
+        everywhere(&format!("dropout {residual}"), |mut lab| {
+            let x = lab.x(Rows::Tokens, 30);
+            let residual = residual.then(|| lab.x(Rows::Tokens, 30));
+            let site = lab.dropout(0.25);
+            let y = lab.tape.dropout("y", x, site, residual);
+            lab.check("dropout", y)
+        });
+    }
+}
+
+#[test]
+fn gathered_and_first_rows() {
+    let picked = [3, 4, 9, 11, 0, 36, 20, 21, 30];
+    everywhere("rows", |mut lab| {
+        let x = lab.x(Rows::Tokens, 36);
+        let index = lab.words(Rows::Picked, 1, &picked);
+        let by_index = lab.sorted(Rows::Picked, &picked);
+        let y = lab.tape.gather("y", x, index, by_index);
+        let (w, b) = (lab.param(5, 36), lab.param(1, 5));
+        let y = lab.tape.linear("z", y, [&w, &b], None);
+        lab.check("gather", y)
+    });
+    everywhere("first", |mut lab| {
+        let x = lab.x(Rows::Tokens, 30);
+        let bounds_of = lab.bounds();
+        let by_first = lab.sorted(Rows::Sequences, &bounds()[..LENGTHS.len()]);
+        let y = lab.tape.first("y", x, bounds_of, by_first);
+        lab.check("first", y)
+    });
+}
+
+#[test]
+fn embeddings() {
+    let t = live().tokens;
+    let columns = [7, 2, 20].map(|rows| (0..t).map(|i| (i * i + 3 * i) % rows).collect::<Vec<u32>>());
+    let ids: Vec<u32> = (0..t as usize).flat_map(|i| [0, 1, 2].map(|c| columns[c][i])).collect();
+    everywhere("embed", |mut lab| {
+        let tables = [7, 2, 20].map(|rows| lab.param(rows, 30));
+        let sorted = [0, 1, 2].map(|c| lab.sorted(Rows::Tokens, &columns[c]));
+        let ids = lab.words(Rows::Tokens, 3, &ids);
+        let [word, kind, position] = &tables;
+        let y = lab.tape.embed("y", [word, kind, position], ids, sorted);
+        lab.check("embed", y)
+    });
+}
+
+#[test]
+fn losses() {
+    let b = LENGTHS.len();
+    everywhere("cross entropy", |mut lab| {
+        let logits = lab.x(Rows::Tokens, 5);
+        let count = live().tokens;
+        let labels: Vec<u32> = (0..count).map(|i| if i % 4 == 1 { u32::MAX } else { i % 5 }).collect();
+        let labels = lab.words(Rows::Tokens, 1, &labels);
+        let weights = lab.input(Rows::Tokens, 1, noise(count as usize, 4).iter().map(|w| w.abs()).collect());
+        let loss = cross_entropy(lab.tape.graph(), logits, labels, weights);
+        lab.check_loss("cross entropy", logits, loss)
+    });
+    everywhere("wide cross entropy", |mut lab| {
+        let logits = lab.x(Rows::Picked, 103);
+        let labels = lab.words(Rows::Picked, 1, &[0, 102, 50, 103, u32::MAX, 7, 7, 64, 63]);
+        let weights = lab.input(Rows::Picked, 1, vec![0.25; 9]);
+        let loss = cross_entropy(lab.tape.graph(), logits, labels, weights);
+        lab.check_loss("wide cross entropy", logits, loss)
+    });
+    everywhere("span", |mut lab| {
+        let logits = lab.x(Rows::Tokens, 2);
+        let bounds = lab.bounds();
+        // One end outside its sequence, which counts for nothing.
+        let labels = lab.words(Rows::Sequences, 2, &[2, 6, 0, 0, 19, 20, 1, 2, 5, 5]);
+        let weights = lab.input(Rows::Sequences, 2, noise(2 * b, 4).iter().map(|w| w.abs()).collect());
+        let loss = span_loss(lab.tape.graph(), logits, bounds, labels, weights);
+        lab.check_loss("span", logits, loss)
+    });
+    for kind in [Kind::Squared, Kind::Binary] {
+        everywhere(&format!("{kind:?}"), |mut lab| {
+            let logits = lab.x(Rows::Sequences, 4);
+            let targets = lab.input(Rows::Sequences, 4, noise(4 * b, 8).iter().map(|t| t.abs().round()).collect());
+            let weights = lab.input(Rows::Sequences, 1, vec![0.2; b]);
+            let loss = element_loss(lab.tape.graph(), logits, targets, weights, kind);
+            lab.check_loss(&format!("{kind:?}"), logits, loss)
+        });
+    }
+}

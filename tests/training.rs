@@ -1,0 +1,177 @@
+//! Training against PyTorch: gradients of every parameter for every head, with and without dropout, and the losses of ten
+//! optimizer steps, on every device.
+
+use std::path::Path;
+
+use cloze::block_on;
+use cloze::checkpoint::{Checkpoint, Head};
+use cloze::device::{Cancel, Cpu, Device};
+use cloze::train::schedule::Schedule;
+use cloze::train::{Labels, Method, TrainOptions, Trainer};
+use safetensors::SafeTensors;
+
+use crate::golden::Expected;
+use crate::support::devices::{TestDevice, for_each_device};
+use crate::support::fixture;
+
+/// The models, where they lie, and their heads.
+const CASES: [(&str, &str, Head); 9] = [
+    ("tiny", "encoder", Head::QuestionAnswering),
+    ("masked-lm", "heads", Head::MaskedLm),
+    ("masked-lm-untied", "heads", Head::MaskedLm),
+    ("next-sentence", "heads", Head::NextSentence),
+    ("pre-training", "heads", Head::PreTraining),
+    ("classification", "heads", Head::SequenceClassification),
+    ("regression", "heads", Head::SequenceClassification),
+    ("multi-label", "heads", Head::SequenceClassification),
+    ("token-classification", "heads", Head::TokenClassification),
+];
+
+/// As in the script that wrote the fixtures.
+const SEED: u64 = 11;
+const SCHEDULE: Schedule = Schedule { peak: 2e-3, warmup: 2, total: 10 };
+
+/// A model, its batch, and what PyTorch makes of it.
+struct Case {
+    name: &'static str,
+    head: Head,
+    directory: std::path::PathBuf,
+    expected: Expected,
+    file: Vec<u8>,
+}
+
+impl Case {
+    fn all() -> impl Iterator<Item = Case> {
+        CASES.into_iter().map(|(name, kind, head)| {
+            let directory = fixture(kind).join(name);
+            let expected = Expected::read(&directory.join("expected.safetensors"));
+            let file = std::fs::read(fixture("gradients").join(format!("{name}.safetensors"))).expect("a fixture");
+            Case { name, head, directory, expected, file }
+        })
+    }
+
+    fn tensors(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.file).expect("safetensors")
+    }
+
+    fn floats(&self, name: &str) -> Option<Vec<f32>> {
+        let bytes = self.tensors().tensor(name).ok()?.data().to_vec();
+        Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    }
+
+    fn trainer(&self, test: &TestDevice, options: TrainOptions) -> Trainer {
+        let checkpoint = Checkpoint::open(Path::new(&self.directory)).expect("a model");
+        Trainer::new(checkpoint, self.head, test.device.clone(), options).expect("it loads")
+    }
+
+    /// One batch's loss, with its gradients kept or stepped by.
+    fn run(&self, trainer: &mut Trainer, rate: Option<f64>) -> f64 {
+        let floats = self.floats("labels").expect("labels");
+        let words: Vec<u32> = floats.iter().map(|v| v.to_bits()).collect();
+        let next: Vec<u32> = self.floats("next").unwrap_or_default().iter().map(|v| v.to_bits()).collect();
+        let spans: Vec<[u32; 2]> = words.chunks_exact(2).map(|s| [s[0], s[1]]).collect();
+        let labels = match (self.head, self.name) {
+            (Head::QuestionAnswering, _) => Labels::Spans(&spans),
+            (Head::PreTraining, _) => Labels::PreTraining { words: &words, next: &next },
+            (_, "regression" | "multi-label") => Labels::Targets(&floats),
+            _ => Labels::Classes(&words),
+        };
+        let (batch, cancel) = (&self.expected.batch, Cancel::new());
+        block_on(async {
+            match rate {
+                None => trainer.accumulate(batch, &labels, 1.0, &cancel).await,
+                Some(rate) => trainer.step(batch, &labels, 1.0, rate, &cancel).await,
+            }
+        })
+        .expect("it runs")
+    }
+
+    /// max |g - g*| <= 1e-3 max |g*| + 1e-6 for every parameter.
+    fn compare(&self, trainer: &Trainer, kind: &str, device: &str) {
+        let names: Vec<String> = trainer.names().map(str::to_owned).collect();
+        let known = self.tensors().names().iter().filter(|n| n.starts_with(kind)).count();
+        assert_eq!(names.len(), known, "{}: as many parameters as PyTorch has", self.name);
+        for name in names {
+            let expected = self.floats(&format!("{kind}{name}")).unwrap_or_else(|| panic!("{name} in the fixture"));
+            let found = block_on(trainer.gradient(&name)).expect("it reads").expect("a trained one");
+            assert_eq!(found.len(), expected.len(), "{name}");
+            let largest = expected.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            let off = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+            let bound = 1e-3 * largest + 1e-6;
+            assert!(off <= bound, "{} {kind}{name} on {device}: off by {off:.2e} of {largest:.2e}", self.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_every_head_are_pytorchs() {
+    for_each_device(|test| {
+        for case in Case::all() {
+            for (kind, dropout) in [("g.", false), ("d.", true)] {
+                let mut trainer = case.trainer(test, TrainOptions { dropout, seed: SEED, ..TrainOptions::default() });
+                let loss = case.run(&mut trainer, None);
+                if !dropout {
+                    let expected = f64::from(case.floats("loss").expect("a loss")[0]);
+                    assert!((loss - expected).abs() <= 1e-4, "{} on {}: {loss}, not {expected}", case.name, test.name);
+                }
+                case.compare(&trainer, kind, &test.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn ten_steps_have_pytorchs_losses() {
+    for_each_device(|test| {
+        for case in Case::all() {
+            let mut trainer = case.trainer(test, TrainOptions { seed: SEED, ..TrainOptions::default() });
+            for (step, expected) in (0..).zip(case.floats("losses").expect("losses")) {
+                let loss = case.run(&mut trainer, Some(SCHEDULE.rate(step)));
+                let off = (loss - f64::from(expected)).abs();
+                assert!(off <= 1e-4, "{} on {}, step {step}: {loss}, not {expected}", case.name, test.name);
+            }
+        }
+    });
+}
+
+/// A gradient in two halves, what a method leaves alone, and the same bits from the same seed.
+#[test]
+fn steps_accumulate_freeze_and_repeat() {
+    let cpu = |threads| TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(threads)).into() };
+    let case = Case::all().find(|case| case.name == "classification").expect("a case");
+    let weight = "bert.encoder.layer.0.intermediate.dense.weight";
+    let whole = |options: TrainOptions, threads| {
+        let mut trainer = case.trainer(&cpu(threads), options);
+        for step in 0..3 {
+            case.run(&mut trainer, Some(SCHEDULE.rate(step)));
+        }
+        trainer
+    };
+    let value = |trainer: &Trainer, name: &str| block_on(trainer.parameter(name)).expect("it reads");
+    let options = TrainOptions { seed: SEED, ..TrainOptions::default() };
+    let trained = value(&whole(options.clone(), 1), weight);
+    assert_eq!(trained, value(&whole(options.clone(), 2), weight), "the same bits for any number of threads");
+    let other = TrainOptions { seed: SEED + 1, ..options.clone() };
+    assert_ne!(trained, value(&whole(other, 1), weight), "another seed, another dropout");
+
+    let fresh = case.trainer(&cpu(1), options.clone());
+    let bias = "bert.encoder.layer.0.intermediate.dense.bias";
+    for (method, changed) in [(Method::Full, [true, true]), (Method::BitFit, [false, true]), (Method::Head, [false; 2])]
+    {
+        let trainer = whole(TrainOptions { method, ..options.clone() }, 1);
+        for (name, changed) in [(weight, changed[0]), (bias, changed[1]), ("classifier.weight", true)] {
+            assert_eq!(value(&trainer, name) != value(&fresh, name), changed, "{method:?} {name}");
+        }
+    }
+
+    let mut once = case.trainer(&cpu(1), TrainOptions { dropout: false, ..options.clone() });
+    let mut twice = case.trainer(&cpu(1), TrainOptions { dropout: false, ..options });
+    case.run(&mut once, None);
+    for _ in 0..2 {
+        case.run(&mut twice, None);
+    }
+    let gradient = |trainer: &Trainer| block_on(trainer.gradient(weight)).expect("it reads").expect("trained");
+    for (once, twice) in gradient(&once).iter().zip(gradient(&twice)) {
+        assert!((2.0 * once - twice).abs() <= 1e-6, "{once} twice is {twice}");
+    }
+}
