@@ -81,6 +81,8 @@ pub struct Tokenizer {
     /// Added tokens looked for before and after normalisation.
     raw: Matcher,
     normalized: Matcher,
+    /// Whether no token reaches over white space, so that a text may be cut there.
+    can_cut: bool,
     model: WordPiece,
     special: SpecialTokens,
     model_max_length: Option<usize>,
@@ -177,12 +179,14 @@ impl Tokenizer {
             .build()
             .map_err(|e| broken(e.to_string(), "Use the tokenizer that belongs to this checkpoint"))?;
         let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
+        let can_cut = ![&raw, &normalized].iter().any(|matcher| matcher.takes_white_space());
         let model_max_length = parts.model_max_length;
         Ok(Self {
             file,
             normalizer,
             raw,
             normalized,
+            can_cut,
             model,
             special,
             model_max_length,
@@ -265,11 +269,6 @@ impl Tokenizer {
         Ok(encoding)
     }
 
-    /// Whether no token reaches over white space, so that a text may be cut there.
-    fn can_cut(&self) -> bool {
-        [&self.raw, &self.normalized].iter().all(|matcher| !matcher.takes_white_space())
-    }
-
     fn tokens(&self, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
         let mut pieces = PreTokenizedString::from(text);
         pieces.split(|_, piece| Ok(self.raw.split(piece)))?;
@@ -345,7 +344,7 @@ impl Encoder<'_> {
     /// The end of the next piece: after white space, which no token reaches over.
     fn cut(&self) -> usize {
         let bytes = self.rest.as_bytes();
-        if bytes.len() <= self.piece || !self.tokenizer.can_cut() {
+        if bytes.len() <= self.piece || !self.tokenizer.can_cut {
             return bytes.len();
         }
         let (head, tail) = bytes.split_at(self.piece);
@@ -369,7 +368,7 @@ mod tests {
     fn a_text_in_pieces_has_the_tokens_of_the_whole() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let tokenizer = Tokenizer::load(&root.join("models/minilm-l6-qa"), 30_522).unwrap();
-        assert!(tokenizer.can_cut());
+        assert!(tokenizer.can_cut);
         let encoded = |text: &str, piece: usize| {
             let mut encoder = Encoder { piece, ..tokenizer.encoder(text) };
             let mut steps = 1;

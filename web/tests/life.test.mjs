@@ -314,19 +314,9 @@ describe('a GPU that is lost', () => {
   for (const worker of [true, false]) {
     test(`is replaced, and the answer is the same, ${worker ? 'in a worker' : 'in the page'}`, async () => {
       const found = await site.run(async ({ pipeline }, { worker, question: [question, context] }) => {
-        // The worker's own script gives its devices away; in the page they are taken as they are made.
         const channel = new BroadcastChannel('gpu');
-        let lose = () => channel.postMessage('destroy');
-        if (!worker) {
-          const devices = [];
-          const request = GPUAdapter.prototype.requestDevice;
-          GPUAdapter.prototype.requestDevice = async function (...args) {
-            const device = await request.apply(this, args);
-            devices.push(device);
-            return device;
-          };
-          lose = () => devices.forEach((device) => device.destroy());
-        }
+        const lose = () => channel.postMessage('destroy');
+        if (!worker) await import('/support/losing.mjs');
         const made = worker && (() => new Worker('/support/losing-worker.mjs', { type: 'module' }));
         const answer = await pipeline('question-answering', { device: 'webgpu', worker: made });
         const texts = [context, `${'It rained for days. '.repeat(40)}${context}`];

@@ -1,21 +1,12 @@
 // On a GPU, and when it is lost.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { ask, FIRST, marked, openDemo } from './support.mjs';
 
-/** Goes before the package's worker: its devices can be destroyed from the page, as a driver's reset would. */
-const LOSING = `{
-  const devices = [];
-  const request = GPUAdapter.prototype.requestDevice;
-  GPUAdapter.prototype.requestDevice = async function (...args) {
-    const device = await request.apply(this, args);
-    devices.push(device);
-    return device;
-  };
-  new BroadcastChannel('gpu').onmessage = () => devices.forEach((device) => device.destroy());
-}
-`;
+/** Goes before the package's worker. */
+const LOSING = readFileSync(new URL('../../tests/support/losing.mjs', import.meta.url), 'utf8');
 
 describe('a GPU', () => {
   let demo;

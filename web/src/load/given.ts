@@ -2,6 +2,8 @@
 
 import { ClozeError, clip, messageOf } from '../errors.js';
 import { faultOf, type Fault, type Local, type Source } from './source.js';
+import { bytesOf, chunksOf } from './stream.js';
+import { lengthOf } from './transfer.js';
 import type { GiveFile } from './types.js';
 
 const NAME = 'given files';
@@ -22,7 +24,7 @@ export function givenSource(give: GiveFile): Source {
     }
     if (body === undefined || body === null) return undefined;
     if (body instanceof Response) {
-      if (body.ok) return streamed(body.body, lengthOf(body), file);
+      if (body.ok) return streamed(body.body, sizeOf(body), file);
       await body.body?.cancel();
       if (body.status === 404 || body.status === 410) return undefined;
       throw fault('access', file, `its response has status ${body.status}`);
@@ -35,46 +37,16 @@ export function givenSource(give: GiveFile): Source {
   };
   const streamed = (body: ReadableStream<unknown> | null, size: number | undefined, file: string): Local => ({
     ...(size !== undefined && { size }),
-    chunks: (signal) => read(body, signal, (cause) => failed(file, cause)),
+    chunks: (signal) => chunksOf(body, signal, (cause) => failed(file, cause)),
   });
   return { kind: 'files', name: NAME, revision: '', fixed: false, find, others: async () => [], fault };
 }
 
 /** Bytes of a response, if its header says how many come. Of compressed ones it says how many were sent. */
-function lengthOf({ headers }: Response): number | undefined {
-  const length = headers.get('content-length') ?? '';
-  return /^\d{1,15}$/.test(length) && !headers.has('content-encoding') ? Number(length) : undefined;
-}
-
-function bytesOf(value: unknown): Uint8Array | undefined {
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  return value instanceof ArrayBuffer ? new Uint8Array(value) : undefined;
+function sizeOf(response: Response): number | undefined {
+  return response.headers.has('content-encoding') ? undefined : lengthOf(response);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-async function* read(
-  body: ReadableStream<unknown> | null, signal: AbortSignal, failed: (cause: unknown) => ClozeError,
-): AsyncGenerator<Uint8Array> {
-  if (!body) return;
-  let reader: ReadableStreamDefaultReader<unknown> | undefined;
-  const stop = (): void => void reader?.cancel().catch(() => {});
-  try {
-    reader = body.getReader();
-    signal.addEventListener('abort', stop);
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const bytes = bytesOf(value);
-      if (!bytes) throw new Error('its stream has chunks that are no bytes');
-      yield bytes;
-    }
-  } catch (cause) {
-    throw failed(cause);
-  } finally {
-    signal.removeEventListener('abort', stop);
-    stop();
-  }
 }

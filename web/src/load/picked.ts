@@ -3,6 +3,7 @@
 import { ClozeError, clip, messageOf } from '../errors.js';
 import { isPath, pathOf } from './names.js';
 import { faultOf, type Local, type Source } from './source.js';
+import { chunksOf } from './stream.js';
 import type { PickedFile } from './types.js';
 
 export function pickedSource(files: FileList | readonly (File | PickedFile)[]): Source {
@@ -17,7 +18,9 @@ export function pickedSource(files: FileList | readonly (File | PickedFile)[]): 
   const names = [...byPath.keys()].filter((path) => path.startsWith(root)).map((path) => path.slice(root.length));
   const find = async (file: string): Promise<Local | undefined> => {
     const picked = byPath.get(root + file);
-    return picked && { size: picked.size, chunks: () => read(picked) };
+    if (!picked) return undefined;
+    const failed = (cause: unknown): ClozeError => changed(picked, cause);
+    return { size: picked.size, chunks: (signal) => chunksOf(picked.stream(), signal, failed) };
   };
   return {
     kind: 'files',
@@ -55,22 +58,7 @@ function rootOf(paths: string[]): string {
   return top !== undefined && paths.every((path) => path.startsWith(`${top}/`)) ? `${top}/` : '';
 }
 
-async function* read(file: File): AsyncGenerator<Uint8Array> {
-  const reader = file.stream().getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } catch (error) {
-    throw new ClozeError(
-      'io',
-      `cannot read ${clip(file.name)}: ${messageOf(error)}. It may have been changed since it was ` +
-        'picked: pick it again',
-      { cause: error },
-    );
-  } finally {
-    reader.cancel().catch(() => {});
-  }
+function changed(file: File, cause: unknown): ClozeError {
+  const mend = 'It may have been changed since it was picked: pick it again';
+  return new ClozeError('io', `cannot read ${clip(file.name)}: ${messageOf(cause)}. ${mend}`, { cause });
 }

@@ -251,7 +251,8 @@ function totalOf(response: Response): number | undefined {
   return hidden ? undefined : lengthOf(response);
 }
 
-function lengthOf(response: Response): number | undefined {
+/** What an answer says of the number of its bytes. */
+export function lengthOf(response: Response): number | undefined {
   const length = response.headers.get('content-length') ?? '';
   return /^\d{1,15}$/.test(length) ? Number(length) : undefined;
 }
