@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Head};
 use crate::device::Rows;
 use crate::error::{Error, Result};
 use crate::graph::Tensor;
-use crate::ops::cross_entropy::{Loss, cross_entropy};
+use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::dropout::Dropout;
 use crate::ops::element_loss::{Kind, element_loss};
 use crate::ops::span_loss::span_loss;
@@ -72,6 +72,10 @@ struct Rates {
     hidden: f32,
     attention: f32,
     classifier: f32,
+}
+
+impl Rates {
+    const NONE: Self = Self { hidden: 0.0, attention: 0.0, classifier: 0.0 };
 }
 
 /// The tensors that the host fills for a step.
@@ -187,6 +191,22 @@ impl Bert {
     /// Records everything from the inputs to the losses, and their gradients; the losses' rows are returned.
     pub fn record(&self, tape: &mut Tape, control: Tensor) -> (Inputs, Vec<Tensor>) {
         let mut inputs = self.inputs(tape, control);
+        let logits = self.forward(tape, &inputs, self.rates);
+        let losses = self.record_losses(tape, &mut inputs, &logits);
+        tape.backward();
+        (inputs, losses)
+    }
+
+    /// Records the logits alone, without dropout: the language model's `[P, V]`, then those of the linear head.
+    pub fn record_logits(&self, tape: &mut Tape, control: Tensor) -> (Inputs, Vec<Tensor>) {
+        let inputs = self.inputs(tape, control);
+        let logits = self.forward(tape, &inputs, Rates::NONE);
+        (inputs, logits)
+    }
+
+    /// Records the encoder and the head.
+    fn forward(&self, tape: &mut Tape, inputs: &Inputs, rates: Rates) -> Vec<Tensor> {
+        let control = inputs.control;
         let site = |site: u32, p: f32| Dropout { control, site, p };
         let mut x = match (&self.tables, inputs.ids, inputs.embedded) {
             (Some([word, kind, position]), Some((ids, sorted)), _) => {
@@ -196,34 +216,22 @@ impl Bert {
             _ => unreachable!("one of the two is an input"),
         };
         x = tape.layer_norm("embeddings.output", x, pair(&self.norm), self.eps);
-        x = drop_out(tape, "embeddings.dropped", x, site(0, self.rates.hidden));
+        x = drop_out(tape, "embeddings.dropped", x, site(0, rates.hidden));
         for (i, layer) in (0..).zip(&self.layers) {
             let name = |n: &str| format!("layer.{i}.{n}");
             let qkv = tape.linear(&name("qkv"), x, pair(&layer.qkv), None);
             let sites = 3 * i + 1;
-            let attention = site(sites, self.rates.attention);
+            let attention = site(sites, rates.attention);
             let context = tape.attention(&name("context"), qkv, inputs.bounds, self.heads, attention);
-            let sum =
-                self.onto(tape, &name("attention_sum"), context, &layer.out, x, site(sites + 1, self.rates.hidden));
+            let sum = onto(tape, &name("attention_sum"), context, &layer.out, x, site(sites + 1, rates.hidden));
             let attended = tape.layer_norm(&name("attention_output"), sum, pair(&layer.attention_norm), self.eps);
             let up = tape.linear(&name("up"), attended, pair(&layer.up), None);
             let up = tape.activate(&name("activated"), up, self.activation);
-            let sum = self.onto(tape, &name("down_sum"), up, &layer.down, attended, site(sites + 2, self.rates.hidden));
+            let sum = onto(tape, &name("down_sum"), up, &layer.down, attended, site(sites + 2, rates.hidden));
             x = tape.layer_norm(&name("output"), sum, pair(&layer.norm), self.eps);
         }
         let last = 3 * self.layers.len() as u32 + 1;
-        let losses = self.record_head(tape, &mut inputs, x, site(last, self.rates.classifier));
-        tape.backward();
-        (inputs, losses)
-    }
-
-    /// `dropout(x Wᵀ + b) + residual`, in one op where nothing is dropped.
-    fn onto(&self, tape: &mut Tape, name: &str, x: Tensor, by: &Pair, residual: Tensor, site: Dropout) -> Tensor {
-        if site.p == 0.0 {
-            return tape.linear(name, x, pair(by), Some(residual));
-        }
-        let y = tape.linear("dense", x, pair(by), None);
-        tape.dropout(name, y, site, Some(residual))
+        self.record_head(tape, inputs, x, site(last, rates.classifier))
     }
 
     fn inputs(&self, tape: &mut Tape, control: Tensor) -> Inputs {
@@ -241,29 +249,16 @@ impl Bert {
         Inputs { control, bounds, embedded, ids, picked, first, labels: [None; 2] }
     }
 
-    fn record_head(&self, tape: &mut Tape, inputs: &mut Inputs, x: Tensor, classifier: Dropout) -> Vec<Tensor> {
-        let mut losses = Vec::new();
-        let mut lose =
-            |tape: &mut Tape, logits: Tensor, cols: u32, loss: &dyn Fn(&mut Tape, Tensor, Tensor) -> Loss| {
-                // A loss of elements has a label for each; others one for each row, or two of a span.
-                let rows = if self.head == Head::QuestionAnswering { Rows::Sequences } else { logits.rows };
-                let weights = if self.head == Head::QuestionAnswering { 2 } else { 1 };
-                let labels = tape.graph().input("labels", rows, cols);
-                let weights = tape.graph().input("weights", rows, weights);
-                let found = loss(tape, labels, weights);
-                tape.give(logits, found.d_logits);
-                inputs.labels[losses.len()] = Some((labels, weights));
-                losses.push(found.loss);
-            };
+    fn record_head(&self, tape: &mut Tape, inputs: &Inputs, x: Tensor, classifier: Dropout) -> Vec<Tensor> {
+        let mut logits = Vec::new();
         if let (Some(words), Some((picked, sorted))) = (&self.words, inputs.picked) {
             let y = tape.gather("picked_hidden", x, picked, sorted);
             let y = tape.linear("transform", y, pair(&words.dense), None);
             let y = tape.activate("transform_activated", y, self.activation);
             let y = tape.layer_norm("transform_output", y, pair(&words.norm), self.eps);
-            let logits = tape.linear("prediction_logits", y, pair(&words.decoder), None);
-            lose(tape, logits, 1, &|tape, labels, weights| cross_entropy(tape.graph(), logits, labels, weights));
+            logits.push(tape.linear("prediction_logits", y, pair(&words.decoder), None));
         }
-        let Some(linear) = &self.linear else { return losses };
+        let Some(linear) = &self.linear else { return logits };
         let mut y = x;
         if let (Some(pooler), Some(sorted)) = (&self.pooler, inputs.first) {
             let first = tape.first("first", x, inputs.bounds, sorted);
@@ -273,19 +268,38 @@ impl Bert {
         if matches!(self.head, Head::SequenceClassification | Head::TokenClassification) {
             y = drop_out(tape, "classified", y, classifier);
         }
-        let logits = tape.linear("logits", y, pair(linear), None);
-        let bounds = inputs.bounds;
-        match (self.head, self.problem) {
-            (Head::QuestionAnswering, _) => {
-                lose(tape, logits, 2, &|tape, labels, weights| span_loss(tape.graph(), logits, bounds, labels, weights))
-            }
-            (Head::SequenceClassification, Problem::Multi | Problem::Regression) => {
-                let kind = if self.problem == Problem::Multi { Kind::Binary } else { Kind::Squared };
-                lose(tape, logits, logits.cols, &|tape, labels, weights| {
-                    element_loss(tape.graph(), logits, labels, weights, kind)
-                });
-            }
-            _ => lose(tape, logits, 1, &|tape, labels, weights| cross_entropy(tape.graph(), logits, labels, weights)),
+        logits.push(tape.linear("logits", y, pair(linear), None));
+        logits
+    }
+
+    /// Records a loss of each of the head's logits, with its gradient.
+    fn record_losses(&self, tape: &mut Tape, inputs: &mut Inputs, logits: &[Tensor]) -> Vec<Tensor> {
+        let mut losses = Vec::new();
+        for (&logits, to) in logits.iter().zip(&mut inputs.labels) {
+            let g = tape.graph();
+            let loss = match (self.head, self.problem) {
+                (Head::QuestionAnswering, _) => {
+                    let labels = g.input("labels", Rows::Sequences, 2);
+                    let weights = g.input("weights", Rows::Sequences, 2);
+                    *to = Some((labels, weights));
+                    span_loss(g, logits, inputs.bounds, labels, weights)
+                }
+                (Head::SequenceClassification, Problem::Multi | Problem::Regression) => {
+                    let kind = if self.problem == Problem::Multi { Kind::Binary } else { Kind::Squared };
+                    let labels = g.input("labels", logits.rows, logits.cols);
+                    let weights = g.input("weights", logits.rows, 1);
+                    *to = Some((labels, weights));
+                    element_loss(g, logits, labels, weights, kind)
+                }
+                _ => {
+                    let labels = g.input("labels", logits.rows, 1);
+                    let weights = g.input("weights", logits.rows, 1);
+                    *to = Some((labels, weights));
+                    cross_entropy(g, logits, labels, weights)
+                }
+            };
+            tape.give(logits, loss.d_logits);
+            losses.push(loss.loss);
         }
         losses
     }
@@ -294,6 +308,15 @@ impl Bert {
 fn pair(of: &Pair) -> [&Param; 2] {
     let [weight, bias] = of;
     [weight, bias]
+}
+
+/// `dropout(x Wᵀ + b) + residual`, in one op where nothing is dropped.
+fn onto(tape: &mut Tape, name: &str, x: Tensor, by: &Pair, residual: Tensor, site: Dropout) -> Tensor {
+    if site.p == 0.0 {
+        return tape.linear(name, x, pair(by), Some(residual));
+    }
+    let y = tape.linear("dense", x, pair(by), None);
+    tape.dropout(name, y, site, Some(residual))
 }
 
 fn drop_out(tape: &mut Tape, name: &str, x: Tensor, site: Dropout) -> Tensor {

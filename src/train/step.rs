@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::mix;
 use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, TensorId};
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Tensor};
 use crate::model::embeddings;
 use crate::ops::adamw::{AdamW, Moments, adamw};
 use crate::ops::scatter::sorted;
@@ -25,16 +26,18 @@ pub struct Trainer {
     options: TrainOptions,
     params: Params,
     bert: Bert,
-    /// Gradients alone, and gradients with the optimizer's step: recorded when first used.
-    lists: [Option<Recorded>; 2],
+    /// The lists, recorded when first used.
+    logits: Option<Recorded<Inputs>>,
+    gradients: Option<Recorded<Inputs>>,
+    update: Option<Recorded<Tensor>>,
     steps: u64,
     batches: u64,
 }
 
 #[derive(Debug)]
-struct Recorded {
+struct Recorded<I> {
     list: CallList,
-    inputs: Inputs,
+    inputs: I,
     /// The plan of the largest batch yet.
     plan: Option<Plan>,
 }
@@ -56,7 +59,19 @@ impl Trainer {
         let device = device.into();
         let mut params = Params::new(device.clone());
         let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
-        Ok(Self { device, checkpoint, head, options, params, bert, lists: [None, None], steps: 0, batches: 0 })
+        Ok(Self {
+            device,
+            checkpoint,
+            head,
+            options,
+            params,
+            bert,
+            logits: None,
+            gradients: None,
+            update: None,
+            steps: 0,
+            batches: 0,
+        })
     }
 
     /// Names of the tensors that the checkpoint lacked.
@@ -69,15 +84,24 @@ impl Trainer {
         self.steps
     }
 
-    /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss.
+    /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
     ///
     /// # Errors
-    /// [`Error::Input`] for labels that do not fit, and what a device may return.
+    /// [`Error::Input`] for labels that do not fit, and what a device may return; the gradients are zero then.
     pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
-        self.run(batch, labels, share, None, cancel).await
+        let targets = self.targets(batch, labels, share)?;
+        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let outcome = self.run_batch(&mut recorded, batch, &targets, cancel).await;
+        self.gradients = Some(recorded);
+        if outcome.is_err() {
+            // Part of them was added.
+            self.forget_gradients();
+        }
+        self.batches += 1;
+        Ok(outcome?.iter().flatten().map(|v| f64::from(*v)).sum())
     }
 
-    /// The same, then the optimizer's step with all gradients so far; they are zero afterwards.
+    /// The same, then [`update`](Self::update).
     ///
     /// # Errors
     /// As [`accumulate`](Self::accumulate).
@@ -89,9 +113,43 @@ impl Trainer {
         rate: f64,
         cancel: &Cancel,
     ) -> Result<f64> {
-        let loss = self.run(batch, labels, share, Some(rate), cancel).await?;
-        self.steps += 1;
+        let loss = self.accumulate(batch, labels, share, cancel).await?;
+        self.update(rate).await?;
         Ok(loss)
+    }
+
+    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway.
+    ///
+    /// # Errors
+    /// What a device may return.
+    pub async fn update(&mut self, rate: f64) -> Result<()> {
+        let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
+        let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
+        let fed = [(recorded.inputs.id, self.control(rate))];
+        let outcome = self.run(&mut recorded, one, &fed, &Cancel::new()).await;
+        self.update = Some(recorded);
+        outcome?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// The head's logits for a batch as the model is now, without dropout, row after row: first a language model's
+    /// `[P, V]`, then the linear head's, `[T, L]` or `[B, L]`.
+    ///
+    /// # Errors
+    /// What a device may return.
+    pub async fn logits(&mut self, batch: &Batch, cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
+        let mut recorded = self.logits.take().unwrap_or_else(|| self.record(Bert::record_logits));
+        let outcome = self.run_batch(&mut recorded, batch, &[], cancel).await;
+        self.logits = Some(recorded);
+        outcome
+    }
+
+    /// Forgets the gradients so far.
+    pub fn forget_gradients(&self) {
+        for gradient in self.params.entries.iter().filter_map(|entry| entry.param.gradient.as_ref()) {
+            self.device.write_state(gradient, &vec![0.0; gradient.len()]);
+        }
     }
 
     /// The values of a tensor, by its name in checkpoints, row after row.
@@ -120,56 +178,49 @@ impl Trainer {
         self.params.entries.iter().flat_map(|e| e.parts.iter().map(|p| p.name.as_str()))
     }
 
-    fn record(&self, update: bool) -> Recorded {
+    fn record(&self, what: impl Fn(&Bert, &mut Tape, Tensor) -> (Inputs, Vec<Tensor>)) -> Recorded<Inputs> {
         let mut tape = Tape::new();
-        let control = tape.graph().input("control", Rows::Fixed(1), 4);
-        let (inputs, losses) = self.bert.record(&mut tape, control);
-        let mut g = tape.into_graph();
-        if update {
-            let trained = || self.params.entries.iter().filter_map(|e| Some((e, e.param.gradient.as_ref()?)));
-            let gradients: Vec<_> = trained().map(|(_, gradient)| g.state(gradient)).collect();
-            let norm = square_sum(&mut g, &gradients);
-            for (entry, gradient) in trained() {
-                let Some([m, v]) = &entry.moments else { continue };
-                let [p, d_p, m, v] = [&entry.param.value, gradient, m, v].map(|state| g.state(state));
-                let decay = if entry.decays { self.options.optimizer.decay } else { 0.0 };
-                let options = AdamW { decay, ..self.options.optimizer };
-                adamw(&mut g, Moments { p, d_p, m, v }, control, norm, &options);
-            }
+        let control = control(tape.graph());
+        let (inputs, outputs) = what(&self.bert, &mut tape, control);
+        Recorded { list: tape.into_graph().finish(&outputs), inputs, plan: None }
+    }
+
+    /// Records the optimizer's step of every trained parameter.
+    fn record_update(&self) -> Recorded<Tensor> {
+        let mut g = Graph::default();
+        let control = control(&mut g);
+        let trained = || self.params.entries.iter().filter_map(|e| Some((e, e.param.gradient.as_ref()?)));
+        let gradients: Vec<_> = trained().map(|(_, gradient)| g.state(gradient)).collect();
+        let norm = square_sum(&mut g, &gradients);
+        for (entry, gradient) in trained() {
+            let Some([m, v]) = &entry.moments else { continue };
+            let [p, d_p, m, v] = [&entry.param.value, gradient, m, v].map(|state| g.state(state));
+            let decay = if entry.decays { self.options.optimizer.decay } else { 0.0 };
+            let options = AdamW { decay, ..self.options.optimizer };
+            adamw(&mut g, Moments { p, d_p, m, v }, control, norm, &options);
         }
-        Recorded { list: g.finish(&losses), inputs, plan: None }
+        Recorded { list: g.finish(&[]), inputs: control, plan: None }
     }
 
-    async fn run(
-        &mut self,
-        batch: &Batch,
-        labels: &Labels<'_>,
-        share: f32,
-        rate: Option<f64>,
-        cancel: &Cancel,
-    ) -> Result<f64> {
-        let fed = self.targets(batch, labels, share)?;
-        let at = usize::from(rate.is_some());
-        let mut recorded = match self.lists[at].take() {
-            Some(recorded) => recorded,
-            None => self.record(rate.is_some()),
-        };
-        let outcome = self.run_recorded(&mut recorded, batch, &fed, rate, cancel).await;
-        self.lists[at] = Some(recorded);
-        self.batches += 1;
-        outcome
-    }
-
-    async fn run_recorded(
+    async fn run_batch(
         &self,
-        recorded: &mut Recorded,
+        recorded: &mut Recorded<Inputs>,
         batch: &Batch,
         targets: &[(Vec<u32>, Vec<f32>)],
-        rate: Option<f64>,
         cancel: &Cancel,
-    ) -> Result<f64> {
-        let fed = self.feed(&recorded.inputs, batch, targets, rate)?;
-        let live = batch.live();
+    ) -> Result<Vec<Vec<f32>>> {
+        let fed = self.feed(&recorded.inputs, batch, targets)?;
+        self.run(recorded, batch.live(), &fed, cancel).await
+    }
+
+    /// Runs a list, with a plan that is made anew for a batch larger than any before.
+    async fn run<I>(
+        &self,
+        recorded: &mut Recorded<I>,
+        live: Live,
+        fed: &[(TensorId, Vec<u32>)],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
         let mut plan = match recorded.plan.take() {
             Some(plan) if plan.capacity().holds(live) => plan,
             smaller => {
@@ -183,7 +234,7 @@ impl Trainer {
         let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
         let values = self.device.run(&mut plan, live, &inputs, cancel).await;
         recorded.plan = Some(plan);
-        Ok(values?.iter().flatten().map(|v| f64::from(*v)).sum())
+        values
     }
 
     /// The words of every input.
@@ -192,9 +243,8 @@ impl Trainer {
         inputs: &Inputs,
         batch: &Batch,
         targets: &[(Vec<u32>, Vec<f32>)],
-        rate: Option<f64>,
     ) -> Result<Vec<(TensorId, Vec<u32>)>> {
-        let mut fed = vec![(inputs.control.id, self.control(rate)), (inputs.bounds.id, batch.bounds.clone())];
+        let mut fed = vec![(inputs.control.id, self.control(0.0)), (inputs.bounds.id, batch.bounds.clone())];
         let order = |fed: &mut Vec<_>, to: super::nodes::Sorted, rows: &[u32], but: Option<u32>| {
             let (order, mut segments) = sorted(rows);
             segments.iter_mut().filter(|s| Some(s[0]) == but).for_each(|s| s[2] = s[1]);
@@ -231,8 +281,8 @@ impl Trainer {
         Ok(fed)
     }
 
-    /// The step's key, its rate, and the corrections of the moments' bias.
-    fn control(&self, rate: Option<f64>) -> Vec<u32> {
+    /// The words of [`control`].
+    fn control(&self, rate: f64) -> Vec<u32> {
         let key = step_key(self.options.seed, self.batches);
         let AdamW { beta1, beta2, .. } = self.options.optimizer;
         let t = (self.steps + 1) as f64;
@@ -241,7 +291,7 @@ impl Trainer {
             false => [1.0; 2],
         };
         let [c1, c2] = corrections.map(|c| (c as f32).to_bits());
-        vec![key, (rate.unwrap_or(0.0) as f32).to_bits(), c1, c2]
+        vec![key, (rate as f32).to_bits(), c1, c2]
     }
 
     /// Labels and weights for each of the head's losses: means over what has a label, times `share`.
@@ -287,6 +337,11 @@ impl Trainer {
             }),
         }
     }
+}
+
+/// The step's key, its rate, and the corrections of the moments' bias: `[1, 4]`.
+fn control(g: &mut Graph) -> Tensor {
+    g.input("control", Rows::Fixed(1), 4)
 }
 
 /// The key of the dropout in a batch.
