@@ -100,6 +100,25 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// The same weights read by another configuration, without the tensors whose names `drops` says: the base of a model with
+    /// another head.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], if the encoder is none of this configuration's.
+    #[cfg(feature = "train")]
+    pub fn recast(mut self, config: Config, drops: impl Fn(&str) -> bool) -> Result<Self> {
+        for shard in &mut self.shards {
+            shard.entries.retain(|entry| !drops(&names::modern(&entry.name)));
+        }
+        Self::new(config, self.name, self.shards)
+    }
+
+    /// All tensors: their names as the files spell them, and their bytes.
+    #[cfg(all(feature = "native", feature = "train"))]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.shards.iter().flat_map(|shard| shard.entries.iter().map(|e| (&*e.name, shard.bytes_of(e))))
+    }
+
     /// The model's configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -4,14 +4,18 @@
 //! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] batches of sequences.
 
 mod bert;
+pub mod collate;
 pub mod curves;
 pub mod data;
+pub mod evaluate;
 pub mod features;
 pub mod metrics;
 pub mod nodes;
 pub mod order;
 mod params;
 pub mod random;
+#[cfg(feature = "native")]
+pub mod run;
 #[cfg(feature = "native")]
 pub mod save;
 pub mod schedule;
@@ -24,7 +28,8 @@ pub use step::Trainer;
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All.
     #[default]
@@ -36,7 +41,7 @@ pub enum Method {
 }
 
 /// What a training run does not change.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TrainOptions {
     pub method: Method,
     /// The first layers, so many of them, are not trained.

@@ -5,6 +5,7 @@
 pub mod classify;
 mod table;
 pub mod tag;
+pub mod text;
 
 use std::path::Path;
 
@@ -103,6 +104,11 @@ impl Classes {
             return Self(both.into_iter().map(|(_, name)| name.to_owned()).collect());
         }
         Self(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The classes of a model, by their ids.
+    pub fn listed(names: Vec<String>) -> Self {
+        Self(names)
     }
 
     /// In the order of their ids.
