@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def build():
-    """Builds `cloze` and the driver as released; their paths by name."""
-    command = ["cargo", "build", "--release", "--bin", "cloze", "--bench", "driver"]
+    """Builds `cloze`, the driver and the trainer as released; their paths by name."""
+    command = ["cargo", "build", "--release", "--bin", "cloze", "--bench", "driver", "--bench", "trainer"]
     command += ["--message-format", "json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     messages = map(json.loads, done.stdout.splitlines())
@@ -23,8 +23,8 @@ def build():
 class Driver:
     """A model of ours in a process of its own, asked one thing at a time."""
 
-    def __init__(self, program, model, device="cpu", threads=0, env=None):
-        command = [program, str(model), device, str(threads)]
+    def __init__(self, program, model, device="cpu", threads=0, env=None, options=()):
+        command = [program, str(model), device, str(threads), *options]
         pipe = subprocess.PIPE
         environment = {**os.environ, **(env or {})}
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment)
@@ -54,6 +54,21 @@ class Driver:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait()
+
+
+class Trainer(Driver):
+    """A model of ours in training; options as benches/trainer.rs has them."""
+
+    def __init__(self, program, model, device="cpu", threads=0, env=None, **options):
+        super().__init__(program, model, device, threads, env, [json.dumps(options)])
+
+    def step(self, ids, types, labels, rate):
+        """One optimizer step: {"ms", "loss"}. Labels are {"classes": [...]}, {"targets": [...]} or {"spans": [...]}."""
+        return self._ask(op="step", ids=ids, types=types, labels=labels, rate=rate)
+
+    def logits(self, ids, types):
+        """The head's logits as the model is now, flat."""
+        return self._ask(op="logits", ids=ids, types=types)["logits"]
 
 
 def git(*args):

@@ -151,11 +151,11 @@ for (const { kind, device, worker } of [
 
     test('real questions have the answers of transformers', async () => {
       // SwiftShader takes seconds for a long window: there, contexts of one window.
-      // And two questions to a story: the native tests ask all.
+      // And one question to a story: the native tests ask all.
       const perStory = new Map();
       const isChosen = ({ name, context }) => {
         perStory.set(name, (perStory.get(name) ?? 0) + 1);
-        return context.length <= 500 || perStory.get(name) <= 2;
+        return context.length <= 500 || perStory.get(name) <= 1;
       };
       const all = questions(device === 'wasm' && worker ? Infinity : 500).filter(isChosen);
       const asked = all.slice(0, device === 'wasm' ? 60 : worker ? 24 : 20);
