@@ -23,7 +23,8 @@ pub mod names;
 mod quantize;
 pub(crate) mod source;
 mod vet;
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "train"))]
+#[cfg_attr(not(feature = "native"), allow(dead_code, reason = "without a disk, files are bytes: their headers are all it takes"))]
 pub(crate) mod write;
 
 #[cfg(all(feature = "native", feature = "train"))]
@@ -98,6 +99,19 @@ impl Checkpoint {
         let checkpoint = Self { config, name, shards };
         checkpoint.require(Head::Encoder)?;
         Ok(checkpoint)
+    }
+
+    /// The same weights read by another configuration, without the tensors whose names `drops` says: the base of a model with
+    /// another head.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], if the encoder is none of this configuration's.
+    #[cfg(feature = "train")]
+    pub fn recast(mut self, config: Config, drops: impl Fn(&str) -> bool) -> Result<Self> {
+        for shard in &mut self.shards {
+            shard.entries.retain(|entry| !drops(&names::modern(&entry.name)));
+        }
+        Self::new(config, self.name, self.shards)
     }
 
     /// The model's configuration.

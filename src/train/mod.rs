@@ -4,6 +4,7 @@
 //! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] batches of sequences.
 
 mod bert;
+pub mod collate;
 pub mod curves;
 pub mod data;
 pub mod features;
@@ -12,7 +13,6 @@ pub mod nodes;
 pub mod order;
 mod params;
 pub mod random;
-#[cfg(feature = "native")]
 pub mod save;
 pub mod schedule;
 pub mod step;

@@ -84,6 +84,14 @@ impl Trainer {
         self.steps
     }
 
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
     ///
     /// # Errors

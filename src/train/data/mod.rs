@@ -105,6 +105,11 @@ impl Classes {
         Self(names.into_iter().map(str::to_owned).collect())
     }
 
+    /// The classes of a model, by their ids.
+    pub fn listed(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
     /// In the order of their ids.
     pub fn names(&self) -> &[String] {
         &self.0
