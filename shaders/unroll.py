@@ -10,36 +10,10 @@ once for four.
 import sys
 from pathlib import Path
 
+import unroll_attention as attention
+from unroll_text import NOTE, chain, indent, lines, pick
+
 HERE = Path(__file__).parent
-NOTE = "// Written by unroll.py.\n"
-
-
-def lines(pattern, *ranges):
-    """One line for each element of the ranges' product, {0}, {1}... replaced."""
-    combos = [()]
-    for r in ranges:
-        combos = [c + (i,) for c in combos for i in r]
-    return "".join(pattern.format(*c) + "\n" for c in combos)
-
-
-def indent(text, by):
-    return "".join(" " * by + line + "\n" if line else "\n" for line in text.splitlines())
-
-
-def chain(acc, a, b):
-    """acc + a.x b0 + a.y b1 + a.z b2 + a.w b3, in this order."""
-    for j, c in enumerate("xyzw"):
-        acc = f"fma(vec4f({a}.{c}), {b.format(j)}, {acc})"
-    return acc
-
-
-def pick(rows, quads):
-    """Cases that set s0, s1... to a row's accumulators."""
-
-    def row(r):
-        return " ".join(f"s{q} = c{r}_{q};" for q in range(quads))
-
-    return "".join(f"case {r}u: {{ {row(r)} }}\n" for r in range(rows - 1)) + f"default: {{ {row(rows - 1)} }}\n"
 
 
 def matmul_registers(rows, cols):
@@ -165,154 +139,23 @@ fn main(
 """
 
 
-def dot(q, k, quads):
-    """The dot product of two vectors of quads: four partial sums, then across."""
-    sums = f"{q.format(0)} * {k.format(0)}"
-    for i in range(1, quads):
-        sums = f"fma({q.format(i)}, {k.format(i)}, {sums})"
-    return f"dot({sums}, vec4f(1.0))"
-
-
-ATTENTION_HEAD = """struct Params { tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32 }
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(1) var<storage, read> bounds: array<u32>;
-@group(0) @binding(8) var<storage, read_write> ctx: array<vec4f>;
-@group(0) @binding(12) var<uniform> params: Params;
-"""
-
-
-def attention_registers(size, queries):
-    quads = size // 4
-    qs, ds = range(queries), range(quads)
-    scores = "".join(f"let s{q} = {dot(f'q{q}_{{}}', 'k{}', quads)};\n" for q in qs)
-    softmax = "".join(
-        f"""let n{q} = max(m{q}, s{q});
-let f{q} = exp(m{q} - n{q});
-let p{q} = exp(s{q} - n{q});
-m{q} = n{q};
-l{q} = fma(l{q}, f{q}, p{q});
-"""
-        for q in qs
-    )
-    values = "".join(
-        f"let v{d} = qkv[at + 2u * hidden + {d}u];\n"
-        + "".join(f"c{q}_{d} = fma(vec4f(p{q}), v{d}, c{q}_{d} * f{q});\n" for q in qs)
-        for d in ds
-    )
-    give = pick(queries, quads)
-    for q in qs:
-        give = give.replace(f"s0 = c{q}_0;", f"l = l{q}; s0 = c{q}_0;")
-    take = "".join(f"case {q}u: {{ {' '.join(f'q{q}_{d} = k{d};' for d in ds)} }}\n" for q in qs)
-    return f"""// ctx = softmax(Q Kᵀ scale) V, heads of {size}. A thread carries {queries} queries of one head through the keys of their sequence
-// with a running maximum m and sum l (online softmax), so that a key is loaded once for all of them. No barrier.
-{NOTE}{ATTENTION_HEAD}
-@compute @workgroup_size(8)
-fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group: vec3u) {{
-    let first = bounds[group.z];
-    let end = bounds[group.z + 1u];
-    let token = first + (group.x * 8u + lane.x) * {queries}u;
-    if token >= end {{ return; }}
-    // In vectors of four.
-    let hidden = params.heads * {quads}u;
-    let head = group.y * {quads}u;
-    let count = min({queries}u, end - token);
-    // Loads and stores of queries stand once, in a loop, or they would be most of what there is to compile.
-{indent(lines("var q{0}_{1} = vec4f(0.0);", qs, ds), 4)}\
-    for (var q = 0u; q < count; q++) {{
-        let at = (token + q) * 3u * hidden + head;
-{indent(lines("let k{0} = qkv[at + {0}u] * params.scale;", ds), 8)}\
-        switch q {{
-{indent(take, 12)}\
-            default: {{}}
-        }}
-    }}
-{indent(lines("var c{0}_{1} = vec4f(0.0);", qs, ds), 4)}\
-{indent(lines("var m{0} = -3.0e38;", qs), 4)}\
-{indent(lines("var l{0} = 0.0;", qs), 4)}\
-    var at = first * 3u * hidden + head;
-    for (var t = first; t < end; t++) {{
-{indent(lines("let k{0} = qkv[at + hidden + {0}u];", ds), 8)}\
-{indent(scores, 8)}\
-{indent(softmax, 8)}\
-{indent(values, 8)}\
-        at += 3u * hidden;
-    }}
-    for (var q = 0u; q < count; q++) {{
-{indent(lines("var s{0}: vec4f;", ds), 8)}\
-        var l: f32;
-        switch q {{
-{indent(give, 12)}\
-        }}
-        let out = (token + q) * hidden + head;
-{indent(lines("ctx[out + {0}u] = s{0} / l;", ds), 8)}\
-    }}
-}}
-"""
-
-
-def attention_tiles(size):
-    quads = size // 4
-    ds = range(quads)
-    keys = 1024 // size  # K and V tiles take 4 KiB each
-    return f"""// ctx = softmax(Q Kᵀ scale) V, heads of {size}. A workgroup takes 64 queries of one head, one a thread, through the keys of their
-// sequence, {keys} at a time in shared memory, with a running maximum m and sum l (online softmax).
-{NOTE}{ATTENTION_HEAD}
-var<workgroup> tile_k: array<vec4f, 256>;
-var<workgroup> tile_v: array<vec4f, 256>;
-
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) group: vec3u) {{
-    let first = bounds[group.z];
-    let end = bounds[group.z + 1u];
-    let token = first + group.x * 64u + local.x;
-    // The same for the whole workgroup, as the barriers want it.
-    if first + group.x * 64u >= end {{ return; }}
-    // In vectors of four.
-    let hidden = params.heads * {quads}u;
-    let head = group.y * {quads}u;
-    let query = min(token, end - 1u) * 3u * hidden + head;
-{indent(lines("let q{0} = qkv[query + {0}u] * params.scale;", ds), 4)}\
-{indent(lines("var c{0} = vec4f(0.0);", ds), 4)}\
-    var m = -3.0e38;
-    var l = 0.0;
-    for (var tile = first; tile < end; tile += {keys}u) {{
-        workgroupBarrier();
-        for (var i = local.x; i < 256u; i += 64u) {{
-            let at = min(tile + i / {quads}u, end - 1u) * 3u * hidden + head + i % {quads}u;
-            tile_k[i] = qkv[at + hidden];
-            tile_v[i] = qkv[at + 2u * hidden];
-        }}
-        workgroupBarrier();
-        let count = min({keys}u, end - tile);
-        for (var t = 0u; t < count; t++) {{
-            let at = t * {quads}u;
-            let s = {dot('q{}', 'tile_k[at + {}u]', quads)};
-            let n = max(m, s);
-            let f = exp(m - n);
-            let p = exp(s - n);
-            m = n;
-            l = fma(l, f, p);
-{indent(lines("c{0} = fma(vec4f(p), tile_v[at + {0}u], c{0} * f);", ds), 12)}\
-        }}
-    }}
-    if token < end {{
-        let r = 1.0 / l;
-        let at = token * hidden + head;
-{indent(lines("ctx[at + {0}u] = c{0} * r;", ds), 8)}\
-    }}
-}}
-"""
-
-
 KERNELS = {
     "matmul_registers_12x16": matmul_registers(12, 16),
     "matmul_registers_thin": matmul_thin(),
     "matmul_tiles_32x32": matmul_tiles(32, 4),
     "matmul_tiles_64x64": matmul_tiles(64, 8),
-    "attention_registers_32": attention_registers(32, 4),
-    "attention_registers_64": attention_registers(64, 4),
-    "attention_tiles_32": attention_tiles(32),
-    "attention_tiles_64": attention_tiles(64),
+    "attention_registers_32": attention.registers(32, 4),
+    "attention_registers_64": attention.registers(64, 4),
+    "attention_tiles_32": attention.tiles(32),
+    "attention_tiles_64": attention.tiles(64),
+    "attention_train_registers_32": attention.registers(32, 4, train=True),
+    "attention_train_registers_64": attention.registers(64, 4, train=True),
+    "attention_train_tiles_32": attention.tiles(32, train=True),
+    "attention_train_tiles_64": attention.tiles(64, train=True),
+    "attention_backward_registers_32": attention.backward_registers(32, 4),
+    "attention_backward_registers_64": attention.backward_registers(64, 2),
+    "attention_backward_tiles_32": attention.backward_tiles(32),
+    "attention_backward_tiles_64": attention.backward_tiles(64),
 }
 
 if __name__ == "__main__":

@@ -70,6 +70,14 @@ pub enum Error {
     /// A device's results are not those of the reference: its driver or a kernel has a fault.
     #[error("{device} computes wrong: {problem}. {mend}")]
     Wrong { device: String, problem: String, mend: String },
+    /// A training's loss or a parameter is no longer finite.
+    #[error("step {step}: {problem}. {mend}")]
+    Diverged {
+        /// The optimizer step, from 1.
+        step: u64,
+        problem: String,
+        mend: String,
+    },
     /// The caller cancelled the work.
     #[error("cancelled")]
     Cancelled,
@@ -117,6 +125,7 @@ impl Error {
                 HubFault::Answer => "hub_answer",
             },
             Error::Wrong { .. } => "wrong",
+            Error::Diverged { .. } => "diverged",
             Error::Cancelled => "cancelled",
         }
     }

@@ -23,8 +23,13 @@ fn live() -> Live {
 }
 
 fn bounds() -> Vec<u32> {
+    ends(&LENGTHS)
+}
+
+/// The bounds of sequences of these lengths.
+fn ends(lengths: &[u32]) -> Vec<u32> {
     let mut bounds = vec![0];
-    bounds.extend(LENGTHS.iter().scan(0, |at, n| {
+    bounds.extend(lengths.iter().scan(0, |at, n| {
         *at += n;
         Some(*at)
     }));
@@ -258,6 +263,76 @@ fn attention_with_and_without_dropout() {
             let (bounds, dropout) = (lab.bounds(), lab.dropout(p));
             let y = lab.tape.attention("ctx", qkv, bounds, heads, dropout);
             lab.check("attention", y)
+        });
+    }
+}
+
+/// Sequences of more than one workgroup and of more than one tile, against the CPU; and each has the same bits alone.
+#[test]
+fn attention_of_long_sequences() {
+    let lengths = [33, 1, 130, 7, 70];
+    let heads = 3;
+    let live = |lengths: &[u32]| Live {
+        tokens: lengths.iter().sum(),
+        sequences: lengths.len() as u32,
+        longest: lengths.iter().copied().max().unwrap_or(0),
+        picked: 0,
+    };
+    for (size, p) in [(32, 0.2), (32, 0.0), (64, 0.2), (64, 0.0)] {
+        let hidden = heads * size;
+        let all = live(&lengths);
+        let values = noise((all.tokens * 3 * hidden) as usize, 5);
+        let d_ctx = noise((all.tokens * hidden) as usize, 6);
+        let mut known: Option<Vec<Vec<f32>>> = None;
+        for_each_device(|test| {
+            let mut tape = Tape::new();
+            let qkv = tape.graph().input("qkv", Rows::Tokens, 3 * hidden);
+            let bounds = tape.graph().input("bounds", Rows::Bounds, 1);
+            let control = tape.graph().input("control", Rows::Fixed(1), 4);
+            let seed = tape.graph().input("d_ctx", Rows::Tokens, hidden);
+            tape.want(qkv);
+            let ctx = tape.attention("ctx", qkv, bounds, heads, Dropout { control, site: 5, p });
+            tape.give(ctx, seed);
+            tape.backward();
+            let d_qkv = tape.gradient(qkv).expect("a gradient");
+            let list = tape.into_graph().finish(&[ctx, d_qkv]);
+            let mut plan = block_on(test.device.plan(&list, all)).expect("a plan");
+            let mut run = |first: usize, lengths: &[u32]| {
+                let live = live(lengths);
+                let part = |x: &[f32], cols: u32| -> Vec<f32> {
+                    x[first * cols as usize..][..(live.tokens * cols) as usize].to_vec()
+                };
+                let (values, d_ctx) = (part(&values, 3 * hidden), part(&d_ctx, hidden));
+                let ends = ends(lengths);
+                let inputs = [
+                    (qkv.id, bytemuck::cast_slice(&values)),
+                    (bounds.id, bytemuck::cast_slice(&ends)),
+                    (control.id, bytemuck::cast_slice(&[12345_u32, 0, 0, 0])),
+                    (seed.id, bytemuck::cast_slice(&d_ctx)),
+                ];
+                block_on(test.device.run(&mut plan, live, &inputs, &Cancel::new())).expect("a run")
+            };
+            let found = run(0, &lengths);
+            for (what, (found, known)) in
+                ["ctx", "d_qkv"].iter().zip(found.iter().zip(known.get_or_insert_with(|| found.clone())))
+            {
+                let largest = known.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+                for (i, (k, f)) in known.iter().zip(found).enumerate() {
+                    let off = 2e-5 * largest + 1e-6;
+                    assert!((k - f).abs() <= off, "D {size}, {what}[{i}] on {}: {f}, on the CPU {k}", test.name);
+                }
+            }
+            // Dropout goes by a token's place in the batch.
+            let mut first = 0;
+            for len in lengths.iter().filter(|_| p == 0.0) {
+                for (alone, (all, cols)) in
+                    run(first, &[*len]).iter().zip(found.iter().zip([hidden as usize, 3 * hidden as usize]))
+                {
+                    let rows = &all[first * cols..(first + *len as usize) * cols];
+                    assert!(alone == rows, "D {size}: a sequence of {len} alone on {}", test.name);
+                }
+                first += *len as usize;
+            }
         });
     }
 }

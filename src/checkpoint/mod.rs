@@ -24,7 +24,10 @@ mod quantize;
 pub(crate) mod source;
 mod vet;
 #[cfg(any(feature = "native", feature = "train"))]
-#[cfg_attr(not(feature = "native"), allow(dead_code, reason = "without a disk, files are bytes: their headers are all it takes"))]
+#[cfg_attr(
+    not(feature = "native"),
+    allow(dead_code, reason = "without a disk, files are bytes: their headers are all it takes")
+)]
 pub(crate) mod write;
 
 #[cfg(all(feature = "native", feature = "train"))]
@@ -112,6 +115,12 @@ impl Checkpoint {
             shard.entries.retain(|entry| !drops(&names::modern(&entry.name)));
         }
         Self::new(config, self.name, self.shards)
+    }
+
+    /// All tensors: their names as the files spell them, and their bytes.
+    #[cfg(all(feature = "native", feature = "train"))]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.shards.iter().flat_map(|shard| shard.entries.iter().map(|e| (&*e.name, shard.bytes_of(e))))
     }
 
     /// The model's configuration.

@@ -94,6 +94,9 @@ pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "native")]
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use native::map;
 #[cfg(feature = "hub")]
 pub(crate) use native::{INDEX, no_weights_among, shard_names};
 #[cfg(feature = "native")]
@@ -143,7 +146,7 @@ mod native {
         Err(no_weights(dir))
     }
 
-    fn map(path: &Path) -> Result<Shard> {
+    pub(crate) fn map(path: &Path) -> Result<Shard> {
         let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
         // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file meanwhile
         // can still stop this one with SIGBUS: the price of not copying it, paid by every reader of safetensors;

@@ -28,7 +28,16 @@ pub(crate) fn order(a: &Planned, b: &Planned) -> std::cmp::Ordering {
 
 /// What comes before the data of these tensors, in this order.
 pub(crate) fn header(tensors: &[Planned]) -> Vec<u8> {
-    let mut json = String::from(r#"{"__metadata__":{"format":"pt"}"#);
+    header_with(tensors, &[])
+}
+
+/// The same with texts in its metadata, by their names.
+pub(crate) fn header_with(tensors: &[Planned], metadata: &[(&str, &str)]) -> Vec<u8> {
+    let mut json = String::from(r#"{"__metadata__":{"format":"pt""#);
+    for (name, text) in metadata {
+        json += &format!(",{}:{}", serde_json::Value::from(*name), serde_json::Value::from(*text));
+    }
+    json.push('}');
     let mut start = 0;
     for tensor in tensors {
         let end = start + tensor.size();
@@ -166,7 +175,7 @@ fn replace_files(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Makes renames inside a directory last through a power cut, where the system knows how.
-fn sync_dir(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 

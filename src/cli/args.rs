@@ -11,6 +11,7 @@ use super::eval::EvalArgs;
 use super::shell::{CompletionsArgs, ManArgs};
 use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroShotArgs};
 use super::tokenize::TokenizeArgs;
+use super::train::TrainArgs;
 
 /// BERT on any GPU or none: questions answered, masks filled, texts classified, tagged and embedded.
 #[derive(Debug, Parser)]
@@ -42,6 +43,7 @@ pub enum Command {
     ZeroShot(ZeroShotArgs),
     Tokenize(TokenizeArgs),
     Eval(EvalArgs),
+    Train(TrainArgs),
     Convert(ConvertArgs),
     /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
     #[command(after_help = "\

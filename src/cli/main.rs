@@ -17,6 +17,7 @@ mod show;
 mod source;
 mod tasks;
 mod tokenize;
+mod train;
 
 use std::io::{ErrorKind, IsTerminal};
 use std::path::Path;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::ZeroShot(args) => tasks::zero_shot(args, &common),
         Command::Tokenize(args) => tokenize::tokenize(args, &common),
         Command::Eval(args) => eval::run(&args, &common).map(|()| Outcome::AllGood),
+        Command::Train(args) => train::run(args, &common).map(|()| Outcome::AllGood),
         Command::Convert(args) => convert::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Info => info::run(&common).map(|()| Outcome::AllGood),
         Command::Doctor => doctor::run(&common).map(|()| Outcome::AllGood),

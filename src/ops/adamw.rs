@@ -20,7 +20,7 @@ pub static OP: Op = Op {
 };
 
 /// What does not change from step to step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct AdamW {
     pub beta1: f32,
     pub beta2: f32,

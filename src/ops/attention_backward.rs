@@ -4,7 +4,7 @@
 //! [`attention_delta`](super::attention_delta); d_qkv `[T, 3H]`.
 
 use super::attention_delta::attention_delta;
-use super::attention_train::{PARAMS, overrides, pairs, shape, words};
+use super::attention_train::{PARAMS, overrides, pairs, shape, with_dropout, words};
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel};
 use crate::device::{Family, Op, Variant};
@@ -17,18 +17,53 @@ pub static OP: Op = Op {
     reads: &["qkv", "bounds", "control", "d_ctx", "lse", "delta"],
     writes: &["d_qkv"],
     twin,
-    variants: &[Variant {
-        name: "attention_backward",
-        family: Family::Registers,
-        fits: |_, _| true,
-        wgsl: |_| {
-            vec![include_str!("../../shaders/lib/dropout.wgsl"), include_str!("../../shaders/attention_backward.wgsl")]
+    variants: &[
+        Variant {
+            name: "attention_backward_registers_32",
+            family: Family::Registers,
+            fits: |site, _| site.param("head_size") == Some(32),
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_registers_32.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [3 * groups(w[2], 8 * 4), w[3], w[1]],
         },
-        overrides,
-        grid: |w| [2 * groups(w[2], 8), w[3], w[1]],
-    }],
+        Variant {
+            name: "attention_backward_registers_64",
+            family: Family::Registers,
+            fits: |site, _| site.param("head_size") == Some(64),
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_registers_64.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [3 * groups(w[2], 8 * 2), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_backward_tiles_32",
+            family: Family::Tiles,
+            fits: |site, limits| site.param("head_size") == Some(32) && limits.workgroup_bytes >= TILES,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_tiles_32.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [3 * groups(w[2], 64), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_backward_tiles_64",
+            family: Family::Tiles,
+            fits: |site, limits| site.param("head_size") == Some(64) && limits.workgroup_bytes >= TILES,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_tiles_64.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [3 * groups(w[2], 64), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_backward_plain",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_plain.wgsl")),
+            overrides,
+            grid: |w| [2 * groups(w[2], 8), w[3], w[1]],
+        },
+    ],
     flops: |w| 14.0 * pairs(w),
 };
+
+/// Bytes of a workgroup's memory that tiles and their terms take at most.
+const TILES: u32 = 8192 + 32 * 12;
 
 /// What attention kept of its forward pass.
 #[derive(Clone, Copy, Debug)]

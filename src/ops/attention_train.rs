@@ -15,18 +15,55 @@ pub static OP: Op = Op {
     reads: &["qkv", "bounds", "control"],
     writes: &["ctx", "lse"],
     twin,
-    variants: &[Variant {
-        name: "attention_train",
-        family: Family::Registers,
-        fits: |_, _| true,
-        wgsl: |_| {
-            vec![include_str!("../../shaders/lib/dropout.wgsl"), include_str!("../../shaders/attention_train.wgsl")]
+    variants: &[
+        Variant {
+            name: "attention_train_registers_32",
+            family: Family::Registers,
+            fits: |site, _| site.param("head_size") == Some(32),
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_registers_32.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
         },
-        overrides,
-        grid: |w| [groups(w[2], 8), w[3], w[1]],
-    }],
+        Variant {
+            name: "attention_train_registers_64",
+            family: Family::Registers,
+            fits: |site, _| site.param("head_size") == Some(64),
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_registers_64.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_train_tiles_32",
+            family: Family::Tiles,
+            fits: |site, limits| site.param("head_size") == Some(32) && limits.workgroup_bytes >= 8192,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_tiles_32.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[2], 64), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_train_tiles_64",
+            family: Family::Tiles,
+            fits: |site, limits| site.param("head_size") == Some(64) && limits.workgroup_bytes >= 8192,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_tiles_64.wgsl")),
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[2], 64), w[3], w[1]],
+        },
+        Variant {
+            name: "attention_train_plain",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_plain.wgsl")),
+            overrides,
+            grid: |w| [groups(w[2], 8), w[3], w[1]],
+        },
+    ],
     flops: |w| 4.0 * pairs(w),
 };
+
+/// A kernel with dropout's hash before it.
+pub(super) fn with_dropout(kernel: &'static str) -> Vec<&'static str> {
+    vec![include_str!("../../shaders/lib/dropout.wgsl"), kernel]
+}
 
 /// Parameters of attention and of its gradient.
 pub(super) const PARAMS: &[&str] =

@@ -143,6 +143,11 @@ const ASKED: f64 = 0.15;
 const MASKED: f64 = 0.8;
 const REPLACED: f64 = 0.1;
 
+/// The most tokens of a sequence of this length that [`masked`] asks for.
+pub fn most_asked(len: usize) -> usize {
+    ((len as f64 * ASKED).round() as usize).max(1)
+}
+
 /// Masks a sequence, each time otherwise: `random` is of the epoch and the example. At least one token is asked for, if
 /// there is any that is not special.
 ///

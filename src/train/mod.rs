@@ -7,12 +7,15 @@ mod bert;
 pub mod collate;
 pub mod curves;
 pub mod data;
+pub mod evaluate;
 pub mod features;
 pub mod metrics;
 pub mod nodes;
 pub mod order;
 mod params;
 pub mod random;
+#[cfg(feature = "native")]
+pub mod run;
 pub mod save;
 pub mod schedule;
 pub mod step;
@@ -24,7 +27,8 @@ pub use step::Trainer;
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All.
     #[default]
@@ -36,7 +40,7 @@ pub enum Method {
 }
 
 /// What a training run does not change.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TrainOptions {
     pub method: Method,
     /// The first layers, so many of them, are not trained.

@@ -27,6 +27,13 @@ pub(super) struct Entry {
     pub decays: bool,
 }
 
+impl Entry {
+    /// What training changes: the value and its two moments.
+    pub fn trained(&self) -> Option<[&State; 3]> {
+        self.moments.as_ref().map(|[m, v]| [&self.param.value, m, v])
+    }
+}
+
 /// Every parameter on a device.
 #[derive(Debug)]
 pub(super) struct Params {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::bert::{Bert, Inputs, Problem};
-use super::params::Params;
+use super::params::{Entry, Params};
 use super::tape::Tape;
 use super::{Labels, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::mix;
-use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, TensorId};
+use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, State, TensorId};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 use crate::model::embeddings;
@@ -30,8 +30,18 @@ pub struct Trainer {
     logits: Option<Recorded<Inputs>>,
     gradients: Option<Recorded<Inputs>>,
     update: Option<Recorded<Tensor>>,
-    steps: u64,
-    batches: u64,
+    at: Counters,
+    /// The batches at the last update: where those since then are forgotten, their numbers are given again.
+    kept: u64,
+}
+
+/// How far a training has come: with the trained [states](Trainer::trained), all that it goes on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counters {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Batches whose gradients counted: each has dropout of its own.
+    pub batches: u64,
 }
 
 #[derive(Debug)]
@@ -69,8 +79,8 @@ impl Trainer {
             logits: None,
             gradients: None,
             update: None,
-            steps: 0,
-            batches: 0,
+            at: Counters::default(),
+            kept: 0,
         })
     }
 
@@ -81,7 +91,16 @@ impl Trainer {
 
     /// Optimizer steps so far.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.at.steps
+    }
+
+    /// Steps and batches so far.
+    pub fn counters(&self) -> Counters {
+        self.at
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     pub fn checkpoint(&self) -> &Checkpoint {
@@ -90,6 +109,45 @@ impl Trainer {
 
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// What training changes: each trained parameter and its two moments, by names that no two have. Gradients are not
+    /// among them: after an [`update`](Self::update) they are zero.
+    pub fn trained(&self) -> impl Iterator<Item = &State> {
+        self.params.entries.iter().filter_map(Entry::trained).flatten()
+    }
+
+    /// Goes on from where another run was: `values` gives what each of the [`trained`](Self::trained) states had then. The
+    /// steps that follow have the bits that they would have had there.
+    ///
+    /// # Errors
+    /// Those of `values`; [`Error::Input`] where it gives another number of elements. The trainer is of no use then.
+    pub fn restore(&mut self, at: Counters, mut values: impl FnMut(&State) -> Result<Vec<f32>>) -> Result<()> {
+        self.forget_gradients();
+        for state in self.trained() {
+            let values = values(state)?;
+            if values.len() != state.len() {
+                return Err(Error::Input {
+                    problem: format!("{} has {} elements, not {}", state.name(), state.len(), values.len()),
+                    mend: "Restore what a trainer of the same model and method had".into(),
+                });
+            }
+            self.device.write_state(state, &values);
+        }
+        (self.at, self.kept) = (at, at.batches);
+        Ok(())
+    }
+
+    /// Makes ready for batches up to this size. A run that does so first plans once, and computes each batch by the same
+    /// kernels, whatever came before it.
+    ///
+    /// # Errors
+    /// What a device may return.
+    pub async fn reserve(&mut self, largest: Live) -> Result<()> {
+        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let outcome = self.plan(&mut recorded, largest).await;
+        self.gradients = Some(recorded);
+        outcome
     }
 
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
@@ -105,8 +163,9 @@ impl Trainer {
             // Part of them was added.
             self.forget_gradients();
         }
-        self.batches += 1;
-        Ok(outcome?.iter().flatten().map(|v| f64::from(*v)).sum())
+        let losses = outcome?;
+        self.at.batches += 1;
+        Ok(losses.iter().flatten().map(|v| f64::from(*v)).sum())
     }
 
     /// The same, then [`update`](Self::update).
@@ -137,7 +196,8 @@ impl Trainer {
         let outcome = self.run(&mut recorded, one, &fed, &Cancel::new()).await;
         self.update = Some(recorded);
         outcome?;
-        self.steps += 1;
+        self.at.steps += 1;
+        self.kept = self.at.batches;
         Ok(())
     }
 
@@ -153,8 +213,9 @@ impl Trainer {
         outcome
     }
 
-    /// Forgets the gradients so far.
-    pub fn forget_gradients(&self) {
+    /// Forgets the gradients since the last update: it is as if their batches had not been.
+    pub fn forget_gradients(&mut self) {
+        self.at.batches = self.kept;
         for gradient in self.params.entries.iter().filter_map(|entry| entry.param.gradient.as_ref()) {
             self.device.write_state(gradient, &vec![0.0; gradient.len()]);
         }
@@ -229,20 +290,28 @@ impl Trainer {
         fed: &[(TensorId, Vec<u32>)],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
-        let mut plan = match recorded.plan.take() {
-            Some(plan) if plan.capacity().holds(live) => plan,
-            smaller => {
-                let had = smaller.map(|plan| plan.capacity()).unwrap_or_default();
-                let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
-                let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
-                let picked = live.picked.next_multiple_of(8).max(had.picked);
-                self.device.plan(&recorded.list, Live { tokens, sequences, longest: tokens, picked }).await?
-            }
-        };
+        self.plan(recorded, live).await?;
+        let Some(mut plan) = recorded.plan.take() else { unreachable!("it was just made") };
         let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
         let values = self.device.run(&mut plan, live, &inputs, cancel).await;
         recorded.plan = Some(plan);
         values
+    }
+
+    /// Sees to a plan that holds `live`.
+    async fn plan<I>(&self, recorded: &mut Recorded<I>, live: Live) -> Result<()> {
+        let had = recorded.plan.as_ref().map(Plan::capacity).unwrap_or_default();
+        if recorded.plan.is_some() && had.holds(live) {
+            return Ok(());
+        }
+        let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
+        let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
+        let picked = live.picked.next_multiple_of(8).max(had.picked);
+        // The smaller one's memory is given back first.
+        recorded.plan = None;
+        let capacity = Live { tokens, sequences, longest: tokens, picked };
+        recorded.plan = Some(self.device.plan(&recorded.list, capacity).await?);
+        Ok(())
     }
 
     /// The words of every input.
@@ -291,9 +360,9 @@ impl Trainer {
 
     /// The words of [`control`].
     fn control(&self, rate: f64) -> Vec<u32> {
-        let key = step_key(self.options.seed, self.batches);
+        let key = step_key(self.options.seed, self.at.batches);
         let AdamW { beta1, beta2, .. } = self.options.optimizer;
-        let t = (self.steps + 1) as f64;
+        let t = (self.at.steps + 1) as f64;
         let corrections = match self.options.corrects_bias {
             true => [1.0 / (1.0 - f64::from(beta1).powf(t)), 1.0 / (1.0 - f64::from(beta2).powf(t)).sqrt()],
             false => [1.0; 2],

@@ -193,7 +193,10 @@ impl Reader {
                 Target::Words(words.clone())
             }
             TargetJson::Masked(_) => {
-                return Err(wrong("a masked position lies outside its sequence", "Count from the sequence's first token"));
+                return Err(wrong(
+                    "a masked position lies outside its sequence",
+                    "Count from the sequence's first token",
+                ));
             }
         })
     }

@@ -169,7 +169,7 @@ pub fn each_chunk(
 }
 
 /// A token that Ctrl-C cancels; pressed again, it ends the program at once.
-fn interruptible() -> Result<Cancel> {
+pub fn interruptible() -> Result<Cancel> {
     let cancel = Cancel::new();
     let held = cancel.clone();
     let handler = move || {

@@ -242,9 +242,7 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
                 _ => None,
             };
             let number = number.map(|n| n as f32).filter(|n| n.is_finite());
-            number
-                .map(Label::Value)
-                .ok_or_else(|| wrong("no number", "Give a number, or say --problem single_label_classification"))
+            number.map(Label::Value).ok_or_else(|| wrong("no number", "Give a number, or say --kind single"))
         }
     }
 }

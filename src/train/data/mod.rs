@@ -5,6 +5,7 @@
 pub mod classify;
 mod table;
 pub mod tag;
+pub mod text;
 
 use std::path::Path;
 

@@ -1,0 +1,326 @@
+//! `cloze train`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand, ValueEnum};
+use cloze::ops::adamw::AdamW;
+use cloze::train::data::classify::{Columns, Kind};
+use cloze::train::evaluate::Scores;
+use cloze::train::run::{Event, Run, RunOptions, Setup, Summary, Task};
+use cloze::train::{Method, TrainOptions};
+use cloze::{Error, Result};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+use super::batch::interruptible;
+use super::common::Common;
+use super::show;
+
+/// Fine-tune a model on examples of your own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cloze train classify --model microsoft/MiniLM-L12-H384-uncased --data train.tsv --eval dev.tsv --output out
+  cloze train qa --data train-v1.1.json --eval dev-v1.1.json --output out --epochs 2
+  cloze train tag --model ./bert --data train.conll --eval dev.conll --output out
+  cloze train mlm --model ./bert --data books.txt --output out
+
+The output directory is the trained model: `cloze classify --model out 'A text.'`, or transformers.
+In its run/ are config.json, metrics.jsonl, loss.svg, metrics.svg and the last checkpoint, from which
+--resume goes on to the same bits. Ctrl-C saves one.")]
+pub struct TrainArgs {
+    #[command(subcommand)]
+    pub task: TrainTask,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TrainTask {
+    /// Answer questions by spans of a text: SQuAD 1.1 or 2.0 JSON.
+    Qa(QaArgs),
+    /// Classify texts or pairs of texts, or score them: TSV, CSV or JSONL with text, perhaps pair, and label.
+    ///
+    /// Files of GLUE are known by their columns.
+    Classify(ClassifyArgs),
+    /// Tag words: CoNLL (a token and its tag a line), or JSONL with text and spans.
+    Tag(PlainArgs),
+    /// Predict masked words: text, a paragraph a line, empty lines between documents.
+    Mlm(PlainArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct QaArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Context tokens that neighbouring windows share [default: 128, or half a window]
+    #[arg(long, value_name = "TOKENS")]
+    pub doc_stride: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct ClassifyArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Which columns hold what: text=NAME,label=NAME, and pair=NAME [default: by their usual names]
+    #[arg(long, value_name = "NAMES")]
+    pub columns: Option<Columns>,
+    /// What the labels are [default: lists are multi, numbers with fractions regression, all else single]
+    #[arg(long, value_enum)]
+    pub kind: Option<LabelKind>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlainArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LabelKind {
+    /// One class of several
+    Single,
+    /// Any number of classes
+    Multi,
+    /// A number
+    Regression,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+pub enum TrainMethod {
+    /// All parameters
+    #[default]
+    Full,
+    /// Biases alone
+    Bitfit,
+    /// The head alone
+    Head,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Optimizer {
+    /// PyTorch's AdamW
+    #[default]
+    Adamw,
+    /// BERT's own: no correction of the moments' bias, epsilon 1e-6
+    Bert,
+}
+
+/// What every task takes.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Files to learn from, each of at most 1 GiB
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Files to measure on; the best model is kept
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub eval: Vec<PathBuf>,
+    /// The trained model's directory, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Go on from the checkpoint in the output directory, with otherwise the same arguments
+    #[arg(long)]
+    pub resume: bool,
+    /// Times that every example is seen
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub epochs: u64,
+    /// End after so many steps, even where the epochs have more
+    #[arg(long, value_name = "N")]
+    pub max_steps: Option<u64>,
+    /// The highest learning rate [default: 5e-5 for full, 1e-3 for bitfit and head]
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Steps in which the rate rises to its highest, after which it falls to 0: a share of all below 1, else a number
+    #[arg(long, value_name = "SHARE|STEPS", default_value_t = 0.1)]
+    pub warmup: f64,
+    /// Decay of weights a step, times the rate; none of biases and LayerNorm
+    #[arg(long, value_name = "X", default_value_t = 0.01)]
+    pub weight_decay: f32,
+    /// Tokens of a batch at most
+    #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
+    pub batch_tokens: usize,
+    /// Batches whose gradients make one step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
+    /// Tokens of a sequence at most; what is longer is cut, a question's text into windows [default: as many as the model
+    /// takes; 384 for qa, 128 for mlm]
+    #[arg(long, value_name = "TOKENS")]
+    pub max_seq_len: Option<usize>,
+    /// Of the order, dropout, masks and a new head: a seed gives the same bits on a device
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Which parameters are trained; the head's always are
+    #[arg(long, value_enum, default_value_t)]
+    pub method: TrainMethod,
+    /// Leave the first N layers as they are
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub freeze_layers: usize,
+    /// Leave the embeddings as they are: faster, and a third of the memory for small models
+    #[arg(long)]
+    pub freeze_embeddings: bool,
+    /// How gradients become steps
+    #[arg(long, value_enum, default_value_t)]
+    pub optimizer: Optimizer,
+    /// Drop nothing out, whatever the model's configuration says
+    #[arg(long)]
+    pub no_dropout: bool,
+    /// The norm that all gradients together are clipped to; 0 for none
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub max_grad_norm: f32,
+    /// Stop after so many evaluations without a better one
+    #[arg(long, value_name = "N")]
+    pub patience: Option<u64>,
+    /// The measure that says which model is best [default: f1 for qa, tag and several labels, accuracy for classes,
+    /// pearson for scores, loss for mlm]
+    #[arg(long, value_name = "NAME")]
+    pub metric: Option<String>,
+    /// Steps between evaluations [default: an epoch's]
+    #[arg(long, value_name = "STEPS")]
+    pub eval_every: Option<u64>,
+    /// Steps between checkpoints, beside those at evaluations
+    #[arg(long, value_name = "STEPS", default_value_t = 500)]
+    pub checkpoint_every: u64,
+}
+
+impl RunArgs {
+    fn options(&self, doc_stride: Option<usize>) -> RunOptions {
+        let (method, lr) = match self.method {
+            TrainMethod::Full => (Method::Full, 5e-5),
+            TrainMethod::Bitfit => (Method::BitFit, 1e-3),
+            TrainMethod::Head => (Method::Head, 1e-3),
+        };
+        let is_berts = matches!(self.optimizer, Optimizer::Bert);
+        let eps = if is_berts { 1e-6 } else { 1e-8 };
+        let optimizer = AdamW { beta1: 0.9, beta2: 0.999, eps, decay: self.weight_decay, max_norm: self.max_grad_norm };
+        RunOptions {
+            epochs: self.epochs,
+            max_steps: self.max_steps,
+            lr: self.lr.unwrap_or(lr),
+            warmup: self.warmup,
+            batch_tokens: self.batch_tokens,
+            accumulate: self.accumulate,
+            max_seq_len: self.max_seq_len,
+            doc_stride,
+            eval_every: self.eval_every,
+            patience: self.patience,
+            metric: self.metric.clone(),
+            checkpoint_every: self.checkpoint_every,
+            train: TrainOptions {
+                method,
+                freeze_layers: self.freeze_layers,
+                freeze_embeddings: self.freeze_embeddings,
+                dropout: !self.no_dropout,
+                seed: self.seed,
+                optimizer,
+                corrects_bias: !is_berts,
+            },
+        }
+    }
+}
+
+pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
+    let (task, args, doc_stride) = match args.task {
+        TrainTask::Qa(QaArgs { run, doc_stride }) => (Task::QuestionAnswering, run, doc_stride),
+        TrainTask::Classify(ClassifyArgs { run, columns, kind }) => {
+            let kind = kind.map(|kind| match kind {
+                LabelKind::Single => Kind::SingleLabel,
+                LabelKind::Multi => Kind::MultiLabel,
+                LabelKind::Regression => Kind::Regression,
+            });
+            (Task::Classify { columns, kind }, run, None)
+        }
+        TrainTask::Tag(PlainArgs { run }) => (Task::Tag, run, None),
+        TrainTask::Mlm(PlainArgs { run }) => (Task::MaskedLm, run, None),
+    };
+    let options = args.options(doc_stride);
+    options.check()?;
+    let RunArgs { data, eval, output, resume, .. } = args;
+    let base = common.required_model_dir()?.to_owned();
+    let device = common.open_device()?.device;
+    let setup = Setup { task, base, data, eval, output: output.clone(), options, resume };
+    let mut shown = Shown::new(common);
+    let mut observe = |event: Event<'_>| shown.show(event);
+    let begun = Instant::now();
+    let mut run = cloze::block_on(Run::open(setup, device.into(), &mut observe))?;
+    if run.is_finished() {
+        common.note("the run is finished already");
+    }
+    let cancel = interruptible()?;
+    let trained = cloze::block_on(run.train(&mut observe, &cancel));
+    shown.bar.finish_and_clear();
+    if matches!(trained, Err(Error::Cancelled)) {
+        let step = run.saved().unwrap_or_default();
+        common.note(&format!("stopped after step {step}: the same command with --resume goes on from there"));
+    }
+    let Summary { steps, epochs, tokens, loss, best, stopped_early } = trained?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if common.json {
+        let best = best.map(|(step, scores)| serde_json::json!({ "step": step, "scores": scores }));
+        return show::json(&serde_json::json!({
+            "output": output.to_string_lossy(), "steps": steps, "epochs": epochs, "tokens": tokens, "loss": loss,
+            "best": best, "stopped_early": stopped_early, "seconds": seconds,
+        }));
+    }
+    let mut text = format!("{}: {steps} steps", output.display());
+    if let Some(loss) = loss {
+        text += &format!(", loss {loss:.4}");
+    }
+    if let Some((step, scores)) = best {
+        text += &format!(", best at step {step}: {}", measures(&scores));
+    }
+    show::line(&text)
+}
+
+fn measures(scores: &Scores) -> String {
+    scores.0.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A bar while it trains, and a line for what should stay.
+struct Shown<'a> {
+    common: &'a Common,
+    bar: ProgressBar,
+    begun: Instant,
+    /// In this process, and to come at its beginning.
+    tokens: (u64, u64),
+    /// A mean of late steps.
+    loss: Option<f64>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(common: &'a Common) -> Self {
+        let hidden = ProgressBar::hidden();
+        Self { common, bar: hidden, begun: Instant::now(), tokens: (0, 0), loss: None }
+    }
+
+    fn show(&mut self, event: Event<'_>) {
+        let keep = |text: &str| self.bar.suspend(|| self.common.note(text));
+        match event {
+            Event::Notice(text) => keep(&text),
+            Event::Started { step, steps, tokens } => {
+                if !self.common.quiet {
+                    // indicatif draws nothing where stderr is no terminal.
+                    self.bar = ProgressBar::new(steps);
+                    if let Ok(style) = ProgressStyle::with_template("{bar:30} step {pos}/{len}{msg}") {
+                        self.bar.set_style(style);
+                    }
+                    self.bar.set_position(step);
+                }
+                (self.begun, self.tokens) = (Instant::now(), (0, tokens));
+            }
+            Event::Step(line) => {
+                self.tokens.0 += line.tokens;
+                let loss = self.loss.map_or(line.loss, |loss| 0.95 * loss + 0.05 * line.loss);
+                self.loss = Some(loss);
+                let rate = self.tokens.0 as f64 / self.begun.elapsed().as_secs_f64().max(1e-9);
+                let left = Duration::from_secs_f64(self.tokens.1.saturating_sub(self.tokens.0) as f64 / rate.max(1e-9));
+                let left = HumanDuration(Duration::from_secs(left.as_secs()));
+                self.bar.set_message(format!(", loss {loss:.4}, {rate:.0} tokens/s, {left} left"));
+                self.bar.set_position(line.step);
+            }
+            Event::Evaluating => self.bar.set_message(", measuring"),
+            Event::Evaluated { step, scores, is_best } => {
+                let best = if is_best { " (best)" } else { "" };
+                keep(&format!("step {step}: {}{best}", measures(scores)));
+            }
+            Event::Checkpoint { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What a task is, and the files that it learns from.
+
+use std::path::PathBuf;
+
+use super::fingerprint::Fingerprint;
+use crate::checkpoint::Head;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::files::{open_regular, read_at_most};
+use crate::tasks::squad::Squad;
+use crate::train::data::classify::{self, Columns, Kind, Label};
+use crate::train::data::{Classes, Format, tag, text};
+use crate::train::save::Purpose;
+
+/// No file of data is larger.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// What is to be learnt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// Answers as spans of a text: SQuAD's JSON.
+    QuestionAnswering,
+    /// Classes or scores of texts and pairs of texts: TSV, CSV, JSONL.
+    Classify { columns: Option<Columns>, kind: Option<Kind> },
+    /// Tags of words: CoNLL, JSONL with spans.
+    Tag,
+    /// Masked words of plain text: a paragraph a line, documents between empty lines.
+    MaskedLm,
+}
+
+impl Task {
+    /// As the command line calls it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Task::QuestionAnswering => "qa",
+            Task::Classify { .. } => "classify",
+            Task::Tag => "tag",
+            Task::MaskedLm => "mlm",
+        }
+    }
+
+    /// The head that it trains.
+    pub const fn head(&self) -> Head {
+        match self {
+            Task::QuestionAnswering => Head::QuestionAnswering,
+            Task::Classify { .. } => Head::SequenceClassification,
+            Task::Tag => Head::TokenClassification,
+            Task::MaskedLm => Head::MaskedLm,
+        }
+    }
+}
+
+/// Files as they were read, before the model is known.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub train: Source,
+    pub eval: Option<Source>,
+    /// A sequence classifier's.
+    pub kind: Option<Kind>,
+    /// The classes that the labels name, by their ids.
+    pub classes: Option<Classes>,
+    /// Of the files' bytes.
+    pub fingerprint: u64,
+    pub eval_fingerprint: Option<u64>,
+}
+
+/// Examples as files have them.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Questions(Squad),
+    /// Each with its file's name.
+    Texts(Vec<(String, classify::Example)>),
+    Tagged(Vec<(String, tag::Example)>),
+    Documents(Vec<String>),
+}
+
+impl Data {
+    /// Reads the files to train on, and those to evaluate on, if any.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] that names file and line; [`Error::Input`] for a file of more than a GiB.
+    pub fn read(task: &Task, train: &[PathBuf], eval: &[PathBuf]) -> Result<Self> {
+        let mut kind = if let Task::Classify { kind, .. } = task { *kind } else { None };
+        let (train, fingerprint) = Source::read(task, train, &mut kind)?;
+        let eval = if eval.is_empty() { None } else { Some(Source::read(task, eval, &mut kind)?) };
+        let classes = train.classes(kind);
+        let (eval, eval_fingerprint) = eval.unzip();
+        Ok(Self { train, eval, kind, classes, fingerprint, eval_fingerprint })
+    }
+
+    /// Whether a base with this configuration has the head that is to be trained. One that knows these classes among
+    /// others keeps its own.
+    pub fn is_known_to(&mut self, task: &Task, base: &Config) -> bool {
+        let architecture = task.head().architecture();
+        let has_head = match task {
+            Task::MaskedLm => base.is_architecture(architecture) || base.is_architecture("BertForPreTraining"),
+            _ => base.is_architecture(architecture),
+        };
+        let Some(classes) = self.classes.as_mut().filter(|_| has_head) else { return has_head };
+        let names: Vec<String> = (0..base.num_labels()).map(|i| base.label(i)).collect();
+        let said = base.problem_type.as_deref();
+        let is_kind =
+            |kind: Kind| Kind::WORDS.iter().any(|(word, of)| *of == kind && said.is_none_or(|said| said == *word));
+        if !classes.names().iter().all(|class| names.contains(class)) || !self.kind.is_none_or(is_kind) {
+            return false;
+        }
+        *classes = Classes::listed(names);
+        true
+    }
+
+    /// The measures of its evaluation, the main one first.
+    pub fn measures(&self) -> &'static [&'static str] {
+        match (&self.train, self.kind) {
+            (Source::Questions(_), _) => &["f1", "exact_match"],
+            (Source::Texts(_), Some(Kind::Regression)) => &["pearson", "spearman", "loss"],
+            (Source::Texts(_), Some(Kind::MultiLabel)) => &["f1", "precision", "recall", "loss"],
+            (Source::Texts(_), _) => &["accuracy", "f1", "matthews", "loss"],
+            (Source::Tagged(_), _) => &["f1", "precision", "recall", "accuracy", "loss"],
+            (Source::Documents(_), _) => &["loss", "perplexity", "accuracy"],
+        }
+    }
+
+    /// What the trained model is for.
+    pub fn purpose(&self, task: &Task) -> Purpose<'_> {
+        Purpose { head: task.head(), labels: self.classes.as_ref().map(Classes::names), kind: self.kind }
+    }
+}
+
+impl Source {
+    fn read(task: &Task, files: &[PathBuf], kind: &mut Option<Kind>) -> Result<(Self, u64)> {
+        let mut fingerprint = Fingerprint::new();
+        let mut all = match task {
+            Task::QuestionAnswering => Source::Questions(Squad::default()),
+            Task::Classify { .. } => Source::Texts(Vec::new()),
+            Task::Tag => Source::Tagged(Vec::new()),
+            Task::MaskedLm => Source::Documents(Vec::new()),
+        };
+        for path in files {
+            let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
+            let bytes = read_at_most(file, path, MAX_BYTES)?;
+            fingerprint.add(&bytes);
+            let name = path.display().to_string();
+            match (&mut all, task) {
+                (Source::Questions(all), _) => {
+                    let Squad { contexts, questions } = Squad::parse(&name, &bytes)?;
+                    let before = all.contexts.len();
+                    all.contexts.extend(contexts);
+                    all.questions.extend(questions.into_iter().map(|mut question| {
+                        question.context += before;
+                        question
+                    }));
+                }
+                (Source::Texts(all), Task::Classify { columns, .. }) => {
+                    let format = Format::of(&name)?;
+                    let (found, examples) = classify::read(&name, &bytes, format, columns.as_ref(), *kind)?;
+                    *kind = Some(found);
+                    all.extend(examples.into_iter().map(|example| (name.clone(), example)));
+                }
+                (Source::Tagged(all), _) => {
+                    let format =
+                        Format::of(&name).or_else(|e| if is_conll(&bytes) { Ok(Format::Conll) } else { Err(e) })?;
+                    all.extend(tag::read(&name, &bytes, format)?.into_iter().map(|example| (name.clone(), example)));
+                }
+                (Source::Documents(all), _) => all.extend(text::read(&name, &bytes)?),
+                (Source::Texts(_), _) => {}
+            }
+        }
+        Ok((all, fingerprint.value()))
+    }
+
+    fn classes(&self, kind: Option<Kind>) -> Option<Classes> {
+        match self {
+            // Its one output has no name.
+            Source::Texts(_) if kind == Some(Kind::Regression) => Some(Classes::listed(vec!["LABEL_0".into()])),
+            Source::Texts(examples) => Some(Classes::of(examples.iter().flat_map(|(_, example)| {
+                match &example.label {
+                    Label::Class(name) => std::slice::from_ref(name),
+                    Label::Classes(names) => names,
+                    Label::Value(_) => &[],
+                }
+                .iter()
+                .map(String::as_str)
+            }))),
+            Source::Tagged(examples) => {
+                Some(Classes::of(examples.iter().flat_map(|(_, example)| example.tags.iter().map(String::as_str))))
+            }
+            Source::Questions(_) | Source::Documents(_) => None,
+        }
+    }
+}
+
+/// Whether a file whose name says nothing looks like a token and its tag a line, as WNUT-17's files do.
+fn is_conll(bytes: &[u8]) -> bool {
+    let first = bytes.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    !first.starts_with(b"{") && first.trim_ascii().split(|b| b.is_ascii_whitespace()).count() > 1
+}

@@ -1,0 +1,434 @@
+//! A run: files in, a trained model out, and everything to go on from when it is stopped.
+//!
+//! ```text
+//! DIR/                      the best model as evaluated, or the last: a Hugging Face directory
+//! DIR/run/config.json       what the run was told
+//! DIR/run/metrics.jsonl     a line a step, a line an evaluation
+//! DIR/run/loss.svg, metrics.svg
+//! DIR/run/checkpoint.safetensors   parameters, moments, and how far the run has come
+//! ```
+//!
+//! The checkpoint replaces the one before it at once, and only after the model and the log that belong to it are on the
+//! disk. So a process may be killed at any moment: the run goes on from the checkpoint, takes the steps since then again with
+//! the same bits, and writes the same files.
+
+mod data;
+mod examples;
+mod fingerprint;
+mod log;
+mod model;
+mod options;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+pub use data::{Data, Task};
+pub use log::StepLine;
+pub use options::RunOptions;
+
+use super::collate::Collated;
+use super::evaluate::Scores;
+use super::order;
+use super::schedule::Schedule;
+use crate::device::{Cancel, Device, Live};
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use examples::Examples;
+use log::Log;
+use model::Model;
+use store::{Best, DIVERGED, Progress, Store, difference};
+
+/// What to train, on what, and where to.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub task: Task,
+    /// A Hugging Face BERT directory with any head or none.
+    pub base: PathBuf,
+    /// Files to learn from.
+    pub data: Vec<PathBuf>,
+    /// Files to measure on.
+    pub eval: Vec<PathBuf>,
+    pub output: PathBuf,
+    pub options: RunOptions,
+    /// Go on from the checkpoint in the output directory, if it has one.
+    pub resume: bool,
+}
+
+/// What happens in a run, as it happens.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// Something that people should know.
+    Notice(String),
+    /// Steps taken before, and in all; tokens to come.
+    Started {
+        step: u64,
+        steps: u64,
+        tokens: u64,
+    },
+    Step(StepLine),
+    /// An evaluation begins.
+    Evaluating,
+    Evaluated {
+        step: u64,
+        scores: &'a Scores,
+        is_best: bool,
+    },
+    /// The checkpoint of this step is on the disk.
+    Checkpoint {
+        step: u64,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    pub steps: u64,
+    pub epochs: u64,
+    /// Tokens learnt from, in all.
+    pub tokens: u64,
+    /// The mean loss of the last steps.
+    pub loss: Option<f64>,
+    /// The best evaluation's step and measures.
+    pub best: Option<(u64, Scores)>,
+    /// Whether evaluations no longer got better.
+    pub stopped_early: bool,
+}
+
+/// A training run.
+#[derive(Debug)]
+pub struct Run {
+    setup: Setup,
+    store: Store,
+    log: Log,
+    model: Model,
+    examples: Examples,
+    settings: Map<String, Value>,
+    lengths: Vec<usize>,
+    schedule: Schedule,
+    tokens: u64,
+    progress: Progress,
+    /// The last checkpoint's step, if there is one.
+    saved: Option<u64>,
+    losses: Vec<f64>,
+    best: Option<(u64, Scores)>,
+}
+
+/// Losses whose mean is shown at the end.
+const LAST: usize = 50;
+
+impl Run {
+    /// Reads data and base and takes the output directory. Nothing is trained yet.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options out of range, an output directory that holds something else, or one whose run was
+    /// told otherwise; [`Error::Data`] for files that are not the task's; what a model's loading and a device may return.
+    pub async fn open(setup: Setup, device: Arc<Device>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Self> {
+        let Setup { task, options, .. } = &setup;
+        options.check()?;
+        let mut data = Data::read(task, &setup.data, &setup.eval)?;
+        check_metric(&setup, &data)?;
+        let (kind, name) = (device.kind(), device.name());
+        let notice = |text| observe(Event::Notice(text));
+        let (mut model, tokenizer) =
+            Model::open(&setup.base, (task, &mut data), device, options.train.clone(), notice)?;
+        let mut settings = flat(&json!({
+            "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
+            "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
+        }));
+        // By its text: a value would have the digits that f32 has as f64.
+        let told = serde_json::to_string(options).and_then(|text| serde_json::from_str(&text));
+        settings.extend(flat(&told.map_err(|e| Error::io("write", "the options", e.into()))?));
+        // How often to save changes nothing of what is saved.
+        settings.remove("checkpoint_every");
+        let examples = Examples::new(data, tokenizer, model.trainer.checkpoint().config(), options)?;
+
+        let store = Store::open(&setup.output, setup.resume)?;
+        let found = if setup.resume { store.read()? } else { None };
+        let mut progress = Progress::default();
+        if let Some(found) = &found {
+            if let Some(difference) = difference(&found.settings, &settings) {
+                return Err(Error::Option {
+                    name: "resume",
+                    problem: difference,
+                    mend: "Resume with what the run was begun with, or give another --output".into(),
+                });
+            }
+            progress = found.progress.clone();
+            model.trainer.restore(progress.counters, |state| found.values(state))?;
+        } else if setup.resume {
+            observe(Event::Notice("there is no checkpoint yet: the run begins".into()));
+        }
+        let log = Log::open(&store, progress.log)?;
+        let mut about = settings.clone();
+        about.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+        about.insert("device_name".into(), name.into());
+        about.insert("base_dir".into(), setup.base.to_string_lossy().into());
+        about.insert("checkpoint_every".into(), options.checkpoint_every.into());
+        let text = serde_json::to_vec_pretty(&about).map_err(|e| Error::io("write", "config.json", e.into()))?;
+        write_atomically(&store.path("config.json"), &text)?;
+
+        let lengths = examples.lengths();
+        let plan = Plan::of(&examples, &lengths, options);
+        model.trainer.reserve(plan.largest).await?;
+        let schedule = Schedule { peak: options.lr, warmup: options.warmup_steps(plan.steps), total: plan.steps };
+        let saved = found.map(|found| found.progress.counters.steps);
+        let (losses, best) = (Vec::new(), log.best());
+        let tokens = plan.tokens;
+        Ok(Self {
+            setup,
+            store,
+            log,
+            model,
+            examples,
+            settings,
+            lengths,
+            schedule,
+            tokens,
+            progress,
+            saved,
+            losses,
+            best,
+        })
+    }
+
+    /// Whether there is anything left to do.
+    pub fn is_finished(&self) -> bool {
+        self.progress.is_finished
+    }
+
+    /// Trains to the end, or until it is cancelled: then, too, there is a checkpoint of the last step.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Diverged`] for a loss or a parameter that is not finite: that step is not taken, and
+    /// the checkpoint stays the last good one; [`Error::Io`]; what a device may return.
+    pub async fn train(&mut self, observe: &mut dyn FnMut(Event<'_>), cancel: &Cancel) -> Result<Summary> {
+        let steps = self.schedule.total;
+        let tokens = self.tokens.saturating_sub(self.progress.tokens);
+        observe(Event::Started { step: self.progress.counters.steps, steps, tokens });
+        match self.steps(observe, cancel).await {
+            Err(Error::Cancelled) => {
+                self.model.trainer.forget_gradients();
+                self.checkpoint(observe).await?;
+                self.log.draw(&self.store)?;
+                return Err(Error::Cancelled);
+            }
+            other => other?,
+        }
+        let last = self.losses.len().saturating_sub(LAST);
+        let last = self.losses.get(last..).unwrap_or_default();
+        Ok(Summary {
+            steps: self.progress.counters.steps,
+            epochs: self.progress.epoch,
+            tokens: self.progress.tokens,
+            loss: (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64),
+            best: self.best.clone(),
+            stopped_early: self.progress.counters.steps < self.schedule.total,
+        })
+    }
+
+    async fn steps(&mut self, observe: &mut dyn FnMut(Event<'_>), cancel: &Cancel) -> Result<()> {
+        let options = self.setup.options.clone();
+        let seed = options.train.seed;
+        while !self.progress.is_finished {
+            let batches = order::batches(&self.lengths, options.batch_tokens, seed, self.progress.epoch);
+            let epoch = self.progress.epoch;
+            while self.progress.epoch == epoch && !self.progress.is_finished {
+                cancel.check()?;
+                if !self.progress.is_due {
+                    let rest = batches.get(self.progress.batch..).unwrap_or_default();
+                    let group = rest.get(..options.accumulate.min(rest.len())).unwrap_or_default();
+                    let share = (self.progress.batch + group.len()) as f64 / batches.len().max(1) as f64;
+                    self.step(group, epoch as f64 + share, observe, cancel).await?;
+                    self.progress.batch += group.len();
+                    let is_end = self.progress.batch >= batches.len();
+                    if is_end {
+                        (self.progress.epoch, self.progress.batch) = (epoch + 1, 0);
+                    }
+                    let step = self.progress.counters.steps;
+                    let is_time = options.eval_every.map_or(is_end, |every| step.is_multiple_of(every));
+                    self.progress.is_due = is_time || step >= self.schedule.total;
+                    if !self.progress.is_due && step.is_multiple_of(options.checkpoint_every) {
+                        self.checkpoint(observe).await?;
+                    }
+                }
+                if self.progress.is_due {
+                    self.evaluate(observe, cancel).await?;
+                    self.checkpoint(observe).await?;
+                    self.log.draw(&self.store)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One optimizer step by the batches of `group`.
+    async fn step(
+        &mut self,
+        group: &[Vec<usize>],
+        epoch: f64,
+        observe: &mut dyn FnMut(Event<'_>),
+        cancel: &Cancel,
+    ) -> Result<()> {
+        let begun = Instant::now();
+        let mut batches = Vec::with_capacity(group.len());
+        for batch in group {
+            let features: Vec<_> =
+                batch.iter().map(|i| self.examples.feature(*i, self.progress.epoch)).collect::<Result<_>>()?;
+            batches.push(Collated::of(features.iter().map(AsRef::as_ref))?);
+        }
+        let counted: usize = batches.iter().map(|batch| batch.counted).sum();
+        let trainer = &mut self.model.trainer;
+        let step = trainer.steps() + 1;
+        let rate = self.schedule.rate(trainer.steps());
+        let (mut loss, mut tokens) = (0.0, 0);
+        for batch in &batches {
+            // So that it is the mean over all that the step counts.
+            let share = batch.counted as f32 / counted.max(1) as f32;
+            loss += trainer.accumulate(&batch.batch, &batch.labels(), share, cancel).await?;
+            tokens += batch.batch.tokens() as u64;
+        }
+        if !loss.is_finite() {
+            trainer.forget_gradients();
+            return Err(Error::Diverged { step, problem: format!("the loss is {loss}"), mend: DIVERGED.into() });
+        }
+        trainer.update(rate).await?;
+        self.progress.counters = trainer.counters();
+        self.progress.tokens += tokens;
+        self.losses.push(loss);
+        let line = StepLine { step, epoch, loss, lr: rate, tokens, seconds: begun.elapsed().as_secs_f64() };
+        self.log.step(&line)?;
+        observe(Event::Step(line));
+        Ok(())
+    }
+
+    /// Measures the model and saves it if it is the best yet; without anything to measure on it is.
+    async fn evaluate(&mut self, observe: &mut dyn FnMut(Event<'_>), cancel: &Cancel) -> Result<()> {
+        let step = self.progress.counters.steps;
+        if self.examples.has_eval() {
+            observe(Event::Evaluating);
+        }
+        let scores = self.examples.evaluate(&mut self.model.trainer, cancel).await?;
+        let is_best = match &scores {
+            None => true,
+            Some(scores) => {
+                let value = self.measure(scores);
+                self.progress.best.is_none_or(|best| value > f64::from_bits(best.bits))
+            }
+        };
+        if is_best {
+            self.model.save(&self.setup.output).await?;
+        }
+        let progress = &mut self.progress;
+        progress.since_best = if is_best { 0 } else { progress.since_best + 1 };
+        let is_patient = self.setup.options.patience.is_none_or(|patience| progress.since_best < patience);
+        progress.is_finished = !is_patient || step >= self.schedule.total;
+        progress.is_due = false;
+        if let Some(scores) = scores {
+            self.log.evaluation(step, &scores, is_best)?;
+            observe(Event::Evaluated { step, scores: &scores, is_best });
+            if is_best {
+                self.progress.best = Some(Best { step, bits: self.measure(&scores).to_bits() });
+                self.best = Some((step, scores));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the measure that decides, greater for better.
+    fn measure(&self, scores: &Scores) -> f64 {
+        let main = scores.0.first().map_or("", |(name, _)| name);
+        let name = self.setup.options.metric.as_deref().unwrap_or(main);
+        let value = scores.get(name).unwrap_or(f64::NEG_INFINITY);
+        if Scores::is_loss(name) { -value } else { value }
+    }
+
+    async fn checkpoint(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+        self.progress.log = self.log.sync()?;
+        self.store.write(&self.progress, &self.settings, &self.model.trainer).await?;
+        let step = self.progress.counters.steps;
+        self.saved = Some(step);
+        observe(Event::Checkpoint { step });
+        Ok(())
+    }
+
+    /// The step of the last checkpoint.
+    pub fn saved(&self) -> Option<u64> {
+        self.saved
+    }
+}
+
+/// A whole run in numbers.
+#[derive(Default)]
+struct Plan {
+    steps: u64,
+    tokens: u64,
+    largest: Live,
+}
+
+impl Plan {
+    fn of(examples: &Examples, lengths: &[usize], options: &RunOptions) -> Self {
+        let mut plan = Plan::default();
+        let most = options.max_steps.unwrap_or(u64::MAX);
+        for epoch in 0..options.epochs {
+            let batches = order::batches(lengths, options.batch_tokens, options.train.seed, epoch);
+            for group in batches.chunks(options.accumulate.max(1)) {
+                if plan.steps >= most {
+                    return plan;
+                }
+                plan.steps += 1;
+                for batch in group {
+                    let live = examples.live(batch, lengths);
+                    plan.tokens += u64::from(live.tokens);
+                    let Live { tokens, sequences, longest, picked } = &mut plan.largest;
+                    *tokens = live.tokens.max(*tokens);
+                    *sequences = live.sequences.max(*sequences);
+                    *longest = live.longest.max(*longest);
+                    *picked = live.picked.max(*picked);
+                }
+            }
+        }
+        plan
+    }
+}
+
+/// The options that need something to measure on, or a measure that the task has.
+fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
+    let Setup { options, .. } = setup;
+    let wrong = |name, problem: String, mend: String| Err(Error::Option { name, problem, mend });
+    if setup.eval.is_empty() {
+        let needs = [("metric", options.metric.is_some()), ("patience", options.patience.is_some())];
+        return match needs.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => wrong(name, "there is nothing to measure on".into(), "Give --eval".into()),
+            None => Ok(()),
+        };
+    }
+    let known = data.measures();
+    match &options.metric {
+        Some(metric) if !known.contains(&metric.as_str()) => wrong(
+            "metric",
+            format!("{:?} is none of this task's", crate::error::clip(metric)),
+            format!("Give {}", known.join(", ")),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// An object without objects in it: `a.b` for what is in one.
+fn flat(value: &Value) -> Map<String, Value> {
+    let mut out = Map::new();
+    for (name, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => out.extend(flat(value).into_iter().map(|(inner, v)| (format!("{name}.{inner}"), v))),
+            other => drop(out.insert(name.clone(), other.clone())),
+        }
+    }
+    out
+}
+
+fn hex(sum: u64) -> String {
+    format!("{sum:016x}")
+}

@@ -1,0 +1,110 @@
+//! What a run is told, and what of it must be the same when it goes on.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::ops::adamw::AdamW;
+use crate::train::TrainOptions;
+
+/// How to train. The defaults are those of BERT's own fine-tuning.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunOptions {
+    /// Times that every example is seen. At least 1.
+    pub epochs: u64,
+    /// End after so many steps, even where the epochs have more.
+    pub max_steps: Option<u64>,
+    /// The highest learning rate.
+    pub lr: f64,
+    /// Steps over which the rate rises to it: a share of all steps below 1, else a number of steps.
+    pub warmup: f64,
+    /// Tokens of a batch at most; an example that has more is a batch of its own.
+    pub batch_tokens: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Tokens of a sequence at most; by default as many as the model takes, and 384 for questions, 128 for words.
+    pub max_seq_len: Option<usize>,
+    /// Context tokens that a question's neighbouring windows share; by default 128, or half a window if that is less.
+    pub doc_stride: Option<usize>,
+    /// Steps between evaluations; by default an epoch's.
+    pub eval_every: Option<u64>,
+    /// Evaluations without a better one after which to stop.
+    pub patience: Option<u64>,
+    /// The measure that decides which model is best; by default the task's main one.
+    pub metric: Option<String>,
+    /// Steps between checkpoints, beside those at evaluations and at the end.
+    pub checkpoint_every: u64,
+    pub train: TrainOptions,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            max_steps: None,
+            lr: 5e-5,
+            warmup: 0.1,
+            batch_tokens: 2048,
+            accumulate: 1,
+            max_seq_len: None,
+            doc_stride: None,
+            eval_every: None,
+            patience: None,
+            metric: None,
+            checkpoint_every: 500,
+            train: TrainOptions::default(),
+        }
+    }
+}
+
+impl RunOptions {
+    /// # Errors
+    /// [`Error::Option`] that names the one that is out of range.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+        let counts = [
+            ("epochs", Some(self.epochs)),
+            ("max-steps", self.max_steps),
+            ("batch-tokens", Some(self.batch_tokens as u64)),
+            ("accumulate", Some(self.accumulate as u64)),
+            ("max-seq-len", self.max_seq_len.map(|n| n as u64)),
+            ("eval-every", self.eval_every),
+            ("patience", self.patience),
+            ("checkpoint-every", Some(self.checkpoint_every)),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, n)| *n == Some(0)) {
+            return wrong(name, "it is 0".into(), "Give at least 1");
+        }
+        if self.epochs > MOST_EPOCHS {
+            return wrong("epochs", format!("{} are too many", self.epochs), "Give at most 10000");
+        }
+        if self.batch_tokens > MOST_TOKENS {
+            return wrong("batch-tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return wrong("lr", format!("{} is no learning rate", self.lr), "Give one such as 5e-5");
+        }
+        if !(self.warmup.is_finite() && self.warmup >= 0.0) {
+            return wrong(
+                "warmup",
+                format!("{} is neither", self.warmup),
+                "Give a share such as 0.1, or a number of steps",
+            );
+        }
+        let AdamW { decay, max_norm, .. } = self.train.optimizer;
+        if !(decay.is_finite() && decay >= 0.0) {
+            return wrong("weight-decay", format!("{decay} is out of range"), "Give one such as 0.01, or 0 for none");
+        }
+        if !(max_norm.is_finite() && max_norm >= 0.0) {
+            return wrong("max-grad-norm", format!("{max_norm} is out of range"), "Give one such as 1, or 0 for none");
+        }
+        Ok(())
+    }
+
+    /// Steps of the warm-up in a run of `total` steps.
+    pub fn warmup_steps(&self, total: u64) -> u64 {
+        if self.warmup < 1.0 { (self.warmup * total as f64).ceil() as u64 } else { self.warmup as u64 }
+    }
+}
+
+const MOST_EPOCHS: u64 = 10_000;
+const MOST_TOKENS: usize = 1 << 20;

@@ -1,0 +1,243 @@
+//! The directory `run/` of a run: its last checkpoint, which is whole at any moment, and a lock.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::checkpoint::source::{Shard, map};
+use crate::checkpoint::write::{self, Planned};
+use crate::device::State;
+use crate::error::{Error, Result, clip, clip_message};
+use crate::files::{AtomicFile, open_regular, read_at_most};
+use crate::tensor::DType;
+use crate::train::Trainer;
+use crate::train::step::Counters;
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub counters: Counters,
+    pub epoch: u64,
+    /// Batches of this epoch that are done.
+    pub batch: usize,
+    /// An evaluation is to come before the next step.
+    pub is_due: bool,
+    pub best: Option<Best>,
+    /// Evaluations since the best one.
+    pub since_best: u64,
+    pub is_finished: bool,
+    /// Bytes of the log up to here.
+    pub log: u64,
+    /// Tokens that were learnt from.
+    pub tokens: u64,
+}
+
+/// The best evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    pub step: u64,
+    /// The bits of the measure's value: a decimal would not always come back as it was.
+    pub bits: u64,
+}
+
+/// What is written beside the tensors.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    progress: Progress,
+    settings: Map<String, Value>,
+}
+
+/// `run/`, held by this process alone.
+#[derive(Debug)]
+pub(super) struct Store {
+    dir: PathBuf,
+    /// Let go of when the process ends, however it ends.
+    _lock: File,
+}
+
+/// A checkpoint as it was found.
+pub(super) struct Found {
+    pub progress: Progress,
+    pub settings: Map<String, Value>,
+    shard: Shard,
+}
+
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOCK: &str = "lock";
+
+/// No header of a checkpoint is larger.
+const MAX_HEADER: u64 = 100_000_000;
+
+impl Store {
+    /// Takes the output directory of a run, new or empty, or that of a run to go on with.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is something else in it or another process is at work there; [`Error::Io`].
+    pub fn open(output: &Path, resume: bool) -> Result<Self> {
+        let refused = |problem: String, mend: &str| Err(Error::Option { name: "output", problem, mend: mend.into() });
+        let shown = output.display();
+        if output.exists() && !output.is_dir() {
+            return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old");
+        }
+        let dir = output.join("run");
+        let has_run = dir.join(LOCK).exists();
+        if has_run && !resume {
+            return refused(
+                format!("{shown} has a run already"),
+                "Go on with it by --resume, or give another directory",
+            );
+        }
+        let is_empty = !output.exists() || list(output)?.is_empty();
+        if !is_empty && !has_run {
+            return refused(format!("{shown} holds other files"), "Give a new directory");
+        }
+        std::fs::create_dir_all(&dir).map_err(|e| Error::io("create", &dir, e))?;
+        let path = dir.join(LOCK);
+        let lock = File::options().create(true).write(true).truncate(false).open(&path);
+        let lock = lock.map_err(|e| Error::io("write", &path, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return refused(format!("another process trains in {shown}"), "Wait for it, or give another directory");
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+        }
+        sweep(output, &dir)?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// A file of the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Checkpoint`] for a file that is none.
+    pub fn read(&self) -> Result<Option<Found>> {
+        let path = self.path(CHECKPOINT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let broken = |problem: String| Error::Checkpoint {
+            file: path.display().to_string(),
+            tensor: None,
+            problem,
+            mend: "Start the run again in another directory".into(),
+        };
+        // Also the check of the header's length.
+        let shard = map(&path)?;
+        let mut file = open_regular(&path).map_err(|e| Error::io("read", &path, e))?;
+        let mut length = [0; 8];
+        std::io::Read::read_exact(&mut file, &mut length).map_err(|e| Error::io("read", &path, e))?;
+        let length = u64::from_le_bytes(length).min(MAX_HEADER);
+        let header = read_at_most(std::io::Read::take(file, length), &path, length)?;
+        #[derive(Deserialize)]
+        struct Header {
+            #[serde(rename = "__metadata__")]
+            metadata: BTreeMap<String, String>,
+        }
+        let Header { metadata } = serde_json::from_slice(&header).map_err(|e| broken(clip_message(&e)))?;
+        let text = metadata.get("run").ok_or_else(|| broken("it is no checkpoint of a run".into()))?;
+        let Meta { progress, settings } = serde_json::from_str(text).map_err(|e| broken(clip_message(&e)))?;
+        Ok(Some(Found { progress, settings, shard }))
+    }
+
+    /// Replaces the checkpoint at once, tensor by tensor.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Diverged`] if a value is not finite; what a device may return. The checkpoint that was there
+    /// is untouched then.
+    pub async fn write(&self, progress: &Progress, settings: &Map<String, Value>, trainer: &Trainer) -> Result<()> {
+        let path = self.path(CHECKPOINT);
+        let meta = Meta { progress: progress.clone(), settings: settings.clone() };
+        let meta = serde_json::to_string(&meta).map_err(|e| Error::io("write", &path, e.into()))?;
+        let mut states: Vec<(Planned, &State)> = trainer.trained().map(|state| (planned(state), state)).collect();
+        states.sort_by(|(a, _), (b, _)| write::order(a, b));
+        let plan: Vec<Planned> = states.iter().map(|(planned, _)| planned.clone()).collect();
+        let mut file = AtomicFile::create(&path)?;
+        file.write(&write::header_with(&plan, &[("run", &meta)]))?;
+        for (_, state) in &states {
+            let values = trainer.device().read_state(state).await?;
+            if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Diverged {
+                    step: trainer.steps(),
+                    problem: format!("{} has {bad}", clip(state.name())),
+                    mend: DIVERGED.into(),
+                });
+            }
+            file.write(bytemuck::cast_slice(&values))?;
+        }
+        file.commit()?;
+        write::sync_dir(&self.dir).map_err(|e| Error::io("write", &self.dir, e))
+    }
+}
+
+pub(super) const DIVERGED: &str =
+    "The last checkpoint and the best model are as they were; start again with a smaller --lr or a longer --warmup";
+
+impl Found {
+    /// What a state had.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is not there or has another shape.
+    pub fn values(&self, state: &State) -> Result<Vec<f32>> {
+        let entry = self.shard.find(state.name());
+        let wanted = planned(state);
+        match entry {
+            Some(entry) if entry.dtype() == Some(DType::F32) && entry.shape() == wanted.shape => {
+                Ok(self.shard.bytes_of(entry).as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect())
+            }
+            _ => Err(Error::Checkpoint {
+                file: self.shard.file.clone(),
+                tensor: Some(clip(state.name())),
+                problem: format!("there is no {} of the shape {:?}", clip(state.name()), wanted.shape),
+                mend: "Start the run again in another directory".into(),
+            }),
+        }
+    }
+}
+
+fn planned(state: &State) -> Planned {
+    Planned { name: state.name().into(), dtype: DType::F32, shape: vec![state.rows() as u32, state.cols() as u32] }
+}
+
+/// What differs between the settings of two runs, in words; nothing if they are the same.
+pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> Option<String> {
+    let text = |value: Option<&Value>| clip(&value.unwrap_or(&Value::Null).to_string());
+    let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let parts = names.into_iter().map(|name| (name, text(was.get(name)), text(is.get(name))));
+    let parts: Vec<String> = parts
+        .filter(|(_, was, is)| was != is)
+        .map(|(name, was, is)| format!("{name} was {was}, now it is {is}"))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Names in a directory.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let read = || std::fs::read_dir(dir)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>();
+    read().map_err(|e| Error::io("read", dir, e))
+}
+
+/// Removes what a process that was killed left half done: nobody else is at work here.
+fn sweep(output: &Path, dir: &Path) -> Result<()> {
+    let output = output.canonicalize().map_err(|e| Error::io("open", output, e))?;
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let parent = output.parent().unwrap_or(Path::new("/"));
+    let is_left = |path: &Path, start: &str| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(start) && name.ends_with(".partial")
+    };
+    for path in list(parent)?.into_iter().filter(|path| path.is_dir() && is_left(path, &format!(".{name}."))) {
+        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+    }
+    for path in list(dir)?.into_iter().filter(|path| is_left(path, ".")) {
+        std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
+    }
+    Ok(())
+}
