@@ -16,7 +16,6 @@ mod params;
 pub mod random;
 #[cfg(feature = "native")]
 pub mod run;
-#[cfg(feature = "native")]
 pub mod save;
 pub mod schedule;
 pub mod step;
