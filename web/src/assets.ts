@@ -10,7 +10,7 @@ export function moduleAddress(): string {
 }
 
 /** Bundles for servers at the edge have no address, and no file beside them. */
-function addressOf(url: () => URL, option: string, mend: string): string {
+export function addressOf(url: () => URL, option: string, mend: string): string {
   try {
     return url().href;
   } catch {
