@@ -211,6 +211,7 @@ impl RunArgs {
                 seed: self.seed,
                 optimizer,
                 corrects_bias: !is_berts,
+                checkpoint_activations: false,
             },
         }
     }

@@ -1,11 +1,12 @@
 //! A BERT recorded on the tape: the encoder with its dropouts, a head, a loss.
 
-use super::lora::{Adapter, MODULES, Targets};
+use super::lora::{Adapter, MODULES, module};
 use super::nodes::{Param, Sorted};
 use super::params::{Params, trains};
 use super::tape::Tape;
 use super::{Method, TrainOptions};
 use crate::activation::Activation;
+use crate::checkpoint::adapter::Lora;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
 use crate::device::Rows;
@@ -77,24 +78,23 @@ struct Common {
 }
 
 impl Layer {
-    /// Gives the layer its adapters. `new` makes one: of the module of this name, its weight's shape, its first output in
-    /// the fused layer, and its place among the [`MODULES`].
-    fn adapt(
-        &mut self,
-        i: usize,
-        config: &Config,
-        mut new: impl FnMut(&str, [usize; 2], u32, usize) -> Result<Adapter>,
-        targets: Targets,
-    ) -> Result<()> {
+    /// Gives the encoder's layer `i` its adapters.
+    fn adapt(&mut self, params: &mut Params, config: &Config, (lora, seed): (&Lora, u64), i: usize) -> Result<()> {
         let (h, f) = (config.hidden_size, config.intermediate_size);
-        for (at, module) in MODULES.into_iter().enumerate().filter(|(_, module)| targets.has(module)) {
+        for (at, name) in MODULES.into_iter().enumerate() {
+            let module = module(i, name);
+            if !lora.applies_to(&module) {
+                continue;
+            }
             let (to, shape, first) = match at {
                 0..3 => (&mut self.qkv, [h, h], at * h),
                 3 => (&mut self.out, [h, h], 0),
                 4 => (&mut self.up, [f, h], 0),
                 _ => (&mut self.down, [h, f], 0),
             };
-            to.adapters.push(new(&format!("bert.encoder.layer.{i}.{module}"), shape, first as u32, at)?);
+            // Behind the places of the model's own dropouts.
+            let site = 3 * config.num_hidden_layers + 2 + MODULES.len() * i + at;
+            to.adapters.push(params.adapter(&module, shape, [first, site].map(|n| n as u32), (lora, seed))?);
         }
         Ok(())
     }
@@ -222,19 +222,9 @@ impl Bert {
         let rate = |p: Option<f64>| if options.dropout { p.unwrap_or(config.hidden_dropout_prob) as f32 } else { 0.0 };
         let mut adapter = 0.0;
         if let Method::Lora(lora) = &options.method {
-            lora.check()?;
             adapter = if options.dropout { lora.dropout } else { 0.0 };
-            for (i, layer) in layers.iter_mut().enumerate().skip(options.freeze_layers) {
-                layer.adapt(
-                    i,
-                    config,
-                    |module, shape, first, at| {
-                        // Behind the sites of the model's own dropouts.
-                        let site = (3 * config.num_hidden_layers + 2 + MODULES.len() * i + at) as u32;
-                        params.adapter(module, shape, first, site, (lora, options.seed))
-                    },
-                    lora.targets,
-                )?;
+            for (i, layer) in layers.iter_mut().enumerate() {
+                layer.adapt(params, config, (lora, options.seed), i)?;
             }
         }
         let problem = match config.problem_type.as_deref() {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::lora::{Adapter, LoraOptions};
+use super::lora::Adapter;
 use super::nodes::Param;
 use super::{Method, TrainOptions};
+use crate::checkpoint::adapter::Lora;
 use crate::checkpoint::{Checkpoint, names};
 use crate::device::cpu::train::random::mix;
 use crate::device::{Device, State};
@@ -16,6 +17,14 @@ pub(super) struct Part {
     pub name: String,
     pub first: usize,
     pub rows: usize,
+}
+
+impl Part {
+    /// Where it lies among the values of the state that holds it.
+    fn range(&self, state: &State, is_vector: bool) -> std::ops::Range<usize> {
+        let width = if is_vector { 1 } else { state.cols() };
+        self.first * width..(self.first + self.rows) * width
+    }
 }
 
 /// A parameter, and what the optimizer keeps of it.
@@ -99,15 +108,14 @@ impl Params {
         Ok(param)
     }
 
-    /// An adapter of `module`, whose weight is `[n, k]`: A from the seed, B zero, as PEFT begins. It is the `index`th of the
-    /// layer's linear layers, and its outputs are those from `first` on.
+    /// An adapter of `module`, whose weight is `[n, k]` and whose outputs are those of a fused layer from `first` on: A from the
+    /// seed, B zero, as PEFT begins. `site` is its dropout's.
     pub fn adapter(
         &mut self,
         module: &str,
         [n, k]: [usize; 2],
-        first: u32,
-        site: u32,
-        (lora, seed): (&LoraOptions, u64),
+        [first, site]: [u32; 2],
+        (lora, seed): (&Lora, u64),
     ) -> Result<Adapter> {
         let r = lora.r;
         let [a, b] = [("A", r, k), ("B", n, r)].map(|(which, rows, cols)| {
@@ -118,7 +126,7 @@ impl Params {
             let parts = vec![Part { name, first: 0, rows }];
             self.add(parts, (rows, cols), &values, true, true)
         });
-        Ok(Adapter { a: a?, b: b?, first, scale: lora.alpha / r as f32, site })
+        Ok(Adapter { a: a?, b: b?, first, scale: lora.scale(), site })
     }
 
     /// The state that holds `name`, and where.
@@ -130,8 +138,22 @@ impl Params {
     /// The rows of `state` that are `part`.
     pub async fn read(&self, state: &State, part: &Part, is_vector: bool) -> Result<Vec<f32>> {
         let all = self.device.read_state(state).await?;
-        let width = if is_vector { 1 } else { state.cols() };
-        Ok(all[part.first * width..(part.first + part.rows) * width].to_vec())
+        Ok(all[part.range(state, is_vector)].to_vec())
+    }
+
+    /// Writes the rows of `state` that are `part`.
+    pub async fn write(&self, state: &State, part: &Part, is_vector: bool, values: &[f32]) -> Result<()> {
+        let mut all = self.device.read_state(state).await?;
+        let to = &mut all[part.range(state, is_vector)];
+        if to.len() != values.len() {
+            return Err(Error::Input {
+                problem: format!("{} has {} values, not {}", part.name, to.len(), values.len()),
+                mend: "Give all values of the tensor".into(),
+            });
+        }
+        to.copy_from_slice(values);
+        self.device.write_state(state, &all);
+        Ok(())
     }
 }
 

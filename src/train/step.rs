@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::bert::{Bert, Inputs, Problem};
+use super::lora::checked;
 use super::params::{Entry, Params};
 use super::tape::Tape;
-use super::{Labels, TrainOptions};
+use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::mix;
@@ -66,9 +67,13 @@ impl Trainer {
         checkpoint: Checkpoint,
         head: Head,
         device: impl Into<Arc<Device>>,
-        options: TrainOptions,
+        mut options: TrainOptions,
     ) -> Result<Self> {
         let device = device.into();
+        if let Method::Lora(lora) = &options.method {
+            let layers = checkpoint.config().num_hidden_layers;
+            options.method = Method::Lora(checked(lora, options.freeze_layers.min(layers)..layers)?);
+        }
         let mut params = Params::new(device.clone());
         let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
         let squared_norm = device.state("squared_norm", 1, 1)?;
@@ -109,6 +114,11 @@ impl Trainer {
 
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// What it was told; an adapter's targets by names that are no other layers'.
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
     }
 
     pub fn head(&self) -> Head {
@@ -261,6 +271,15 @@ impl Trainer {
     pub async fn parameter(&self, name: &str) -> Result<Vec<f32>> {
         let (entry, part) = self.params.find(name)?;
         self.params.read(&entry.param.value, part, is_vector(name)).await
+    }
+
+    /// Sets a tensor on the device, by its name: an adapter's to go on from.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the model has none of that name on the device, or another number of values.
+    pub async fn set_parameter(&self, name: &str, values: &[f32]) -> Result<()> {
+        let (entry, part) = self.params.find(name)?;
+        self.params.write(&entry.param.value, part, is_vector(name), values).await
     }
 
     /// The gradient of a tensor since the last step; `None` if it is not trained.

@@ -243,6 +243,7 @@ impl OptionsJson {
                 max_norm: self.max_grad_norm,
             },
             corrects_bias: self.correct_bias,
+            checkpoint_activations: false,
         })
     }
 }
