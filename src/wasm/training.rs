@@ -7,15 +7,18 @@ use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::examples::{Example, Reader};
+use super::examples::{Example, Query, Reader};
 use super::json::parse;
 use super::{CancelToken, Files, Host};
+use crate::batch::Batch;
 use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
+use crate::model::BATCH_TOKENS;
 use crate::ops::adamw::AdamW;
+use crate::tasks::run::Item;
 use crate::tasks::squad::SquadOptions;
 use crate::text::windows::WindowOptions;
 use crate::train::collate::Collated;
@@ -169,39 +172,68 @@ impl Training {
         }
         let collated = Collated::of(&features)?;
         let (batch, labels) = (&collated.batch, collated.labels());
-        let loss = match rate {
-            Some(rate) => self.trainer.step(batch, &labels, share, rate, cancel).await?,
-            None => self.trainer.accumulate(batch, &labels, share, cancel).await?,
-        };
+        let loss = self.trainer.accumulate(batch, &labels, share, cancel).await?;
+        if !loss.is_finite() {
+            self.trainer.forget_gradients();
+            return Err(Error::Diverged {
+                step: self.trainer.steps() + 1,
+                problem: format!("the loss is {loss}"),
+                mend: "Go back to a model that was exported before, and use a smaller rate".into(),
+            });
+        }
+        if let Some(rate) = rate {
+            self.trainer.update(rate).await?;
+        }
         Ok(loss.into())
     }
 
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
+        let mut queries = Vec::new();
+        for (at, example) in (0..).zip(examples) {
+            queries.extend(self.reader.query(example)?.into_iter().map(|query| (at, query)));
+        }
         let found = Array::new();
-        let per = self.trainer.head().per();
-        for (at, example) in examples.iter().enumerate() {
-            for (feature, wanted) in self.reader.query(example)? {
-                let Collated { batch, .. } = Collated::of([&feature])?;
-                let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
-                let rows = match per {
-                    Per::Token => feature.sequence.ids.len(),
-                    Per::Sequence => 1,
-                    Per::Picked => batch.picked.len(),
-                };
-                let columns = logits.len() / rows.max(1);
-                let logits = match wanted {
-                    None => logits,
-                    Some(wanted) => {
-                        let row = |row: u32| logits.iter().skip(row as usize * columns).take(columns).copied();
-                        wanted.into_iter().flat_map(row).collect()
-                    }
-                };
-                let numbers = [JsValue::from(at as u32), JsValue::from(columns as u32)];
-                let values = JsValue::from(Float32Array::from(logits.as_slice()));
-                found.push(&numbers.into_iter().chain([values]).collect::<Array>());
-            }
+        let mut rest = queries.as_slice();
+        while let Some((_, first)) = rest.first() {
+            let mut tokens = 0;
+            let fits = |(_, Query { item, .. }): &&(u32, Query)| {
+                tokens += item.sequence.ids.len();
+                tokens <= BATCH_TOKENS.max(first.item.sequence.ids.len())
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count());
+            rest = later;
+            self.ask(now, &found, cancel).await?;
         }
         Ok(found.into())
+    }
+
+    /// Adds what the model says about a batch.
+    async fn ask(&mut self, queries: &[(u32, Query)], found: &Array, cancel: &Cancel) -> Result<()> {
+        let mut batch = Batch::default();
+        for (_, Query { item, .. }) in queries {
+            batch.push(&item.sequence.ids, &item.sequence.types);
+            item.picked.iter().for_each(|at| batch.pick(*at));
+        }
+        let per = self.trainer.head().per();
+        let rows_of = |item: &Item| match per {
+            Per::Token => item.sequence.ids.len(),
+            Per::Sequence => 1,
+            Per::Picked => item.picked.len(),
+        };
+        let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
+        let columns = logits.len() / queries.iter().map(|(_, query)| rows_of(&query.item)).sum::<usize>().max(1);
+        let mut rows = logits.chunks(columns.max(1));
+        for (example, Query { item, rows: wanted }) in queries {
+            let own: Vec<&[f32]> = rows.by_ref().take(rows_of(item)).collect();
+            let values = match wanted {
+                None => own.concat(),
+                Some(wanted) => wanted.iter().filter_map(|row| own.get(*row).copied()).collect::<Vec<_>>().concat(),
+            };
+            let values = JsValue::from(Float32Array::from(values.as_slice()));
+            let parts = [JsValue::from(*example), JsValue::from(columns as u32), values];
+            found.push(&parts.into_iter().collect::<Array>());
+        }
+        Ok(())
     }
 
     async fn export(&self) -> Result<JsValue> {
