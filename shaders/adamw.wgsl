@@ -1,5 +1,5 @@
 // AdamW: g = d_p clip; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g²; p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps);
-// then d_p = 0. control = (key, lr, c1, c2), c1 and c2 the corrections of the moments' bias. One thread an element.
+// then d_p = 0, and that alone where the norm is not finite. control = (key, lr, c1, c2), c1 and c2 the corrections of the moments' bias. One thread an element.
 struct Params { len: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, max_norm: f32 }
 @group(0) @binding(0) var<storage, read> control: array<f32>;
 @group(0) @binding(1) var<storage, read> squared_norm: array<f32>;
@@ -13,6 +13,8 @@ struct Params { len: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, max_norm
 fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
     let i = (group.y * 32768u + group.x) * 64u + thread;
     if i >= params.len { return; }
+    // By its bits: a compiler may take every number for finite.
+    if (bitcast<u32>(squared_norm[0]) & 0x7f800000u) == 0x7f800000u { d_p[i] = 0.0; return; }
     var clip = 1.0;
     if params.max_norm > 0.0 { clip = min(1.0, params.max_norm / (sqrt(squared_norm[0]) + 1e-6)); }
     let lr = control[1];

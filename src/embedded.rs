@@ -17,6 +17,22 @@ pub fn checkpoint() -> Result<Checkpoint> {
     Checkpoint::from_bytes(CONFIG, WEIGHTS)
 }
 
+/// Writes it as a Hugging Face directory, for what reads one.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io)
+#[cfg(all(feature = "native", feature = "train"))]
+pub fn write(dir: &std::path::Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(|e| crate::Error::io("create", dir, e))?;
+    let files = [
+        ("config.json", CONFIG),
+        ("model.safetensors", WEIGHTS),
+        ("vocab.txt", VOCAB),
+        ("tokenizer_config.json", TOKENIZER_CONFIG),
+    ];
+    files.into_iter().try_for_each(|(name, bytes)| crate::files::write_atomically(&dir.join(name), bytes))
+}
+
 /// Its tokenizer, for a model of so many words.
 ///
 /// # Errors

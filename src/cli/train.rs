@@ -1,6 +1,6 @@
 //! `cloze train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -233,7 +233,7 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let options = args.options(doc_stride);
     options.check()?;
     let RunArgs { data, eval, output, resume, .. } = args;
-    let base = common.required_model_dir()?.to_owned();
+    let base = common.model_dir()?.map(Path::to_owned);
     let device = common.open_device()?.device;
     let setup = Setup { task, base, data, eval, output: output.clone(), options, resume };
     let mut shown = Shown::new(common);

@@ -2,7 +2,8 @@
 //!
 //! `g = d_p min(1, max_norm / (|all gradients| + 1e-6))`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g²`,
 //! `p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps)`. control `[1, 4]` is (key, lr, c1, c2): PyTorch's c1 is
-//! `1 / (1 - beta1ᵗ)` and c2 `1 / sqrt(1 - beta2ᵗ)`, BERT's own optimizer has 1 for both. squared_norm is one element.
+//! `1 / (1 - beta1ᵗ)` and c2 `1 / sqrt(1 - beta2ᵗ)`, BERT's own optimizer has 1 for both. squared_norm is one element;
+//! where it is not finite the step is not taken, and the gradient is 0 all the same.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, Word};
@@ -60,6 +61,9 @@ fn twin(call: &mut CpuCall<'_>) {
     let [p, d_p, m, v] = call.writes else { unreachable!("four tensors") };
     let writes = [(&mut **p, 1), (&mut **d_p, 1), (&mut **m, 1), (&mut **v, 1)];
     parallel::for_rows(call.dispatch, *len as usize, writes, |_, [p, d_p, m, v], _| {
+        if !norm.is_finite() {
+            return d_p.fill(0.0);
+        }
         for (((p, d_p), m), v) in p.iter_mut().zip(d_p).zip(m).zip(v) {
             let g = *d_p * clip;
             *m += (1.0 - beta1) * (g - *m);

@@ -98,7 +98,8 @@ fn training(g: &mut Graph) {
         super::embed::embed(g, "y", [w, w, w], segments);
         super::cross_entropy::cross_entropy(g, x, order, order);
         element_loss(g, x, d_x, order, Kind::Binary);
-        let squared_norm = super::square_sum::square_sum(g, &[w]);
+        let squared_norm = super::zero::zero(g, "squared_norm", Rows::Fixed(1), 1);
+        super::square_sum::square_sum(g, &[w], squared_norm);
         let moments = Moments { p: w, d_p: d_w, m: input(g, Rows::Fixed(n), k), v: input(g, Rows::Fixed(n), k) };
         let options = AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, max_norm: 1.0 };
         adamw(g, moments, control, squared_norm, &options);

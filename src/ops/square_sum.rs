@@ -20,16 +20,14 @@ pub static OP: Op = Op {
     flops: |w| 2.0 * f64::from(w[0]),
 };
 
-/// Records the sum of the squares of all elements of `tensors`, whose shapes are fixed: one element.
-pub fn square_sum(g: &mut Graph, tensors: &[Tensor]) -> Tensor {
+/// Records that the squares of all elements of `tensors`, whose shapes are fixed, are added to `sum`, one element.
+pub fn square_sum(g: &mut Graph, tensors: &[Tensor], sum: Tensor) {
     let parts = zero(g, "squares", Rows::Fixed(PARTS), 1);
     for x in tensors {
         let Rows::Fixed(rows) = x.rows else { unreachable!("a parameter's shape is fixed") };
         g.call(&OP, &[*x, parts], &[parts], vec![Word::U32(rows * x.cols), Word::U32(PARTS)]);
     }
-    let sum = zero(g, "squared_norm", Rows::Fixed(1), 1);
     column_sum(g, parts, sum);
-    sum
 }
 
 fn twin(call: &mut CpuCall<'_>) {

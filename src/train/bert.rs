@@ -17,7 +17,7 @@ use crate::ops::span_loss::span_loss;
 /// A weight and its bias, or a gain and its offset.
 type Pair = [Param; 2];
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Layer {
     qkv: Pair,
     out: Pair,
@@ -53,6 +53,35 @@ pub(super) struct Bert {
     /// The loss of a sequence classifier.
     problem: Problem,
     rates: Rates,
+    /// Layers are recorded as [`Tape::checkpoint`]s.
+    checkpoints: bool,
+}
+
+/// What all layers have in common.
+#[derive(Clone, Copy, Debug)]
+struct Common {
+    heads: u32,
+    eps: f32,
+    activation: Activation,
+    rates: Rates,
+    control: Tensor,
+}
+
+impl Layer {
+    /// Records layer `i` on x.
+    fn record(&self, tape: &mut Tape, x: Tensor, i: u32, bounds: Tensor, common: Common) -> Tensor {
+        let Common { heads, eps, activation, rates, control } = common;
+        let name = |n: &str| format!("layer.{i}.{n}");
+        let site = |at: u32, p: f32| Dropout { control, site: 3 * i + 1 + at, p };
+        let qkv = tape.linear(&name("qkv"), x, pair(&self.qkv), None);
+        let context = tape.attention(&name("context"), qkv, bounds, heads, site(0, rates.attention));
+        let sum = onto(tape, &name("attention_sum"), context, &self.out, x, site(1, rates.hidden));
+        let attended = tape.layer_norm(&name("attention_output"), sum, pair(&self.attention_norm), eps);
+        let up = tape.linear(&name("up"), attended, pair(&self.up), None);
+        let up = tape.activate(&name("activated"), up, activation);
+        let sum = onto(tape, &name("down_sum"), up, &self.down, attended, site(2, rates.hidden));
+        tape.layer_norm(&name("output"), sum, pair(&self.norm), eps)
+    }
 }
 
 /// What a sequence classifier's labels are.
@@ -181,7 +210,12 @@ impl Bert {
                 attention: rate(Some(config.attention_probs_dropout_prob)),
                 classifier: rate(config.classifier_dropout),
             },
+            checkpoints: options.checkpoint_activations,
         })
+    }
+
+    fn common(&self, control: Tensor, rates: Rates) -> Common {
+        Common { heads: self.heads, eps: self.eps, activation: self.activation, rates, control }
     }
 
     pub fn problem(&self) -> Problem {
@@ -218,17 +252,9 @@ impl Bert {
         x = tape.layer_norm("embeddings.output", x, pair(&self.norm), self.eps);
         x = drop_out(tape, "embeddings.dropped", x, site(0, rates.hidden));
         for (i, layer) in (0..).zip(&self.layers) {
-            let name = |n: &str| format!("layer.{i}.{n}");
-            let qkv = tape.linear(&name("qkv"), x, pair(&layer.qkv), None);
-            let sites = 3 * i + 1;
-            let attention = site(sites, rates.attention);
-            let context = tape.attention(&name("context"), qkv, inputs.bounds, self.heads, attention);
-            let sum = onto(tape, &name("attention_sum"), context, &layer.out, x, site(sites + 1, rates.hidden));
-            let attended = tape.layer_norm(&name("attention_output"), sum, pair(&layer.attention_norm), self.eps);
-            let up = tape.linear(&name("up"), attended, pair(&layer.up), None);
-            let up = tape.activate(&name("activated"), up, self.activation);
-            let sum = onto(tape, &name("down_sum"), up, &layer.down, attended, site(sites + 2, rates.hidden));
-            x = tape.layer_norm(&name("output"), sum, pair(&layer.norm), self.eps);
+            let (layer, bounds, common) = (layer.clone(), inputs.bounds, self.common(control, rates));
+            let record = move |tape: &mut Tape, x: Tensor| layer.record(tape, x, i, bounds, common);
+            x = if self.checkpoints { tape.checkpoint(x, record) } else { record(tape, x) };
         }
         let last = 3 * self.layers.len() as u32 + 1;
         self.record_head(tape, inputs, x, site(last, rates.classifier))

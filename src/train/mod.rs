@@ -55,6 +55,9 @@ pub struct TrainOptions {
     pub optimizer: AdamW,
     /// PyTorch's AdamW corrects the moments' bias, BERT's own does not.
     pub corrects_bias: bool,
+    /// A layer's activations are computed again when going back, instead of being kept: less memory, a third more time,
+    /// the same bits.
+    pub checkpoint_activations: bool,
 }
 
 impl Default for TrainOptions {
@@ -67,6 +70,7 @@ impl Default for TrainOptions {
             seed: 0,
             optimizer: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, max_norm: 1.0 },
             corrects_bias: true,
+            checkpoint_activations: false,
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Trainer {
     logits: Option<Recorded<Inputs>>,
     gradients: Option<Recorded<Inputs>>,
     update: Option<Recorded<Tensor>>,
+    /// That of all gradients at the last update.
+    squared_norm: State,
     at: Counters,
     /// The batches at the last update: where those since then are forgotten, their numbers are given again.
     kept: u64,
@@ -69,6 +71,7 @@ impl Trainer {
         let device = device.into();
         let mut params = Params::new(device.clone());
         let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
+        let squared_norm = device.state("squared_norm", 1, 1)?;
         Ok(Self {
             device,
             checkpoint,
@@ -79,6 +82,7 @@ impl Trainer {
             logits: None,
             gradients: None,
             update: None,
+            squared_norm,
             at: Counters::default(),
             kept: 0,
         })
@@ -150,6 +154,24 @@ impl Trainer {
         outcome
     }
 
+    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and the
+    /// optimizer's step, by op and variant. Two runs with the same state go on alike if these are equal; they do not
+    /// depend on the batches.
+    pub fn kernels(&mut self) -> Vec<String> {
+        let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let update = self.update.take().unwrap_or_else(|| self.record_update());
+        let mut all = self.device.kernels(&gradients.list);
+        all.extend(self.device.kernels(&update.list));
+        self.gradients = Some(gradients);
+        self.update = Some(update);
+        all.into_iter().collect()
+    }
+
+    /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
+    pub fn activation_bytes(&self) -> u64 {
+        self.gradients.as_ref().and_then(|recorded| recorded.plan.as_ref()).map_or(0, Plan::bytes)
+    }
+
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
     ///
     /// # Errors
@@ -185,7 +207,8 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway.
+    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway. Where
+    /// their [norm](Self::gradient_norm) is not finite no parameter changes.
     ///
     /// # Errors
     /// What a device may return.
@@ -193,12 +216,22 @@ impl Trainer {
         let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
         let fed = [(recorded.inputs.id, self.control(rate))];
+        self.device.write_state(&self.squared_norm, &[0.0]);
         let outcome = self.run(&mut recorded, one, &fed, &Cancel::new()).await;
         self.update = Some(recorded);
         outcome?;
         self.at.steps += 1;
         self.kept = self.at.batches;
         Ok(())
+    }
+
+    /// The norm of all gradients together at the last update, before they were clipped.
+    ///
+    /// # Errors
+    /// What a device may return.
+    pub async fn gradient_norm(&self) -> Result<f32> {
+        let squared = self.device.read_state(&self.squared_norm).await?;
+        Ok(squared.first().copied().unwrap_or_default().sqrt())
     }
 
     /// The head's logits for a batch as the model is now, without dropout, row after row: first a language model's
@@ -260,7 +293,8 @@ impl Trainer {
         let control = control(&mut g);
         let trained = || self.params.entries.iter().filter_map(|e| Some((e, e.param.gradient.as_ref()?)));
         let gradients: Vec<_> = trained().map(|(_, gradient)| g.state(gradient)).collect();
-        let norm = square_sum(&mut g, &gradients);
+        let norm = g.state(&self.squared_norm);
+        square_sum(&mut g, &gradients, norm);
         for (entry, gradient) in trained() {
             let Some([m, v]) = &entry.moments else { continue };
             let [p, d_p, m, v] = [&entry.param.value, gradient, m, v].map(|state| g.state(state));

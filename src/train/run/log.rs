@@ -20,6 +20,8 @@ pub struct StepLine {
     /// With its fraction.
     pub epoch: f64,
     pub loss: f64,
+    /// Of all gradients together, before they were clipped.
+    pub norm: f32,
     pub lr: f64,
     /// Of the step's batches.
     pub tokens: u64,

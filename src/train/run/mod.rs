@@ -46,8 +46,8 @@ use store::{Best, DIVERGED, Progress, Store, difference};
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub task: Task,
-    /// A Hugging Face BERT directory with any head or none.
-    pub base: PathBuf,
+    /// A Hugging Face BERT directory with any head or none; nothing for the embedded model.
+    pub base: Option<PathBuf>,
     /// Files to learn from.
     pub data: Vec<PathBuf>,
     /// Files to measure on.
@@ -131,10 +131,14 @@ impl Run {
         options.check()?;
         let mut data = Data::read(task, &setup.data, &setup.eval)?;
         check_metric(&setup, &data)?;
+        let store = Store::open(&setup.output, setup.resume)?;
+        let base = match &setup.base {
+            Some(base) => base.clone(),
+            None => embedded(&store)?,
+        };
         let (kind, name) = (device.kind(), device.name());
         let notice = |text| observe(Event::Notice(text));
-        let (mut model, tokenizer) =
-            Model::open(&setup.base, (task, &mut data), device, options.train.clone(), notice)?;
+        let (mut model, tokenizer) = Model::open(&base, (task, &mut data), device, options.train.clone(), notice)?;
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
@@ -146,7 +150,6 @@ impl Run {
         settings.remove("checkpoint_every");
         let examples = Examples::new(data, tokenizer, model.trainer.checkpoint().config(), options)?;
 
-        let store = Store::open(&setup.output, setup.resume)?;
         let found = if setup.resume { store.read()? } else { None };
         let mut progress = Progress::default();
         if let Some(found) = &found {
@@ -166,7 +169,7 @@ impl Run {
         let mut about = settings.clone();
         about.insert("version".into(), env!("CARGO_PKG_VERSION").into());
         about.insert("device_name".into(), name.into());
-        about.insert("base_dir".into(), setup.base.to_string_lossy().into());
+        about.insert("base_dir".into(), base.to_string_lossy().into());
         about.insert("checkpoint_every".into(), options.checkpoint_every.into());
         let text = serde_json::to_vec_pretty(&about).map_err(|e| Error::io("write", "config.json", e.into()))?;
         write_atomically(&store.path("config.json"), &text)?;
@@ -296,10 +299,16 @@ impl Run {
             return Err(Error::Diverged { step, problem: format!("the loss is {loss}"), mend: DIVERGED.into() });
         }
         trainer.update(rate).await?;
+        let norm = trainer.gradient_norm().await?;
+        if !norm.is_finite() {
+            // The update changed nothing.
+            let problem = format!("the norm of the gradients is {norm}");
+            return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
+        }
         self.progress.counters = trainer.counters();
         self.progress.tokens += tokens;
         self.losses.push(loss);
-        let line = StepLine { step, epoch, loss, lr: rate, tokens, seconds: begun.elapsed().as_secs_f64() };
+        let line = StepLine { step, epoch, loss, norm, lr: rate, tokens, seconds: begun.elapsed().as_secs_f64() };
         self.log.step(&line)?;
         observe(Event::Step(line));
         Ok(())
@@ -393,6 +402,23 @@ impl Plan {
         }
         plan
     }
+}
+
+/// The embedded model as a directory.
+#[cfg(feature = "embedded-model")]
+fn embedded(store: &Store) -> Result<PathBuf> {
+    let dir = store.path("base");
+    crate::embedded::write(&dir)?;
+    Ok(dir)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded(_: &Store) -> Result<PathBuf> {
+    Err(Error::Option {
+        name: "model",
+        problem: "this build has no embedded model".into(),
+        mend: "Give a directory, or build with the feature embedded-model".into(),
+    })
 }
 
 /// The options that need something to measure on, or a measure that the task has.

@@ -83,15 +83,16 @@ impl Store {
             return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old");
         }
         let dir = output.join("run");
-        let has_run = dir.join(LOCK).exists();
+        // A start that failed has left a lock, or the copy of a base.
+        let has_run = [CHECKPOINT, "config.json"].iter().any(|name| dir.join(name).exists());
+        let was_begun = dir.join(LOCK).exists();
         if has_run && !resume {
             return refused(
                 format!("{shown} has a run already"),
                 "Go on with it by --resume, or give another directory",
             );
         }
-        let is_empty = !output.exists() || list(output)?.is_empty();
-        if !is_empty && !has_run {
+        if output.exists() && !was_begun && !list(output)?.is_empty() {
             return refused(format!("{shown} holds other files"), "Give a new directory");
         }
         std::fs::create_dir_all(&dir).map_err(|e| Error::io("create", &dir, e))?;
