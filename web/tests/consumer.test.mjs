@@ -133,8 +133,8 @@ window.learn = async (model, examples) => {
 `);
   const input = join(APP, 'train.html');
   await build(vite({ build: { outDir: 'dist-train', rolldownOptions: { input } } }));
-  const modules = list(join(APP, 'dist-train')).filter((name) => name.endsWith('.wasm'));
-  assert.equal(modules.length, 1, `${modules}: that of training alone`);
+  const large = list(join(APP, 'dist-train')).filter((name) => /\.(wasm|safetensors)$/.test(name));
+  assert.equal(large.length, 1, `${large}: neither the module that infers nor the default model`);
   const handle = (_, response, { pathname }) => {
     if (pathname.endsWith('/vocab.txt')) response.end(vocabulary(99));
   };
