@@ -63,14 +63,23 @@ struct OptionsJson {
     weight_decay: f32,
     max_grad_norm: f32,
     correct_bias: bool,
+    checkpoint_activations: bool,
     max_seq_len: Option<usize>,
     doc_stride: Option<usize>,
 }
 
 impl Default for OptionsJson {
     fn default() -> Self {
-        let TrainOptions { freeze_layers, freeze_embeddings, dropout, seed, optimizer, corrects_bias, .. } =
-            TrainOptions::default();
+        let TrainOptions {
+            freeze_layers,
+            freeze_embeddings,
+            dropout,
+            seed,
+            optimizer,
+            corrects_bias,
+            checkpoint_activations,
+            ..
+        } = TrainOptions::default();
         let AdamW { beta1, beta2, eps, decay, max_norm } = optimizer;
         Self {
             labels: None,
@@ -86,6 +95,7 @@ impl Default for OptionsJson {
             weight_decay: decay,
             max_grad_norm: max_norm,
             correct_bias: corrects_bias,
+            checkpoint_activations,
             max_seq_len: None,
             doc_stride: None,
         }
@@ -139,16 +149,16 @@ impl Training {
     }
 
     /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
-    /// loss, and without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its step with.
-    /// `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
+    /// loss and the gradients' norm; without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its
+    /// step with, and gives the norm of. `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
     ///
     /// # Errors
-    /// `input` and `data` for examples, `option`, the device's faults, `cancelled`; gradients are zero after one.
+    /// `input` and `data` for examples, `option`, `diverged`, the device's faults, `cancelled`. The model stays as it was.
     pub async fn run(&mut self, request: String, cancel: &CancelToken) -> Result<JsValue> {
         let cancel = cancel.0.clone();
         match parse(&request)? {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
-            Request::Update { rate } => self.trainer.update(rate).await.map(|()| JsValue::UNDEFINED),
+            Request::Update { rate } => self.update(rate).await,
             Request::Predict { examples } => self.predict(&examples, &cancel).await,
             Request::Export => self.export().await,
         }
@@ -175,16 +185,28 @@ impl Training {
         let loss = self.trainer.accumulate(batch, &labels, share, cancel).await?;
         if !loss.is_finite() {
             self.trainer.forget_gradients();
-            return Err(Error::Diverged {
-                step: self.trainer.steps() + 1,
-                problem: format!("the loss is {loss}"),
-                mend: "Go back to a model that was exported before, and use a smaller rate".into(),
-            });
+            return Err(self.diverged(format!("the loss is {loss}")));
         }
-        if let Some(rate) = rate {
-            self.trainer.update(rate).await?;
+        let norm = match rate {
+            Some(rate) => self.update(rate).await?,
+            None => JsValue::UNDEFINED,
+        };
+        Ok([loss.into(), norm].into_iter().collect::<Array>().into())
+    }
+
+    async fn update(&mut self, rate: f64) -> Result<JsValue> {
+        self.trainer.update(rate).await?;
+        let norm = self.trainer.gradient_norm().await?;
+        match norm.is_finite() {
+            true => Ok(norm.into()),
+            // The update changed nothing.
+            false => Err(self.diverged(format!("the norm of the gradients is {norm}"))),
         }
-        Ok(loss.into())
+    }
+
+    fn diverged(&self, problem: String) -> Error {
+        let mend = "Use a smaller rate, or go back to what was exported before".into();
+        Error::Diverged { step: self.trainer.steps() + 1, problem, mend }
     }
 
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
@@ -275,6 +297,7 @@ impl OptionsJson {
                 max_norm: self.max_grad_norm,
             },
             corrects_bias: self.correct_bias,
+            checkpoint_activations: self.checkpoint_activations,
         })
     }
 }

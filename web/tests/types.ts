@@ -18,7 +18,7 @@ import type {
 } from 'cloze';
 
 import { ClozeError as TrainError, train } from 'cloze/train';
-import type { Logits, Loss, Trainer } from 'cloze/train';
+import type { Logits, Step, Trainer } from 'cloze/train';
 
 /** Holds if the types are the same, not only assignable. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -123,7 +123,8 @@ export async function training(signal: AbortSignal): Promise<void> {
   same<typeof trainer, Trainer<'text-classification'>>(true);
   const examples = [{ text: 'a text', label: 'yes' }, { text: 'a text', pair: 'another', label: 0 }] as const;
   const step = await trainer.step(examples, { rate: 1e-5, signal });
-  same<typeof step, Loss>(true);
+  same<typeof step, Step>(true);
+  same<typeof step.gradientNorm, number>(true);
   await trainer.accumulate({ ids: [101, 102], label: 'no' }, { share: 0.5 });
   await trainer.update({ rate: 1e-5 });
   const said = await trainer.predict(['a text', { text: 'a text' }]);
