@@ -1,5 +1,6 @@
 //! Steps: a batch with its labels forward, back, and into the parameters.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bert::{Bert, Inputs, Problem};
@@ -164,17 +165,20 @@ impl Trainer {
         outcome
     }
 
-    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and the
-    /// optimizer's step, by op and variant. Two runs with the same state go on alike if these are equal; they do not
-    /// depend on the batches.
-    pub fn kernels(&mut self) -> Vec<String> {
+    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and for the
+    /// optimizer's step, the variants of each op. Two trainers of the same state go on alike if these are equal; they
+    /// do not depend on the batches.
+    pub fn kernels(&mut self) -> BTreeMap<String, String> {
         let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let update = self.update.take().unwrap_or_else(|| self.record_update());
         let mut all = self.device.kernels(&gradients.list);
-        all.extend(self.device.kernels(&update.list));
+        for (op, variants) in self.device.kernels(&update.list) {
+            all.entry(op).or_default().extend(variants);
+        }
         self.gradients = Some(gradients);
         self.update = Some(update);
-        all.into_iter().collect()
+        let joined = |variants: BTreeSet<&str>| variants.into_iter().collect::<Vec<_>>().join(" ");
+        all.into_iter().map(|(op, variants)| (op.to_owned(), joined(variants))).collect()
     }
 
     /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
