@@ -1,22 +1,18 @@
 //! Runs a model for the measuring commands beside this file, which alternate it with other implementations.
 //!
-//! `driver DIR DEVICE THREADS [train]` loads the model, for answers or for training, and reads one JSON request a line from
-//! stdin; it answers each, and first of all without being asked, with one JSON line on stdout. An error ends it.
+//! `driver DIR DEVICE THREADS` loads the model and reads one JSON request a line from stdin; it answers each, and first
+//! of all without being asked, with one JSON line on stdout. An error ends it.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use cloze::batch::Batch;
-use cloze::checkpoint::{Checkpoint, Head};
 use cloze::choose::open;
 use cloze::device::{Cancel, Cpu, Device};
-use cloze::measure::gemm_gflops;
 use cloze::tasks::answer::AnswerOptions;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Offsets;
-use cloze::train::{Labels, TrainOptions, Trainer};
 use serde::{Deserialize, Serialize};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -33,14 +29,6 @@ enum Request {
     Answer {
         question: String,
         context: String,
-    },
-    /// Takes `steps` optimizer steps on these sequences with these answers, one of a rate each.
-    Train {
-        ids: Vec<Vec<u32>>,
-        types: Vec<Vec<u32>>,
-        spans: Vec<[u32; 2]>,
-        rate: f64,
-        steps: usize,
     },
 }
 
@@ -65,28 +53,18 @@ enum Reply {
         start: usize,
         end: usize,
     },
-    /// Each step's time and loss.
-    Train {
-        ms: Vec<f64>,
-        losses: Vec<f64>,
-        /// The yardstick of the device, measured after the steps.
-        gemm_gflops: Option<f64>,
-    },
 }
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, device, threads, what @ ..] = args.as_slice() else {
+    let [dir, device, threads] = args.as_slice() else {
         // `cargo bench` starts it with nothing to do.
-        eprintln!("usage: driver DIR DEVICE THREADS [train]; benches/README.md has the commands that start it");
+        eprintln!("usage: driver DIR DEVICE THREADS; benches/README.md has the commands that start it");
         return Ok(());
     };
     let threads = threads.parse()?;
     let device = cloze::block_on(open(device.parse()?, || Cpu::new(threads), Default::default()))?.device;
-    match what {
-        [] => serve(Path::new(dir), device),
-        _ => serve_training(Path::new(dir), device),
-    }
+    serve(Path::new(dir), device)
 }
 
 fn serve(dir: &Path, device: Device) -> Result<()> {
@@ -99,49 +77,17 @@ fn serve(dir: &Path, device: Device) -> Result<()> {
         let reply = match serde_json::from_str(&line?)? {
             Request::Forward { ids, types, runs } => forward(&qa, &ids, &types, runs)?,
             Request::Answer { question, context } => answer(&qa, &question, &context)?,
-            Request::Train { .. } => return Err("the model was not loaded for training".into()),
         };
         send(&mut out, &reply)?;
     }
     Ok(())
 }
 
-/// The same for a model in training: everything but the embeddings, without dropout.
-fn serve_training(dir: &Path, device: Device) -> Result<()> {
-    let begun = Instant::now();
-    let (kind, name) = (device.kind(), device.name());
-    let device = Arc::new(device);
-    let options = TrainOptions { freeze_embeddings: true, dropout: false, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(Checkpoint::open(dir)?, Head::QuestionAnswering, device.clone(), options)?;
-    let mut out = std::io::stdout().lock();
-    send(&mut out, &Reply::Ready { device: kind, name, load_ms: milliseconds(begun) })?;
-    for line in std::io::stdin().lock().lines() {
-        let Request::Train { ids, types, spans, rate, steps } = serde_json::from_str(&line?)? else {
-            return Err("the model was loaded for training".into());
-        };
-        let (batch, labels, cancel) = (batch(&ids, &types), Labels::Spans(&spans), Cancel::new());
-        let (mut ms, mut losses) = (Vec::new(), Vec::new());
-        for _ in 0..steps {
-            let begun = Instant::now();
-            losses.push(cloze::block_on(trainer.step(&batch, &labels, 1.0, rate, &cancel))?);
-            ms.push(milliseconds(begun));
-        }
-        let gemm = (kind == "gpu").then(|| cloze::block_on(gemm_gflops(&device))).transpose()?;
-        send(&mut out, &Reply::Train { ms, losses, gemm_gflops: gemm })?;
-    }
-    Ok(())
-}
-
-fn batch(ids: &[Vec<u32>], types: &[Vec<u32>]) -> Batch {
+fn forward(qa: &QuestionAnswering, ids: &[Vec<u32>], types: &[Vec<u32>], runs: usize) -> Result<Reply> {
     let mut batch = Batch::default();
     for (ids, types) in ids.iter().zip(types) {
         batch.push(ids, types);
     }
-    batch
-}
-
-fn forward(qa: &QuestionAnswering, ids: &[Vec<u32>], types: &[Vec<u32>], runs: usize) -> Result<Reply> {
-    let batch = batch(ids, types);
     let (mut ms, mut logits) = (Vec::with_capacity(runs), Vec::new());
     for _ in 0..runs {
         let begun = Instant::now();

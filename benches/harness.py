@@ -24,7 +24,7 @@ class Driver:
     """A model of ours in a process of its own, asked one thing at a time."""
 
     def __init__(self, program, model, device="cpu", threads=0, env=None, options=()):
-        command = [program, str(model), device, str(threads), *options]
+        command = [*(program if isinstance(program, list) else [program]), str(model), device, str(threads), *options]
         pipe = subprocess.PIPE
         environment = {**os.environ, **(env or {})}
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8", env=environment)
@@ -48,6 +48,12 @@ class Driver:
         """{"answer", "score", "start", "end", "ms"} with the pipeline's defaults."""
         return self._ask(op="answer", question=question, context=context)
 
+    def peak_mb(self):
+        """The process's largest resident set so far, in 10^6 bytes. Linux."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024 / 1e6
+
     def __enter__(self):
         return self
 
@@ -69,6 +75,10 @@ class Trainer(Driver):
     def logits(self, ids, types):
         """The head's logits as the model is now, flat."""
         return self._ask(op="logits", ids=ids, types=types)["logits"]
+
+    def gemm_gflops(self):
+        """The rate of the device's best matmul alone."""
+        return self._ask(op="gemm")["gflops"]
 
 
 def git(*args):

@@ -6,12 +6,15 @@
 
 use std::io::{BufRead, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use cloze::batch::Batch;
 use cloze::checkpoint::Checkpoint;
 use cloze::choose::open;
 use cloze::device::{Cancel, Cpu, Device};
+use cloze::measure::gemm_gflops;
+use cloze::ops::adamw::AdamW;
 use cloze::train::{Labels, TrainOptions, Trainer};
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +28,15 @@ struct Options {
     freeze_embeddings: bool,
     decay: f32,
     max_norm: f32,
+    checkpoint_activations: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let TrainOptions { seed, dropout, freeze_embeddings, optimizer, .. } = TrainOptions::default();
-        Self { seed, dropout, freeze_embeddings, decay: optimizer.decay, max_norm: optimizer.max_norm }
+        let TrainOptions { seed, dropout, freeze_embeddings, optimizer, checkpoint_activations, .. } =
+            TrainOptions::default();
+        let AdamW { decay, max_norm, .. } = optimizer;
+        Self { seed, dropout, freeze_embeddings, decay, max_norm, checkpoint_activations }
     }
 }
 
@@ -48,6 +54,8 @@ enum Request {
         ids: Vec<Vec<u32>>,
         types: Vec<Vec<u32>>,
     },
+    /// Measures the device's best matmul.
+    Gemm,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +73,7 @@ enum Reply {
     Ready { device: &'static str, name: String },
     Step { ms: f64, loss: f64 },
     Logits { logits: Vec<f32> },
+    Gemm { gflops: f64 },
 }
 
 fn main() -> Result<()> {
@@ -86,9 +95,11 @@ fn serve(dir: &Path, device: Device, options: &Options) -> Result<()> {
     let head = checkpoint.head();
     let mut train = TrainOptions { seed: options.seed, dropout: options.dropout, ..TrainOptions::default() };
     train.freeze_embeddings = options.freeze_embeddings;
+    train.checkpoint_activations = options.checkpoint_activations;
     train.optimizer.decay = options.decay;
     train.optimizer.max_norm = options.max_norm;
-    let mut trainer = Trainer::new(checkpoint, head, device, train)?;
+    let device = Arc::new(device);
+    let mut trainer = Trainer::new(checkpoint, head, device.clone(), train)?;
     send(&mut out, &ready)?;
     for line in std::io::stdin().lock().lines() {
         let reply = match serde_json::from_str(&line?)? {
@@ -97,6 +108,7 @@ fn serve(dir: &Path, device: Device, options: &Options) -> Result<()> {
                 let logits = cloze::block_on(trainer.logits(&batch(&ids, &types), &Cancel::new()))?;
                 Reply::Logits { logits: logits.concat() }
             }
+            Request::Gemm => Reply::Gemm { gflops: cloze::block_on(gemm_gflops(&device))? },
         };
         send(&mut out, &reply)?;
     }

@@ -1,5 +1,6 @@
-// `strip.mjs DIST`: takes comments and layout out of the JavaScript in DIST, a quarter of what a page loads of it. Names
-// and modules stay, so that stack traces still say something. The types keep their documentation.
+// `strip.mjs DIST`: takes comments, layout and the names of local variables out of the JavaScript in DIST, a third of what
+// a page loads of it. Modules, functions and methods keep theirs, so that stack traces still say something. The types keep
+// their documentation.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,11 +17,14 @@ if (!dist) {
   process.exit(1);
 }
 
+/** The language is that of tsconfig.json. */
+const SHORT = { module: true, compress: { target: 'es2022', keepNames: { function: true, class: true } }, mangle: { toplevel: false } };
+
 for (const name of readdirSync(dist, { recursive: true })) {
   if (!String(name).endsWith('.js')) continue;
   const path = join(dist, String(name));
   const text = readFileSync(path, 'utf8');
-  const { code, errors } = minifySync(String(name), text, { module: true, compress: false, mangle: false });
+  const { code, errors } = minifySync(String(name), text, SHORT);
   if (errors.length > 0) {
     console.error(`strip: ${path}: ${errors[0].message}`);
     process.exit(1);

@@ -1,4 +1,4 @@
-// ctx = M softmax(Q Kᵀ scale) V and lse = log Σ exp, M being dropout's choice, heads of 64. A thread carries 4 queries of one head through the keys of their sequence
+// ctx = M softmax(Q Kᵀ scale) V and lse = log Σ exp, M being dropout's choice, heads of 64. A thread carries 2 queries of one head through the keys of their sequence
 // with a running maximum m and sum l (online softmax), so that a key is loaded once for all of them. No barrier.
 // Written by unroll.py.
 struct Params {
@@ -16,12 +16,12 @@ struct Params {
 fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group: vec3u) {
     let first = bounds[group.z];
     let end = bounds[group.z + 1u];
-    let token = first + (group.x * 8u + lane.x) * 4u;
+    let token = first + (group.x * 8u + lane.x) * 2u;
     if token >= end { return; }
     // In vectors of four.
     let hidden = params.heads * 16u;
     let head = group.y * 16u;
-    let count = min(4u, end - token);
+    let count = min(2u, end - token);
     // Loads and stores of queries stand once, in a loop, or they would be most of what there is to compile.
     var q0_0 = vec4f(0.0);
     var q0_1 = vec4f(0.0);
@@ -55,38 +55,6 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
     var q1_13 = vec4f(0.0);
     var q1_14 = vec4f(0.0);
     var q1_15 = vec4f(0.0);
-    var q2_0 = vec4f(0.0);
-    var q2_1 = vec4f(0.0);
-    var q2_2 = vec4f(0.0);
-    var q2_3 = vec4f(0.0);
-    var q2_4 = vec4f(0.0);
-    var q2_5 = vec4f(0.0);
-    var q2_6 = vec4f(0.0);
-    var q2_7 = vec4f(0.0);
-    var q2_8 = vec4f(0.0);
-    var q2_9 = vec4f(0.0);
-    var q2_10 = vec4f(0.0);
-    var q2_11 = vec4f(0.0);
-    var q2_12 = vec4f(0.0);
-    var q2_13 = vec4f(0.0);
-    var q2_14 = vec4f(0.0);
-    var q2_15 = vec4f(0.0);
-    var q3_0 = vec4f(0.0);
-    var q3_1 = vec4f(0.0);
-    var q3_2 = vec4f(0.0);
-    var q3_3 = vec4f(0.0);
-    var q3_4 = vec4f(0.0);
-    var q3_5 = vec4f(0.0);
-    var q3_6 = vec4f(0.0);
-    var q3_7 = vec4f(0.0);
-    var q3_8 = vec4f(0.0);
-    var q3_9 = vec4f(0.0);
-    var q3_10 = vec4f(0.0);
-    var q3_11 = vec4f(0.0);
-    var q3_12 = vec4f(0.0);
-    var q3_13 = vec4f(0.0);
-    var q3_14 = vec4f(0.0);
-    var q3_15 = vec4f(0.0);
     for (var q = 0u; q < count; q++) {
         let at = (token + q) * 3u * hidden + head;
         let k0 = qkv[at + 0u] * params.scale;
@@ -108,8 +76,6 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         switch q {
             case 0u: { q0_0 = k0; q0_1 = k1; q0_2 = k2; q0_3 = k3; q0_4 = k4; q0_5 = k5; q0_6 = k6; q0_7 = k7; q0_8 = k8; q0_9 = k9; q0_10 = k10; q0_11 = k11; q0_12 = k12; q0_13 = k13; q0_14 = k14; q0_15 = k15; }
             case 1u: { q1_0 = k0; q1_1 = k1; q1_2 = k2; q1_3 = k3; q1_4 = k4; q1_5 = k5; q1_6 = k6; q1_7 = k7; q1_8 = k8; q1_9 = k9; q1_10 = k10; q1_11 = k11; q1_12 = k12; q1_13 = k13; q1_14 = k14; q1_15 = k15; }
-            case 2u: { q2_0 = k0; q2_1 = k1; q2_2 = k2; q2_3 = k3; q2_4 = k4; q2_5 = k5; q2_6 = k6; q2_7 = k7; q2_8 = k8; q2_9 = k9; q2_10 = k10; q2_11 = k11; q2_12 = k12; q2_13 = k13; q2_14 = k14; q2_15 = k15; }
-            case 3u: { q3_0 = k0; q3_1 = k1; q3_2 = k2; q3_3 = k3; q3_4 = k4; q3_5 = k5; q3_6 = k6; q3_7 = k7; q3_8 = k8; q3_9 = k9; q3_10 = k10; q3_11 = k11; q3_12 = k12; q3_13 = k13; q3_14 = k14; q3_15 = k15; }
             default: {}
         }
     }
@@ -145,51 +111,13 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
     var c1_13 = vec4f(0.0);
     var c1_14 = vec4f(0.0);
     var c1_15 = vec4f(0.0);
-    var c2_0 = vec4f(0.0);
-    var c2_1 = vec4f(0.0);
-    var c2_2 = vec4f(0.0);
-    var c2_3 = vec4f(0.0);
-    var c2_4 = vec4f(0.0);
-    var c2_5 = vec4f(0.0);
-    var c2_6 = vec4f(0.0);
-    var c2_7 = vec4f(0.0);
-    var c2_8 = vec4f(0.0);
-    var c2_9 = vec4f(0.0);
-    var c2_10 = vec4f(0.0);
-    var c2_11 = vec4f(0.0);
-    var c2_12 = vec4f(0.0);
-    var c2_13 = vec4f(0.0);
-    var c2_14 = vec4f(0.0);
-    var c2_15 = vec4f(0.0);
-    var c3_0 = vec4f(0.0);
-    var c3_1 = vec4f(0.0);
-    var c3_2 = vec4f(0.0);
-    var c3_3 = vec4f(0.0);
-    var c3_4 = vec4f(0.0);
-    var c3_5 = vec4f(0.0);
-    var c3_6 = vec4f(0.0);
-    var c3_7 = vec4f(0.0);
-    var c3_8 = vec4f(0.0);
-    var c3_9 = vec4f(0.0);
-    var c3_10 = vec4f(0.0);
-    var c3_11 = vec4f(0.0);
-    var c3_12 = vec4f(0.0);
-    var c3_13 = vec4f(0.0);
-    var c3_14 = vec4f(0.0);
-    var c3_15 = vec4f(0.0);
     var m0 = -3.0e38;
     var m1 = -3.0e38;
-    var m2 = -3.0e38;
-    var m3 = -3.0e38;
     var l0 = 0.0;
     var l1 = 0.0;
-    var l2 = 0.0;
-    var l3 = 0.0;
     let key = site_key(control[0], params.site);
     let r0 = row_key(key, (token + 0u) * params.heads + group.y);
     let r1 = row_key(key, (token + 1u) * params.heads + group.y);
-    let r2 = row_key(key, (token + 2u) * params.heads + group.y);
-    let r3 = row_key(key, (token + 3u) * params.heads + group.y);
     var at = first * 3u * hidden + head;
     for (var t = first; t < end; t++) {
         let k0 = qkv[at + hidden + 0u];
@@ -210,8 +138,6 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         let k15 = qkv[at + hidden + 15u];
         let s0 = dot(fma(q0_15, k15, fma(q0_14, k14, fma(q0_13, k13, fma(q0_12, k12, fma(q0_11, k11, fma(q0_10, k10, fma(q0_9, k9, fma(q0_8, k8, fma(q0_7, k7, fma(q0_6, k6, fma(q0_5, k5, fma(q0_4, k4, fma(q0_3, k3, fma(q0_2, k2, fma(q0_1, k1, q0_0 * k0))))))))))))))), vec4f(1.0));
         let s1 = dot(fma(q1_15, k15, fma(q1_14, k14, fma(q1_13, k13, fma(q1_12, k12, fma(q1_11, k11, fma(q1_10, k10, fma(q1_9, k9, fma(q1_8, k8, fma(q1_7, k7, fma(q1_6, k6, fma(q1_5, k5, fma(q1_4, k4, fma(q1_3, k3, fma(q1_2, k2, fma(q1_1, k1, q1_0 * k0))))))))))))))), vec4f(1.0));
-        let s2 = dot(fma(q2_15, k15, fma(q2_14, k14, fma(q2_13, k13, fma(q2_12, k12, fma(q2_11, k11, fma(q2_10, k10, fma(q2_9, k9, fma(q2_8, k8, fma(q2_7, k7, fma(q2_6, k6, fma(q2_5, k5, fma(q2_4, k4, fma(q2_3, k3, fma(q2_2, k2, fma(q2_1, k1, q2_0 * k0))))))))))))))), vec4f(1.0));
-        let s3 = dot(fma(q3_15, k15, fma(q3_14, k14, fma(q3_13, k13, fma(q3_12, k12, fma(q3_11, k11, fma(q3_10, k10, fma(q3_9, k9, fma(q3_8, k8, fma(q3_7, k7, fma(q3_6, k6, fma(q3_5, k5, fma(q3_4, k4, fma(q3_3, k3, fma(q3_2, k2, fma(q3_1, k1, q3_0 * k0))))))))))))))), vec4f(1.0));
         let n0 = max(m0, s0);
         let f0 = exp(m0 - n0);
         var p0 = exp(s0 - n0);
@@ -222,102 +148,58 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         var p1 = exp(s1 - n1);
         m1 = n1;
         l1 = fma(l1, f1, p1);
-        let n2 = max(m2, s2);
-        let f2 = exp(m2 - n2);
-        var p2 = exp(s2 - n2);
-        m2 = n2;
-        l2 = fma(l2, f2, p2);
-        let n3 = max(m3, s3);
-        let f3 = exp(m3 - n3);
-        var p3 = exp(s3 - n3);
-        m3 = n3;
-        l3 = fma(l3, f3, p3);
         if params.threshold > 0u {
             p0 *= keep(r0, t - first, params.threshold, params.keep_scale);
             p1 *= keep(r1, t - first, params.threshold, params.keep_scale);
-            p2 *= keep(r2, t - first, params.threshold, params.keep_scale);
-            p3 *= keep(r3, t - first, params.threshold, params.keep_scale);
         }
         let v0 = qkv[at + 2u * hidden + 0u];
         c0_0 = fma(vec4f(p0), v0, c0_0 * f0);
         c1_0 = fma(vec4f(p1), v0, c1_0 * f1);
-        c2_0 = fma(vec4f(p2), v0, c2_0 * f2);
-        c3_0 = fma(vec4f(p3), v0, c3_0 * f3);
         let v1 = qkv[at + 2u * hidden + 1u];
         c0_1 = fma(vec4f(p0), v1, c0_1 * f0);
         c1_1 = fma(vec4f(p1), v1, c1_1 * f1);
-        c2_1 = fma(vec4f(p2), v1, c2_1 * f2);
-        c3_1 = fma(vec4f(p3), v1, c3_1 * f3);
         let v2 = qkv[at + 2u * hidden + 2u];
         c0_2 = fma(vec4f(p0), v2, c0_2 * f0);
         c1_2 = fma(vec4f(p1), v2, c1_2 * f1);
-        c2_2 = fma(vec4f(p2), v2, c2_2 * f2);
-        c3_2 = fma(vec4f(p3), v2, c3_2 * f3);
         let v3 = qkv[at + 2u * hidden + 3u];
         c0_3 = fma(vec4f(p0), v3, c0_3 * f0);
         c1_3 = fma(vec4f(p1), v3, c1_3 * f1);
-        c2_3 = fma(vec4f(p2), v3, c2_3 * f2);
-        c3_3 = fma(vec4f(p3), v3, c3_3 * f3);
         let v4 = qkv[at + 2u * hidden + 4u];
         c0_4 = fma(vec4f(p0), v4, c0_4 * f0);
         c1_4 = fma(vec4f(p1), v4, c1_4 * f1);
-        c2_4 = fma(vec4f(p2), v4, c2_4 * f2);
-        c3_4 = fma(vec4f(p3), v4, c3_4 * f3);
         let v5 = qkv[at + 2u * hidden + 5u];
         c0_5 = fma(vec4f(p0), v5, c0_5 * f0);
         c1_5 = fma(vec4f(p1), v5, c1_5 * f1);
-        c2_5 = fma(vec4f(p2), v5, c2_5 * f2);
-        c3_5 = fma(vec4f(p3), v5, c3_5 * f3);
         let v6 = qkv[at + 2u * hidden + 6u];
         c0_6 = fma(vec4f(p0), v6, c0_6 * f0);
         c1_6 = fma(vec4f(p1), v6, c1_6 * f1);
-        c2_6 = fma(vec4f(p2), v6, c2_6 * f2);
-        c3_6 = fma(vec4f(p3), v6, c3_6 * f3);
         let v7 = qkv[at + 2u * hidden + 7u];
         c0_7 = fma(vec4f(p0), v7, c0_7 * f0);
         c1_7 = fma(vec4f(p1), v7, c1_7 * f1);
-        c2_7 = fma(vec4f(p2), v7, c2_7 * f2);
-        c3_7 = fma(vec4f(p3), v7, c3_7 * f3);
         let v8 = qkv[at + 2u * hidden + 8u];
         c0_8 = fma(vec4f(p0), v8, c0_8 * f0);
         c1_8 = fma(vec4f(p1), v8, c1_8 * f1);
-        c2_8 = fma(vec4f(p2), v8, c2_8 * f2);
-        c3_8 = fma(vec4f(p3), v8, c3_8 * f3);
         let v9 = qkv[at + 2u * hidden + 9u];
         c0_9 = fma(vec4f(p0), v9, c0_9 * f0);
         c1_9 = fma(vec4f(p1), v9, c1_9 * f1);
-        c2_9 = fma(vec4f(p2), v9, c2_9 * f2);
-        c3_9 = fma(vec4f(p3), v9, c3_9 * f3);
         let v10 = qkv[at + 2u * hidden + 10u];
         c0_10 = fma(vec4f(p0), v10, c0_10 * f0);
         c1_10 = fma(vec4f(p1), v10, c1_10 * f1);
-        c2_10 = fma(vec4f(p2), v10, c2_10 * f2);
-        c3_10 = fma(vec4f(p3), v10, c3_10 * f3);
         let v11 = qkv[at + 2u * hidden + 11u];
         c0_11 = fma(vec4f(p0), v11, c0_11 * f0);
         c1_11 = fma(vec4f(p1), v11, c1_11 * f1);
-        c2_11 = fma(vec4f(p2), v11, c2_11 * f2);
-        c3_11 = fma(vec4f(p3), v11, c3_11 * f3);
         let v12 = qkv[at + 2u * hidden + 12u];
         c0_12 = fma(vec4f(p0), v12, c0_12 * f0);
         c1_12 = fma(vec4f(p1), v12, c1_12 * f1);
-        c2_12 = fma(vec4f(p2), v12, c2_12 * f2);
-        c3_12 = fma(vec4f(p3), v12, c3_12 * f3);
         let v13 = qkv[at + 2u * hidden + 13u];
         c0_13 = fma(vec4f(p0), v13, c0_13 * f0);
         c1_13 = fma(vec4f(p1), v13, c1_13 * f1);
-        c2_13 = fma(vec4f(p2), v13, c2_13 * f2);
-        c3_13 = fma(vec4f(p3), v13, c3_13 * f3);
         let v14 = qkv[at + 2u * hidden + 14u];
         c0_14 = fma(vec4f(p0), v14, c0_14 * f0);
         c1_14 = fma(vec4f(p1), v14, c1_14 * f1);
-        c2_14 = fma(vec4f(p2), v14, c2_14 * f2);
-        c3_14 = fma(vec4f(p3), v14, c3_14 * f3);
         let v15 = qkv[at + 2u * hidden + 15u];
         c0_15 = fma(vec4f(p0), v15, c0_15 * f0);
         c1_15 = fma(vec4f(p1), v15, c1_15 * f1);
-        c2_15 = fma(vec4f(p2), v15, c2_15 * f2);
-        c3_15 = fma(vec4f(p3), v15, c3_15 * f3);
         at += 3u * hidden;
     }
     for (var q = 0u; q < count; q++) {
@@ -341,9 +223,7 @@ fn main(@builtin(local_invocation_id) lane: vec3u, @builtin(workgroup_id) group:
         var m: f32;
         switch q {
             case 0u: { m = m0; l = l0; s0 = c0_0; s1 = c0_1; s2 = c0_2; s3 = c0_3; s4 = c0_4; s5 = c0_5; s6 = c0_6; s7 = c0_7; s8 = c0_8; s9 = c0_9; s10 = c0_10; s11 = c0_11; s12 = c0_12; s13 = c0_13; s14 = c0_14; s15 = c0_15; }
-            case 1u: { m = m1; l = l1; s0 = c1_0; s1 = c1_1; s2 = c1_2; s3 = c1_3; s4 = c1_4; s5 = c1_5; s6 = c1_6; s7 = c1_7; s8 = c1_8; s9 = c1_9; s10 = c1_10; s11 = c1_11; s12 = c1_12; s13 = c1_13; s14 = c1_14; s15 = c1_15; }
-            case 2u: { m = m2; l = l2; s0 = c2_0; s1 = c2_1; s2 = c2_2; s3 = c2_3; s4 = c2_4; s5 = c2_5; s6 = c2_6; s7 = c2_7; s8 = c2_8; s9 = c2_9; s10 = c2_10; s11 = c2_11; s12 = c2_12; s13 = c2_13; s14 = c2_14; s15 = c2_15; }
-            default: { m = m3; l = l3; s0 = c3_0; s1 = c3_1; s2 = c3_2; s3 = c3_3; s4 = c3_4; s5 = c3_5; s6 = c3_6; s7 = c3_7; s8 = c3_8; s9 = c3_9; s10 = c3_10; s11 = c3_11; s12 = c3_12; s13 = c3_13; s14 = c3_14; s15 = c3_15; }
+            default: { m = m1; l = l1; s0 = c1_0; s1 = c1_1; s2 = c1_2; s3 = c1_3; s4 = c1_4; s5 = c1_5; s6 = c1_6; s7 = c1_7; s8 = c1_8; s9 = c1_9; s10 = c1_10; s11 = c1_11; s12 = c1_12; s13 = c1_13; s14 = c1_14; s15 = c1_15; }
         }
         let out = (token + q) * hidden + head;
         ctx[out + 0u] = s0 / l;

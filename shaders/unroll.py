@@ -149,7 +149,7 @@ KERNELS = {
     "attention_tiles_32": attention.tiles(32),
     "attention_tiles_64": attention.tiles(64),
     "attention_train_registers_32": attention.registers(32, 4, train=True),
-    "attention_train_registers_64": attention.registers(64, 4, train=True),
+    "attention_train_registers_64": attention.registers(64, 2, train=True),
     "attention_train_tiles_32": attention.tiles(32, train=True),
     "attention_train_tiles_64": attention.tiles(64, train=True),
     "attention_backward_registers_32": attention.backward_registers(32, 4),

@@ -3,17 +3,19 @@
 use cloze::activation::Activation;
 use cloze::block_on;
 use cloze::device::{Cancel, Device, Live, Rows};
+use cloze::error::Error;
 use cloze::graph::Tensor;
 use cloze::ops::cross_entropy::{Loss, cross_entropy};
 use cloze::ops::dropout::Dropout;
 use cloze::ops::element_loss::{Kind, element_loss};
+use cloze::ops::matmul_backward::{OP, matmul_dw, matmul_dx};
 use cloze::ops::scatter::sorted;
 use cloze::ops::span_loss::span_loss;
 use cloze::train::nodes::{Param, Sorted};
 use cloze::train::tape::Tape;
 
-use crate::kernels::noise;
-use crate::support::devices::for_each_device;
+use crate::kernels::{for_each_plan, noise};
+use crate::support::devices::{for_each_device, for_each_gpu};
 
 /// Ragged sequences, one of a single token, one longer than a tile of keys.
 const LENGTHS: [u32; 5] = [7, 1, 20, 3, 6];
@@ -219,6 +221,48 @@ fn linear_layers() {
             lab.check("linear", y)
         });
     }
+}
+
+/// A plan chooses among a family's tiles by its capacity: the gradients must not show it.
+#[test]
+fn gradients_of_a_linear_layer_have_the_same_bits_for_any_variant_of_a_family() {
+    let (tokens, n, k) = (150, 70, 37);
+    let live = Live { tokens, sequences: 1, longest: tokens, picked: 0 };
+    let (x, d_y) = (noise((tokens * k) as usize, 1), noise((tokens * n) as usize, 2));
+    for_each_device(|test| {
+        let param = |name: &str| test.device.state(name, n as usize, k as usize).expect("it fits");
+        let (w, d_w) = (param("w"), param("d_w"));
+        test.device.write_state(&w, &noise(w.len(), 3));
+        let mut tape = Tape::new();
+        let input = tape.graph().input("x", Rows::Tokens, k);
+        let seed = tape.graph().input("d_y", Rows::Tokens, n);
+        let [w, gradient] = [&w, &d_w].map(|state| tape.graph().state(state));
+        let d_x = matmul_dx(tape.graph(), "d_x", seed, w, None);
+        matmul_dw(tape.graph(), seed, input, gradient);
+        let list = tape.into_graph().finish(&[d_x, gradient]);
+        let mut known = None;
+        for_each_plan(&test.device, &list, live, &OP, |name, plan| {
+            test.device.write_state(&d_w, &noise(d_w.len(), 4));
+            let inputs = [(input.id, bytemuck::cast_slice(&x)), (seed.id, bytemuck::cast_slice(&d_y))];
+            let found = block_on(test.device.run(plan, live, &inputs, &Cancel::new())).expect("a run");
+            assert!(known.get_or_insert_with(|| found.clone()) == &found, "{name} on {}", test.name);
+        });
+        let kernels = test.device.kernels(&list);
+        assert!(kernels.iter().any(|name| name.starts_with("matmul_backward ") || name == "cpu fused"), "{kernels:?}");
+    });
+}
+
+#[test]
+fn a_table_larger_than_a_gpu_binds_is_refused_with_the_mend() {
+    for_each_gpu(|device, gpu| {
+        let rows = (gpu.limits().binding_bytes / 4 + 1) as usize;
+        match device.state("bert.embeddings.word_embeddings.weight", rows, 1) {
+            Err(Error::Memory { what, mend, .. }) => {
+                assert!(what.contains("word_embeddings") && mend.contains("--freeze-embeddings"), "{what}: {mend}");
+            }
+            other => panic!("{other:?}"),
+        }
+    });
 }
 
 #[test]

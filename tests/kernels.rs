@@ -52,7 +52,13 @@ fn used(plan: &Plan) -> BTreeSet<&'static str> {
 }
 
 /// Calls `check` with the device's own plan, and then with each variant of `op` that fits the one call of `list`.
-fn for_each_plan(device: &Device, list: &CallList, capacity: Live, op: &Op, mut check: impl FnMut(&str, &mut Plan)) {
+pub fn for_each_plan(
+    device: &Device,
+    list: &CallList,
+    capacity: Live,
+    op: &Op,
+    mut check: impl FnMut(&str, &mut Plan),
+) {
     let mut own = plan(device, list, capacity);
     let mut seen = used(&own);
     check(seen.first().unwrap_or(&"the twin"), &mut own);

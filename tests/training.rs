@@ -175,3 +175,25 @@ fn steps_accumulate_freeze_and_repeat() {
         assert!((2.0 * once - twice).abs() <= 1e-6, "{once} twice is {twice}");
     }
 }
+
+/// Layers that are computed again: the same gradients, in less memory, for the same kernels.
+#[test]
+fn checkpoints_of_activations_change_no_bit() {
+    for_each_device(|test| {
+        for case in Case::all().filter(|case| ["tiny", "pre-training"].contains(&case.name)) {
+            let gradients = |checkpoint_activations| {
+                let options = TrainOptions { seed: SEED, checkpoint_activations, ..TrainOptions::default() };
+                let mut trainer = case.trainer(test, options);
+                case.run(&mut trainer, None);
+                let names: Vec<String> = trainer.names().map(str::to_owned).collect();
+                let all: Vec<_> =
+                    names.iter().map(|name| block_on(trainer.gradient(name)).expect("it reads")).collect();
+                (all, trainer.activation_bytes(), trainer.kernels())
+            };
+            let (kept, repeated) = (gradients(false), gradients(true));
+            assert!(kept.0 == repeated.0, "{} on {}", case.name, test.name);
+            assert!(repeated.1 < kept.1, "{} bytes, without {}, on {}", repeated.1, kept.1, test.name);
+            assert_eq!(kept.2, repeated.2, "{}", test.name);
+        }
+    });
+}

@@ -15,6 +15,8 @@ use crate::config::Config;
 use crate::error::{Error, Result, clip};
 use crate::tensor::{DType, HostTensor};
 
+#[cfg(feature = "train")]
+pub mod adapter;
 #[cfg(feature = "native")]
 mod convert;
 mod header;
@@ -23,7 +25,11 @@ pub mod names;
 mod quantize;
 pub(crate) mod source;
 mod vet;
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "train"))]
+#[cfg_attr(
+    not(feature = "native"),
+    allow(dead_code, reason = "without a disk, files are bytes: their headers are all it takes")
+)]
 pub(crate) mod write;
 
 #[cfg(all(feature = "native", feature = "train"))]

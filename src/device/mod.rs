@@ -199,6 +199,17 @@ impl Device {
         }
     }
 
+    /// What the bits of a list's results depend on beside its inputs: the kernels that compute it, each as its op and its
+    /// variant, or the CPU's kind of arithmetic. The same for batches of any size: variants among which a plan chooses
+    /// by its capacity sum in the same order.
+    #[cfg(feature = "train")]
+    pub fn kernels(&self, list: &CallList) -> std::collections::BTreeSet<String> {
+        match self {
+            Device::Cpu(d) => [format!("cpu {}", d.arithmetic())].into(),
+            Device::Gpu(d) => d.kernels(list),
+        }
+    }
+
     /// Runs a plan and returns the list's outputs, in its order.
     pub async fn run(
         &self,

@@ -30,7 +30,7 @@ pub static OP: Op = Op {
             fits: |site, _| site.param("head_size") == Some(64),
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_registers_64.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
+            grid: |w| [groups(w[2], 8 * 2), w[3], w[1]],
         },
         Variant {
             name: "attention_train_tiles_32",

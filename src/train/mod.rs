@@ -9,6 +9,7 @@ pub mod curves;
 pub mod data;
 pub mod evaluate;
 pub mod features;
+pub mod lora;
 pub mod metrics;
 pub mod nodes;
 pub mod order;
@@ -16,19 +17,19 @@ mod params;
 pub mod random;
 #[cfg(feature = "native")]
 pub mod run;
-#[cfg(feature = "native")]
 pub mod save;
 pub mod schedule;
 pub mod step;
 pub mod tape;
 
 pub use bert::Problem;
+pub use lora::{LoraOptions, Targets};
 pub use step::Trainer;
 
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All.
@@ -38,6 +39,8 @@ pub enum Method {
     BitFit,
     /// The head alone, with the pooler.
     Head,
+    /// Adapters of the encoder's linear layers, and the head with the pooler.
+    Lora(LoraOptions),
 }
 
 /// What a training run does not change.
@@ -56,6 +59,9 @@ pub struct TrainOptions {
     pub optimizer: AdamW,
     /// PyTorch's AdamW corrects the moments' bias, BERT's own does not.
     pub corrects_bias: bool,
+    /// A layer's activations are computed again when going back, instead of being kept: less memory, a third more time,
+    /// the same bits.
+    pub checkpoint_activations: bool,
 }
 
 impl Default for TrainOptions {
@@ -68,6 +74,7 @@ impl Default for TrainOptions {
             seed: 0,
             optimizer: AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, decay: 0.01, max_norm: 1.0 },
             corrects_bias: true,
+            checkpoint_activations: false,
         }
     }
 }

@@ -1,12 +1,16 @@
 //! A trained model as a Hugging Face directory, which transformers and this crate load alike.
 
+#[cfg(feature = "native")]
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::Trainer;
 use super::data::classify::Kind;
-use crate::checkpoint::names::Param;
-use crate::checkpoint::{Head, begin_beside, write};
+#[cfg(feature = "native")]
+use crate::checkpoint::begin_beside;
+use crate::checkpoint::names::{self, Param};
+use crate::checkpoint::{Head, write};
 use crate::error::{Error, Result, clip_message};
 use crate::tensor::DType;
 
@@ -55,6 +59,33 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
     Ok(text)
 }
 
+/// The bytes of `model.safetensors` for the model as it is now, in f32.
+///
+/// # Errors
+/// [`Error::Memory`], and what a device may return.
+pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
+    let checkpoint = trainer.checkpoint();
+    let mut order: Vec<_> = names::params(checkpoint.config(), trainer.head()).map(|p| planned(&p)).collect();
+    order.sort_by(write::order);
+    let mut bytes = write::header(&order);
+    let more = order.iter().map(write::Planned::size).sum::<u64>();
+    bytes.try_reserve_exact(more as usize).map_err(|_| Error::Memory {
+        what: "the trained model's file".into(),
+        need: more,
+        have: 0,
+        mend: "Train a smaller model, or by a method that changes less of it".into(),
+    })?;
+    for tensor in &order {
+        // Frozen tables stay on the host.
+        let values = match trainer.names().any(|name| name == tensor.name) {
+            true => trainer.parameter(&tensor.name).await?,
+            false => checkpoint.get(&tensor.name)?.to_f32(),
+        };
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    Ok(bytes)
+}
+
 /// Writes a model in f32 to the directory `out`, whole or not at all: tensors with their values, the configuration, and from the base's
 /// directory all that is read beside the weights.
 ///
@@ -63,6 +94,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
 ///
 /// # Panics
 /// If a tensor has not as many values as its shape says.
+#[cfg(feature = "native")]
 pub fn save(base: &Path, out: &Path, config: &[u8], tensors: &[(Param, Vec<f32>)]) -> Result<()> {
     let staging = begin_beside(base, out)?;
     let mut order: Vec<_> = tensors.iter().map(|(param, values)| (planned(param), values)).collect();
@@ -83,10 +115,10 @@ fn planned(Param { name, rows, cols, is_vector, .. }: &Param) -> write::Planned 
     write::Planned { name: name.clone(), dtype: DType::F32, shape }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "native"))]
 mod tests {
     use super::*;
-    use crate::checkpoint::{Checkpoint, names};
+    use crate::checkpoint::Checkpoint;
     use crate::config::Config;
 
     #[test]

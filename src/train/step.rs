@@ -154,6 +154,24 @@ impl Trainer {
         outcome
     }
 
+    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and the
+    /// optimizer's step, by op and variant. Two runs with the same state go on alike if these are equal; they do not
+    /// depend on the batches.
+    pub fn kernels(&mut self) -> Vec<String> {
+        let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let update = self.update.take().unwrap_or_else(|| self.record_update());
+        let mut all = self.device.kernels(&gradients.list);
+        all.extend(self.device.kernels(&update.list));
+        self.gradients = Some(gradients);
+        self.update = Some(update);
+        all.into_iter().collect()
+    }
+
+    /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
+    pub fn activation_bytes(&self) -> u64 {
+        self.gradients.as_ref().and_then(|recorded| recorded.plan.as_ref()).map_or(0, Plan::bytes)
+    }
+
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
     ///
     /// # Errors

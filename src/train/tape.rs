@@ -77,10 +77,36 @@ impl Tape {
         self.nodes.push((y, Box::new(pull)));
     }
 
+    /// Records `y = segment(x)` so that nothing within is kept for going back: the segment is recorded again then, from x,
+    /// and its gradients right after. It must record the same each time, and depend on what it computes by `x` alone.
+    ///
+    /// The gradients have the same bits as without: dropout is a function of its place.
+    pub fn checkpoint(&mut self, x: Tensor, segment: impl Fn(&mut Tape, Tensor) -> Tensor + 'static) -> Tensor {
+        let begin = self.nodes.len();
+        let y = segment(self, x);
+        self.nodes.truncate(begin);
+        if self.wants(y) && y != x {
+            self.node(y, move |tape, d_y| {
+                let begin = tape.nodes.len();
+                let again = segment(tape, x);
+                tape.give(again, d_y);
+                tape.backward_to(begin);
+            });
+        }
+        y
+    }
+
     /// Records all gradients, from the last node to the first. What the loss gave has been [given](Self::give).
     pub fn backward(&mut self) {
-        while let Some((y, pull)) = self.nodes.pop() {
-            if let Some(d_y) = self.gradient(y) {
+        self.backward_to(0);
+    }
+
+    /// Records the gradients of all nodes but the first `begin`.
+    fn backward_to(&mut self, begin: usize) {
+        while self.nodes.len() > begin {
+            if let Some((y, pull)) = self.nodes.pop()
+                && let Some(d_y) = self.gradient(y)
+            {
                 pull(self, d_y);
             }
         }

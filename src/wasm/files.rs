@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+#[cfg(not(feature = "train"))]
 use crate::sentence::Sentence;
 use crate::text::{Tokenizer, TokenizerFiles};
 
@@ -85,7 +86,15 @@ impl Files {
         self.0.get(name).map(|file| file.bytes.as_slice())
     }
 
+    /// All but the weights.
+    #[cfg(feature = "train")]
+    pub(super) fn beside(&self) -> BTreeMap<String, Vec<u8>> {
+        let beside = self.0.iter().filter(|(name, _)| !name.ends_with(".safetensors"));
+        beside.map(|(name, file)| (name.clone(), file.bytes.clone())).collect()
+    }
+
     /// What a sentence-transformers model says about pooling; nothing in particular of any other.
+    #[cfg(not(feature = "train"))]
     pub(super) fn sentence(&self) -> Result<Sentence> {
         Sentence::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
     }

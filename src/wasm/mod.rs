@@ -1,19 +1,32 @@
 //! The shell for JavaScript: what the npm package's engine calls. It converts, and computes nothing.
 //!
-//! A page opens a [`Host`] (which device, and why), writes a model's files into [`Files`], and loads a [`Pipeline`] of
+//! A page opens a [`Host`] (which device, and why), writes a model's files into [`Files`], and loads a `Pipeline` of
 //! both. What is rejected with is an `Error` that has the crate's `code`.
+//!
+//! With the feature `train` it is a module of its own, that a page loads to train: it has a `Training` where the other has
+//! a `Pipeline`.
 
 mod error;
+#[cfg(feature = "train")]
+mod examples;
 mod files;
 mod host;
+mod json;
+#[cfg(not(feature = "train"))]
 mod pipeline;
+#[cfg(not(feature = "train"))]
 mod tasks;
+#[cfg(feature = "train")]
+mod training;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
 pub use files::Files;
 pub use host::Host;
+#[cfg(not(feature = "train"))]
 pub use pipeline::Pipeline;
+#[cfg(feature = "train")]
+pub use training::Training;
 
 use crate::device::Cancel;
 

@@ -4,14 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use js_sys::{Array, Float32Array, Uint32Array};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 
 use super::Files;
+use super::json::parse;
 use crate::checkpoint::Head;
 use crate::device::{Cancel, Device};
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::{Error, Result, clip};
 use crate::model::Model;
 use crate::pooling::Pooling;
 use crate::tasks::answer::{Answer, AnswerOptions, TokenScore};
@@ -354,14 +354,6 @@ fn explained(input: &Question, Explanation { answers, context, tokens }: Explana
     };
     let parts = [places(|b| b.start), places(|b| b.end), scores(|t| t.start), scores(|t| t.end)];
     [answers.into(), JsValue::from(tokens)].into_iter().chain(parts).collect::<Array>().into()
-}
-
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| Error::Option {
-        name: "options",
-        problem: clip_message(&e),
-        mend: "Give options of the names and types that the documentation lists".into(),
-    })
 }
 
 /// Results as values, where they are not JSON.

@@ -10,7 +10,24 @@ import type { Code } from './errors.js';
 import { loadModel } from './load/index.js';
 import type { Loaded } from './load/index.js';
 import type { Backend, Counters, Hooks, OpenRequest, State, Work } from './protocol.js';
-import init, { CancelToken, Files, Host, Pipeline } from './wasm/cloze.js';
+import type { CancelToken, Files, Host } from './wasm/cloze.js';
+
+/** The Rust crate, built for some work, as the JavaScript of its WebAssembly has it. */
+export interface Crate {
+  init(options: { module_or_path: Response | BufferSource | WebAssembly.Module }): Promise<unknown>;
+  CancelToken: typeof CancelToken;
+  Files: typeof Files;
+  Host: typeof Host;
+  load(task: string, files: Files, host: Host, options: string): Model;
+  /** Whether models change at work: another device, which reads their files anew, could not go on. */
+  learns: boolean;
+}
+
+/** A model, loaded for its work. */
+interface Model {
+  run(request: string, cancel: CancelToken): Promise<unknown>;
+  free(): void;
+}
 
 /** Failures of a GPU that another one, or the same one opened again, may not have. */
 const MENDABLE: readonly Code[] = ['device_lost', 'gpu'];
@@ -29,22 +46,25 @@ const turn = (): Promise<void> =>
     port2.postMessage(null);
   });
 
-let compiled: Promise<unknown> | undefined;
+const compiled = new Map<Crate, Promise<unknown>>();
 
 /** Makes the module ready once for all the engines of a page or worker. A failure is tried again. */
-function start(module: OpenRequest['module']): Promise<unknown> {
-  compiled ??= instantiate(module).catch((cause: unknown) => {
-    compiled = undefined;
+function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
+  const before = compiled.get(crate);
+  if (before) return before;
+  const started = instantiate(crate, module).catch((cause: unknown) => {
+    compiled.delete(crate);
     const name = typeof module === 'string' ? ` ${module}` : '';
     const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
     const mend = "Serve the package's files whole, with a content policy that lets it be fetched and compiled";
     throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
-  return compiled;
+  compiled.set(crate, started);
+  return started;
 }
 
-async function instantiate(module: OpenRequest['module']): Promise<unknown> {
-  return init({ module_or_path: typeof module === 'string' ? await wasmSource(module) : module });
+async function instantiate(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
+  return crate.init({ module_or_path: typeof module === 'string' ? await wasmSource(module) : module });
 }
 
 /** What wasm throws, as the package's errors. */
@@ -73,7 +93,7 @@ function isStop(error: unknown): boolean {
 
 interface Opened {
   host: Host;
-  pipeline: Pipeline;
+  model: Model;
   state: State;
 }
 
@@ -81,6 +101,7 @@ export class Engine implements Backend {
   readonly worker = false;
   /** As it was when the device was last opened. */
   state: State;
+  #crate: Crate;
   #request: OpenRequest;
   /** Nothing between the loss of a device and the next. */
   #opened: Opened | undefined;
@@ -92,15 +113,16 @@ export class Engine implements Backend {
   /** Work of devices that are gone. */
   #before: Counters = { ops: 0, submissions: 0, readbacks: 0, recoveries: 0 };
 
-  private constructor(request: OpenRequest, opened: Opened) {
+  private constructor(crate: Crate, request: OpenRequest, opened: Opened) {
+    this.#crate = crate;
     this.#request = request;
     this.#opened = opened;
     this.state = opened.state;
   }
 
   /** Loads module, device and model. */
-  static async open(request: OpenRequest, hooks: Hooks): Promise<Engine> {
-    return new Engine(request, await open(request, request.device, hooks));
+  static async open(crate: Crate, request: OpenRequest, hooks: Hooks): Promise<Engine> {
+    return new Engine(crate, request, await open(crate, request, request.device, hooks));
   }
 
   /** Does what is asked for once all that was asked for before is done. */
@@ -120,7 +142,8 @@ export class Engine implements Backend {
     try {
       return await this.#once(request, signal);
     } catch (error) {
-      if (!isMendable(error) || !this.#opened || this.state.device !== 'webgpu') throw error;
+      const isMended = isMendable(error) && !this.#crate.learns;
+      if (!isMended || !this.#opened || this.state.device !== 'webgpu') throw error;
       this.#close();
       this.#before.recoveries += 1;
       return this.#once(request, signal);
@@ -134,12 +157,12 @@ export class Engine implements Backend {
     const stop = (this.#stop = (): void => stopping.abort());
     signal?.addEventListener('abort', stop);
     try {
-      const { pipeline } = (this.#opened ??= await this.#reopen(stopping.signal));
-      const cancel = new CancelToken();
+      const { model } = (this.#opened ??= await this.#reopen(stopping.signal));
+      const cancel = new this.#crate.CancelToken();
       const onStop = (): void => cancel.cancel();
       stopping.signal.addEventListener('abort', onStop);
       try {
-        return await pipeline.run(request, cancel);
+        return await model.run(request, cancel);
       } finally {
         stopping.signal.removeEventListener('abort', onStop);
         cancel.free();
@@ -158,9 +181,9 @@ export class Engine implements Backend {
   async #reopen(signal: AbortSignal): Promise<Opened> {
     const hooks = { signal };
     const { device } = this.#request;
-    const opened = await open(this.#request, device, hooks).catch((error: unknown) => {
+    const opened = await open(this.#crate, this.#request, device, hooks).catch((error: unknown) => {
       if (device !== 'auto' || !isMendable(error)) throw error;
-      return open(this.#request, 'wasm', hooks);
+      return open(this.#crate, this.#request, 'wasm', hooks);
     });
     this.state = opened.state;
     return opened;
@@ -180,7 +203,7 @@ export class Engine implements Backend {
 
   #close(): void {
     this.#before = this.#counters();
-    this.#opened?.pipeline.free();
+    this.#opened?.model.free();
     this.#opened?.host.free();
     this.#opened = undefined;
   }
@@ -194,11 +217,13 @@ export class Engine implements Backend {
 }
 
 /** A device and a model on it. */
-async function open(request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
+async function open(
+  crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks,
+): Promise<Opened> {
   const { signal, onProgress } = hooks;
   if (signal?.aborted) throw abortError(signal);
-  await start(request.module);
-  const files = new Files();
+  await start(crate, request.module);
+  const files = new crate.Files();
   const failed = new AbortController();
   let stop = (): void => {};
   const stopped = new Promise<never>((_, reject) => {
@@ -209,7 +234,7 @@ async function open(request: OpenRequest, device: OpenRequest['device'], hooks: 
   });
   signal?.addEventListener('abort', stop);
   // The device is opened and tested while the model comes.
-  const hosting = Host.open(device, turn);
+  const hosting = crate.Host.open(device, turn);
   const loading = loadModel(
     request.model,
     { ...request.load, signal: failed.signal, ...(onProgress && { onProgress }) },
@@ -224,8 +249,8 @@ async function open(request: OpenRequest, device: OpenRequest['device'], hooks: 
     const [host, loaded] = await Promise.race([Promise.all([hosting, loading]), stopped]);
     files.retain(loaded.files);
     taken = true;
-    const pipeline = Pipeline.load(request.task, files, host, request.options);
-    return { host, pipeline, state: stateOf(host, loaded) };
+    const model = crate.load(request.task, files, host, request.options);
+    return { host, model, state: stateOf(host, loaded) };
   } catch (error) {
     // What still runs is stopped, and frees what it has when it ends.
     failed.abort();

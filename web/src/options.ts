@@ -6,7 +6,7 @@
 
 import { clip, ClozeError } from './errors.js';
 
-export type Kind = 'number' | 'boolean' | 'string' | 'strings' | 'record' | 'any';
+export type Kind = 'number' | 'real' | 'boolean' | 'string' | 'strings' | 'record' | 'any';
 
 /** An option by its name here, and what else it may be called. */
 export type Table = Record<string, { kind: Kind; also?: readonly string[] }>;
@@ -39,6 +39,9 @@ function check(name: string, value: unknown, kind: Kind): void {
       if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) >= 2 ** 31) {
         throw wrong(name, 'it is not a whole number from 0', 'Give one');
       }
+      break;
+    case 'real':
+      if (!Number.isFinite(value) || (value as number) < 0) throw wrong(name, 'it is not a number from 0', 'Give one');
       break;
     case 'boolean':
     case 'string':

@@ -52,6 +52,9 @@ export interface Backend {
   dispose(): Promise<void>;
 }
 
+/** Opens an engine where it is called. */
+export type OpenEngine = (request: OpenRequest, hooks: Hooks) => Promise<Backend>;
+
 export interface Hooks {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;

@@ -2,15 +2,11 @@
 
 import { ClozeError, crateError } from './errors.js';
 import type { Code } from './errors.js';
+import { json, list, pairOf, text } from './inputs.js';
+import type { Inputs } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
-import type { Answer, Explained, QuestionInput, TextInput } from './types.js';
-
-/** Inputs as an array, and whether the caller gave one alone. */
-interface Inputs<I> {
-  list: I[];
-  single: boolean;
-}
+import type { Answer, Explained, QuestionInput } from './types.js';
 
 /** A call, ready for an engine: its request, and how the engine's results become the caller's. */
 export interface Prepared {
@@ -29,35 +25,12 @@ export interface Entry {
   also?: Record<string, (...args: unknown[]) => Prepared>;
 }
 
-/** A text that Rust can read: halves of surrogate pairs, which are no characters, become U+FFFD, as long as they. */
-function wellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, '\ufffd');
-}
-
-function text(value: unknown, what: string): string {
-  if (typeof value === 'string') return value;
-  throw new ClozeError('input', `${what} is ${value === null ? 'null' : typeof value}, not a string. Give a string`);
-}
-
-function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
-  // `from` sees the holes of an array too.
-  return Array.isArray(value) ? { list: Array.from(value, one), single: false } : { list: [one(value)], single: true };
-}
-
 function prepared(
   { list: inputs, single }: Inputs<unknown>,
   { signal, ...options }: Record<string, unknown>,
   result: Prepared['result'] = (value) => value,
 ): Prepared {
-  const clean = (_: string, value: unknown): unknown => (typeof value === 'string' ? wellFormed(value) : value);
-  return { single, signal: signalOf(signal), request: JSON.stringify({ inputs, options }, clean), result };
-}
-
-function pairOf(value: unknown): { text: string; pair?: string } {
-  if (typeof value !== 'object' || value === null) return { text: text(value, 'the text') };
-  const { text: first, pair, text_pair: second } = value as TextInput & { text_pair?: string };
-  const other = pair ?? second;
-  return { text: text(first, 'text'), ...(other !== undefined && other !== null && { pair: text(other, 'pair') }) };
+  return { single, signal: signalOf(signal), request: json({ inputs, options }), result };
 }
 
 // ---- question answering

@@ -124,6 +124,15 @@ impl Cpu {
         self.pool.threads()
     }
 
+    /// What the bits of its results depend on: whether a product and a sum are rounded together.
+    #[cfg(feature = "train")]
+    pub(super) fn arithmetic(&self) -> &'static str {
+        match self.pool.isa() {
+            micro::Isa::Portable if !math::FUSED => "unfused",
+            _ => "fused",
+        }
+    }
+
     /// Pauses if the time slice is over.
     pub(super) async fn give_way(&self) {
         if let Some(pace) = &self.pace {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Gpu;
 use crate::device::call::{Op, PARAMS_BINDING, Site, Variant, WRITE_BINDING};
+#[cfg(feature = "train")]
+use crate::device::{CallList, Live};
 
 /// A compiled variant and the layout its bind groups have.
 #[derive(Debug)]
@@ -34,6 +36,18 @@ pub fn source(variant: &Variant, site: &Site<'_>) -> String {
 }
 
 impl Gpu {
+    /// See [`Device::kernels`](crate::device::Device::kernels).
+    #[cfg(feature = "train")]
+    pub(in crate::device) fn kernels(&self, list: &CallList) -> std::collections::BTreeSet<String> {
+        // The least batch there is: the choice among variants of the same bits is not to show.
+        let capacity = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
+        let name = |call| {
+            let site = Site { call, tensors: &list.tensors, capacity };
+            format!("{} {}", site.call.op.name, choose(&site, self, None).name)
+        };
+        list.calls.iter().map(name).collect()
+    }
+
     /// The compiled variant for `site`; from the cache where another call needed the same.
     pub(super) fn pipeline(&self, variant: &Variant, site: &Site<'_>) -> Arc<Pipeline> {
         let overrides = (variant.overrides)(site);

@@ -116,7 +116,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: size,
                 have: most,
-                mend: format!("Freeze the embeddings, or {USE_CPU}"),
+                mend: format!("If it is a table of embeddings, freeze them with --freeze-embeddings; else {USE_CPU}"),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;

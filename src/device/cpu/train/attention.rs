@@ -8,7 +8,7 @@ use std::f32::consts::LOG2_E;
 
 use super::random::{keeps, keeps_down};
 use crate::device::cpu::attention::{TILE, pack_keys, pack_values};
-use crate::device::cpu::math::{exp2, for_isa, mul_add, sum_by};
+use crate::device::cpu::math::{LANES, exp2, for_isa, mul_add, sum_by};
 use crate::device::cpu::micro::{self, Finish, Isa, PANEL, Strip};
 use crate::device::cpu::pace::Dispatch;
 use crate::device::cpu::pool::Parts;
@@ -149,6 +149,8 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
         let into = |t: usize, which: usize| d_qkv.pointer((start + t) * width + which * hidden + column);
         let terms = |t: usize| (lse[(start + t) * heads + head], delta[(start + t) * heads + head]);
 
+        // Without dropout it stays so.
+        kept.fill(1.0);
         // Rows are queries: S = Q Kᵀ, d_ctx Vᵀ, dQ = dS K.
         pack_keys(first, len, size, |t| part(t, 1));
         pack_keys(second, len, size, |t| part(t, 2));
@@ -166,7 +168,9 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
             let both = scores.chunks_exact_mut(padded).zip(products.chunks_exact(padded)).take(rows);
             for (row, (scores, products)) in both.enumerate() {
                 let at = ((start + tile + row) * heads + head) as u32;
-                keeps(isa, &mut kept[..len], shape.key, at, shape.threshold, shape.keep_scale);
+                if shape.threshold > 0 {
+                    keeps(isa, &mut kept[..len], shape.key, at, shape.threshold, shape.keep_scale);
+                }
                 let (lse, delta) = terms(tile + row);
                 row_gradient(isa, &mut scores[..len], products, kept, (lse, delta), shape.scale);
             }
@@ -199,8 +203,10 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
             for (row, (scores, products)) in both.enumerate() {
                 let top = (start * heads + head) as u32;
                 let (kept, column) = (&mut kept[..len], (tile + row) as u32);
-                let keep = (shape.threshold, shape.keep_scale);
-                keeps_down(isa, kept, shape.key, (top, heads as u32), column, keep);
+                if shape.threshold > 0 {
+                    let keep = (shape.threshold, shape.keep_scale);
+                    keeps_down(isa, kept, shape.key, (top, heads as u32), column, keep);
+                }
                 column_gradient(isa, scores, products, kept, lses, deltas, shape.scale);
             }
             let from = |a, b| Product { a, lda: padded, rows, b, ldb: len * PANEL, k: len };
@@ -220,7 +226,13 @@ for_isa! {
 
 #[inline(always)]
 fn softmax_body<const FMA: bool>(s: &mut [f32], scale: f32, lse: &mut [f32]) {
-    let largest = s.iter().fold(f32::MIN, |m, x| if *x > m { *x } else { m });
+    let mut lanes = [f32::MIN; LANES];
+    for chunk in s.chunks(LANES) {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    let largest = lanes.iter().fold(f32::MIN, |m, x| if *x > m { *x } else { m });
     let (slope, shift) = (scale * LOG2_E, -largest * (scale * LOG2_E));
     for x in s.iter_mut() {
         *x = power::<FMA>(*x, slope, shift);

@@ -1,0 +1,249 @@
+//! Examples as JSON, and the sequences that a model learns from.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::tasks::run::Item;
+use crate::tasks::squad::{Question, SquadOptions};
+use crate::tasks::text_model::{TextPair, sequence};
+use crate::text::{Sequence, Tokenizer};
+use crate::train::data::classify::{self, Kind, Label};
+use crate::train::data::{Classes, tag};
+use crate::train::features::{self, Feature, Target};
+use crate::train::random::Random;
+
+/// What errors call the caller's examples.
+const EXAMPLES: &str = "examples";
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum Example {
+    Text {
+        text: String,
+        pair: Option<String>,
+        label: Option<LabelJson>,
+    },
+    Question {
+        question: String,
+        context: String,
+        answer: Option<AnswerJson>,
+    },
+    Words {
+        words: Vec<String>,
+        tags: Option<Vec<String>>,
+    },
+    Document {
+        text: String,
+    },
+    /// A sequence that is made already.
+    Ids {
+        ids: Vec<u32>,
+        types: Option<Vec<u32>>,
+        target: Option<TargetJson>,
+    },
+}
+
+/// JavaScript has one kind of number: to a classifier it is a class, to a regression a value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum LabelJson {
+    Name(String),
+    Names(Vec<String>),
+    Number(f64),
+}
+
+#[derive(Deserialize)]
+pub(super) struct AnswerJson {
+    text: String,
+    /// In UTF-16 units.
+    start: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TargetJson {
+    Label(LabelJson),
+    Span([u32; 2]),
+    Tags(Vec<Option<u32>>),
+    Masked(Vec<(u32, u32)>),
+}
+
+/// A sequence that the model is asked about.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub item: Item,
+    /// The rows of its logits that the example is about, where they are not all.
+    pub rows: Option<Vec<usize>>,
+}
+
+/// How a model reads examples.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub tokenizer: Tokenizer,
+    pub kind: Kind,
+    pub classes: Classes,
+    pub vocab: u32,
+    /// Tokens of a sequence.
+    pub max_len: usize,
+    pub windows: SquadOptions,
+}
+
+impl Reader {
+    /// What there is to learn from an example: a question gives a sequence a window, a document may give several.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an example that does not say what is right, and what the features refuse.
+    pub fn lesson(&self, example: &Example, random: &mut Random) -> Result<Vec<Feature>> {
+        let feature = match example {
+            Example::Text { text, pair, label: Some(label) } => {
+                let label = self.label(label)?;
+                let example = classify::Example { text: text.clone(), pair: pair.clone(), label };
+                features::labelled(&self.tokenizer, &example, (self.kind, &self.classes), self.max_len, EXAMPLES)?
+            }
+            Example::Question { question, context, answer } => {
+                let place = answer.as_ref().map(|answer| place(context, answer)).transpose()?;
+                return self.question(question, context, place);
+            }
+            Example::Words { words, tags: Some(tags) } => self.tagged(words, tags.clone())?,
+            Example::Document { text } => {
+                let sequences = features::chunks(&self.tokenizer, text, self.max_len)?;
+                let masked = |s: Sequence| features::masked(&self.tokenizer, &s, self.vocab, random);
+                return sequences.into_iter().map(masked).collect();
+            }
+            Example::Ids { ids, types, target: Some(target) } => {
+                Feature { sequence: self.ready(ids, types.as_deref())?, target: self.target(target, ids.len())? }
+            }
+            Example::Text { .. } | Example::Words { .. } | Example::Ids { .. } => {
+                return Err(wrong("an example does not say what is right", "Give its label, tags or target"));
+            }
+        };
+        Ok(vec![feature])
+    }
+
+    /// What the model is asked about an example.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for texts that are not to be worked on.
+    pub fn query(&self, example: &Example) -> Result<Vec<Query>> {
+        let one = |item: Item| Ok(vec![Query { item, rows: None }]);
+        match example {
+            Example::Text { text, pair, .. } => one(self.sequence(text, pair.as_ref())?.into()),
+            Example::Question { question, context, .. } => {
+                let windows = self.question(question, context, None)?;
+                Ok(windows.into_iter().map(|window| Query { item: window.sequence.into(), rows: None }).collect())
+            }
+            Example::Words { words, .. } => {
+                let any = self.classes.names().first().cloned().unwrap_or_default();
+                let Feature { sequence, target } = self.tagged(words, vec![any; words.len()])?;
+                let Target::Tags(tags) = target else { return one(sequence.into()) };
+                let rows = (0..).zip(tags).filter_map(|(at, tag)| tag.map(|_| at)).collect();
+                Ok(vec![Query { item: sequence.into(), rows: Some(rows) }])
+            }
+            Example::Document { text } => {
+                let sequence = self.sequence(text, None)?;
+                let mask = self.tokenizer.special().mask;
+                let masks = (0..).zip(&sequence.ids).filter(|(_, id)| Some(**id) == mask);
+                let picked: Vec<usize> = masks.map(|(at, _)| at).collect();
+                if picked.is_empty() {
+                    return Err(wrong("a text has no mask", "Write [MASK] where a word is asked for"));
+                }
+                one(Item { sequence, picked })
+            }
+            Example::Ids { ids, types, target } => {
+                let sequence = self.ready(ids, types.as_deref())?;
+                let target = target.as_ref().map(|target| self.target(target, ids.len())).transpose()?;
+                let Some(Target::Words(words)) = target else { return one(sequence.into()) };
+                one(Item { sequence, picked: words.iter().map(|(at, _)| *at as usize).collect() })
+            }
+        }
+    }
+
+    fn sequence(&self, text: &str, pair: Option<&String>) -> Result<Sequence> {
+        sequence(&self.tokenizer, &TextPair { text: text.to_owned(), pair: pair.cloned() }, self.max_len)
+    }
+
+    fn question(&self, question: &str, context: &str, place: Option<Range<usize>>) -> Result<Vec<Feature>> {
+        let id = String::new();
+        let question = Question { id, text: question.to_owned(), context: 0, answers: Vec::new(), place };
+        features::question(&self.tokenizer, &question, context, &self.windows)
+    }
+
+    fn tagged(&self, words: &[String], tags: Vec<String>) -> Result<Feature> {
+        if words.len() != tags.len() {
+            let problem = format!("an example has {} words and {} tags", words.len(), tags.len());
+            return Err(wrong(&problem, "Give a tag for each word"));
+        }
+        let example = tag::Example { words: words.to_vec(), tags };
+        features::tagged(&self.tokenizer, &example, &self.classes, self.max_len, EXAMPLES)
+    }
+
+    fn label(&self, label: &LabelJson) -> Result<Label> {
+        Ok(match (label, self.kind) {
+            (LabelJson::Number(value), Kind::Regression) => Label::Value(*value as f32),
+            (LabelJson::Number(class), _) => {
+                let names = self.classes.names();
+                let name = names.iter().enumerate().find(|(id, _)| *id as f64 == *class).map(|(_, name)| name.clone());
+                let mend = "Give the number of a class, from 0, or its name";
+                Label::Class(name.ok_or_else(|| wrong(&format!("there is no class {class}"), mend))?)
+            }
+            (LabelJson::Name(name), Kind::MultiLabel) => Label::Classes(vec![name.clone()]),
+            (LabelJson::Name(name), _) => Label::Class(name.clone()),
+            (LabelJson::Names(names), _) => Label::Classes(names.clone()),
+        })
+    }
+
+    fn target(&self, target: &TargetJson, len: usize) -> Result<Target> {
+        Ok(match target {
+            TargetJson::Label(label) => {
+                let label = self.label(label)?;
+                let example = classify::Example { text: String::new(), pair: None, label };
+                let kind = (self.kind, &self.classes);
+                features::labelled(&self.tokenizer, &example, kind, self.max_len, EXAMPLES)?.target
+            }
+            TargetJson::Span(span) => Target::Span(*span),
+            TargetJson::Tags(tags) => Target::Tags(tags.clone()),
+            TargetJson::Masked(words) if words.iter().all(|(at, _)| (*at as usize) < len) => {
+                Target::Words(words.clone())
+            }
+            TargetJson::Masked(_) => {
+                return Err(wrong(
+                    "a masked position lies outside its sequence",
+                    "Count from the sequence's first token",
+                ));
+            }
+        })
+    }
+
+    fn ready(&self, ids: &[u32], types: Option<&[u32]>) -> Result<Sequence> {
+        let types = types.map_or_else(|| vec![0; ids.len()], <[u32]>::to_vec);
+        if ids.is_empty() || ids.len() > self.max_len || types.len() != ids.len() {
+            let problem = format!("a sequence has {} ids and {} types", ids.len(), types.len());
+            return Err(wrong(&problem, &format!("Give as many of both, from 1 to {}", self.max_len)));
+        }
+        Ok(Sequence { ids: ids.to_vec(), types })
+    }
+}
+
+/// An answer's place in its context, in bytes.
+fn place(context: &str, answer: &AnswerJson) -> Result<Range<usize>> {
+    let mut units = 0;
+    let mut starts = context.char_indices().map(|(byte, c)| {
+        let at = (units, byte);
+        units += c.len_utf16();
+        at
+    });
+    let start = starts.find(|(unit, _)| *unit == answer.start).map(|(_, byte)| byte);
+    match start.filter(|start| context.get(*start..).is_some_and(|rest| rest.starts_with(&answer.text))) {
+        Some(start) => Ok(start..start + answer.text.len()),
+        None => {
+            let problem = format!("the context does not have the answer at {}", answer.start);
+            Err(wrong(&problem, "Give its start in UTF-16 units, as JavaScript counts"))
+        }
+    }
+}
+
+fn wrong(problem: &str, mend: &str) -> Error {
+    Error::Input { problem: problem.into(), mend: mend.into() }
+}

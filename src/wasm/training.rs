@@ -1,0 +1,354 @@
+//! A model in training.
+
+use std::collections::BTreeMap;
+
+use js_sys::{Array, Float32Array, Uint8Array};
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::examples::{Example, Query, Reader};
+use super::json::parse;
+use super::{CancelToken, Files, Host};
+use crate::batch::Batch;
+use crate::checkpoint::names::{self, Per};
+use crate::checkpoint::{Checkpoint, Head};
+use crate::config::Config;
+use crate::device::Cancel;
+use crate::error::{Error, Result, clip};
+use crate::model::BATCH_TOKENS;
+use crate::ops::adamw::AdamW;
+use crate::tasks::run::Item;
+use crate::tasks::squad::SquadOptions;
+use crate::text::windows::WindowOptions;
+use crate::train::collate::Collated;
+use crate::train::data::Classes;
+use crate::train::data::classify::Kind;
+use crate::train::random::Random;
+use crate::train::save::{self, Purpose};
+use crate::train::{Method, TrainOptions, Trainer};
+
+/// Sets the masks of language modelling apart from other uses of the same seed.
+const MASKS: u64 = 2;
+
+const CONFIG: &str = "config.json";
+
+/// A model loaded to be trained for one task.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Training {
+    trainer: Trainer,
+    reader: Reader,
+    seed: u64,
+    /// Calls that read examples: each masks words of its own.
+    calls: u64,
+    /// The trained model's files beside its weights.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What is trained, and how.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct OptionsJson {
+    labels: Option<Vec<String>>,
+    problem_type: Option<String>,
+    method: Option<String>,
+    freeze_layers: usize,
+    freeze_embeddings: bool,
+    dropout: bool,
+    seed: u64,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    weight_decay: f32,
+    max_grad_norm: f32,
+    correct_bias: bool,
+    checkpoint_activations: bool,
+    max_seq_len: Option<usize>,
+    doc_stride: Option<usize>,
+}
+
+impl Default for OptionsJson {
+    fn default() -> Self {
+        let TrainOptions {
+            freeze_layers,
+            freeze_embeddings,
+            dropout,
+            seed,
+            optimizer,
+            corrects_bias,
+            checkpoint_activations,
+            ..
+        } = TrainOptions::default();
+        let AdamW { beta1, beta2, eps, decay, max_norm } = optimizer;
+        Self {
+            labels: None,
+            problem_type: None,
+            method: None,
+            freeze_layers,
+            freeze_embeddings,
+            dropout,
+            seed,
+            beta1,
+            beta2,
+            epsilon: eps,
+            weight_decay: decay,
+            max_grad_norm: max_norm,
+            correct_bias: corrects_bias,
+            checkpoint_activations,
+            max_seq_len: None,
+            doc_stride: None,
+        }
+    }
+}
+
+/// What a call asks for.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    /// The gradients of a batch, times `share`, and with a rate the optimizer's step after them.
+    Step { examples: Vec<Example>, share: f32, rate: Option<f64> },
+    /// The optimizer's step alone.
+    Update { rate: f64 },
+    /// The head's logits.
+    Predict { examples: Vec<Example> },
+    /// The trained model's files.
+    Export,
+}
+
+#[wasm_bindgen]
+impl Training {
+    /// Loads a model of `files` to be trained for a task. `options` say how, as JSON.
+    ///
+    /// # Errors
+    /// What the crate refuses: files that are broken or of another kind of model, options, too large a model.
+    pub fn load(task: &str, files: Files, host: &Host, options: &str) -> Result<Training> {
+        let options: OptionsJson = parse(options)?;
+        let head = head_of(task)?;
+        let mut beside = files.beside();
+        let (checkpoint, tokenizer) = files.open(None)?;
+        let max_len = tokenizer.max_len(checkpoint.config().max_position_embeddings);
+        let lengths = WindowOptions::new(max_len, options.max_seq_len, options.doc_stride)?;
+        let windows = SquadOptions { lengths, ..SquadOptions::default() };
+        let max_len = options.max_seq_len.unwrap_or(max_len);
+
+        let (checkpoint, config) = recast(checkpoint, head, &options, beside.get(CONFIG).map_or(&[], Vec::as_slice))?;
+        beside.insert(CONFIG.into(), config);
+        let config = checkpoint.config();
+        let reader = Reader {
+            tokenizer,
+            kind: kind_of(config),
+            classes: classes_of(config),
+            vocab: config.vocab_size as u32,
+            max_len,
+            windows,
+        };
+        let seed = options.seed;
+        let trainer = Trainer::new(checkpoint, head, host.device.clone(), options.checked()?)?;
+        Ok(Training { trainer, reader, seed, calls: 0, files: beside })
+    }
+
+    /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
+    /// loss and the gradients' norm; without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its
+    /// step with, and gives the norm of. `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
+    ///
+    /// # Errors
+    /// `input` and `data` for examples, `option`, `diverged`, the device's faults, `cancelled`. The model stays as it was.
+    pub async fn run(&mut self, request: String, cancel: &CancelToken) -> Result<JsValue> {
+        let cancel = cancel.0.clone();
+        match parse(&request)? {
+            Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
+            Request::Update { rate } => self.update(rate).await,
+            Request::Predict { examples } => self.predict(&examples, &cancel).await,
+            Request::Export => self.export().await,
+        }
+    }
+}
+
+impl Training {
+    async fn step(&mut self, examples: &[Example], share: f32, rate: Option<f64>, cancel: &Cancel) -> Result<JsValue> {
+        let call = self.calls;
+        self.calls += 1;
+        let lesson = |(at, example): (u64, &Example)| {
+            self.reader.lesson(example, &mut Random::new(self.seed, &[MASKS, call, at]))
+        };
+        let features: Vec<_> = (0..).zip(examples).map(lesson).collect::<Result<_>>()?;
+        let features = features.concat();
+        if features.is_empty() {
+            return Err(Error::Input {
+                problem: "there is nothing to learn from".into(),
+                mend: "Give at least one example that is not empty".into(),
+            });
+        }
+        let collated = Collated::of(&features)?;
+        let (batch, labels) = (&collated.batch, collated.labels());
+        let loss = self.trainer.accumulate(batch, &labels, share, cancel).await?;
+        if !loss.is_finite() {
+            self.trainer.forget_gradients();
+            return Err(self.diverged(format!("the loss is {loss}")));
+        }
+        let norm = match rate {
+            Some(rate) => self.update(rate).await?,
+            None => JsValue::UNDEFINED,
+        };
+        Ok([loss.into(), norm].into_iter().collect::<Array>().into())
+    }
+
+    async fn update(&mut self, rate: f64) -> Result<JsValue> {
+        self.trainer.update(rate).await?;
+        let norm = self.trainer.gradient_norm().await?;
+        match norm.is_finite() {
+            true => Ok(norm.into()),
+            // The update changed nothing.
+            false => Err(self.diverged(format!("the norm of the gradients is {norm}"))),
+        }
+    }
+
+    fn diverged(&self, problem: String) -> Error {
+        let mend = "Use a smaller rate, or go back to what was exported before".into();
+        Error::Diverged { step: self.trainer.steps() + 1, problem, mend }
+    }
+
+    async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
+        let mut queries = Vec::new();
+        for (at, example) in (0..).zip(examples) {
+            queries.extend(self.reader.query(example)?.into_iter().map(|query| (at, query)));
+        }
+        let found = Array::new();
+        let mut rest = queries.as_slice();
+        while let Some((_, first)) = rest.first() {
+            let mut tokens = 0;
+            let fits = |(_, Query { item, .. }): &&(u32, Query)| {
+                tokens += item.sequence.ids.len();
+                tokens <= BATCH_TOKENS.max(first.item.sequence.ids.len())
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count());
+            rest = later;
+            self.ask(now, &found, cancel).await?;
+        }
+        Ok(found.into())
+    }
+
+    /// Adds what the model says about a batch.
+    async fn ask(&mut self, queries: &[(u32, Query)], found: &Array, cancel: &Cancel) -> Result<()> {
+        let mut batch = Batch::default();
+        for (_, Query { item, .. }) in queries {
+            batch.push(&item.sequence.ids, &item.sequence.types);
+            item.picked.iter().for_each(|at| batch.pick(*at));
+        }
+        let per = self.trainer.head().per();
+        let rows_of = |item: &Item| match per {
+            Per::Token => item.sequence.ids.len(),
+            Per::Sequence => 1,
+            Per::Picked => item.picked.len(),
+        };
+        let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
+        let columns = logits.len() / queries.iter().map(|(_, query)| rows_of(&query.item)).sum::<usize>().max(1);
+        let mut rows = logits.chunks(columns.max(1));
+        for (example, Query { item, rows: wanted }) in queries {
+            let own: Vec<&[f32]> = rows.by_ref().take(rows_of(item)).collect();
+            let values = match wanted {
+                None => own.concat(),
+                Some(wanted) => wanted.iter().filter_map(|row| own.get(*row).copied()).collect::<Vec<_>>().concat(),
+            };
+            let values = JsValue::from(Float32Array::from(values.as_slice()));
+            let parts = [JsValue::from(*example), JsValue::from(columns as u32), values];
+            found.push(&parts.into_iter().collect::<Array>());
+        }
+        Ok(())
+    }
+
+    async fn export(&self) -> Result<JsValue> {
+        let file = |name: &str, bytes: &[u8]| -> JsValue {
+            [JsValue::from(name), Uint8Array::from(bytes).into()].into_iter().collect::<Array>().into()
+        };
+        let weights = save::weights(&self.trainer).await?;
+        let beside = self.files.iter().map(|(name, bytes)| file(name, bytes));
+        Ok(beside.chain([file("model.safetensors", &weights)]).collect::<Array>().into())
+    }
+}
+
+impl OptionsJson {
+    /// As the trainer takes them.
+    fn checked(&self) -> Result<TrainOptions> {
+        let method = match self.method.as_deref() {
+            None | Some("full") => Method::Full,
+            Some("bitfit") => Method::BitFit,
+            Some("head") => Method::Head,
+            Some(other) => {
+                return Err(Error::Option {
+                    name: "method",
+                    problem: format!("there is no method '{}'", clip(other)),
+                    mend: "Use full, bitfit or head".into(),
+                });
+            }
+        };
+        Ok(TrainOptions {
+            method,
+            freeze_layers: self.freeze_layers,
+            freeze_embeddings: self.freeze_embeddings,
+            dropout: self.dropout,
+            seed: self.seed,
+            optimizer: AdamW {
+                beta1: self.beta1,
+                beta2: self.beta2,
+                eps: self.epsilon,
+                decay: self.weight_decay,
+                max_norm: self.max_grad_norm,
+            },
+            corrects_bias: self.correct_bias,
+            checkpoint_activations: self.checkpoint_activations,
+        })
+    }
+}
+
+fn head_of(task: &str) -> Result<Head> {
+    match task {
+        "question-answering" => Ok(Head::QuestionAnswering),
+        "text-classification" => Ok(Head::SequenceClassification),
+        "token-classification" => Ok(Head::TokenClassification),
+        "fill-mask" => Ok(Head::MaskedLm),
+        _ => Err(Error::Option {
+            name: "task",
+            problem: format!("there is no training for '{}'", clip(task)),
+            mend: "Use question-answering, text-classification, token-classification or fill-mask".into(),
+        }),
+    }
+}
+
+/// The model as it is to be trained, and its configuration's text. A head of the same classes goes on; any other is left
+/// out, and the trainer seeds a new one.
+fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u8]) -> Result<(Checkpoint, Vec<u8>)> {
+    let base = checkpoint.config();
+    let kind = options.problem_type.as_deref().map(kind_named).transpose()?;
+    let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
+    let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
+    let is_same = checkpoint.require(head).is_ok() && base.is_architecture(head.architecture());
+    let purpose = Purpose { head, labels: options.labels.as_deref(), kind };
+    let text = save::config(config, CONFIG, purpose)?;
+    let known = match head {
+        Head::SequenceClassification | Head::TokenClassification => is_same && knows_all && is_kind,
+        _ => checkpoint.require(head).is_ok(),
+    };
+    let is_head = |name: &str| names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix));
+    Ok((checkpoint.recast(Config::from_json(&text, CONFIG)?, |name| !known && is_head(name))?, text))
+}
+
+fn kind_named(word: &str) -> Result<Kind> {
+    let known = Kind::WORDS.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind);
+    known.ok_or_else(|| Error::Option {
+        name: "problemType",
+        problem: format!("there is no problem type '{}'", clip(word)),
+        mend: format!("Use {}", Kind::WORDS.map(|(word, _)| word).join(", ")),
+    })
+}
+
+/// As transformers takes a model that does not say: one class is a regression.
+fn kind_of(config: &Config) -> Kind {
+    let said = config.problem_type.as_deref().and_then(|word| kind_named(word).ok());
+    said.unwrap_or(if config.num_labels() == 1 { Kind::Regression } else { Kind::SingleLabel })
+}
+
+fn classes_of(config: &Config) -> Classes {
+    Classes::listed((0..config.num_labels()).map(|class| config.label(class)).collect())
+}

@@ -1,0 +1,37 @@
+/** What callers give, checked as far as Rust could not say it better. */
+
+import { ClozeError } from './errors.js';
+import type { TextInput } from './types.js';
+
+/** Inputs as an array, and whether the caller gave one alone. */
+export interface Inputs<I> {
+  list: I[];
+  single: boolean;
+}
+
+/** A text that Rust can read: halves of surrogate pairs, which are no characters, become U+FFFD, as long as they. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+export function text(value: unknown, what: string): string {
+  if (typeof value === 'string') return value;
+  throw new ClozeError('input', `${what} is ${value === null ? 'null' : typeof value}, not a string. Give a string`);
+}
+
+export function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
+  // `from` sees the holes of an array too.
+  return Array.isArray(value) ? { list: Array.from(value, one), single: false } : { list: [one(value)], single: true };
+}
+
+export function pairOf(value: unknown): { text: string; pair?: string } {
+  if (typeof value !== 'object' || value === null) return { text: text(value, 'the text') };
+  const { text: first, pair, text_pair: second } = value as TextInput & { text_pair?: string };
+  const other = pair ?? second;
+  return { text: text(first, 'text'), ...(other !== undefined && other !== null && { pair: text(other, 'pair') }) };
+}
+
+/** A request as JSON that Rust can read. */
+export function json(request: unknown): string {
+  return JSON.stringify(request, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
+}

@@ -1,0 +1,10 @@
+/** Engines whose models learn. */
+
+import { Engine } from '../engine.js';
+import type { Crate } from '../engine.js';
+import type { OpenEngine } from '../protocol.js';
+import init, { CancelToken, Files, Host, Training } from './wasm/cloze.js';
+
+const crate: Crate = { init, CancelToken, Files, Host, load: Training.load, learns: true };
+
+export const open: OpenEngine = (request, hooks) => Engine.open(crate, request, hooks);
