@@ -15,6 +15,8 @@ use crate::config::Config;
 use crate::error::{Error, Result, clip};
 use crate::tensor::{DType, HostTensor};
 
+#[cfg(feature = "train")]
+pub mod adapter;
 #[cfg(feature = "native")]
 mod convert;
 mod header;
