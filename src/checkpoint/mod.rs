@@ -125,6 +125,16 @@ impl Checkpoint {
         self.shards.iter().flat_map(|shard| shard.entries.iter().map(|e| (&*e.name, shard.bytes_of(e))))
     }
 
+    /// The SHA-256 of the weights' file in hexadecimal digits, of several in their order; by it an adapter knows its base.
+    #[cfg(feature = "train")]
+    pub fn sha256(&self) -> String {
+        use sha2::Digest;
+
+        let mut sum = sha2::Sha256::new();
+        self.shards.iter().for_each(|shard| sum.update(shard.file_bytes()));
+        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The model's configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -72,6 +72,12 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
+    /// The whole file.
+    #[cfg(feature = "train")]
+    pub(crate) fn file_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes of one of its tensors.
     pub(crate) fn bytes_of(&self, entry: &Entry) -> &[u8] {
         entry.slice(&self.bytes[self.data..])
