@@ -100,11 +100,11 @@ pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "native")]
-#[cfg(all(feature = "native", feature = "train"))]
-pub(crate) use native::map;
 #[cfg(feature = "hub")]
 pub(crate) use native::{INDEX, no_weights_among, shard_names};
+#[cfg(feature = "native")]
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use native::{WEIGHTS, map};
 #[cfg(feature = "native")]
 pub(crate) use native::{open, read_small};
 
@@ -121,6 +121,11 @@ mod native {
     use crate::files::open_regular;
 
     pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+    /// What a whole model's weights are in: one of them.
+    #[cfg(feature = "train")]
+    pub(crate) const WEIGHTS: [&str; 2] = ["model.safetensors", INDEX];
+
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
 

@@ -90,8 +90,9 @@ pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
         },
     };
     let model = text("base_model_name_or_path")?.unwrap_or_default().to_owned();
+    let revision = text("revision")?.map(str::to_owned);
     let is_listed = !narrows && !lora.targets.is_empty();
-    Ok(Settings { is_listed, lora, head, base: Base { model, sha256: None } })
+    Ok(Settings { is_listed, lora, head, base: Base { model, revision, sha256: None } })
 }
 
 /// Names what makes the adapter one that is not read.
@@ -153,7 +154,7 @@ pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
     whole.sort_unstable();
     whole.dedup();
     let config = json!({
-        "peft_type": "LORA", "task_type": task, "base_model_name_or_path": adapter.base.model, "revision": null,
+        "peft_type": "LORA", "task_type": task, "base_model_name_or_path": adapter.base.model, "revision": adapter.base.revision,
         "auto_mapping": null, "inference_mode": true, "r": r, "lora_alpha": number(*alpha), "lora_dropout": number(*dropout),
         "target_modules": targets, "modules_to_save": if whole.is_empty() { Value::Null } else { json!(whole) },
         "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true, "layers_pattern": null,

@@ -12,7 +12,13 @@ use crate::config::Config;
 use crate::error::{Error, Result, clip};
 
 mod config;
+#[cfg(feature = "native")]
+pub(crate) mod directory;
 mod file;
+mod merge;
+
+#[cfg(feature = "native")]
+pub(crate) use merge::Eight;
 
 /// What a low-rank adapter adds to which linear layers: `W + (alpha / r) B A`, with `A [r, in]` and `B [out, r]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +112,8 @@ fn is_linear(param: &names::Param) -> bool {
 pub struct Base {
     /// Where it is: a directory, absolute or from the adapter's, or the name of a model on the Hub.
     pub model: String,
+    /// The model's revision on the Hub, if it is not the main one.
+    pub revision: Option<String>,
     /// [`Checkpoint::sha256`](super::Checkpoint::sha256) of it, where it is known.
     pub sha256: Option<String>,
 }
@@ -202,12 +210,13 @@ impl Adapter {
         Ok(())
     }
 
-    /// Checks that a model of this configuration has all that the adapter changes, in these shapes; `file` is what errors call
+    /// Checks that it is whole, and that a model of this configuration has all that the adapter changes, in these shapes; `file` is what errors call
     /// the adapter.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] that names the tensor.
     pub fn check(&self, config: &Config, file: &str) -> Result<()> {
+        self.check_pairs(file)?;
         let fault = |name: &str, problem: String| {
             let mend = "Give the base that the adapter was trained on, and the config.json of the trained model";
             Err(broken(file, Some(name), problem, mend))
@@ -264,7 +273,7 @@ mod tests {
         let query = "bert.encoder.layer.0.attention.self.query";
         Adapter {
             lora: Lora { r: 2, alpha: 3.5, dropout: 0.1, targets: vec!["query".into()] },
-            base: Base { model: "../base".into(), sha256: Some("0a".repeat(32)) },
+            base: Base { model: "../base".into(), revision: None, sha256: Some("0a".repeat(32)) },
             head: Some(Head::SequenceClassification),
             tensors: vec![
                 tensor(&format!("{query}{A}"), &[2, 4], 1.0),
@@ -326,7 +335,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Adapter), says: &str| {
             let mut adapter = adapter();
             change(&mut adapter);
-            let text = adapter.check_pairs("a").and_then(|()| adapter.check(&config(), "a")).unwrap_err().to_string();
+            let text = adapter.check(&config(), "a").unwrap_err().to_string();
             assert!(text.contains(says), "{says}: {text}");
         };
         refused(&|a| drop(a.tensors.remove(0)), "lora_A.weight is not");
