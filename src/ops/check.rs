@@ -81,6 +81,9 @@ fn training(g: &mut Graph) {
         super::matmul_backward::matmul_dx(g, "d_x", d_y, w, Some(d_x));
         super::matmul_backward::matmul_dw(g, d_y, x, d_w);
         super::add::add(g, x, d_x);
+        super::columns::take_columns(g, "y", x, 1, 2, 0.5);
+        let wide = input(g, Rows::Tokens, k + 5);
+        super::columns::add_columns(g, x, wide, 3);
         for activation in Activation::ALL {
             super::activate::activate(g, "y", x, activation);
             super::activate_backward::activate_backward(g, x, d_x, activation);

@@ -4,7 +4,7 @@
 //! [`matmul`](super::matmul), joined with a plain store. For dW, x is `dYᵀ` and K follows the batch.
 
 use super::matmul::{ENOUGH_TILES, fits_tile, tiles};
-use super::pack::{Packed, pack_cols, pack_sums};
+use super::pack::{Packed, pack_cols, pack_rows, pack_sums};
 use super::transpose::transpose;
 use crate::device::cpu::{CpuCall, gemm};
 use crate::device::{Family, Op, Rows, Site, Variant, Word};
@@ -53,6 +53,14 @@ pub static OP: Op = Op {
     ],
     flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]),
 };
+
+/// Records `y = x Wᵀ`, on top of `onto` where there is such a tensor. x `[M, K]`, W `[N, K]`, y `[M, N]`.
+pub fn matmul_onto(g: &mut Graph, name: &str, x: Tensor, weight: Tensor, onto: Option<Tensor>) -> Tensor {
+    let packed = pack_rows(g, weight);
+    let y = onto.unwrap_or_else(|| g.temp(name, x.rows, packed.n));
+    product(g, x, Word::Rows(x.rows), packed, y, onto.is_some());
+    y
+}
 
 /// Records `dX = dY W`, on top of `onto` where there is such a gradient already. dY `[M, N]`, W `[N, K]`.
 pub fn matmul_dx(g: &mut Graph, name: &str, d_y: Tensor, weight: Tensor, onto: Option<Tensor>) -> Tensor {

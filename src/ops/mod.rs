@@ -49,6 +49,7 @@ training!(
     attention_train,
     column_partials,
     column_reduce,
+    columns,
     cross_entropy,
     dropout,
     element_loss,

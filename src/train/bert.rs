@@ -1,11 +1,13 @@
 //! A BERT recorded on the tape: the encoder with its dropouts, a head, a loss.
 
-use super::TrainOptions;
+use super::lora::{Adapter, MODULES, Targets};
 use super::nodes::{Param, Sorted};
 use super::params::{Params, trains};
 use super::tape::Tape;
+use super::{Method, TrainOptions};
 use crate::activation::Activation;
 use crate::checkpoint::{Checkpoint, Head};
+use crate::config::Config;
 use crate::device::Rows;
 use crate::error::{Error, Result};
 use crate::graph::Tensor;
@@ -17,13 +19,20 @@ use crate::ops::span_loss::span_loss;
 /// A weight and its bias, or a gain and its offset.
 type Pair = [Param; 2];
 
+/// A linear layer of the encoder, and what adapts it.
+#[derive(Clone, Debug)]
+struct Linear {
+    pair: Pair,
+    adapters: Vec<Adapter>,
+}
+
 #[derive(Clone, Debug)]
 struct Layer {
-    qkv: Pair,
-    out: Pair,
+    qkv: Linear,
+    out: Linear,
     attention_norm: Pair,
-    up: Pair,
-    down: Pair,
+    up: Linear,
+    down: Linear,
     norm: Pair,
 }
 
@@ -68,18 +77,41 @@ struct Common {
 }
 
 impl Layer {
+    /// Gives the layer its adapters. `new` makes one: of the module of this name, its weight's shape, its first output in
+    /// the fused layer, and its place among the [`MODULES`].
+    fn adapt(
+        &mut self,
+        i: usize,
+        config: &Config,
+        mut new: impl FnMut(&str, [usize; 2], u32, usize) -> Result<Adapter>,
+        targets: Targets,
+    ) -> Result<()> {
+        let (h, f) = (config.hidden_size, config.intermediate_size);
+        for (at, module) in MODULES.into_iter().enumerate().filter(|(_, module)| targets.has(module)) {
+            let (to, shape, first) = match at {
+                0..3 => (&mut self.qkv, [h, h], at * h),
+                3 => (&mut self.out, [h, h], 0),
+                4 => (&mut self.up, [f, h], 0),
+                _ => (&mut self.down, [h, f], 0),
+            };
+            to.adapters.push(new(&format!("bert.encoder.layer.{i}.{module}"), shape, first as u32, at)?);
+        }
+        Ok(())
+    }
+
     /// Records layer `i` on x.
     fn record(&self, tape: &mut Tape, x: Tensor, i: u32, bounds: Tensor, common: Common) -> Tensor {
         let Common { heads, eps, activation, rates, control } = common;
         let name = |n: &str| format!("layer.{i}.{n}");
         let site = |at: u32, p: f32| Dropout { control, site: 3 * i + 1 + at, p };
-        let qkv = tape.linear(&name("qkv"), x, pair(&self.qkv), None);
+        let adapt = Dropout { control, site: 0, p: rates.adapter };
+        let qkv = linear(tape, &name("qkv"), x, &self.qkv, None, adapt);
         let context = tape.attention(&name("context"), qkv, bounds, heads, site(0, rates.attention));
-        let sum = onto(tape, &name("attention_sum"), context, &self.out, x, site(1, rates.hidden));
+        let sum = onto(tape, &name("attention_sum"), context, &self.out, x, [site(1, rates.hidden), adapt]);
         let attended = tape.layer_norm(&name("attention_output"), sum, pair(&self.attention_norm), eps);
-        let up = tape.linear(&name("up"), attended, pair(&self.up), None);
+        let up = linear(tape, &name("up"), attended, &self.up, None, adapt);
         let up = tape.activate(&name("activated"), up, activation);
-        let sum = onto(tape, &name("down_sum"), up, &self.down, attended, site(2, rates.hidden));
+        let sum = onto(tape, &name("down_sum"), up, &self.down, attended, [site(2, rates.hidden), adapt]);
         tape.layer_norm(&name("output"), sum, pair(&self.norm), eps)
     }
 }
@@ -101,10 +133,12 @@ struct Rates {
     hidden: f32,
     attention: f32,
     classifier: f32,
+    /// Of what goes into an adapter.
+    adapter: f32,
 }
 
 impl Rates {
-    const NONE: Self = Self { hidden: 0.0, attention: 0.0, classifier: 0.0 };
+    const NONE: Self = Self { hidden: 0.0, attention: 0.0, classifier: 0.0, adapter: 0.0 };
 }
 
 /// The tensors that the host fills for a step.
@@ -137,11 +171,11 @@ impl Bert {
         for i in 0..config.num_hidden_layers {
             let at = |name: &str| format!("bert.encoder.layer.{i}.{name}");
             layers.push(Layer {
-                qkv: pair(&["query", "key", "value"].map(|n| at(&format!("attention.self.{n}"))))?,
-                out: pair(&[at("attention.output.dense")])?,
+                qkv: plain(pair(&["query", "key", "value"].map(|n| at(&format!("attention.self.{n}"))))?),
+                out: plain(pair(&[at("attention.output.dense")])?),
                 attention_norm: pair(&[at("attention.output.LayerNorm")])?,
-                up: pair(&[at("intermediate.dense")])?,
-                down: pair(&[at("output.dense")])?,
+                up: plain(pair(&[at("intermediate.dense")])?),
+                down: plain(pair(&[at("output.dense")])?),
                 norm: pair(&[at("output.LayerNorm")])?,
             });
         }
@@ -186,6 +220,23 @@ impl Bert {
             }
         };
         let rate = |p: Option<f64>| if options.dropout { p.unwrap_or(config.hidden_dropout_prob) as f32 } else { 0.0 };
+        let mut adapter = 0.0;
+        if let Method::Lora(lora) = &options.method {
+            lora.check()?;
+            adapter = if options.dropout { lora.dropout } else { 0.0 };
+            for (i, layer) in layers.iter_mut().enumerate().skip(options.freeze_layers) {
+                layer.adapt(
+                    i,
+                    config,
+                    |module, shape, first, at| {
+                        // Behind the sites of the model's own dropouts.
+                        let site = (3 * config.num_hidden_layers + 2 + MODULES.len() * i + at) as u32;
+                        params.adapter(module, shape, first, site, (lora, options.seed))
+                    },
+                    lora.targets,
+                )?;
+            }
+        }
         let problem = match config.problem_type.as_deref() {
             Some("regression") => Problem::Regression,
             Some("multi_label_classification") => Problem::Multi,
@@ -209,6 +260,7 @@ impl Bert {
                 hidden: rate(None),
                 attention: rate(Some(config.attention_probs_dropout_prob)),
                 classifier: rate(config.classifier_dropout),
+                adapter,
             },
             checkpoints: options.checkpoint_activations,
         })
@@ -336,12 +388,25 @@ fn pair(of: &Pair) -> [&Param; 2] {
     [weight, bias]
 }
 
-/// `dropout(x Wᵀ + b) + residual`, in one op where nothing is dropped.
-fn onto(tape: &mut Tape, name: &str, x: Tensor, by: &Pair, residual: Tensor, site: Dropout) -> Tensor {
-    if site.p == 0.0 {
-        return tape.linear(name, x, pair(by), Some(residual));
+fn plain(pair: Pair) -> Linear {
+    Linear { pair, adapters: Vec::new() }
+}
+
+/// `x Wᵀ + b + residual` as adapted; `adapt` is the dropout of what goes into an adapter, at any place.
+fn linear(tape: &mut Tape, name: &str, x: Tensor, by: &Linear, residual: Option<Tensor>, adapt: Dropout) -> Tensor {
+    let y = tape.linear(name, x, pair(&by.pair), residual);
+    for adapter in &by.adapters {
+        tape.adapt(y, x, adapter, Dropout { site: adapter.site, ..adapt });
     }
-    let y = tape.linear("dense", x, pair(by), None);
+    y
+}
+
+/// `dropout(x Wᵀ + b) + residual`, in one op where nothing is dropped.
+fn onto(tape: &mut Tape, name: &str, x: Tensor, by: &Linear, residual: Tensor, [site, adapt]: [Dropout; 2]) -> Tensor {
+    if site.p == 0.0 {
+        return linear(tape, name, x, by, Some(residual), adapt);
+    }
+    let y = linear(tape, "dense", x, by, None, adapt);
     tape.dropout(name, y, site, Some(residual))
 }
 

@@ -9,6 +9,7 @@ pub mod curves;
 pub mod data;
 pub mod evaluate;
 pub mod features;
+pub mod lora;
 pub mod metrics;
 pub mod nodes;
 pub mod order;
@@ -22,12 +23,13 @@ pub mod step;
 pub mod tape;
 
 pub use bert::Problem;
+pub use lora::{LoraOptions, Targets};
 pub use step::Trainer;
 
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All.
@@ -37,6 +39,8 @@ pub enum Method {
     BitFit,
     /// The head alone, with the pooler.
     Head,
+    /// Adapters of the encoder's linear layers, and the head with the pooler.
+    Lora(LoraOptions),
 }
 
 /// What a training run does not change.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lora::{Adapter, LoraOptions};
 use super::nodes::Param;
 use super::{Method, TrainOptions};
 use crate::checkpoint::{Checkpoint, names};
@@ -75,16 +76,49 @@ impl Params {
         let first = names.first().map_or("", String::as_str);
         let trained = trains(first, options);
         let (rows, cols) = if is_vector { (1, rows) } else { (rows, cols) };
-        let device = self.device.clone();
-        let state = |kind: &str| device.state(&format!("{kind}{first}"), rows, cols);
+        let decays = !first.ends_with(".bias") && !first.contains("LayerNorm");
+        self.add(parts, (rows, cols), &values, trained, decays)
+    }
+
+    fn add(
+        &mut self,
+        parts: Vec<Part>,
+        (rows, cols): (usize, usize),
+        values: &[f32],
+        trained: bool,
+        decays: bool,
+    ) -> Result<Param> {
+        let name = parts.first().map_or("", |part| part.name.as_str());
+        let state = |kind: &str| self.device.state(&format!("{kind}{name}"), rows, cols);
         let value = state("")?;
-        device.write_state(&value, &values);
+        self.device.write_state(&value, values);
         let gradient = trained.then(|| state("d_")).transpose()?;
         let moments = if trained { Some([state("m_")?, state("v_")?]) } else { None };
         let param = Param { value, gradient };
-        let decays = !first.ends_with(".bias") && !first.contains("LayerNorm");
         self.entries.push(Entry { param: param.clone(), parts, moments, decays });
         Ok(param)
+    }
+
+    /// An adapter of `module`, whose weight is `[n, k]`: A from the seed, B zero, as PEFT begins. It is the `index`th of the
+    /// layer's linear layers, and its outputs are those from `first` on.
+    pub fn adapter(
+        &mut self,
+        module: &str,
+        [n, k]: [usize; 2],
+        first: u32,
+        site: u32,
+        (lora, seed): (&LoraOptions, u64),
+    ) -> Result<Adapter> {
+        let r = lora.r;
+        let [a, b] = [("A", r, k), ("B", n, r)].map(|(which, rows, cols)| {
+            let name = format!("{module}.lora_{which}.weight");
+            // PyTorch's Kaiming-uniform values with a gain of sqrt(5) are within this.
+            let bound = if which == "A" { 1.0 / (k as f32).sqrt() } else { 0.0 };
+            let values = uniform(&name, rows * cols, seed, bound);
+            let parts = vec![Part { name, first: 0, rows }];
+            self.add(parts, (rows, cols), &values, true, true)
+        });
+        Ok(Adapter { a: a?, b: b?, first, scale: lora.alpha / r as f32, site })
     }
 
     /// The state that holds `name`, and where.
@@ -127,7 +161,7 @@ pub(super) fn trains(name: &str, options: &TrainOptions) -> bool {
         && match options.method {
             Method::Full => true,
             Method::BitFit => name.ends_with(".bias"),
-            Method::Head => false,
+            Method::Head | Method::Lora(_) => false,
         }
 }
 
@@ -139,18 +173,29 @@ fn seeded(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> {
     if name.ends_with("bias") {
         return vec![0.0; len];
     }
-    let mut key = mix(seed as u32 ^ mix((seed >> 32) as u32));
-    for byte in name.bytes() {
-        key = mix(key ^ u32::from(byte));
-    }
-    // Two uniform numbers, the first not zero, make a normal one (Box and Muller).
-    let uniform = |i: u32| (f64::from(mix(mix(i.wrapping_add(key)) ^ key)) + 1.0) / 4_294_967_296.0;
+    let uniform = units(name, seed);
+    // Two of them, the first not zero, make a normal number (Box and Muller).
     (0..len as u32)
         .map(|i| {
             let (u, v) = (uniform(2 * i), uniform(2 * i + 1));
             ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32 * range
         })
         .collect()
+}
+
+/// Values of an adapter's matrix: uniform from `-bound` to `bound`.
+fn uniform(name: &str, len: usize, seed: u64, bound: f32) -> Vec<f32> {
+    let unit = units(name, seed);
+    (0..len as u32).map(|i| (2.0 * unit(i) - 1.0) as f32 * bound).collect()
+}
+
+/// Uniform numbers above 0 and up to 1, by their index: each name has a stream of its own.
+fn units(name: &str, seed: u64) -> impl Fn(u32) -> f64 {
+    let mut key = mix(seed as u32 ^ mix((seed >> 32) as u32));
+    for byte in name.bytes() {
+        key = mix(key ^ u32::from(byte));
+    }
+    move |i| (f64::from(mix(mix(i.wrapping_add(key)) ^ key)) + 1.0) / 4_294_967_296.0
 }
 
 #[cfg(test)]
@@ -178,6 +223,17 @@ mod tests {
             assert_eq!([weight, bias, table].map(|name| trains(name, &options)), expected, "{options:?}");
             assert!(trains("classifier.weight", &options) && trains("bert.pooler.dense.bias", &options));
         }
+    }
+
+    #[test]
+    fn adapters_begin_as_pefts() {
+        let values = uniform("query.lora_A.weight", 10_000, 7, 0.5);
+        let mean = values.iter().sum::<f32>() / 1e4;
+        let square = values.iter().map(|v| v * v).sum::<f32>() / 1e4;
+        assert!(mean.abs() < 0.01 && (square - 0.25 / 3.0).abs() < 2e-3, "{mean} {square}");
+        assert!(values.iter().all(|v| v.abs() <= 0.5));
+        assert_ne!(values, uniform("value.lora_A.weight", 10_000, 7, 0.5));
+        assert!(uniform("query.lora_B.weight", 9, 7, 0.0).iter().all(|v| *v == 0.0));
     }
 
     #[test]

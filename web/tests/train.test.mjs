@@ -52,7 +52,7 @@ async function tenSteps(_, { cases, rates, base, options }) {
 }
 
 /** In the page: a step that is stopped midway, then what is exported, and what a pipeline makes of it. */
-async function stopAndExport({ pipeline }, { examples, texts, base, options }) {
+async function stopAndExport({ pipeline }, { examples, texts, base, options, times }) {
   const { train } = await import('/dist/train/index.js');
   const trainer = await train('text-classification', { ...options, model: `${base}/fixtures/heads/classification/` });
   const learn = texts.map((text, i) => ({ text, label: ['positive', 'negative'][i] }));
@@ -60,7 +60,7 @@ async function stopAndExport({ pipeline }, { examples, texts, base, options }) {
   const says = async () => (await trainer.predict(texts)).map(({ values }) => [...values]);
   const first = await says();
 
-  const many = Array.from({ length: 60 }, () => examples).flat();
+  const many = Array.from({ length: times }, () => examples).flat();
   const before = (await trainer.counters()).ops;
   const abort = new AbortController();
   const stopped = trainer.step(many, { rate: 1, signal: abort.signal }).then(() => 'done', ({ name }) => name);
@@ -77,6 +77,22 @@ async function stopAndExport({ pipeline }, { examples, texts, base, options }) {
   await classify.dispose();
   const exported = [...files].map(([name, bytes]) => [name, bytes.toBase64?.() ?? btoa(String.fromCharCode(...bytes))]);
   return { first, after, outcome, scores, exported };
+}
+
+/** In the page: steps before and after the GPU is lost. */
+async function lose(_, { texts, base }) {
+  await import('/support/losing.mjs');
+  const { train } = await import('/dist/train/index.js');
+  const options = { device: 'webgpu', worker: false, cache: false, model: `${base}/fixtures/heads/classification/` };
+  const trainer = await train('text-classification', options);
+  const step = () => trainer.step(texts.map((text) => ({ text, label: 0 })), { rate: 1e-3 }).then(() => 'done', ({ code }) => code);
+  const codes = [await step()];
+  new BroadcastChannel('gpu').postMessage('lose');
+  await new Promise((over) => setTimeout(over, 100));
+  codes.push(await step(), await step());
+  const { recoveries } = await trainer.counters();
+  await trainer.dispose();
+  return { codes, recoveries };
 }
 
 /** What the native command line says about the texts. */
@@ -107,7 +123,8 @@ for (const device of ['wasm', 'webgpu']) {
       const handle = (_, response, { pathname }) => {
         if (pathname.endsWith('/vocab.txt')) response.end(vocabulary(99));
       };
-      site = await openSite(device === 'webgpu' ? 'webgpu' : 'none', { mounts: { '/fixtures': FIXTURES }, handle });
+      const mounts = { '/fixtures': FIXTURES, '/support': 'tests/support' };
+      site = await openSite(device === 'webgpu' ? 'webgpu' : 'none', { mounts, handle });
     });
     after(() => site?.close());
 
@@ -125,7 +142,10 @@ for (const device of ['wasm', 'webgpu']) {
 
     test('a step that is stopped changes nothing, and the model goes elsewhere as it is', async () => {
       const [, { examples }] = CASES;
-      const given = { examples, texts, base: site.server.url, options: { device, seed: SEED, cache: false } };
+      // A step long enough to be stopped.
+      const times = device === 'wasm' ? 300 : 60;
+      const options = { device, seed: SEED, cache: false };
+      const given = { examples, texts, times, base: site.server.url, options };
       const { first, after, outcome, scores, exported } = await site.run(stopAndExport, given);
       assert.equal(outcome, 'AbortError');
       assert.deepEqual(after, first);
@@ -135,5 +155,13 @@ for (const device of ['wasm', 'webgpu']) {
       alike(scores, ranked, 'the pipeline');
       alike(native(exported), ranked, 'the command line');
     });
+
+    if (device === 'webgpu') {
+      test('a lost GPU takes the training with it', async () => {
+        const { codes, recoveries } = await site.run(lose, { texts, base: site.server.url });
+        assert.deepEqual(codes, ['done', 'device_lost', 'device_lost']);
+        assert.equal(recoveries, 0, 'another device would go on from where training began');
+      });
+    }
   });
 }
