@@ -20,9 +20,9 @@ export function sizes(dist) {
     .sort((a, b) => b.raw - a.raw);
 }
 
-/** Raw and gzipped bytes of all code. */
-export function codeSize(dist) {
-  const code = sizes(dist).filter((file) => file.code);
+/** Raw and gzipped bytes of the code that a page runs, of what only training needs if `training`, else of all else. */
+export function codeSize(dist, { training = false } = {}) {
+  const code = sizes(dist).filter((file) => file.code && file.name.startsWith('train/') === training);
   const sum = (field) => code.reduce((total, file) => total + file[field], 0);
   return { raw: sum('raw'), gzip: sum('gzip') };
 }
@@ -31,11 +31,12 @@ export function codeSize(dist) {
 export function table(dist) {
   const row = (name, raw, gzip) => `${name.padEnd(28)}${String(raw).padStart(12)}${String(gzip).padStart(12)}`;
   const files = sizes(dist).filter((file) => !file.name.endsWith('.d.ts'));
-  const { raw, gzip } = codeSize(dist);
+  const sum = (name, { raw, gzip }) => row(name, raw, gzip);
   return [
     row('bytes', 'raw', 'gzip'),
     ...files.map((file) => row(file.name, file.raw, file.gzip)),
-    row('all JavaScript and wasm', raw, gzip),
+    sum('JavaScript and wasm', codeSize(dist)),
+    sum('more of both to train', codeSize(dist, { training: true })),
   ].join('\n');
 }
 

@@ -156,6 +156,9 @@ pub struct RunArgs {
     /// Leave the embeddings as they are: faster, and a third of the memory for small models
     #[arg(long)]
     pub freeze_embeddings: bool,
+    /// Compute each layer's activations again when going back, instead of keeping them: less memory, more time, the same bits
+    #[arg(long)]
+    pub checkpoint_activations: bool,
     /// How gradients become steps
     #[arg(long, value_enum, default_value_t)]
     pub optimizer: Optimizer,
@@ -211,7 +214,7 @@ impl RunArgs {
                 seed: self.seed,
                 optimizer,
                 corrects_bias: !is_berts,
-                checkpoint_activations: false,
+                checkpoint_activations: self.checkpoint_activations,
             },
         }
     }

@@ -4,10 +4,11 @@
 //! `x Wᵀ`, and as it lies for `dX = dY W`. So are the activations of `dW = dYᵀ X`. The memory is a temporary's.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Family, Op, Rows, Variant, Word};
 use crate::graph::{Graph, Tensor};
-use crate::ops::transpose::UNIT;
 use crate::ops::groups;
+use crate::ops::matmul::fits_tile;
+use crate::ops::transpose::UNIT;
 
 pub static OP: Op = Op {
     name: "pack",
@@ -15,7 +16,24 @@ pub static OP: Op = Op {
     reads: &["x"],
     writes: &["y"],
     twin,
-    variants: only!("pack", "../../shaders/pack.wgsl", |w| [groups(w[1], 64), groups(w[0], 16), 1]),
+    variants: &[
+        Variant {
+            name: "pack_tiles",
+            family: Family::Tiles,
+            fits: |site, limits| site.param("transposed") == Some(1) && fits_tile(limits, 256, 33 * 32 * 4),
+            wgsl: |_| vec![include_str!("../../shaders/pack_tiles.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [2 * groups(w[1], 64), groups(w[0], 32), 1],
+        },
+        Variant {
+            name: "pack_plain",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| vec![include_str!("../../shaders/pack_plain.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[1], 64), groups(w[0], 16), 1],
+        },
+    ],
     flops: |w| f64::from(w[0]) * f64::from(w[1]),
 };
 

@@ -3,9 +3,10 @@
 //! x `[R, C]`; y `[C, R']`, R' the rows rounded up to [`UNIT`], the rest zeros: kernels read whole vectors along a sum.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Op, Variant, Word};
+use crate::device::{Family, Op, Variant, Word};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
+use crate::ops::matmul::fits_tile;
 
 /// Rows are filled up to a multiple of this.
 pub const UNIT: u32 = 4;
@@ -16,7 +17,24 @@ pub static OP: Op = Op {
     reads: &["x"],
     writes: &["y"],
     twin,
-    variants: only!("transpose", "../../shaders/transpose.wgsl", |w| [groups(w[1], 64), groups(w[2], 16), 1]),
+    variants: &[
+        Variant {
+            name: "transpose_tiles",
+            family: Family::Tiles,
+            fits: |_, limits| fits_tile(limits, 256, 33 * 32 * 4),
+            wgsl: |_| vec![include_str!("../../shaders/transpose_tiles.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[1], 32), groups(w[2], 32), 1],
+        },
+        Variant {
+            name: "transpose_plain",
+            family: Family::Registers,
+            fits: |_, _| true,
+            wgsl: |_| vec![include_str!("../../shaders/transpose_plain.wgsl")],
+            overrides: |_| Vec::new(),
+            grid: |w| [groups(w[1], 64), groups(w[2], 16), 1],
+        },
+    ],
     flops: |w| f64::from(w[0]) * f64::from(w[1]),
 };
 

@@ -1,6 +1,6 @@
 //! Low-rank adapters: `y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ` with W frozen (Hu et al., 2021), named as PEFT names them.
 
-use super::nodes::Param;
+use super::nodes::Trained;
 use super::tape::Tape;
 use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};
@@ -76,9 +76,9 @@ pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// `[r, K]`
-    pub a: Param,
+    pub a: Trained,
     /// `[N, r]`
-    pub b: Param,
+    pub b: Trained,
     /// Where its N columns begin in the layer's y: not at 0 for some of a fused one.
     pub first: u32,
     /// s
@@ -106,17 +106,13 @@ impl Tape {
         }
         let gradients = [&adapter.a, &adapter.b].map(|param| param.gradient.clone());
         self.node(y, move |tape, d_y| {
-            let [d_a, d_b] = gradients.map(|state| state.map(|state| tape.graph.state(&state)));
+            let [d_a, d_b] = gradients.map(|state| tape.graph.state(&state));
             let g = &mut tape.graph;
             let d_share = if whole { d_y } else { take_columns(g, "d_adapter.share", d_y, first, n, 1.0) };
-            if let Some(d_b) = d_b {
-                matmul_dw(g, d_share, low, d_b);
-            }
+            matmul_dw(g, d_share, low, d_b);
             let d_low = matmul_dx(g, "d_adapter.scaled", d_share, b, None);
             let d_low = take_columns(g, "d_adapter.low", d_low, 0, d_low.cols, scale);
-            if let Some(d_a) = d_a {
-                matmul_dw(g, d_low, dropped, d_a);
-            }
+            matmul_dw(g, d_low, dropped, d_a);
             if !tape.wants(x) {
                 return;
             }

@@ -9,6 +9,7 @@ pub mod curves;
 pub mod data;
 pub mod evaluate;
 pub mod features;
+mod frozen;
 pub mod lora;
 pub mod metrics;
 pub mod nodes;
@@ -19,6 +20,7 @@ pub mod random;
 pub mod run;
 pub mod save;
 pub mod schedule;
+mod seed;
 pub mod step;
 pub mod tape;
 

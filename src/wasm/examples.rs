@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::tasks::run::Item;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, sequence};
 use crate::text::{Sequence, Tokenizer};
@@ -69,6 +70,14 @@ pub(super) enum TargetJson {
     Masked(Vec<(u32, u32)>),
 }
 
+/// A sequence that the model is asked about.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub item: Item,
+    /// The rows of its logits that the example is about, where they are not all.
+    pub rows: Option<Vec<usize>>,
+}
+
 /// How a model reads examples.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -113,40 +122,46 @@ impl Reader {
         Ok(vec![feature])
     }
 
-    /// What the model is asked about an example: its sequences, and the rows of each one's logits that the example is
-    /// about; all, where none are named.
+    /// What the model is asked about an example.
     ///
     /// # Errors
     /// [`Error::Input`] for texts that are not to be worked on.
-    pub fn query(&self, example: &Example) -> Result<Vec<(Feature, Option<Vec<u32>>)>> {
-        let plain = |sequence: Sequence| Feature { sequence, target: Target::Class(0) };
-        let one = |feature| Ok(vec![(feature, None)]);
+    pub fn query(&self, example: &Example) -> Result<Vec<Query>> {
+        let one = |item: Item| Ok(vec![Query { item, rows: None }]);
         match example {
-            Example::Text { text, pair, .. } => {
-                let pair = TextPair { text: text.clone(), pair: pair.clone() };
-                one(plain(sequence(&self.tokenizer, &pair, self.max_len)?))
-            }
+            Example::Text { text, pair, .. } => one(self.sequence(text, pair.as_ref())?.into()),
             Example::Question { question, context, .. } => {
                 let windows = self.question(question, context, None)?;
-                Ok(windows.into_iter().map(|window| (window, None)).collect())
+                Ok(windows.into_iter().map(|window| Query { item: window.sequence.into(), rows: None }).collect())
             }
             Example::Words { words, .. } => {
                 let any = self.classes.names().first().cloned().unwrap_or_default();
-                let feature = self.tagged(words, vec![any; words.len()])?;
-                let Target::Tags(tags) = &feature.target else { return one(feature) };
-                let first = (0..).zip(tags).filter_map(|(at, tag)| tag.map(|_| at)).collect();
-                Ok(vec![(feature, Some(first))])
+                let Feature { sequence, target } = self.tagged(words, vec![any; words.len()])?;
+                let Target::Tags(tags) = target else { return one(sequence.into()) };
+                let rows = (0..).zip(tags).filter_map(|(at, tag)| tag.map(|_| at)).collect();
+                Ok(vec![Query { item: sequence.into(), rows: Some(rows) }])
             }
             Example::Document { text } => {
-                let pair = TextPair { text: text.clone(), pair: None };
-                let sequence = sequence(&self.tokenizer, &pair, self.max_len)?;
+                let sequence = self.sequence(text, None)?;
                 let mask = self.tokenizer.special().mask;
-                let masks = (0..).zip(&sequence.ids).filter(|(_, id)| Some(**id) == mask).map(|(at, id)| (at, *id));
-                let target = Target::Words(masks.collect());
-                one(Feature { sequence, target })
+                let masks = (0..).zip(&sequence.ids).filter(|(_, id)| Some(**id) == mask);
+                let picked: Vec<usize> = masks.map(|(at, _)| at).collect();
+                if picked.is_empty() {
+                    return Err(wrong("a text has no mask", "Write [MASK] where a word is asked for"));
+                }
+                one(Item { sequence, picked })
             }
-            Example::Ids { ids, types, .. } => one(plain(self.ready(ids, types.as_deref())?)),
+            Example::Ids { ids, types, target } => {
+                let sequence = self.ready(ids, types.as_deref())?;
+                let target = target.as_ref().map(|target| self.target(target, ids.len())).transpose()?;
+                let Some(Target::Words(words)) = target else { return one(sequence.into()) };
+                one(Item { sequence, picked: words.iter().map(|(at, _)| *at as usize).collect() })
+            }
         }
+    }
+
+    fn sequence(&self, text: &str, pair: Option<&String>) -> Result<Sequence> {
+        sequence(&self.tokenizer, &TextPair { text: text.to_owned(), pair: pair.cloned() }, self.max_len)
     }
 
     fn question(&self, question: &str, context: &str, place: Option<Range<usize>>) -> Result<Vec<Feature>> {

@@ -7,15 +7,18 @@ use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::examples::{Example, Reader};
+use super::examples::{Example, Query, Reader};
 use super::json::parse;
 use super::{CancelToken, Files, Host};
+use crate::batch::Batch;
 use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
+use crate::model::BATCH_TOKENS;
 use crate::ops::adamw::AdamW;
+use crate::tasks::run::Item;
 use crate::tasks::squad::SquadOptions;
 use crate::text::windows::WindowOptions;
 use crate::train::collate::Collated;
@@ -60,14 +63,23 @@ struct OptionsJson {
     weight_decay: f32,
     max_grad_norm: f32,
     correct_bias: bool,
+    checkpoint_activations: bool,
     max_seq_len: Option<usize>,
     doc_stride: Option<usize>,
 }
 
 impl Default for OptionsJson {
     fn default() -> Self {
-        let TrainOptions { freeze_layers, freeze_embeddings, dropout, seed, optimizer, corrects_bias, .. } =
-            TrainOptions::default();
+        let TrainOptions {
+            freeze_layers,
+            freeze_embeddings,
+            dropout,
+            seed,
+            optimizer,
+            corrects_bias,
+            checkpoint_activations,
+            ..
+        } = TrainOptions::default();
         let AdamW { beta1, beta2, eps, decay, max_norm } = optimizer;
         Self {
             labels: None,
@@ -83,6 +95,7 @@ impl Default for OptionsJson {
             weight_decay: decay,
             max_grad_norm: max_norm,
             correct_bias: corrects_bias,
+            checkpoint_activations,
             max_seq_len: None,
             doc_stride: None,
         }
@@ -136,16 +149,16 @@ impl Training {
     }
 
     /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
-    /// loss, and without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its step with.
-    /// `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
+    /// loss and the gradients' norm; without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its
+    /// step with, and gives the norm of. `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
     ///
     /// # Errors
-    /// `input` and `data` for examples, `option`, the device's faults, `cancelled`; gradients are zero after one.
+    /// `input` and `data` for examples, `option`, `diverged`, the device's faults, `cancelled`. The model stays as it was.
     pub async fn run(&mut self, request: String, cancel: &CancelToken) -> Result<JsValue> {
         let cancel = cancel.0.clone();
         match parse(&request)? {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
-            Request::Update { rate } => self.trainer.update(rate).await.map(|()| JsValue::UNDEFINED),
+            Request::Update { rate } => self.update(rate).await,
             Request::Predict { examples } => self.predict(&examples, &cancel).await,
             Request::Export => self.export().await,
         }
@@ -169,39 +182,80 @@ impl Training {
         }
         let collated = Collated::of(&features)?;
         let (batch, labels) = (&collated.batch, collated.labels());
-        let loss = match rate {
-            Some(rate) => self.trainer.step(batch, &labels, share, rate, cancel).await?,
-            None => self.trainer.accumulate(batch, &labels, share, cancel).await?,
+        let loss = self.trainer.accumulate(batch, &labels, share, cancel).await?;
+        if !loss.is_finite() {
+            self.trainer.forget_gradients();
+            return Err(self.diverged(format!("the loss is {loss}")));
+        }
+        let norm = match rate {
+            Some(rate) => self.update(rate).await?,
+            None => JsValue::UNDEFINED,
         };
-        Ok(loss.into())
+        Ok([loss.into(), norm].into_iter().collect::<Array>().into())
+    }
+
+    async fn update(&mut self, rate: f64) -> Result<JsValue> {
+        self.trainer.update(rate).await?;
+        let norm = self.trainer.gradient_norm().await?;
+        match norm.is_finite() {
+            true => Ok(norm.into()),
+            // The update changed nothing.
+            false => Err(self.diverged(format!("the norm of the gradients is {norm}"))),
+        }
+    }
+
+    fn diverged(&self, problem: String) -> Error {
+        let mend = "Use a smaller rate, or go back to what was exported before".into();
+        Error::Diverged { step: self.trainer.steps() + 1, problem, mend }
     }
 
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
+        let mut queries = Vec::new();
+        for (at, example) in (0..).zip(examples) {
+            queries.extend(self.reader.query(example)?.into_iter().map(|query| (at, query)));
+        }
         let found = Array::new();
-        let per = self.trainer.head().per();
-        for (at, example) in examples.iter().enumerate() {
-            for (feature, wanted) in self.reader.query(example)? {
-                let Collated { batch, .. } = Collated::of([&feature])?;
-                let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
-                let rows = match per {
-                    Per::Token => feature.sequence.ids.len(),
-                    Per::Sequence => 1,
-                    Per::Picked => batch.picked.len(),
-                };
-                let columns = logits.len() / rows.max(1);
-                let logits = match wanted {
-                    None => logits,
-                    Some(wanted) => {
-                        let row = |row: u32| logits.iter().skip(row as usize * columns).take(columns).copied();
-                        wanted.into_iter().flat_map(row).collect()
-                    }
-                };
-                let numbers = [JsValue::from(at as u32), JsValue::from(columns as u32)];
-                let values = JsValue::from(Float32Array::from(logits.as_slice()));
-                found.push(&numbers.into_iter().chain([values]).collect::<Array>());
-            }
+        let mut rest = queries.as_slice();
+        while let Some((_, first)) = rest.first() {
+            let mut tokens = 0;
+            let fits = |(_, Query { item, .. }): &&(u32, Query)| {
+                tokens += item.sequence.ids.len();
+                tokens <= BATCH_TOKENS.max(first.item.sequence.ids.len())
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count());
+            rest = later;
+            self.ask(now, &found, cancel).await?;
         }
         Ok(found.into())
+    }
+
+    /// Adds what the model says about a batch.
+    async fn ask(&mut self, queries: &[(u32, Query)], found: &Array, cancel: &Cancel) -> Result<()> {
+        let mut batch = Batch::default();
+        for (_, Query { item, .. }) in queries {
+            batch.push(&item.sequence.ids, &item.sequence.types);
+            item.picked.iter().for_each(|at| batch.pick(*at));
+        }
+        let per = self.trainer.head().per();
+        let rows_of = |item: &Item| match per {
+            Per::Token => item.sequence.ids.len(),
+            Per::Sequence => 1,
+            Per::Picked => item.picked.len(),
+        };
+        let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
+        let columns = logits.len() / queries.iter().map(|(_, query)| rows_of(&query.item)).sum::<usize>().max(1);
+        let mut rows = logits.chunks(columns.max(1));
+        for (example, Query { item, rows: wanted }) in queries {
+            let own: Vec<&[f32]> = rows.by_ref().take(rows_of(item)).collect();
+            let values = match wanted {
+                None => own.concat(),
+                Some(wanted) => wanted.iter().filter_map(|row| own.get(*row).copied()).collect::<Vec<_>>().concat(),
+            };
+            let values = JsValue::from(Float32Array::from(values.as_slice()));
+            let parts = [JsValue::from(*example), JsValue::from(columns as u32), values];
+            found.push(&parts.into_iter().collect::<Array>());
+        }
+        Ok(())
     }
 
     async fn export(&self) -> Result<JsValue> {
@@ -243,7 +297,7 @@ impl OptionsJson {
                 max_norm: self.max_grad_norm,
             },
             corrects_bias: self.correct_bias,
-            checkpoint_activations: false,
+            checkpoint_activations: self.checkpoint_activations,
         })
     }
 }

@@ -21,6 +21,7 @@ export type Code =
   | 'hub_network'
   | 'hub_answer'
   | 'wrong'
+  | 'diverged'
   | 'cancelled';
 
 export class ClozeError extends Error {

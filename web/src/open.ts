@@ -1,11 +1,10 @@
 /** From the options of loading to an engine, in a worker or in the page. */
 
-import { defaultModel } from './assets.js';
 import { abortError, clip, ClozeError, messageOf } from './errors.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
 import { pathOf } from './load/names.js';
-import type { GiveFile, ModelSpec, Progress } from './load/index.js';
+import type { GiveFile, Manifest, ModelSpec, Progress } from './load/index.js';
 import type { Backend, Hooks, OpenEngine, OpenRequest, State } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
 import type { Ready } from './types.js';
@@ -16,6 +15,8 @@ export interface Engines {
   module(): string;
   worker(): Worker;
   here(): Promise<{ open: OpenEngine }>;
+  /** The package's model for a task, if it has one. */
+  model?(task: string): Manifest | undefined;
 }
 
 const LOAD: Table = {
@@ -53,7 +54,8 @@ export async function openEngine(
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw wrong('onProgress', 'it is no function', 'Give one');
   }
-  if (wanted === undefined && task !== 'question-answering') {
+  const spec = wanted === undefined ? engines.model?.(task) : sendable(wanted);
+  if (spec === undefined) {
     throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
   }
   if (module !== undefined && !(module instanceof WebAssembly.Module)) {
@@ -67,7 +69,7 @@ export async function openEngine(
   const request: OpenRequest = {
     task,
     device: device as OpenRequest['device'],
-    model: wanted === undefined ? defaultModel() : sendable(wanted),
+    model: spec,
     load: others,
     options: JSON.stringify(fixed),
     module: module ?? engines.module(),

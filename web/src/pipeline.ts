@@ -1,10 +1,10 @@
 /** `pipeline`: from a task and options to a function that does it. */
 
-import { moduleAddress } from './assets.js';
 import { clip } from './errors.js';
 import { handle, openEngine } from './open.js';
 import type { Engines } from './open.js';
 import { wrong } from './options.js';
+import { defaultModel, moduleAddress } from './own.js';
 import type { Backend } from './protocol.js';
 import { results, taskNamed, TASKS } from './tasks.js';
 import type { Entry } from './tasks.js';
@@ -14,6 +14,7 @@ const ENGINES: Engines = {
   module: moduleAddress,
   worker: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze' }),
   here: () => import('./inference.js'),
+  model: (task) => (task === 'question-answering' ? defaultModel() : undefined),
 };
 
 type LoadOptions = PipelineOptions & TransformersLoadNames;

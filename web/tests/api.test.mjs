@@ -13,7 +13,7 @@ const SNAPSHOT = join(WEB, 'tests', 'api.snapshot');
 /** The declarations that a user's compiler reads from the entry points on, without comments. */
 function declarations() {
   const dist = join(WEB, 'dist');
-  const queue = ['index.d.ts', 'worker.d.ts'].map((name) => join(dist, name));
+  const queue = ['index.d.ts', 'worker.d.ts', 'train/index.d.ts', 'train/worker.d.ts'].map((name) => join(dist, name));
   const texts = new Map();
   for (const path of queue) {
     if (texts.has(path)) continue;

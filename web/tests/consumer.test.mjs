@@ -7,6 +7,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join, resolve } from 'node:path';
 import { build, createServer } from 'vite';
 import { launch, openPage } from './support/browser.mjs';
+import { FIXTURES } from './support/expected.mjs';
+import { vocabulary } from './support/fixtures.mjs';
 import { install, pack, run } from './support/packed.mjs';
 import { serve, WEB } from './support/server.mjs';
 
@@ -85,7 +87,8 @@ test('the tarball holds what it needs and no more', () => {
     ? !/\.(js|d\.ts|wasm)$|^dist\/model\//.test(path) || /\.test\./.test(path)
     : !['package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE'].includes(path));
   assert.deepEqual(odd, []);
-  assert.equal(files.filter((path) => path.endsWith('.wasm')).length, 1);
+  const modules = files.filter((path) => path.endsWith('.wasm'));
+  assert.deepEqual(modules.sort(), ['dist/train/wasm/cloze_bg.wasm', 'dist/wasm/cloze_bg.wasm']);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) {
     assert.equal(readFileSync(join(WEB, name), 'utf8'), readFileSync(join(WEB, '..', name), 'utf8'), name);
   }
@@ -93,8 +96,9 @@ test('the tarball holds what it needs and no more', () => {
   assert.equal(dependencies ?? peerDependencies, undefined, 'no dependencies');
 });
 
-test('the module holds no path of the machine that built it', () => {
-  const text = readFileSync(join(WEB, 'dist/wasm/cloze_bg.wasm'), 'latin1');
+test('the modules hold no path of the machine that built them', () => {
+  const modules = ['dist/wasm', 'dist/train/wasm'].map((dir) => readFileSync(join(WEB, dir, 'cloze_bg.wasm'), 'latin1'));
+  const text = modules.join();
   for (const path of [resolve(WEB, '..'), process.env.CARGO_HOME ?? join(process.env.HOME ?? '/root', '.cargo')]) {
     assert.ok(!text.includes(path), path);
   }
@@ -111,6 +115,39 @@ test('Vite builds it without configuration, and it answers under a strict policy
   try {
     await asks(server.url + '/');
   } finally {
+    await server.close();
+  }
+});
+
+test('an app that trains is built alike', async () => {
+  writeFileSync(join(APP, 'train.html'), '<!doctype html><title>app</title><script type="module" src="/train.js"></script>');
+  writeFileSync(join(APP, 'train.js'), `import { train } from 'cloze/train';
+
+window.learn = async (model, examples) => {
+  const trainer = await train('text-classification', { model, device: 'wasm', cache: false });
+  const losses = [];
+  for (let i = 0; i < 2; i++) losses.push((await trainer.step(examples, { rate: 1e-3 })).loss);
+  await trainer.dispose();
+  return losses;
+};
+`);
+  const input = join(APP, 'train.html');
+  await build(vite({ build: { outDir: 'dist-train', rolldownOptions: { input } } }));
+  const large = list(join(APP, 'dist-train')).filter((name) => /\.(wasm|safetensors)$/.test(name));
+  assert.equal(large.length, 1, `${large}: neither the module that infers nor the default model`);
+  const handle = (_, response, { pathname }) => {
+    if (pathname.endsWith('/vocab.txt')) response.end(vocabulary(99));
+  };
+  const server = await serve({ '/': join(APP, 'dist-train'), '/fixtures': FIXTURES }, { handle });
+  const { page, problems } = await openPage(browser.browser, `${server.url}/train.html`);
+  try {
+    await page.waitForFunction('window.learn');
+    const [model, examples] = [`${server.url}/fixtures/heads/classification/`, [{ text: 'a good film', label: 'positive' }]];
+    const [first, second] = await page.evaluate(([model, examples]) => window.learn(model, examples), [model, examples]);
+    assert.ok(first > 0 && second > 0 && first !== second, `${first} ${second}`);
+    assert.deepEqual(problems.filter((problem) => !/status of 404/.test(problem)), []);
+  } finally {
+    await page.close();
     await server.close();
   }
 });
@@ -161,9 +198,11 @@ test('a page takes it without a bundler', async () => {
 test('importing it in Node touches no browser global', () => {
   const script = `${NO_BROWSER}
     const cloze = await import('cloze');
-    const entry = import.meta.resolve('cloze/worker');
-    console.log(typeof cloze.pipeline, entry.endsWith('dist/worker.js'));`;
-  assert.equal(run(process.execPath, ['--input-type=module', '-e', script], APP).trim(), 'function true');
+    const { train } = await import('cloze/train');
+    const entries = ['cloze/worker', 'cloze/train/worker'].map((name) => import.meta.resolve(name).split('cloze/').at(-1));
+    console.log(typeof cloze.pipeline, typeof train, ...entries);`;
+  const said = run(process.execPath, ['--input-type=module', '-e', script], APP).trim();
+  assert.equal(said, 'function function dist/worker.js dist/train/worker.js');
 });
 
 test('a bundle for server-side rendering imports it as well', async () => {

@@ -7,11 +7,20 @@ import { codeSize, sizes, table } from '../../pkg-scripts/sizes.mjs';
 import { WEB } from './support/server.mjs';
 
 const MOST_GZIPPED = 450_000;
+/** Beside that. */
+const MOST_TO_TRAIN = 500_000;
+
+const dist = join(WEB, 'dist');
 
 test('all JavaScript and WebAssembly is at most 450 KB gzipped', (t) => {
-  const dist = join(WEB, 'dist');
   t.diagnostic(`\n${table(dist)}`);
   const { gzip } = codeSize(dist);
   assert.ok(gzip > 0 && gzip <= MOST_GZIPPED, `${gzip} bytes gzipped, at most ${MOST_GZIPPED} are allowed`);
-  assert.equal(sizes(dist).filter((file) => file.name.endsWith('.wasm')).length, 1, 'one copy of the wasm');
+  const modules = sizes(dist).map(({ name }) => name).filter((name) => name.endsWith('.wasm'));
+  assert.deepEqual(modules.sort(), ['train/wasm/cloze_bg.wasm', 'wasm/cloze_bg.wasm'], 'one copy of each module');
+});
+
+test('what training adds to that is at most 500 KB gzipped', () => {
+  const { gzip } = codeSize(dist, { training: true });
+  assert.ok(gzip > 0 && gzip <= MOST_TO_TRAIN, `${gzip} bytes gzipped, at most ${MOST_TO_TRAIN} are allowed`);
 });

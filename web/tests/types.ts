@@ -17,6 +17,9 @@ import type {
   Scored,
 } from 'cloze';
 
+import { ClozeError as TrainError, train } from 'cloze/train';
+import type { Logits, Step, Trainer } from 'cloze/train';
+
 /** Holds if the types are the same, not only assignable. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <A, B>(_: Same<A, B>): void => {};
@@ -111,4 +114,39 @@ export async function models(): Promise<Code | undefined> {
     if (error instanceof ClozeError) return error.code;
   }
   return undefined;
+}
+
+export async function training(signal: AbortSignal): Promise<void> {
+  const trainer = await train('text-classification', {
+    model: 'owner/name', labels: ['no', 'yes'], problemType: 'single_label_classification', method: 'full', seed: 7, signal,
+  });
+  same<typeof trainer, Trainer<'text-classification'>>(true);
+  const examples = [{ text: 'a text', label: 'yes' }, { text: 'a text', pair: 'another', label: 0 }] as const;
+  const step = await trainer.step(examples, { rate: 1e-5, signal });
+  same<typeof step, Step>(true);
+  same<typeof step.gradientNorm, number>(true);
+  await trainer.accumulate({ ids: [101, 102], label: 'no' }, { share: 0.5 });
+  await trainer.update({ rate: 1e-5 });
+  const said = await trainer.predict(['a text', { text: 'a text' }]);
+  same<typeof said, Logits[]>(true);
+  const files = await trainer.export();
+  await pipeline('text-classification', { model: (file) => files.get(file) as Uint8Array<ArrayBuffer> | undefined });
+  same<typeof TrainError, typeof ClozeError>(true);
+  await trainer.dispose();
+
+  // @ts-expect-error: a step has a rate
+  await trainer.step(examples);
+  // @ts-expect-error: a text has a label
+  await trainer.step({ text: 'a text' }, { rate: 1e-5 });
+  // @ts-expect-error: no such method
+  await train('fill-mask', { model: 'owner/name', method: 'some' });
+  // @ts-expect-error: it has no head that is trained
+  await train('feature-extraction', { model: 'owner/name' });
+
+  const tag = await train('token-classification', { model: 'owner/name', labels: ['O', 'B-PER'] });
+  await tag.step({ words: ['Ada'], tags: ['B-PER'] }, { rate: 1e-5 });
+  const answer = await train('question-answering', { model: 'owner/name' });
+  await answer.step({ question: 'Who?', context: 'Ada.', answer: { text: 'Ada', start: 0 } }, { rate: 1e-5 });
+  const fill = await train('fill-mask', { model: 'owner/name' });
+  await fill.step(['a text', 'another'], { rate: 1e-5 });
 }

@@ -9,7 +9,7 @@ import { normalise, signalOf, wrong } from '../options.js';
 import type { Table } from '../options.js';
 import type { Backend } from '../protocol.js';
 import { examples, TASKS } from './examples.js';
-import type { Logits, Loss, Trainer, TrainOptions, TrainTask } from './types.js';
+import type { Logits, Loss, Step, Trainer, TrainOptions, TrainTask, Update } from './types.js';
 
 export { ClozeError } from '../errors.js';
 export type { Code } from '../errors.js';
@@ -37,6 +37,7 @@ const OPTIONS: Table = {
   weightDecay: { kind: 'real' },
   maxGradNorm: { kind: 'real' },
   correctBias: { kind: 'boolean' },
+  checkpointActivations: { kind: 'boolean' },
   maxSeqLen: { kind: 'number' },
   docStride: { kind: 'number' },
 };
@@ -61,21 +62,25 @@ export async function train<T extends TrainTask>(task: T, options: TrainOptions)
 function calls(backend: Backend, task: TrainTask): PropertyDescriptorMap {
   const ask = (request: object, { signal }: Record<string, unknown> = {}): Promise<unknown> =>
     backend.perform({ kind: 'run', request: json(request) }, signalOf(signal));
-
-  async function learn(call: string, given: unknown, options: unknown, table: Table): Promise<Loss> {
-    const { rate, share = 1, ...others } = normalise(options, table, call);
-    if (table === STEP) needRate(rate);
-    const request = { kind: 'step', examples: examples(task, given), share, rate };
-    return { loss: (await ask(request, others)) as number };
-  }
+  const step = (given: unknown, share: unknown, rate?: unknown): object =>
+    ({ kind: 'step', examples: examples(task, given), share, rate });
 
   const methods = {
-    step: (given: unknown, options: unknown) => learn('step', given, options, STEP),
-    accumulate: (given: unknown, options: unknown) => learn('accumulate', given, options, SHARE),
-    async update(options: unknown): Promise<void> {
+    async step(given: unknown, options: unknown): Promise<Step> {
+      const { rate, share = 1, ...others } = normalise(options, { ...SHARE, ...RATE }, 'step');
+      needRate(rate);
+      const [loss, gradientNorm] = (await ask(step(given, share, rate), others)) as [number, number];
+      return { loss, gradientNorm };
+    },
+    async accumulate(given: unknown, options: unknown): Promise<Loss> {
+      const { share = 1, ...others } = normalise(options, SHARE, 'accumulate');
+      const [loss] = (await ask(step(given, share), others)) as [number];
+      return { loss };
+    },
+    async update(options: unknown): Promise<Update> {
       const { rate } = normalise(options, RATE, 'update');
       needRate(rate);
-      await ask({ kind: 'update', rate });
+      return { gradientNorm: (await ask({ kind: 'update', rate })) as number };
     },
     async predict(given: unknown, options: unknown): Promise<Logits[]> {
       const asked = { kind: 'predict', examples: examples(task, given) };
@@ -89,8 +94,6 @@ function calls(backend: Backend, task: TrainTask): PropertyDescriptorMap {
   const described = Object.entries(methods).map(([name, value]) => [name, { value, enumerable: true }]);
   return Object.fromEntries(described) as PropertyDescriptorMap;
 }
-
-const STEP: Table = { ...SHARE, ...RATE };
 
 function needRate(rate: unknown): void {
   if (rate === undefined) throw wrong('rate', 'there is none', 'Give the learning rate of the step');

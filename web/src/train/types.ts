@@ -30,6 +30,8 @@ export interface TrainOptions extends PipelineOptions {
   maxGradNorm?: number;
   /** Whether the moments' bias is corrected, as PyTorch does and BERT's own optimizer does not; by default true. */
   correctBias?: boolean;
+  /** Compute a layer's activations again when going back, instead of keeping them: less memory, a third more time. */
+  checkpointActivations?: boolean;
   /** Tokens of a sequence; by default as many as the model takes, for a question with its context at most 384. */
   maxSeqLen?: number;
   /** Tokens that neighbouring windows of a context share; by default 128. */
@@ -100,6 +102,13 @@ export interface Loss {
   loss: number;
 }
 
+export interface Update {
+  /** Of all gradients together, before they were clipped. */
+  gradientNorm: number;
+}
+
+export interface Step extends Loss, Update {}
+
 /** What the head says about a sequence, before it becomes probabilities. */
 export interface Logits {
   /** Which of the examples the sequence is of, from 0: a long context has several. */
@@ -116,11 +125,11 @@ export interface Logits {
 /** A model in training. Calls take turns; what fails or is aborted leaves the model as it was. */
 export interface Trainer<T extends TrainTask = TrainTask> extends PipelineHandle {
   /** One step of the optimizer on these examples, as one batch. */
-  step(examples: Examples[T] | readonly Examples[T][], options: StepOptions): Promise<Loss>;
+  step(examples: Examples[T] | readonly Examples[T][], options: StepOptions): Promise<Step>;
   /** Adds a batch's gradients to those of the next step. If it fails, all of that step's are dropped. */
   accumulate(examples: Examples[T] | readonly Examples[T][], options?: AccumulateOptions): Promise<Loss>;
   /** The step with all gradients so far. */
-  update(options: UpdateOptions): Promise<void>;
+  update(options: UpdateOptions): Promise<Update>;
   /** What the model says as it is now, without dropout: an entry a sequence. */
   predict(examples: Questions[T] | readonly Questions[T][], options?: CallOptions): Promise<Logits[]>;
   /** The model's files by name, as `cloze`, its command line and transformers read them. */

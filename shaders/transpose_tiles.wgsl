@@ -1,0 +1,24 @@
+// y [cols, pitch] = xᵀ, filled up with zeros from `rows` to `pitch`. A workgroup turns 32 x 32 elements around in shared memory, so
+// that neighbours read and write neighbours. The tile's rows are 33 apart: no two threads hit one bank.
+struct Params { rows: u32, cols: u32, pitch: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(12) var<uniform> params: Params;
+var<workgroup> tile: array<f32, 1056>;
+
+@compute @workgroup_size(32, 8)
+fn main(@builtin(local_invocation_id) local: vec3u, @builtin(workgroup_id) group: vec3u) {
+    let row = group.y * 32u;
+    let col = group.x * 32u;
+    for (var i = local.y; i < 32u; i += 8u) {
+        var value = 0.0;
+        if row + i < params.rows && col + local.x < params.cols { value = x[(row + i) * params.cols + col + local.x]; }
+        tile[i * 33u + local.x] = value;
+    }
+    workgroupBarrier();
+    for (var i = local.y; i < 32u; i += 8u) {
+        if col + i < params.cols && row + local.x < params.pitch {
+            y[(col + i) * params.pitch + row + local.x] = tile[local.x * 33u + i];
+        }
+    }
+}
