@@ -27,4 +27,6 @@ mod tasks;
 mod text;
 mod tidy;
 #[cfg(feature = "train")]
+mod train;
+#[cfg(feature = "train")]
 mod training;

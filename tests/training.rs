@@ -158,7 +158,7 @@ fn steps_accumulate_freeze_and_repeat() {
     let bias = "bert.encoder.layer.0.intermediate.dense.bias";
     for (method, changed) in [(Method::Full, [true, true]), (Method::BitFit, [false, true]), (Method::Head, [false; 2])]
     {
-        let trainer = whole(TrainOptions { method, ..options.clone() }, 1);
+        let trainer = whole(TrainOptions { method: method.clone(), ..options.clone() }, 1);
         for (name, changed) in [(weight, changed[0]), (bias, changed[1]), ("classifier.weight", true)] {
             assert_eq!(value(&trainer, name) != value(&fresh, name), changed, "{method:?} {name}");
         }

@@ -31,6 +31,9 @@ const COMPANIONS: [&str; 8] = [
 /// What is for people, copied too.
 const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE.txt", "NOTICE"];
 
+/// What makes a directory an adapter's to those who look for these first.
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
 /// No companion is larger: a multilingual tokenizer.json is about 20 MB.
 const MAX_COMPANION: u64 = 256 << 20;
 
@@ -41,6 +44,8 @@ pub struct Converted {
     pub tensors: usize,
     /// The size of the new `model.safetensors`.
     pub bytes: u64,
+    /// Whether an adapter was merged into its base.
+    pub is_merged: bool,
 }
 
 /// Writes the BERT checkpoint in the directory `src` to the directory `out` with its weights as `dtype`: F32, F16 or I8.
@@ -48,7 +53,7 @@ pub struct Converted {
 /// I8 is the [format of this module](super#the-i8-format): the encoder's matrices and the word embeddings in 8 bits, all else
 /// F32. The configuration says so, tokenizer and card are copied, old LayerNorm names become today's. `out` appears as a
 /// whole if it was not there; of an existing directory the files are replaced one by one and others left alone. On failure
-/// nothing has changed.
+/// nothing has changed. Of an adapter's directory it is base and adapter as one model; a base in i8 is widened for it.
 ///
 /// # Errors
 /// What [`Checkpoint::open`] refuses; `Error::Option` for another type or if `out` is `src`; `Error::Checkpoint` for a value that
@@ -68,9 +73,11 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
             mend: "Give another directory".into(),
         });
     }
-    let checkpoint = Checkpoint::open(src)?;
+    let is_merged = is_adapter(src);
+    let checkpoint = open(src)?;
     let staging = begin_beside(src, out)?;
     let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
+    let converted = Converted { is_merged, ..converted };
     staging.write("config.json", &new_config(src, dtype)?)?;
     copy_documents(src, &staging)?;
     staging.commit()?;
@@ -82,9 +89,15 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
 /// # Errors
 /// [`Error::Option`] if `out` has what `src` has not: it would be read with the new model.
 pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
+    begin(src, out, &ADAPTER)
+}
+
+/// The same where `others`, files of another kind of model, must not be there either.
+pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> {
     let modules = Sentence::open(src)?.configs;
     let companions: BTreeSet<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
-    if let Some(stale) = companions.iter().find(|name| !src.join(name).is_file() && out.join(name).exists()) {
+    let stale = companions.iter().filter(|name| !src.join(name).is_file()).chain(others);
+    if let Some(stale) = stale.into_iter().find(|name| out.join(name).exists()) {
         return Err(Error::Option {
             name: "output",
             problem: format!("{} has a {stale} of another model", out.display()),
@@ -94,6 +107,25 @@ pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
     let staging = Staging::begin(out)?;
     copy(companions, src, &staging)?;
     Ok(staging)
+}
+
+#[cfg(feature = "train")]
+fn is_adapter(dir: &Path) -> bool {
+    super::adapter::directory::is_adapter(dir)
+}
+
+#[cfg(not(feature = "train"))]
+fn is_adapter(_: &Path) -> bool {
+    false
+}
+
+/// The model in the directory `src`, an adapter merged into all that it changes.
+fn open(src: &Path) -> Result<Checkpoint> {
+    #[cfg(feature = "train")]
+    if is_adapter(src) {
+        return super::adapter::directory::open(src, super::adapter::Eight::Widens);
+    }
+    Checkpoint::open(src)
 }
 
 /// Copies what is for people.
@@ -165,7 +197,7 @@ fn write_weights(checkpoint: &Checkpoint, path: &Path, dtype: DType) -> Result<C
     jobs.sort_by(|a, b| write::order(&a.planned, &b.planned));
     let planned: Vec<Planned> = jobs.iter().map(|job| job.planned.clone()).collect();
     let bytes = write::safetensors(path, &planned, |index, sink| jobs[index].write(sink, path))?;
-    Ok(Converted { tensors: planned.len(), bytes })
+    Ok(Converted { tensors: planned.len(), bytes, is_merged: false })
 }
 
 /// What becomes of one tensor: one, two with its scales, or none.

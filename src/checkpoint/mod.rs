@@ -53,17 +53,26 @@ pub struct Checkpoint {
     /// What errors call it as a whole.
     name: String,
     shards: Vec<Shard>,
+    /// An adapter's matrices beside those in 8 bits.
+    #[cfg(feature = "train")]
+    low_rank: Option<Shard>,
 }
 
 impl Checkpoint {
     /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors` or
     /// `model.safetensors.index.json`, mapped into memory. The encoder's tensors are all there, of the right shape.
+    /// Or, with the feature `train`, the directory of an [adapter], whose base is then opened and adapted: in memory, but for matrices in
+    /// 8 bits, which stay as they are.
     ///
     /// # Errors
     /// `Error::Io`, `Error::Config`, `Error::Unsupported` or `Error::Checkpoint`, each naming the file, the tensor and what
     /// to do.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
+        #[cfg(feature = "train")]
+        if adapter::directory::is_adapter(dir) {
+            return adapter::directory::open(dir, adapter::Eight::Stays);
+        }
         if !dir.join("config.json").exists() {
             // What is wrong with the directory says more than that one file is missing.
             source::open(dir)?;
@@ -101,7 +110,13 @@ impl Checkpoint {
     }
 
     fn new(config: Config, name: String, shards: Vec<Shard>) -> Result<Self> {
-        let checkpoint = Self { config, name, shards };
+        let checkpoint = Self {
+            config,
+            name,
+            shards,
+            #[cfg(feature = "train")]
+            low_rank: None,
+        };
         checkpoint.require(Head::Encoder)?;
         Ok(checkpoint)
     }
@@ -113,6 +128,12 @@ impl Checkpoint {
     /// As [`Checkpoint::open`], if the encoder is none of this configuration's.
     #[cfg(feature = "train")]
     pub fn recast(mut self, config: Config, drops: impl Fn(&str) -> bool) -> Result<Self> {
+        if self.low_rank.is_some() {
+            return Err(Error::Unsupported {
+                what: format!("{}: to train on an adapter over a base in i8", self.name),
+                mend: "Make one model of them first: cloze convert --dtype f32".into(),
+            });
+        }
         for shard in &mut self.shards {
             shard.entries.retain(|entry| !drops(&names::modern(&entry.name)));
         }
@@ -123,6 +144,16 @@ impl Checkpoint {
     #[cfg(all(feature = "native", feature = "train"))]
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.shards.iter().flat_map(|shard| shard.entries.iter().map(|e| (&*e.name, shard.bytes_of(e))))
+    }
+
+    /// The SHA-256 of the weights' file in hexadecimal digits, of several in their order; by it an adapter knows its base.
+    #[cfg(feature = "train")]
+    pub fn sha256(&self) -> String {
+        use sha2::Digest;
+
+        let mut sum = sha2::Sha256::new();
+        self.shards.iter().for_each(|shard| sum.update(shard.file_bytes()));
+        sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The model's configuration.
@@ -238,6 +269,10 @@ impl Checkpoint {
         }
         for shard in &mut self.shards {
             shard.keep(|name| kept.iter().any(|kept| kept == name));
+        }
+        #[cfg(feature = "train")]
+        {
+            self.low_rank = None;
         }
     }
 

@@ -72,6 +72,12 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
+    /// The whole file.
+    #[cfg(feature = "train")]
+    pub(crate) fn file_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes of one of its tensors.
     pub(crate) fn bytes_of(&self, entry: &Entry) -> &[u8] {
         entry.slice(&self.bytes[self.data..])
@@ -94,11 +100,11 @@ pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "native")]
-#[cfg(all(feature = "native", feature = "train"))]
-pub(crate) use native::map;
 #[cfg(feature = "hub")]
 pub(crate) use native::{INDEX, no_weights_among, shard_names};
+#[cfg(feature = "native")]
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use native::{WEIGHTS, map};
 #[cfg(feature = "native")]
 pub(crate) use native::{open, read_small};
 
@@ -115,6 +121,11 @@ mod native {
     use crate::files::open_regular;
 
     pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+    /// What a whole model's weights are in: one of them.
+    #[cfg(feature = "train")]
+    pub(crate) const WEIGHTS: [&str; 2] = ["model.safetensors", INDEX];
+
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
 

@@ -9,11 +9,12 @@ use cloze::tensor::DType;
 use super::common::Common;
 use super::show;
 
-/// Write a model in another type: i8 is a quarter of f32's size.
+/// Write a model in another type, i8 a quarter of f32's size; or a LoRA adapter and its base as one model.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cloze convert --model bert-base-qa --dtype i8 --output bert-base-qa-i8")]
+  cloze convert --model bert-base-qa --dtype i8 --output bert-base-qa-i8
+  cloze convert --model my-adapter --dtype f32 --output my-model")]
 pub struct ConvertArgs {
     /// The type of the matrices; i8 is symmetric with one scale a row, the rest stays f32
     #[arg(long, value_enum)]
@@ -42,13 +43,15 @@ pub fn run(args: &ConvertArgs, common: &Common) -> Result<()> {
         let output = args.output.to_string_lossy();
         return show::json(&serde_json::json!({
             "output": output, "dtype": dtype.name(), "tensors": converted.tensors, "bytes": converted.bytes,
+            "merged": converted.is_merged,
         }));
     }
     let megabytes = converted.bytes as f64 / 1e6;
     show::line(&format!(
-        "{}: {} tensors, {megabytes:.1} MB in {}",
+        "{}: {} tensors, {megabytes:.1} MB in {}{}",
         args.output.display(),
         converted.tensors,
-        dtype.name()
+        dtype.name(),
+        if converted.is_merged { ", the adapter merged into its base in f32" } else { "" }
     ))
 }

@@ -126,6 +126,10 @@ impl Tally {
     }
 }
 
+/// The names of ops, and of the variants that compute them.
+#[cfg(feature = "train")]
+pub type Kernels = std::collections::BTreeMap<&'static str, std::collections::BTreeSet<&'static str>>;
+
 /// One input of a run: the tensor and its elements' bytes, as many as the batch has.
 pub type Input<'a> = (TensorId, &'a [u8]);
 
@@ -199,13 +203,13 @@ impl Device {
         }
     }
 
-    /// What the bits of a list's results depend on beside its inputs: the kernels that compute it, each as its op and its
-    /// variant, or the CPU's kind of arithmetic. The same for batches of any size: variants among which a plan chooses
-    /// by its capacity sum in the same order.
+    /// What the bits of a list's results depend on beside its inputs: of each op the variants that compute it, or the CPU's
+    /// kind of arithmetic. The same for batches of any size: variants among which a plan chooses by its capacity sum in
+    /// the same order.
     #[cfg(feature = "train")]
-    pub fn kernels(&self, list: &CallList) -> std::collections::BTreeSet<String> {
+    pub fn kernels(&self, list: &CallList) -> Kernels {
         match self {
-            Device::Cpu(d) => [format!("cpu {}", d.arithmetic())].into(),
+            Device::Cpu(d) => [("cpu", [d.arithmetic()].into())].into(),
             Device::Gpu(d) => d.kernels(list),
         }
     }

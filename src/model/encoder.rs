@@ -43,7 +43,7 @@ impl Encoder {
     }
 
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.embeddings_norm.weights().into_iter().chain(self.layers.iter().flat_map(Layer::weights))
+        self.embeddings_norm.weights().chain(self.layers.iter().flat_map(Layer::weights))
     }
 
     /// What its layers, and a head's transform, need of the configuration.

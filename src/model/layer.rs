@@ -1,5 +1,7 @@
 //! One encoder layer: self-attention and feed-forward, each with its residual and LayerNorm. About seven dispatches.
 
+#[cfg(feature = "train")]
+use super::low_rank::LowRank;
 use crate::activation::Activation;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Weight};
@@ -12,22 +14,31 @@ use crate::ops::matmul::matmul;
 /// A weight and its bias, or a LayerNorm's gain and offset.
 #[derive(Debug)]
 pub(super) struct Pair {
-    weight: Weight,
-    bias: Weight,
+    pub weight: Weight,
+    pub bias: Weight,
+    /// What an adapter adds to a weight in 8 bits.
+    #[cfg(feature = "train")]
+    low_rank: Option<LowRank>,
 }
 
 impl Pair {
     pub fn new(weight: Weight, bias: Weight) -> Self {
-        Self { weight, bias }
+        Self {
+            weight,
+            bias,
+            #[cfg(feature = "train")]
+            low_rank: None,
+        }
     }
 
     /// A linear layer's; the parts are stacked along its outputs.
     pub fn linear(checkpoint: &Checkpoint, device: &Device, name: &str, parts: &[&str]) -> Result<Self> {
         let get = |kind: &str| parts.iter().map(|p| checkpoint.get(&format!("{p}.{kind}"))).collect::<Result<Vec<_>>>();
-        Ok(Self {
-            weight: device.upload_matrix(&format!("{name}.weight"), &get("weight")?)?,
-            bias: device.upload_vector(&format!("{name}.bias"), &get("bias")?)?,
-        })
+        let weight = device.upload_matrix(&format!("{name}.weight"), &get("weight")?)?;
+        let pair = Self::new(weight, device.upload_vector(&format!("{name}.bias"), &get("bias")?)?);
+        #[cfg(feature = "train")]
+        let pair = Self { low_rank: LowRank::load(checkpoint, device, name, parts)?, ..pair };
+        Ok(pair)
     }
 
     /// A LayerNorm's.
@@ -36,15 +47,22 @@ impl Pair {
             let full = format!("{name}.{kind}");
             device.upload_vector(&full, &[checkpoint.get(&full)?])
         };
-        Ok(Self { weight: vector("weight")?, bias: vector("bias")? })
+        Ok(Self::new(vector("weight")?, vector("bias")?))
     }
 
-    pub fn weights(&self) -> [&Weight; 2] {
-        [&self.weight, &self.bias]
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        let own = [&self.weight, &self.bias].into_iter();
+        #[cfg(feature = "train")]
+        let own = own.chain(self.low_rank.iter().flat_map(LowRank::weights));
+        own
     }
 
     /// Records `act(x Wᵀ + b) + residual`.
     pub fn apply(&self, g: &mut Graph, name: &str, x: Tensor, act: Activation, residual: Option<Tensor>) -> Tensor {
+        #[cfg(feature = "train")]
+        if let Some(low_rank) = &self.low_rank {
+            return low_rank.apply(g, name, self, x, act, residual);
+        }
         let (w, b) = (g.weight(&self.weight), g.weight(&self.bias));
         matmul(g, name, x, w, b, act, residual)
     }

@@ -4,6 +4,8 @@ pub(crate) mod embeddings;
 mod encoder;
 mod heads;
 mod layer;
+#[cfg(feature = "train")]
+mod low_rank;
 pub mod memory;
 
 use std::sync::{Arc, Mutex, PoisonError};

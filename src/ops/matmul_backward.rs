@@ -1,6 +1,7 @@
-//! Both gradients of a linear layer, `dX = dY W` and `dW = dYᵀ X`: `y = x Wᵀ` or `y += x Wᵀ` with W packed in this run.
+//! Both gradients of a linear layer, `dX = dY W` and `dW = dYᵀ X`: `y = x Wᵀ` or `y += x Wᵀ` with W packed in this run, or
+//! uploaded.
 //!
-//! x `[M, K]`, W `[N, K]` as [`pack`](super::pack) has it, y `[M, N]`. The kernels are the cores of
+//! x `[M, K]`, W `[N, K]` as [`pack`](super::pack) has it or a device (of i8 the scales are not looked at), y `[M, N]`. The kernels are the cores of
 //! [`matmul`](super::matmul), joined with a plain store. For dW, x is `dYᵀ` and K follows the batch.
 
 use super::matmul::{ENOUGH_TILES, fits_tile, tiles};
@@ -10,6 +11,7 @@ use crate::device::cpu::{CpuCall, gemm};
 use crate::device::{Family, Op, Rows, Site, Variant, Word};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
+use crate::tensor::DType;
 
 pub static OP: Op = Op {
     name: "matmul_backward",
@@ -70,6 +72,15 @@ pub fn matmul_dx(g: &mut Graph, name: &str, d_y: Tensor, weight: Tensor, onto: O
     d_x
 }
 
+/// Records `dX = dY W` with an uploaded Wᵀ `[K, N]`, on top of `onto` as [`matmul_dx`] does. dY `[M, N]`.
+pub fn matmul_dx_by(g: &mut Graph, name: &str, d_y: Tensor, transposed: Tensor, onto: Option<Tensor>) -> Tensor {
+    let Rows::Fixed(n) = transposed.rows else { unreachable!("a weight's shape is fixed") };
+    let d_x = onto.unwrap_or_else(|| g.temp(name, d_y.rows, n));
+    let packed = Packed { tensor: transposed, n, k: Rows::Fixed(transposed.cols) };
+    product(g, d_y, Word::Rows(d_y.rows), packed, d_x, onto.is_some());
+    d_x
+}
+
 /// Records `dW += dYᵀ X`. dY `[M, N]`, X `[M, K]`, dW `[N, K]`.
 pub fn matmul_dw(g: &mut Graph, d_y: Tensor, x: Tensor, d_weight: Tensor) {
     let packed = pack_sums(g, x);
@@ -105,5 +116,10 @@ fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
         include_str!("../../shaders/lib/matmul_backward_store_scalar.wgsl")
     };
     let params = include_str!("../../shaders/lib/matmul_backward_params.wgsl");
-    vec![params, load_a, include_str!("../../shaders/lib/matmul_backward_b.wgsl"), store, core]
+    let load_b = match site.dtype(1) {
+        DType::F16 => include_str!("../../shaders/lib/matmul_b_f16.wgsl"),
+        DType::I8 => include_str!("../../shaders/lib/matmul_b_i8.wgsl"),
+        DType::F32 | DType::BF16 => include_str!("../../shaders/lib/matmul_backward_b.wgsl"),
+    };
+    vec![params, load_a, load_b, store, core]
 }

@@ -58,6 +58,7 @@ training!(
     layer_norm_partials,
     matmul_backward,
     pack,
+    scale_columns,
     scatter,
     span_loss,
     square_sum,

@@ -1,13 +1,12 @@
 //! A BERT recorded on the tape: the encoder with its dropouts, a head, a loss.
 
-use super::lora::{Adapter, MODULES, Targets};
+use super::lora::{Adapter, MODULES, module};
 use super::nodes::{Param, Sorted};
-use super::params::{Params, trains};
+use super::params::{Params, trains, unknown};
 use super::tape::Tape;
 use super::{Method, TrainOptions};
 use crate::activation::Activation;
-use crate::checkpoint::{Checkpoint, Head};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, Head, names};
 use crate::device::Rows;
 use crate::error::{Error, Result};
 use crate::graph::Tensor;
@@ -77,26 +76,16 @@ struct Common {
 }
 
 impl Layer {
-    /// Gives the layer its adapters. `new` makes one: of the module of this name, its weight's shape, its first output in
-    /// the fused layer, and its place among the [`MODULES`].
-    fn adapt(
-        &mut self,
-        i: usize,
-        config: &Config,
-        mut new: impl FnMut(&str, [usize; 2], u32, usize) -> Result<Adapter>,
-        targets: Targets,
-    ) -> Result<()> {
-        let (h, f) = (config.hidden_size, config.intermediate_size);
-        for (at, module) in MODULES.into_iter().enumerate().filter(|(_, module)| targets.has(module)) {
-            let (to, shape, first) = match at {
-                0..3 => (&mut self.qkv, [h, h], at * h),
-                3 => (&mut self.out, [h, h], 0),
-                4 => (&mut self.up, [f, h], 0),
-                _ => (&mut self.down, [h, f], 0),
-            };
-            to.adapters.push(new(&format!("bert.encoder.layer.{i}.{module}"), shape, first as u32, at)?);
-        }
-        Ok(())
+    fn load(load: &mut Loader<'_>, i: usize) -> Result<Self> {
+        let norm = |name: &str| [format!("bert.encoder.layer.{i}.{name}.LayerNorm")];
+        Ok(Self {
+            qkv: load.linear(i, 0..3)?,
+            out: load.linear(i, 3..4)?,
+            attention_norm: load.pair(&norm("attention.output"))?,
+            up: load.linear(i, 4..5)?,
+            down: load.linear(i, 5..6)?,
+            norm: load.pair(&norm("output"))?,
+        })
     }
 
     /// Records layer `i` on x.
@@ -157,29 +146,64 @@ pub(super) struct Inputs {
     pub labels: [Option<(Tensor, Tensor)>; 2],
 }
 
+/// Loads what the layers are made of, in the order of the computation: what comes first decides what is gone back through.
+struct Loader<'a> {
+    params: &'a mut Params,
+    checkpoint: &'a Checkpoint,
+    options: &'a TrainOptions,
+}
+
+impl Loader<'_> {
+    fn one(&mut self, name: &str) -> Result<Param> {
+        self.params.load(self.checkpoint, &[name.into()], self.options)
+    }
+
+    /// Weights and biases, or gains and offsets, of several parts.
+    fn pair(&mut self, parts: &[String]) -> Result<Pair> {
+        let mut load = |kind: &str| {
+            let names: Vec<_> = parts.iter().map(|part| format!("{part}.{kind}")).collect();
+            self.params.load(self.checkpoint, &names, self.options)
+        };
+        Ok([load("weight")?, load("bias")?])
+    }
+
+    /// The linear layer of the encoder's layer `i` that is these of the [`MODULES`], with their adapters.
+    fn linear(&mut self, i: usize, places: std::ops::Range<usize>) -> Result<Linear> {
+        let modules: Vec<_> = places.clone().map(|at| module(i, MODULES[at])).collect();
+        let mut linear = Linear { pair: self.pair(&modules)?, adapters: Vec::new() };
+        let Method::Lora(lora) = &self.options.method else { return Ok(linear) };
+        let config = self.checkpoint.config();
+        let mut first = 0;
+        for (at, module) in places.zip(&modules) {
+            let name = format!("{module}.weight");
+            let known = names::param(config, &name).ok_or_else(|| unknown(&name))?;
+            if lora.applies_to(module) {
+                // Behind the places of the model's own dropouts.
+                let site = 3 * config.num_hidden_layers + 2 + MODULES.len() * i + at;
+                let (shape, places) = ([known.rows, known.cols], [first, site].map(|n| n as u32));
+                linear.adapters.push(self.params.adapter(module, shape, places, (lora, self.options.seed))?);
+            }
+            first += known.rows;
+        }
+        Ok(linear)
+    }
+}
+
 impl Bert {
     pub fn load(params: &mut Params, checkpoint: &Checkpoint, head: Head, options: &TrainOptions) -> Result<Self> {
         let config = checkpoint.config();
-        let mut load = |names: &[String]| params.load(checkpoint, names, options);
-        let mut pair = |parts: &[String]| -> Result<Pair> {
-            let named = |kind: &str| parts.iter().map(|p| format!("{p}.{kind}")).collect::<Vec<_>>();
-            Ok([load(&named("weight"))?, load(&named("bias"))?])
-        };
+        let mut load = Loader { params, checkpoint, options };
         let e = "bert.embeddings";
-        let norm = pair(&[format!("{e}.LayerNorm")])?;
-        let mut layers = Vec::new();
-        for i in 0..config.num_hidden_layers {
-            let at = |name: &str| format!("bert.encoder.layer.{i}.{name}");
-            layers.push(Layer {
-                qkv: plain(pair(&["query", "key", "value"].map(|n| at(&format!("attention.self.{n}"))))?),
-                out: plain(pair(&[at("attention.output.dense")])?),
-                attention_norm: pair(&[at("attention.output.LayerNorm")])?,
-                up: plain(pair(&[at("intermediate.dense")])?),
-                down: plain(pair(&[at("output.dense")])?),
-                norm: pair(&[at("output.LayerNorm")])?,
-            });
-        }
-        let pooler = head.has_pooler().then(|| pair(&["bert.pooler.dense".into()])).transpose()?;
+        let word = format!("{e}.word_embeddings.weight");
+        let tables = if trains(&word, options) {
+            let [kind, position] = ["token_type", "position"].map(|kind| format!("{e}.{kind}_embeddings.weight"));
+            Some([load.one(&word)?, load.one(&kind)?, load.one(&position)?])
+        } else {
+            None
+        };
+        let norm = load.pair(&[format!("{e}.LayerNorm")])?;
+        let layers = (0..config.num_hidden_layers).map(|i| Layer::load(&mut load, i)).collect::<Result<_>>()?;
+        let pooler = head.has_pooler().then(|| load.pair(&["bert.pooler.dense".into()])).transpose()?;
         let linear = match head {
             Head::QuestionAnswering => Some("qa_outputs"),
             Head::NextSentence | Head::PreTraining => Some("cls.seq_relationship"),
@@ -192,19 +216,10 @@ impl Bert {
                 });
             }
         };
-        let linear = linear.map(|name| pair(&[name.into()])).transpose()?;
+        let linear = linear.map(|name| load.pair(&[name.into()])).transpose()?;
         let transform = "cls.predictions.transform";
         let transform = if head.has_language_model() {
-            Some((pair(&[format!("{transform}.dense")])?, pair(&[format!("{transform}.LayerNorm")])?))
-        } else {
-            None
-        };
-        let word = format!("{e}.word_embeddings.weight");
-        let names =
-            [word.clone(), format!("{e}.token_type_embeddings.weight"), format!("{e}.position_embeddings.weight")];
-        let tables = if trains(&word, options) {
-            let [word, kind, position] = names;
-            Some([load(&[word])?, load(&[kind])?, load(&[position])?])
+            Some((load.pair(&[format!("{transform}.dense")])?, load.pair(&[format!("{transform}.LayerNorm")])?))
         } else {
             None
         };
@@ -212,31 +227,14 @@ impl Bert {
             None => None,
             Some((dense, norm)) => {
                 let table = match &tables {
-                    _ if !config.tie_word_embeddings => load(&["cls.predictions.decoder.weight".into()])?,
+                    _ if !config.tie_word_embeddings => load.one("cls.predictions.decoder.weight")?,
                     Some([word, ..]) => word.clone(),
-                    None => load(&[word])?,
+                    None => load.one(&word)?,
                 };
-                Some(Words { dense, norm, decoder: [table, load(&["cls.predictions.bias".into()])?] })
+                Some(Words { dense, norm, decoder: [table, load.one("cls.predictions.bias")?] })
             }
         };
         let rate = |p: Option<f64>| if options.dropout { p.unwrap_or(config.hidden_dropout_prob) as f32 } else { 0.0 };
-        let mut adapter = 0.0;
-        if let Method::Lora(lora) = &options.method {
-            lora.check()?;
-            adapter = if options.dropout { lora.dropout } else { 0.0 };
-            for (i, layer) in layers.iter_mut().enumerate().skip(options.freeze_layers) {
-                layer.adapt(
-                    i,
-                    config,
-                    |module, shape, first, at| {
-                        // Behind the sites of the model's own dropouts.
-                        let site = (3 * config.num_hidden_layers + 2 + MODULES.len() * i + at) as u32;
-                        params.adapter(module, shape, first, site, (lora, options.seed))
-                    },
-                    lora.targets,
-                )?;
-            }
-        }
         let problem = match config.problem_type.as_deref() {
             Some("regression") => Problem::Regression,
             Some("multi_label_classification") => Problem::Multi,
@@ -260,7 +258,10 @@ impl Bert {
                 hidden: rate(None),
                 attention: rate(Some(config.attention_probs_dropout_prob)),
                 classifier: rate(config.classifier_dropout),
-                adapter,
+                adapter: match &options.method {
+                    Method::Lora(lora) if options.dropout => lora.dropout,
+                    _ => 0.0,
+                },
             },
             checkpoints: options.checkpoint_activations,
         })
@@ -386,10 +387,6 @@ impl Bert {
 fn pair(of: &Pair) -> [&Param; 2] {
     let [weight, bias] = of;
     [weight, bias]
-}
-
-fn plain(pair: Pair) -> Linear {
-    Linear { pair, adapters: Vec::new() }
 }
 
 /// `x Wᵀ + b + residual` as adapted; `adapt` is the dropout of what goes into an adapter, at any place.

@@ -1,54 +1,15 @@
 //! Low-rank adapters: `y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ` with W frozen (Hu et al., 2021), named as PEFT names them.
 
-use super::nodes::Param;
+use super::nodes::Trained;
 use super::tape::Tape;
+use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};
 use crate::graph::Tensor;
 use crate::ops::columns::{add_columns, take_columns};
 use crate::ops::dropout::{Dropout, dropout};
 use crate::ops::matmul_backward::{matmul_dw, matmul_dx, matmul_onto};
 
-/// What an adapter is. The defaults are PEFT's usual ones for BERT.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
-pub struct LoraOptions {
-    /// Rows of A and columns of B. At least 1.
-    pub r: usize,
-    /// The scale of `B A` times `r`.
-    pub alpha: f32,
-    /// The share of the input's elements that are dropped on their way into A, below 1.
-    pub dropout: f32,
-    pub targets: Targets,
-}
-
-impl Default for LoraOptions {
-    fn default() -> Self {
-        Self { r: 8, alpha: 16.0, dropout: 0.0, targets: Targets([true, false, true, false, false, false]) }
-    }
-}
-
-/// Largest rank: what is more is no adapter.
-const MOST_RANK: usize = 1024;
-
-impl LoraOptions {
-    /// # Errors
-    /// [`Error::Option`] that names the one that is out of range.
-    pub fn check(&self) -> Result<()> {
-        let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
-        let Self { r, alpha, dropout, .. } = *self;
-        if !(1..=MOST_RANK).contains(&r) {
-            return wrong("lora-r", format!("{r} is no rank of an adapter"), "Give one from 1 to 1024, such as 8");
-        }
-        if !(alpha.is_finite() && alpha > 0.0) {
-            return wrong("lora-alpha", format!("{alpha} is out of range"), "Give a positive number, such as 16");
-        }
-        if !(0.0..1.0).contains(&dropout) {
-            return wrong("lora-dropout", format!("{dropout} is out of range"), "Give a share below 1, such as 0.1");
-        }
-        Ok(())
-    }
-}
-
-/// The linear layers of an encoder layer, as PEFT's `target_modules` can tell them apart.
+/// The linear layers of an encoder layer that can be adapted.
 pub const MODULES: [&str; 6] = [
     "attention.self.query",
     "attention.self.key",
@@ -58,61 +19,66 @@ pub const MODULES: [&str; 6] = [
     "output.dense",
 ];
 
-/// Which of the [`MODULES`] are adapted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Targets([bool; 6]);
+/// Largest rank: what is more is no adapter.
+const MOST_RANK: usize = 1024;
 
-impl Targets {
-    /// The targets of these names, each a module's or the end of one after a dot, as PEFT has it; `dense` is all three.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for a name that is none's, or if there is none.
-    pub fn named<S: AsRef<str>>(names: &[S]) -> Result<Self> {
-        let wrong = |problem| {
-            let mend =
-                "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
-            Err(Error::Option { name: "lora-targets", problem, mend: mend.into() })
-        };
-        let mut targets = [false; 6];
-        for name in names.iter().map(AsRef::as_ref) {
-            let hits = MODULES.map(|module| is_suffix(module, name));
-            if !hits.contains(&true) {
-                return wrong(format!("no linear layer of the encoder is called '{}'", clip(name)));
-            }
-            targets.iter_mut().zip(hits).for_each(|(target, hit)| *target |= hit);
+/// The full name of a linear layer in the encoder layer `i`.
+pub fn module(i: usize, module: &str) -> String {
+    format!("bert.encoder.layer.{i}.{module}")
+}
+
+/// The same adapters for the encoder layers `layers` alone, with targets that are the ends of no other layers' names: `dense`
+/// is the pooler's too.
+///
+/// # Errors
+/// [`Error::Option`] that names what is out of range, or the target that is no linear layer's name or the end of one.
+pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
+    let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+    let Lora { r, alpha, dropout, ref targets } = *lora;
+    if !(1..=MOST_RANK).contains(&r) {
+        return wrong("lora-r", format!("{r} is no rank of an adapter"), "Give one from 1 to 1024, such as 8");
+    }
+    if !(alpha.is_finite() && alpha > 0.0) {
+        return wrong("lora-alpha", format!("{alpha} is out of range"), "Give a positive number, such as 16");
+    }
+    if !(0.0..1.0).contains(&dropout) {
+        return wrong("lora-dropout", format!("{dropout} is out of range"), "Give a share below 1, such as 0.1");
+    }
+    let named = |wanted: &Lora| -> Vec<(usize, &'static str)> {
+        let all = layers.clone().flat_map(|i| MODULES.map(|name| (i, name)));
+        all.filter(|(i, name)| wanted.applies_to(&module(*i, name))).collect()
+    };
+    const TARGETS: &str =
+        "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
+    for target in targets {
+        if named(&Lora { targets: vec![target.clone()], ..*lora }).is_empty() {
+            let problem = format!("'{}' is no linear layer of what is trained of the encoder", clip(target));
+            return wrong("lora-targets", problem, TARGETS);
         }
-        if targets.contains(&true) { Ok(Self(targets)) } else { wrong("there is none".into()) }
     }
-
-    /// Whether the module, one of [`MODULES`], is adapted.
-    pub fn has(self, module: &str) -> bool {
-        MODULES.iter().zip(self.0).any(|(known, on)| on && *known == module)
+    let found = named(lora);
+    if found.is_empty() {
+        return wrong("lora-targets", "there is none".into(), TARGETS);
     }
-
-    /// As PEFT's `target_modules`: none of them is the end of a layer's name outside the encoder.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let short = |module: &'static str| module.strip_prefix("attention.self.").unwrap_or(module);
-        MODULES.into_iter().zip(self.0).filter(|(_, on)| *on).map(move |(module, _)| short(module))
-    }
-}
-
-fn is_suffix(module: &str, name: &str) -> bool {
-    module.strip_suffix(name).is_some_and(|rest| !name.is_empty() && (rest.is_empty() || rest.ends_with('.')))
-}
-
-impl serde::Serialize for Targets {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.names())
-    }
+    let in_each = MODULES.map(|name| found.iter().filter(|(_, found)| *found == name).count());
+    let everywhere = layers.start == 0 && in_each.iter().all(|n| *n == 0 || *n == layers.len());
+    let targets = match everywhere {
+        true => {
+            let names = MODULES.iter().zip(in_each).filter(|(_, n)| *n > 0);
+            names.map(|(name, _)| name.strip_prefix("attention.self.").unwrap_or(name).to_owned()).collect()
+        }
+        false => found.iter().map(|(i, name)| module(*i, name)).collect(),
+    };
+    Ok(Lora { targets, ..*lora })
 }
 
 /// An adapter on a device.
 #[derive(Clone, Debug)]
 pub struct Adapter {
     /// `[r, K]`
-    pub a: Param,
+    pub a: Trained,
     /// `[N, r]`
-    pub b: Param,
+    pub b: Trained,
     /// Where its N columns begin in the layer's y: not at 0 for some of a fused one.
     pub first: u32,
     /// s
@@ -140,17 +106,13 @@ impl Tape {
         }
         let gradients = [&adapter.a, &adapter.b].map(|param| param.gradient.clone());
         self.node(y, move |tape, d_y| {
-            let [d_a, d_b] = gradients.map(|state| state.map(|state| tape.graph.state(&state)));
+            let [d_a, d_b] = gradients.map(|state| tape.graph.state(&state));
             let g = &mut tape.graph;
             let d_share = if whole { d_y } else { take_columns(g, "d_adapter.share", d_y, first, n, 1.0) };
-            if let Some(d_b) = d_b {
-                matmul_dw(g, d_share, low, d_b);
-            }
+            matmul_dw(g, d_share, low, d_b);
             let d_low = matmul_dx(g, "d_adapter.scaled", d_share, b, None);
             let d_low = take_columns(g, "d_adapter.low", d_low, 0, d_low.cols, scale);
-            if let Some(d_a) = d_a {
-                matmul_dw(g, d_low, dropped, d_a);
-            }
+            matmul_dw(g, d_low, dropped, d_a);
             if !tape.wants(x) {
                 return;
             }
@@ -172,20 +134,22 @@ mod tests {
 
     #[test]
     fn targets_are_ends_of_names() {
-        let names = |given: &[&str]| Targets::named(given).unwrap().names().collect::<Vec<_>>();
-        assert_eq!(names(&["query", "value"]), ["query", "value"]);
+        let given =
+            |targets: &[&str]| Lora { targets: targets.iter().map(|t| (*t).to_owned()).collect(), ..Lora::default() };
+        let names = |targets: &[&str]| checked(&given(targets), 0..2).unwrap().targets;
+        assert_eq!(names(&["value", "query"]), ["query", "value"]);
         assert_eq!(names(&["attention.self.key"]), ["key"]);
         assert_eq!(names(&["dense"]), ["attention.output.dense", "intermediate.dense", "output.dense"]);
         assert_eq!(names(&["output.dense"]), ["attention.output.dense", "output.dense"]);
-        assert_eq!(LoraOptions::default().targets, Targets::named(&["value", "query"]).unwrap());
-        for bad in [&["pooler"][..], &[""], &["ery"], &[]] {
-            assert_eq!(Targets::named(bad).unwrap_err().code(), "option", "{bad:?}");
+        assert_eq!(names(&["layer.1.attention.self.key"]), ["bert.encoder.layer.1.attention.self.key"]);
+        let above = checked(&given(&["query"]), 1..3).unwrap().targets;
+        assert_eq!(above, [1, 2].map(|i| format!("bert.encoder.layer.{i}.attention.self.query")));
+        for bad in [&["pooler"][..], &[""], &["ery"], &["layer.2.output.dense"], &[]] {
+            assert_eq!(checked(&given(bad), 0..2).unwrap_err().code(), "option", "{bad:?}");
         }
-        let bad = |change: fn(&mut LoraOptions)| {
-            let mut options = LoraOptions::default();
-            change(&mut options);
-            options.check().unwrap_err().code()
-        };
-        assert_eq!([bad(|o| o.r = 0), bad(|o| o.alpha = f32::NAN), bad(|o| o.dropout = 1.0)], ["option"; 3]);
+        for bad in [Lora { r: 0, ..Lora::default() }, Lora { alpha: f32::NAN, ..Lora::default() }] {
+            assert_eq!(checked(&bad, 0..2).unwrap_err().code(), "option", "{bad:?}");
+        }
+        assert_eq!(checked(&Lora { dropout: 1.0, ..Lora::default() }, 0..2).unwrap_err().code(), "option");
     }
 }

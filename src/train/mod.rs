@@ -9,6 +9,7 @@ pub mod curves;
 pub mod data;
 pub mod evaluate;
 pub mod features;
+mod frozen;
 pub mod lora;
 pub mod metrics;
 pub mod nodes;
@@ -19,17 +20,18 @@ pub mod random;
 pub mod run;
 pub mod save;
 pub mod schedule;
+mod seed;
 pub mod step;
 pub mod tape;
 
 pub use bert::Problem;
-pub use lora::{LoraOptions, Targets};
 pub use step::Trainer;
 
+use crate::checkpoint::adapter::Lora;
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// All.
@@ -40,7 +42,7 @@ pub enum Method {
     /// The head alone, with the pooler.
     Head,
     /// Adapters of the encoder's linear layers, and the head with the pooler.
-    Lora(LoraOptions),
+    Lora(Lora),
 }
 
 /// What a training run does not change.

@@ -2,7 +2,7 @@
 
 use super::tape::Tape;
 use crate::activation::Activation;
-use crate::device::State;
+use crate::device::{State, Weight};
 use crate::graph::Tensor;
 use crate::ops::activate::activate;
 use crate::ops::activate_backward::activate_backward;
@@ -15,24 +15,82 @@ use crate::ops::gather::gather;
 use crate::ops::layer_norm::layer_norm;
 use crate::ops::layer_norm_backward::layer_norm_backward;
 use crate::ops::layer_norm_partials::layer_norm_params;
-use crate::ops::matmul::matmul_by;
-use crate::ops::matmul_backward::{matmul_dw, matmul_dx};
+use crate::ops::matmul::{matmul, matmul_by};
+use crate::ops::matmul_backward::{matmul_dw, matmul_dx, matmul_dx_by};
 use crate::ops::pack::pack_rows;
 use crate::ops::pool::pool;
+use crate::ops::scale_columns::scale_columns;
 use crate::ops::scatter::scatter;
 use crate::ops::zero::zero;
 use crate::pooling::Pooling;
 
-/// A parameter on a device, and its gradient if it is trained.
+/// A parameter on a device that is trained: its value and gradient, of one shape.
 #[derive(Clone, Debug)]
-pub struct Param {
+pub struct Trained {
     pub value: State,
-    pub gradient: Option<State>,
+    pub gradient: State,
+}
+
+/// A parameter on a device.
+#[derive(Clone, Debug)]
+pub enum Param {
+    Trained(Trained),
+    /// `backward` is there for a matrix whose input's gradient is asked for.
+    Frozen {
+        value: Weight,
+        backward: Option<Backward>,
+    },
+}
+
+/// A frozen matrix as the gradient of its input reads it.
+#[derive(Clone, Debug)]
+pub struct Backward {
+    /// Wᵀ, in the type that W is stored in.
+    pub transposed: Weight,
+    /// The scales of W's rows, where it is in i8.
+    pub scales: Option<Weight>,
 }
 
 impl Param {
+    fn tensor(&self, tape: &mut Tape) -> Tensor {
+        match self {
+            Param::Trained(Trained { value, .. }) => tape.graph.state(value),
+            Param::Frozen { value, .. } => tape.graph.weight(value),
+        }
+    }
+
+    fn gradient(&self) -> Option<State> {
+        match self {
+            Param::Trained(Trained { gradient, .. }) => Some(gradient.clone()),
+            Param::Frozen { .. } => None,
+        }
+    }
+
     fn is_trained(&self) -> bool {
-        self.gradient.is_some()
+        matches!(self, Param::Trained(_))
+    }
+
+    /// Records `dX = dY W`, on top of what there is of dX.
+    fn pull(&self, tape: &mut Tape, name: &str, d_y: Tensor, x: Tensor) {
+        let onto = tape.gradient(x);
+        let d_x = match self {
+            Param::Trained(Trained { value, .. }) => {
+                let w = tape.graph.state(value);
+                matmul_dx(&mut tape.graph, name, d_y, w, onto)
+            }
+            Param::Frozen { backward, .. } => {
+                let Some(Backward { transposed, scales }) = backward else {
+                    unreachable!("{name}: a gradient goes through a matrix that was not loaded for it")
+                };
+                let d_y = match scales.as_ref().map(|scales| tape.graph.weight(scales)) {
+                    Some(scales) => scale_columns(&mut tape.graph, d_y, scales),
+                    None => d_y,
+                };
+                let transposed = tape.graph.weight(transposed);
+                matmul_dx_by(&mut tape.graph, name, d_y, transposed, onto)
+            }
+        };
+        tape.give(x, d_x);
     }
 }
 
@@ -52,24 +110,28 @@ impl Tape {
 
     /// `y = x Wᵀ + b + residual`.
     pub fn linear(&mut self, name: &str, x: Tensor, [weight, bias]: [&Param; 2], residual: Option<Tensor>) -> Tensor {
-        let (w, b) = (self.state(&weight.value), self.state(&bias.value));
-        let packed = pack_rows(&mut self.graph, w);
-        let y = matmul_by(&mut self.graph, name, x, packed.tensor, packed.n, b, Activation::Linear, residual);
+        let (w, b) = (weight.tensor(self), bias.tensor(self));
+        let linear = Activation::Linear;
+        let y = match weight {
+            Param::Trained(_) => {
+                let packed = pack_rows(&mut self.graph, w);
+                matmul_by(&mut self.graph, name, x, packed.tensor, packed.n, b, linear, residual)
+            }
+            Param::Frozen { .. } => matmul(&mut self.graph, name, x, w, b, linear, residual),
+        };
         let below = self.wants(x) || residual.is_some_and(|r| self.wants(r));
         if below || weight.is_trained() || bias.is_trained() {
-            let (weight, bias) = (weight.gradient.clone(), bias.gradient.clone());
+            let (weight, d_bias) = (weight.clone(), bias.gradient());
             let name = format!("d_{name}");
             self.node(y, move |tape, d_y| {
-                if let Some(d_w) = weight.map(|state| tape.state(&state)) {
+                if let Some(d_w) = weight.gradient().map(|state| tape.state(&state)) {
                     matmul_dw(&mut tape.graph, d_y, x, d_w);
                 }
-                if let Some(d_b) = bias.map(|state| tape.state(&state)) {
+                if let Some(d_b) = d_bias.map(|state| tape.state(&state)) {
                     column_sum(&mut tape.graph, d_y, d_b);
                 }
                 if tape.wants(x) {
-                    let onto = tape.gradient(x);
-                    let d_x = matmul_dx(&mut tape.graph, &name, d_y, w, onto);
-                    tape.give(x, d_x);
+                    weight.pull(tape, &name, d_y, x);
                 }
                 if let Some(residual) = residual {
                     tape.give(residual, d_y);
@@ -93,10 +155,10 @@ impl Tape {
 
     /// LayerNorm of each row.
     pub fn layer_norm(&mut self, name: &str, x: Tensor, [gamma, beta]: [&Param; 2], eps: f32) -> Tensor {
-        let (g, b) = (self.state(&gamma.value), self.state(&beta.value));
+        let (g, b) = (gamma.tensor(self), beta.tensor(self));
         let y = layer_norm(&mut self.graph, name, x, g, b, eps);
         if self.wants(x) || gamma.is_trained() || beta.is_trained() {
-            let (gamma, beta) = (gamma.gradient.clone(), beta.gradient.clone());
+            let (gamma, beta) = (gamma.gradient(), beta.gradient());
             self.node(y, move |tape, d_y| {
                 let (d_x, stats) = layer_norm_backward(&mut tape.graph, x, g, d_y, eps);
                 if gamma.is_some() || beta.is_some() {
@@ -169,9 +231,9 @@ impl Tape {
 
     /// The sum of word, type and position embeddings, from tables that may be trained; `sorted` is of each table's ids.
     pub fn embed(&mut self, name: &str, tables: [&Param; 3], ids: Tensor, sorted: [Sorted; 3]) -> Tensor {
-        let values = tables.map(|table| self.state(&table.value));
+        let values = tables.map(|table| table.tensor(self));
         let y = embed(&mut self.graph, name, values, ids);
-        let gradients = tables.map(|table| table.gradient.clone());
+        let gradients = tables.map(Param::gradient);
         if gradients.iter().any(Option::is_some) {
             self.node(y, move |tape, d_y| {
                 for (gradient, sorted) in gradients.into_iter().zip(sorted) {

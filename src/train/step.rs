@@ -1,11 +1,13 @@
 //! Steps: a batch with its labels forward, back, and into the parameters.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bert::{Bert, Inputs, Problem};
-use super::params::{Entry, Params};
+use super::lora::checked;
+use super::params::{Entry, Params, unknown};
 use super::tape::Tape;
-use super::{Labels, TrainOptions};
+use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::mix;
@@ -66,9 +68,13 @@ impl Trainer {
         checkpoint: Checkpoint,
         head: Head,
         device: impl Into<Arc<Device>>,
-        options: TrainOptions,
+        mut options: TrainOptions,
     ) -> Result<Self> {
         let device = device.into();
+        if let Method::Lora(lora) = &options.method {
+            let layers = checkpoint.config().num_hidden_layers;
+            options.method = Method::Lora(checked(lora, options.freeze_layers.min(layers)..layers)?);
+        }
         let mut params = Params::new(device.clone());
         let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
         let squared_norm = device.state("squared_norm", 1, 1)?;
@@ -111,6 +117,11 @@ impl Trainer {
         &self.checkpoint
     }
 
+    /// What it was told; an adapter's targets by names that are no other layers'.
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
     pub fn head(&self) -> Head {
         self.head
     }
@@ -118,7 +129,7 @@ impl Trainer {
     /// What training changes: each trained parameter and its two moments, by names that no two have. Gradients are not
     /// among them: after an [`update`](Self::update) they are zero.
     pub fn trained(&self) -> impl Iterator<Item = &State> {
-        self.params.entries.iter().filter_map(Entry::trained).flatten()
+        self.params.entries.iter().flat_map(Entry::trained)
     }
 
     /// Goes on from where another run was: `values` gives what each of the [`trained`](Self::trained) states had then. The
@@ -154,17 +165,20 @@ impl Trainer {
         outcome
     }
 
-    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and the
-    /// optimizer's step, by op and variant. Two runs with the same state go on alike if these are equal; they do not
-    /// depend on the batches.
-    pub fn kernels(&mut self) -> Vec<String> {
+    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and for the
+    /// optimizer's step, the variants of each op. Two trainers of the same state go on alike if these are equal; they
+    /// do not depend on the batches.
+    pub fn kernels(&mut self) -> BTreeMap<String, String> {
         let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let update = self.update.take().unwrap_or_else(|| self.record_update());
         let mut all = self.device.kernels(&gradients.list);
-        all.extend(self.device.kernels(&update.list));
+        for (op, variants) in self.device.kernels(&update.list) {
+            all.entry(op).or_default().extend(variants);
+        }
         self.gradients = Some(gradients);
         self.update = Some(update);
-        all.into_iter().collect()
+        let joined = |variants: BTreeSet<&str>| variants.into_iter().collect::<Vec<_>>().join(" ");
+        all.into_iter().map(|(op, variants)| (op.to_owned(), joined(variants))).collect()
     }
 
     /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
@@ -249,18 +263,31 @@ impl Trainer {
     /// Forgets the gradients since the last update: it is as if their batches had not been.
     pub fn forget_gradients(&mut self) {
         self.at.batches = self.kept;
-        for gradient in self.params.entries.iter().filter_map(|entry| entry.param.gradient.as_ref()) {
+        for gradient in self.params.entries.iter().map(|entry| &entry.param.gradient) {
             self.device.write_state(gradient, &vec![0.0; gradient.len()]);
         }
     }
 
-    /// The values of a tensor, by its name in checkpoints, row after row.
+    /// The values of a tensor, by its name in checkpoints, row after row; an adapter's by that of its layer and
+    /// `lora_A.weight` `[r, K]` or `lora_B.weight` `[N, r]`.
     ///
     /// # Errors
-    /// [`Error::Input`] if the model has none of that name on the device, and what a device may return.
+    /// [`Error::Input`] if the model has none of that name, and what a device may return.
     pub async fn parameter(&self, name: &str) -> Result<Vec<f32>> {
-        let (entry, part) = self.params.find(name)?;
-        self.params.read(&entry.param.value, part, is_vector(name)).await
+        match self.params.find(name) {
+            Some((entry, part)) => self.params.read(&entry.param.value, part).await,
+            None if self.checkpoint.has(name) => Ok(self.checkpoint.get(name)?.to_f32()),
+            None => Err(unknown(name)),
+        }
+    }
+
+    /// Sets a trained tensor, by its name: an adapter's to go on from.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if none of that name is trained, or it has another number of values.
+    pub async fn set_parameter(&self, name: &str, values: &[f32]) -> Result<()> {
+        let (entry, part) = self.params.find(name).ok_or_else(|| unknown(name))?;
+        self.params.write(&entry.param.value, part, values).await
     }
 
     /// The gradient of a tensor since the last step; `None` if it is not trained.
@@ -268,14 +295,14 @@ impl Trainer {
     /// # Errors
     /// As [`parameter`](Self::parameter).
     pub async fn gradient(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        let (entry, part) = self.params.find(name)?;
-        match &entry.param.gradient {
-            Some(gradient) => self.params.read(gradient, part, is_vector(name)).await.map(Some),
-            None => Ok(None),
+        match self.params.find(name) {
+            Some((entry, part)) => self.params.read(&entry.param.gradient, part).await.map(Some),
+            None if self.checkpoint.has(name) => Ok(None),
+            None => Err(unknown(name)),
         }
     }
 
-    /// The names of all tensors on the device.
+    /// The names of the tensors that are trained.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.params.entries.iter().flat_map(|e| e.parts.iter().map(|p| p.name.as_str()))
     }
@@ -291,14 +318,12 @@ impl Trainer {
     fn record_update(&self) -> Recorded<Tensor> {
         let mut g = Graph::default();
         let control = control(&mut g);
-        let trained = || self.params.entries.iter().filter_map(|e| Some((e, e.param.gradient.as_ref()?)));
-        let gradients: Vec<_> = trained().map(|(_, gradient)| g.state(gradient)).collect();
+        let gradients: Vec<_> = self.params.entries.iter().map(|entry| g.state(&entry.param.gradient)).collect();
         let norm = g.state(&self.squared_norm);
         square_sum(&mut g, &gradients, norm);
-        for (entry, gradient) in trained() {
-            let Some([m, v]) = &entry.moments else { continue };
-            let [p, d_p, m, v] = [&entry.param.value, gradient, m, v].map(|state| g.state(state));
-            let decay = if entry.decays { self.options.optimizer.decay } else { 0.0 };
+        for Entry { param, moments: [m, v], decays, .. } in &self.params.entries {
+            let [p, d_p, m, v] = [&param.value, &param.gradient, m, v].map(|state| g.state(state));
+            let decay = if *decays { self.options.optimizer.decay } else { 0.0 };
             let options = AdamW { decay, ..self.options.optimizer };
             adamw(&mut g, Moments { p, d_p, m, v }, control, norm, &options);
         }
@@ -458,10 +483,6 @@ fn control(g: &mut Graph) -> Tensor {
 /// The key of the dropout in a batch.
 pub fn step_key(seed: u64, batch: u64) -> u32 {
     mix(mix(mix(seed as u32) ^ (seed >> 32) as u32) ^ batch as u32)
-}
-
-fn is_vector(name: &str) -> bool {
-    name.ends_with("bias") || name.contains("LayerNorm")
 }
 
 fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Gpu;
 use crate::device::call::{Op, PARAMS_BINDING, Site, Variant, WRITE_BINDING};
 #[cfg(feature = "train")]
-use crate::device::{CallList, Live};
+use crate::device::{CallList, Kernels, Live};
 
 /// A compiled variant and the layout its bind groups have.
 #[derive(Debug)]
@@ -38,14 +38,15 @@ pub fn source(variant: &Variant, site: &Site<'_>) -> String {
 impl Gpu {
     /// See [`Device::kernels`](crate::device::Device::kernels).
     #[cfg(feature = "train")]
-    pub(in crate::device) fn kernels(&self, list: &CallList) -> std::collections::BTreeSet<String> {
+    pub(in crate::device) fn kernels(&self, list: &CallList) -> Kernels {
         // The least batch there is: the choice among variants of the same bits is not to show.
         let capacity = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
-        let name = |call| {
+        let mut all = Kernels::new();
+        for call in &list.calls {
             let site = Site { call, tensors: &list.tensors, capacity };
-            format!("{} {}", site.call.op.name, choose(&site, self, None).name)
-        };
-        list.calls.iter().map(name).collect()
+            all.entry(call.op.name).or_default().insert(choose(&site, self, None).name);
+        }
+        all
     }
 
     /// The compiled variant for `site`; from the cache where another call needed the same.

@@ -60,6 +60,6 @@ impl LanguageModel {
 
     /// Columns of the largest part.
     pub fn widest(&self) -> usize {
-        self.decoder.iter().map(|part| part.weights()[0].rows()).max().unwrap_or(0)
+        self.decoder.iter().map(|part| part.weight.rows()).max().unwrap_or(0)
     }
 }

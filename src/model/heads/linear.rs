@@ -21,7 +21,7 @@ impl Linear {
         Ok(Self { pair: Pair::linear(checkpoint, device, name, &[name])?, output })
     }
 
-    pub fn weights(&self) -> [&Weight; 2] {
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
         self.pair.weights()
     }
 

@@ -15,7 +15,7 @@ impl Pooler {
         Pair::linear(checkpoint, device, "bert.pooler.dense", &["bert.pooler.dense"]).map(Self)
     }
 
-    pub fn weights(&self) -> [&Weight; 2] {
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
         self.0.weights()
     }
 

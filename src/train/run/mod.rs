@@ -142,12 +142,14 @@ impl Run {
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
+            "kernels": model.trainer.kernels(),
         }));
         // By its text: a value would have the digits that f32 has as f64.
         let told = serde_json::to_string(options).and_then(|text| serde_json::from_str(&text));
         settings.extend(flat(&told.map_err(|e| Error::io("write", "the options", e.into()))?));
-        // How often to save changes nothing of what is saved.
+        // How often to save changes nothing of what is saved, nor does what is computed again.
         settings.remove("checkpoint_every");
+        settings.remove("train.checkpoint_activations");
         let examples = Examples::new(data, tokenizer, model.trainer.checkpoint().config(), options)?;
 
         let found = if setup.resume { store.read()? } else { None };
@@ -171,6 +173,7 @@ impl Run {
         about.insert("device_name".into(), name.into());
         about.insert("base_dir".into(), base.to_string_lossy().into());
         about.insert("checkpoint_every".into(), options.checkpoint_every.into());
+        about.insert("train.checkpoint_activations".into(), options.train.checkpoint_activations.into());
         let text = serde_json::to_vec_pretty(&about).map_err(|e| Error::io("write", "config.json", e.into()))?;
         write_atomically(&store.path("config.json"), &text)?;
 

@@ -1,0 +1,102 @@
+//! An adapter's directory: its two files, the configuration of the adapted model, a tokenizer; and a base elsewhere.
+
+use std::path::{Path, PathBuf};
+
+use super::merge::Eight;
+use super::{Adapter, Base, config};
+use crate::checkpoint::source::{self, read_small};
+use crate::checkpoint::{Checkpoint, convert};
+use crate::config::Config;
+use crate::error::{Error, Result, clip};
+
+pub(crate) const CONFIG: &str = "adapter_config.json";
+pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// No adapter is larger: a head whose words are its own can be that of a large vocabulary.
+const MAX_WEIGHTS: u64 = 4 << 30;
+
+/// Whether a directory is an adapter's: it has one, and no weights of a whole model.
+pub(crate) fn is_adapter(dir: &Path) -> bool {
+    dir.join(CONFIG).is_file() && !source::WEIGHTS.iter().any(|file| dir.join(file).exists())
+}
+
+/// Base and adapter, for the adapter in `dir`.
+pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
+    let adapter = Adapter::open(dir)?;
+    let base = base_dir(dir, &adapter.base)?;
+    if is_adapter(&base) {
+        return Err(Error::Unsupported {
+            what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),
+            mend: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
+        });
+    }
+    let checkpoint = Checkpoint::open(&base)?;
+    let mut config = Config::open(if dir.join("config.json").exists() { dir } else { &base })?;
+    if !dir.join("config.json").exists()
+        && let Some(head) = adapter.head
+    {
+        config.architectures = Some(vec![head.architecture().into()]);
+    }
+    let file = dir.join(WEIGHTS).display().to_string();
+    checkpoint.adapt_as(&adapter, config, &file, eight)
+}
+
+/// Where the base lies: as the path says, from the adapter's directory or from the working one; or in the Hub's cache.
+fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
+    let missing = |problem: String| Error::Config {
+        file: dir.join(CONFIG).display().to_string(),
+        problem,
+        mend: "Set base_model_name_or_path to the base's directory, or to a model that is in the Hub's cache".into(),
+    };
+    if base.model.is_empty() {
+        return Err(missing("base_model_name_or_path is missing".into()));
+    }
+    let places = [dir.join(&base.model), PathBuf::from(&base.model)];
+    match places.into_iter().find(|place| place.is_dir()) {
+        Some(place) => Ok(place),
+        None => cached(base).unwrap_or_else(|| Err(missing(format!("there is no base {:?}", clip(&base.model))))),
+    }
+}
+
+/// The directory of a base that is in the Hub's cache; nothing for what is no model's name there.
+#[cfg(feature = "hub")]
+fn cached(base: &Base) -> Option<Result<PathBuf>> {
+    let name = match &base.revision {
+        Some(revision) => format!("{}@{revision}", base.model),
+        None => base.model.clone(),
+    };
+    let id = name.parse::<crate::hub::ModelId>().ok()?;
+    Some(crate::hub::Hub::from_env().and_then(|hub| hub.offline(true).model_dir(&id, &mut |_| {})))
+}
+
+#[cfg(not(feature = "hub"))]
+fn cached(_: &Base) -> Option<Result<PathBuf>> {
+    None
+}
+
+impl Adapter {
+    /// Reads the two files of the adapter in the directory `dir`.
+    ///
+    /// # Errors
+    /// As [`Adapter::read`]; [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self> {
+        let [config, weights] = [CONFIG, WEIGHTS].map(|name| dir.join(name));
+        let json = read_small(&config, config::MAX_BYTES as u64)?;
+        let bytes = read_small(&weights, MAX_WEIGHTS)?;
+        Self::read(&json, &bytes, [&config.display().to_string(), &weights.display().to_string()])
+    }
+
+    /// Writes the directory `out` of a model that is the one in `base` with this adapter, whole or not at all: the adapter's files,
+    /// the text of the adapted model's `config.json`, and from the base's directory all that is read beside the weights.
+    ///
+    /// # Errors
+    /// As [`Adapter::write`]; [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
+    pub fn save(&self, base: &Path, out: &Path, config: &[u8]) -> Result<()> {
+        let [json, weights] = self.write()?;
+        let staging = convert::begin(base, out, &source::WEIGHTS)?;
+        staging.write(CONFIG, &json)?;
+        staging.write(WEIGHTS, &weights)?;
+        staging.write("config.json", config)?;
+        staging.commit()
+    }
+}

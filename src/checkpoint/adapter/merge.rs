@@ -1,0 +1,152 @@
+//! A base and an adapter as one checkpoint.
+//!
+//! A matrix in floating point takes the adapter in: `W + scale B A`, in f32. One in 8 bits stays as it is, and A and B lie
+//! beside it for the layer to multiply by: rounded again it would lose what the adapter learnt.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::{A, Adapter, B, Tensor};
+use crate::checkpoint::header::broken;
+use crate::checkpoint::source::Shard;
+use crate::checkpoint::write::{self, Planned};
+use crate::checkpoint::{Checkpoint, Head, SCALE, names};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::tensor::{DType, HostTensor};
+
+/// What happens to adapted matrices in 8 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eight {
+    /// They stay, with A and B beside them.
+    Stays,
+    /// They are widened and merged as any other.
+    Widens,
+}
+
+/// Where the values of a new tensor come from.
+enum Source<'a> {
+    Whole(&'a Tensor),
+    Scaled(&'a Tensor, f32),
+    Merged { base: HostTensor<'a>, a: &'a Tensor, b: &'a Tensor, scale: f32 },
+}
+
+impl Checkpoint {
+    /// This base with an adapter, read by the configuration of the adapted model. Matrices in 8 bits stay so.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for an adapter of another base, or one that does not fit this configuration; as
+    /// [`Checkpoint::open`].
+    pub fn adapt(self, adapter: &Adapter, config: Config) -> Result<Self> {
+        self.adapt_as(adapter, config, "adapter_model.safetensors", Eight::Stays)
+    }
+
+    /// The same; `file` is what errors call the adapter.
+    pub(crate) fn adapt_as(mut self, adapter: &Adapter, config: Config, file: &str, eight: Eight) -> Result<Self> {
+        if let Some(sum) = &adapter.base.sha256
+            && !sum.eq_ignore_ascii_case(&self.sha256())
+        {
+            let problem = format!("it was trained on another base than {}, one whose SHA-256 is {sum}", self.name);
+            let mend = "Give that base by base_model_name_or_path in adapter_config.json, or train on this one";
+            return Err(broken(file, None, problem, mend));
+        }
+        adapter.check(&config, file)?;
+        self.config = config;
+        let is_tied = self.config.tie_word_embeddings;
+        let (mut merged, mut beside, mut replaced) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for tensor in adapter.whole() {
+            if is_tied && tensor.name == names::OWN_DECODER {
+                if tensor.values == self.get(WORDS)?.to_f32() {
+                    continue;
+                }
+                self.config.tie_word_embeddings = false;
+            }
+            replaced.extend(spellings(&tensor.name));
+            merged.push((planned(&tensor.name, &tensor.shape), Source::Whole(tensor)));
+        }
+        for (module, a, b) in adapter.pairs() {
+            let name = format!("{module}.weight");
+            let base = self.get(&name)?;
+            let scale = adapter.lora.scale();
+            if base.dtype == DType::I8 && eight == Eight::Stays {
+                beside.push((planned(&a.name, &a.shape), Source::Scaled(a, 1.0)));
+                beside.push((planned(&b.name, &b.shape), Source::Scaled(b, scale)));
+            } else {
+                replaced.extend(spellings(&name));
+                merged.push((planned(&name, &[base.rows, base.cols]), Source::Merged { base, a, b, scale }));
+            }
+        }
+        let (merged, beside) = (shard(merged, file)?, shard(beside, file)?);
+        for shard in &mut self.shards {
+            shard.entries.retain(|entry| !replaced.contains(&*entry.name));
+        }
+        self.shards.push(merged);
+        self.low_rank = (!beside.entries.is_empty()).then_some(beside);
+        self.require(Head::Encoder)?;
+        Ok(self)
+    }
+
+    /// A `[r, in]` and B `[out, r]`, already scaled, that lie beside the matrix of the linear layer `module`.
+    pub(crate) fn low_rank(&self, module: &str) -> Option<[HostTensor<'_>; 2]> {
+        let shard = self.low_rank.as_ref()?;
+        let tensor = |kind: &str| {
+            let entry = shard.find(&format!("{module}{kind}"))?;
+            let [rows, cols] = entry.shape() else { return None };
+            Some(HostTensor::new(DType::F32, *rows as usize, *cols as usize, shard.bytes_of(entry), &[]))
+        };
+        Some([tensor(A)?, tensor(B)?])
+    }
+}
+
+const WORDS: &str = "bert.embeddings.word_embeddings.weight";
+
+/// Every name that the base may have for a tensor, and for its scales.
+fn spellings(name: &str) -> impl Iterator<Item = String> {
+    let canonical = if name == "cls.predictions.decoder.bias" { "cls.predictions.bias" } else { name };
+    names::spellings(canonical).into_iter().flat_map(|name| [format!("{name}{SCALE}"), name])
+}
+
+fn planned(name: &str, shape: &[usize]) -> Planned {
+    Planned { name: name.into(), dtype: DType::F32, shape: shape.iter().map(|d| *d as u32).collect() }
+}
+
+/// The tensors as a file in memory.
+fn shard(mut tensors: Vec<(Planned, Source<'_>)>, file: &str) -> Result<Shard> {
+    tensors.sort_by(|(a, _), (b, _)| write::order(a, b));
+    let plan: Vec<Planned> = tensors.iter().map(|(planned, _)| planned.clone()).collect();
+    let mut bytes = write::header(&plan);
+    let need = plan.iter().map(Planned::size).sum::<u64>();
+    bytes.try_reserve_exact(need as usize).map_err(|_| Error::Memory {
+        what: "a base merged with its adapter".into(),
+        need,
+        have: 0,
+        mend: "Convert the base to i8: it then stays apart from its adapter".into(),
+    })?;
+    for (_, source) in tensors {
+        source.append(&mut bytes);
+    }
+    Shard::held(Cow::Owned(bytes), file)
+}
+
+impl Source<'_> {
+    fn append(self, bytes: &mut Vec<u8>) {
+        match self {
+            Source::Whole(tensor) => bytes.extend(tensor.values.iter().flat_map(|v| v.to_le_bytes())),
+            Source::Scaled(tensor, scale) => {
+                bytes.extend(tensor.values.iter().flat_map(|v| (v * scale).to_le_bytes()));
+            }
+            Source::Merged { base, a, b, scale } => {
+                let rank = b.values.len() / base.rows.max(1);
+                let mut row = vec![0.0; base.cols];
+                for (r, of_b) in b.values.chunks_exact(rank.max(1)).enumerate() {
+                    base.row_f32(r, &mut row);
+                    for (of_b, of_a) in of_b.iter().zip(a.values.chunks_exact(base.cols.max(1))) {
+                        let factor = of_b * scale;
+                        row.iter_mut().zip(of_a).for_each(|(w, a)| *w += factor * a);
+                    }
+                    bytes.extend(row.iter().flat_map(|w| w.to_le_bytes()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `y = x diag(s)`: what the gradient of a layer's output is before it goes back through a weight in i8, whose scales lie
+//! along the sum then.
+//!
+//! x and y `[R, C]`, s `[C]`.
+
+use crate::device::cpu::{CpuCall, parallel};
+use crate::device::{Op, Variant, Word};
+use crate::graph::{Graph, Tensor};
+use crate::ops::spread;
+
+pub static OP: Op = Op {
+    name: "scale_columns",
+    params: &["rows", "cols"],
+    reads: &["x", "s"],
+    writes: &["y"],
+    twin,
+    variants: only!("scale_columns", "../../shaders/scale_columns.wgsl", |w| spread(w[0] * w[1], 64)),
+    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+};
+
+/// Records y.
+pub fn scale_columns(g: &mut Graph, x: Tensor, s: Tensor) -> Tensor {
+    let y = g.temp("scaled", x.rows, x.cols);
+    g.call(&OP, &[x, s], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols)]);
+    y
+}
+
+fn twin(call: &mut CpuCall<'_>) {
+    let [rows, cols] = *call.params else { unreachable!("two parameters") };
+    let (x, s) = (call.reads[0].plain(), call.reads[1].plain());
+    let cols = cols as usize;
+    parallel::for_rows(call.dispatch, rows as usize, [(&mut *call.writes[0], cols)], |range, [y], _| {
+        for (row, y) in range.zip(y.chunks_exact_mut(cols)) {
+            let x = &x[row * cols..(row + 1) * cols];
+            y.iter_mut().zip(x).zip(s).for_each(|((y, x), s)| *y = x * s);
+        }
+    });
+}

@@ -1,0 +1,113 @@
+//! `cloze train`: every task from files to a model that the other commands load, and what happens when it is stopped.
+
+mod refusals;
+mod resume;
+mod tasks;
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::path;
+use crate::support::command::{Ran, run};
+use crate::support::fixture;
+
+/// Words are drawn by a fixed sequence, the same in every test.
+struct Draw(u32);
+
+impl Draw {
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        of[(self.0 >> 16) as usize % of.len()]
+    }
+}
+
+const THINGS: [&str; 5] = ["the movie", "the film", "a game", "the wine", "the team"];
+const GOOD: [&str; 4] = ["good", "great", "happy", "won"];
+const BAD: [&str; 4] = ["bad", "terrible", "sad", "lost"];
+const REST: [&str; 4] = ["hot", "cold", "red", "this"];
+
+/// Sentences that are good and bad by turns.
+fn moods(count: usize) -> impl Iterator<Item = (String, bool)> {
+    let mut draw = Draw(1);
+    (0..count).map(move |i| {
+        let is_good = i % 2 == 1;
+        let word = draw.one(if is_good { &GOOD } else { &BAD });
+        (format!("{} was {word} and it was {}", draw.one(&THINGS), draw.one(&REST)), is_good)
+    })
+}
+
+/// As GLUE's SST-2 has them.
+fn mood_tsv(count: usize) -> String {
+    let mut text = String::from("sentence\tlabel\n");
+    moods(count).for_each(|(sentence, is_good)| {
+        let _ = writeln!(text, "{sentence}\t{}", if is_good { "good" } else { "bad" });
+    });
+    text
+}
+
+/// A small base with the words of these texts, and a head for masked words.
+fn base() -> PathBuf {
+    fixture("tasks").join("mlm")
+}
+
+/// Files to learn from, in a directory of their own.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.at(name), text).unwrap();
+        self.at(name)
+    }
+
+    /// `cloze train` on the file `data` into `out`, on the CPU and from the usual base if nothing else is said.
+    fn args(&self, task: &str, data: &str, more: &[&str]) -> Vec<String> {
+        let (data, out, base) = (self.at(data), self.at("out"), base());
+        let mut args = vec!["train", task, "--json", "--data", path(&data), "--output", path(&out)];
+        for default in [["--device", "cpu"], ["--model", path(&base)]] {
+            if !more.contains(&default[0]) {
+                args.extend(default);
+            }
+        }
+        args.into_iter().chain(more.iter().copied()).map(str::to_owned).collect()
+    }
+
+    fn train(&self, task: &str, data: &str, more: &[&str]) -> Ran {
+        let args = self.args(task, data, more);
+        run(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The trained model's directory.
+    fn out(&self) -> PathBuf {
+        self.at("out")
+    }
+
+    /// The lines of the log.
+    fn log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.out().join("run/metrics.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// The losses of all steps.
+    fn losses(&self) -> Vec<f64> {
+        self.log().iter().filter_map(|line| line["loss"].as_f64()).collect()
+    }
+}
+
+/// The tensors of a safetensors file, by name.
+fn tensors(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = std::fs::read(file).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut all: Vec<_> = file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+    all.sort();
+    all
+}

@@ -1,0 +1,143 @@
+//! What a run refuses, in words and with a code: files that are none, runs that were begun otherwise, numbers that run away.
+
+use super::*;
+
+/// A code and a part of the message.
+fn refused(ran: &Ran, code: &str, words: &str) {
+    let (found, message) = ran.error();
+    assert!(found == code && message.contains(words), "{found}: {message}");
+}
+
+#[test]
+fn a_run_that_diverges_ends_with_its_checkpoint_whole() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(24));
+    let more = ["--lr", "1e30", "--warmup", "0", "--batch-tokens", "64", "--checkpoint-every", "1"];
+    let ran = place.train("classify", "train.tsv", &more);
+    refused(&ran, "diverged", "start again with a smaller --lr");
+    let steps = place.losses().len();
+    assert!((1..5).contains(&steps), "{steps} steps");
+    let states = tensors(&place.out().join("run/checkpoint.safetensors"));
+    assert!(states.len() > 3 * 30);
+    for (name, bytes) in states {
+        let bad = bytes.chunks_exact(4).find(|b| !f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
+        assert!(bad.is_none(), "{name}");
+    }
+}
+
+#[test]
+fn another_run_is_not_resumed() {
+    let place = Place::new();
+    let data = place.put("train.tsv", &mood_tsv(24));
+    place.put("other.tsv", &mood_tsv(23));
+    let other = fixture("tasks").join("moods");
+    let more = ["--max-steps", "4", "--batch-tokens", "64"];
+    let train = |data: &str, rest: &[&str]| place.train("classify", data, &[more.as_slice(), rest].concat());
+    assert_eq!(train("train.tsv", &[]).code, Some(0));
+    refused(&train("train.tsv", &[]), "option", "has a run already. Go on with it by --resume");
+    for (data, rest, words) in [
+        ("other.tsv", vec![], "data was \""),
+        ("train.tsv", vec!["--lr", "1e-3"], "lr was 0.00005, now it is 0.001"),
+        (
+            "train.tsv",
+            vec!["--seed", "1", "--no-dropout"],
+            "train.dropout was true, now it is false; train.seed was 0, now",
+        ),
+        ("train.tsv", vec!["--model", path(&other)], "base was \""),
+        ("train.tsv", vec!["--eval", path(&data)], "eval was null"),
+        ("train.tsv", vec!["--max-seq-len", "20"], "max_seq_len was null, now it is 20"),
+    ] {
+        refused(&train(data, &[rest.as_slice(), &["--resume"]].concat()), "option", words);
+    }
+    // The time between checkpoints changes nothing of what is saved.
+    assert_eq!(train("train.tsv", &["--resume", "--checkpoint-every", "7"]).code, Some(0));
+    // Whatever becomes of the checkpoint, it is not believed.
+    let checkpoint = place.out().join("run/checkpoint.safetensors");
+    let whole = std::fs::read(&checkpoint).unwrap();
+    let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
+    let text = String::from_utf8(whole[8..header].to_vec()).unwrap();
+    let with = |was: &str, is: &str| {
+        assert!(text.contains(was), "{was} in {text}");
+        let text = text.replace(was, is);
+        [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &whole[header..]].concat()
+    };
+    for (bytes, words) in [
+        (whole[..whole.len() / 2].to_vec(), "truncated"),
+        (Vec::new(), "too short"),
+        (b"{}".repeat(50), "truncated"),
+        (with("\"run\":", "\"ran\":"), "it is no checkpoint of a run"),
+        (with("\\\"progress\\\"", "\\\"regress\\\""), "missing field"),
+        (with("\"m_classifier.bias\"", "\"x_classifier.bias\""), "there is no m_classifier.bias"),
+        (with("{\\\"steps\\\":4", "{\\\"steps\\\":-4"), "invalid value"),
+    ] {
+        std::fs::write(&checkpoint, bytes).unwrap();
+        refused(&train("train.tsv", &["--resume"]), "checkpoint", words);
+    }
+    // Places that no run has come to end it, and nothing else.
+    for (was, is) in [
+        ("\\\"epoch\\\":", "\\\"epoch\\\":99"),
+        ("\\\"batch\\\":", "\\\"batch\\\":99"),
+        ("finished\\\":true", "finished\\\":false"),
+    ] {
+        std::fs::write(&checkpoint, with(was, is)).unwrap();
+        let ran = train("train.tsv", &["--resume"]);
+        assert!(matches!(ran.code, Some(0 | 1)), "{was}: {}", ran.err);
+    }
+}
+
+#[test]
+fn data_that_is_none_is_named_with_its_line() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(8));
+    place.put("empty.tsv", "");
+    place.put("short.tsv", "sentence\tlabel\ngood\n");
+    place.put("odd.xyz", "sentence\tlabel\na\tb\n");
+    place.put("list.jsonl", "[1, 2]\n");
+    place.put("none.conll", "word\n");
+    place.put("span.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 0, \"end\": 9, \"label\": \"X\"}]}\n");
+    place.put("deep.json", &"[".repeat(100_000));
+    place.put("blank.txt", " \n\n");
+    let unknown = place.put("dev.tsv", "sentence\tlabel\ngood\tnobody\n");
+    std::fs::write(place.at("bytes.tsv"), b"sentence\tlabel\n\xff\xfe\tx\n").unwrap();
+    std::fs::create_dir(place.at("directory.tsv")).unwrap();
+    for (task, data, more, code, words) in [
+        ("classify", "empty.tsv", vec![], "data", "no example"),
+        ("classify", "short.tsv", vec![], "data", "line 2: it has 1 columns"),
+        ("classify", "bytes.tsv", vec![], "data", "line 2: it is not UTF-8"),
+        ("classify", "odd.xyz", vec![], "data", "its name does not say"),
+        ("classify", "list.jsonl", vec![], "data", "line 1"),
+        ("classify", "train.tsv", vec!["--columns", "text=a,label=label"], "data", "no column \"a\""),
+        ("classify", "train.tsv", vec!["--kind", "regression"], "data", "is no number, or say --kind single"),
+        ("classify", "train.tsv", vec!["--eval", path(&unknown)], "data", "\"nobody\" is not among those"),
+        ("classify", "train.tsv", vec!["--metric", "bleu"], "option", "nothing to measure on"),
+        ("classify", "train.tsv", vec!["--max-seq-len", "3"], "option", "is not from 4 to 48"),
+        ("classify", "train.tsv", vec!["--lr", "-1"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--lr", "NaN"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--epochs", "0"], "option", "it is 0"),
+        ("classify", "train.tsv", vec!["--batch-tokens", "99999999999"], "option", "are too many"),
+        ("classify", "missing.tsv", vec![], "io", "missing.tsv"),
+        ("classify", "directory.tsv", vec![], "io", "not a file"),
+        ("tag", "none.conll", vec![], "data", "has no tag"),
+        ("tag", "span.jsonl", vec![], "data", "the span 0 to 9 is not in its text"),
+        ("qa", "deep.json", vec![], "data", "it is not SQuAD JSON"),
+        ("mlm", "blank.txt", vec![], "data", "no example"),
+    ] {
+        let ran = place.train(task, data, &more);
+        let (found, message) = ran.error();
+        assert!(
+            found == code && message.contains(words.split(", or").next().unwrap()),
+            "{data} {more:?}: {found}: {message}"
+        );
+    }
+    // Nothing of it stands in the way of a run that is right.
+    assert_eq!(place.train("classify", "train.tsv", &["--max-steps", "1"]).code, Some(0));
+
+    let full = Place::new();
+    full.put("train.tsv", &mood_tsv(8));
+    std::fs::create_dir(full.out()).unwrap();
+    std::fs::write(full.out().join("notes.txt"), "mine").unwrap();
+    refused(&full.train("classify", "train.tsv", &[]), "option", "holds other files");
+    std::fs::remove_dir_all(full.out()).unwrap();
+    std::fs::write(full.out(), "a file").unwrap();
+    refused(&full.train("classify", "train.tsv", &[]), "option", "is not a directory");
+}
