@@ -12,7 +12,6 @@ use cloze::ops::matmul_backward::{OP, matmul_dw, matmul_dx};
 use cloze::ops::scatter::sorted;
 use cloze::ops::span_loss::span_loss;
 use cloze::tensor::{DType, HostTensor};
-use cloze::train::lora::Adapter;
 use cloze::train::nodes::{Backward, Param, Sorted, Trained};
 use cloze::train::tape::Tape;
 use half::f16;
@@ -42,9 +41,9 @@ fn ends(lengths: &[u32]) -> Vec<u32> {
 }
 
 /// A computation whose gradients are looked at.
-struct Lab<'a> {
+pub struct Lab<'a> {
     device: &'a Device,
-    tape: Tape,
+    pub tape: Tape,
     /// Every input with its bytes' values.
     inputs: Vec<(Tensor, Vec<f32>)>,
     /// Those whose gradients are looked at.
@@ -54,7 +53,7 @@ struct Lab<'a> {
 }
 
 /// What a computation gives: the loss, and the gradient of everything wanted.
-type Gradients = Vec<(String, Vec<f32>)>;
+pub type Gradients = Vec<(String, Vec<f32>)>;
 
 impl<'a> Lab<'a> {
     fn new(device: &'a Device) -> Self {
@@ -69,7 +68,7 @@ impl<'a> Lab<'a> {
     }
 
     /// An input with a gradient, of noise.
-    fn x(&mut self, rows: Rows, cols: u32) -> Tensor {
+    pub fn x(&mut self, rows: Rows, cols: u32) -> Tensor {
         let seed = 17 * self.inputs.len() as u32 + 3;
         let x = self.input(rows, cols, noise((rows.resolve(live()) * cols) as usize, seed));
         self.wanted.push(self.inputs.len() - 1);
@@ -91,7 +90,7 @@ impl<'a> Lab<'a> {
     }
 
     /// A trained parameter, of noise.
-    fn param(&mut self, rows: usize, cols: usize) -> Param {
+    pub fn param(&mut self, rows: usize, cols: usize) -> Param {
         let name = format!("param {}", self.params.len());
         let value = self.device.state(&name, rows, cols).expect("it fits");
         let gradient = self.device.state(&format!("d_{name}"), rows, cols).expect("it fits");
@@ -102,7 +101,7 @@ impl<'a> Lab<'a> {
     }
 
     /// A matrix that is not trained, of noise.
-    fn frozen(&self, dtype: DType, n: usize, k: usize) -> Param {
+    pub fn frozen(&self, dtype: DType, n: usize, k: usize) -> Param {
         let values = noise(n * k, 61);
         let bytes = |transposed: bool| -> Vec<u8> {
             let all = (0..n * k).map(|i| if transposed { values[i % n * k + i / n] } else { values[i] });
@@ -127,13 +126,13 @@ impl<'a> Lab<'a> {
         Param::Frozen { value: matrix(n, k, &bytes(false), &scales), backward: Some(backward) }
     }
 
-    fn dropout(&mut self, p: f32) -> Dropout {
+    pub fn dropout(&mut self, p: f32) -> Dropout {
         let control = self.words(Rows::Fixed(1), 4, &[12345, 0, 0, 0]);
         Dropout { control, site: 5, p }
     }
 
     /// The loss is the sum of y times noise.
-    fn check(mut self, what: &str, y: Tensor) -> Gradients {
+    pub fn check(mut self, what: &str, y: Tensor) -> Gradients {
         let weights = noise((y.rows.resolve(live()) * y.cols) as usize, 99);
         let seed = self.input(y.rows, y.cols, weights.clone());
         self.tape.give(y, seed);
@@ -220,7 +219,7 @@ impl<'a> Lab<'a> {
 }
 
 /// Runs a computation on every device and compares its gradients with the first CPU's, relative to the largest.
-fn everywhere(what: &str, run: impl Fn(Lab<'_>) -> Gradients) {
+pub fn everywhere(what: &str, run: impl Fn(Lab<'_>) -> Gradients) {
     let mut known: Option<Gradients> = None;
     for_each_device(|test| {
         let found = run(Lab::new(&test.device));
@@ -248,42 +247,6 @@ fn linear_layers() {
             let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
             let y = lab.tape.linear("y", x, [&w, &b], Some(residual));
             lab.check("linear", y)
-        });
-    }
-}
-
-fn trained(param: Param) -> Trained {
-    match param {
-        Param::Trained(trained) => trained,
-        Param::Frozen { .. } => panic!("it is trained"),
-    }
-}
-
-#[test]
-fn adapted_layers() {
-    for (n, k, r, first, p) in [(37, 30, 4, 7, 0.3), (36, 20, 3, 0, 0.0)] {
-        everywhere(&format!("adapted {n} {k}"), |mut lab| {
-            let x = lab.x(Rows::Tokens, k);
-            let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
-            let (a, up) = (lab.param(r, k as usize), lab.param((n - 2 * first) as usize, r));
-            let site = lab.dropout(p);
-            let y = lab.tape.linear("y", x, [&w, &b], None);
-            lab.tape.adapt(y, x, &Adapter { a: trained(a), b: trained(up), first, scale: 0.5, site: 5 }, site);
-            lab.check("adapted", y)
-        });
-    }
-}
-
-/// Matrices that are not trained, in every type that they are kept in.
-#[test]
-fn frozen_linear_layers() {
-    for (dtype, n, k) in [(DType::F32, 37, 30), (DType::F16, 36, 20), (DType::I8, 70, 36), (DType::I8, 37, 30)] {
-        everywhere(&format!("frozen linear {n} {k} {}", dtype.name()), |mut lab| {
-            let x = lab.x(Rows::Tokens, k as u32);
-            let residual = lab.x(Rows::Tokens, n as u32);
-            let (w, b) = (lab.frozen(dtype, n, k), lab.param(1, n));
-            let y = lab.tape.linear("y", x, [&w, &b], Some(residual));
-            lab.check("frozen linear", y)
         });
     }
 }
