@@ -8,7 +8,6 @@ use cloze::ops::cross_entropy::cross_entropy;
 use cloze::ops::dropout::Dropout;
 use cloze::ops::element_loss::{Kind, element_loss};
 use cloze::ops::matmul_backward::{OP, matmul_dw, matmul_dx};
-use cloze::ops::scatter::sorted;
 use cloze::ops::span_loss::span_loss;
 use cloze::tensor::DType;
 use cloze::train::lora::Adapter;
