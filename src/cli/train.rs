@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
+use cloze::checkpoint::adapter::Lora;
 use cloze::ops::adamw::AdamW;
 use cloze::train::data::classify::{Columns, Kind};
 use cloze::train::evaluate::Scores;
@@ -93,6 +94,8 @@ pub enum TrainMethod {
     Bitfit,
     /// The head alone
     Head,
+    /// Low-rank adapters beside the encoder's matrices: the output is an adapter of the base, as PEFT has it
+    Lora,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -150,6 +153,19 @@ pub struct RunArgs {
     /// Which parameters are trained; the head's always are
     #[arg(long, value_enum, default_value_t)]
     pub method: TrainMethod,
+    /// The rank of adapters
+    #[arg(long, value_name = "R", default_value_t = 8)]
+    pub lora_r: usize,
+    /// The scale of adapters, times their rank
+    #[arg(long, value_name = "X", default_value_t = 16.0)]
+    pub lora_alpha: f32,
+    /// The share of what goes into an adapter that is dropped
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub lora_dropout: f32,
+    /// The layers that adapters adapt: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
+    /// for the last three
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "query,value")]
+    pub lora_targets: Vec<String>,
     /// Leave the first N layers as they are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub freeze_layers: usize,
@@ -189,6 +205,10 @@ impl RunArgs {
             TrainMethod::Full => (Method::Full, 5e-5),
             TrainMethod::Bitfit => (Method::BitFit, 1e-3),
             TrainMethod::Head => (Method::Head, 1e-3),
+            TrainMethod::Lora => {
+                let (r, alpha, dropout) = (self.lora_r, self.lora_alpha, self.lora_dropout);
+                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 1e-3)
+            }
         };
         let is_berts = matches!(self.optimizer, Optimizer::Bert);
         let eps = if is_berts { 1e-6 } else { 1e-8 };
