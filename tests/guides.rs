@@ -77,7 +77,8 @@ fn alike(a: &str, b: &str) -> bool {
         (Ok(a), Ok(b)) => values(&a, &b),
         // Numbers among words, as in a sentence with figures.
         _ => {
-            let words = |line: &str| line.split(' ').map(|w| w.trim_end_matches([',', ':']).to_owned()).collect::<Vec<_>>();
+            let words =
+                |line: &str| line.split(' ').map(|w| w.trim_end_matches([',', ':']).to_owned()).collect::<Vec<_>>();
             let number = |word: &String| word.parse::<f64>().ok();
             let same = |(a, b): (&String, &String)| match (number(a), number(b)) {
                 (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE,

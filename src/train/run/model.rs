@@ -1,18 +1,18 @@
 //! The model of a run: its base with the head that the task wants, and the directory that it is saved to.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::data::{Data, Task};
 use super::fingerprint::Fingerprint;
+use crate::checkpoint::adapter::{Adapter, Base, Lora, Tensor};
 use crate::checkpoint::source::read_small;
 use crate::checkpoint::{Checkpoint, Param, names};
 use crate::config::Config;
 use crate::device::Device;
-use crate::error::{Result, clip};
+use crate::error::{Error, Result, clip};
 use crate::text::Tokenizer;
-use crate::train::{TrainOptions, Trainer, save};
+use crate::train::{Method, TrainOptions, Trainer, save};
 
 /// A base that is ready to be trained for a task.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Model {
     /// The text of the trained model's `config.json`.
     config: Vec<u8>,
     base: PathBuf,
+    /// The same as an adapter's file says it.
+    origin: Base,
 }
 
 /// How many names a notice lists.
@@ -32,13 +34,17 @@ impl Model {
     /// # Errors
     /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`] refuse.
     pub fn open(
-        base: &Path,
+        (base, name): (&Path, Option<&str>),
         (task, data): (&Task, &mut Data),
         device: Arc<Device>,
         options: TrainOptions,
         mut notice: impl FnMut(String),
     ) -> Result<(Self, Tokenizer)> {
         let checkpoint = Checkpoint::open(base)?;
+        let origin = match &options.method {
+            Method::Lora(_) => origin(base, name, &checkpoint)?,
+            _ => Base::default(),
+        };
         let tokenizer = Tokenizer::load(base, checkpoint.config().vocab_size)?;
         let is_known = data.is_known_to(task, checkpoint.config());
         let path = base.join("config.json");
@@ -80,7 +86,7 @@ impl Model {
         if !trainer.seeded().is_empty() {
             notice(format!("new, from the seed: {}", listed(trainer.seeded())));
         }
-        Ok((Self { trainer, config, base: base.into() }, tokenizer))
+        Ok((Self { trainer, config, base: base.into(), origin }, tokenizer))
     }
 
     /// A sum over what the run goes on from beside its checkpoint: configuration and weights.
@@ -94,26 +100,53 @@ impl Model {
         sum.value()
     }
 
-    /// Saves the model as it is now as a Hugging Face directory.
+    /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.
     ///
     /// # Errors
     /// What a device may return, [`Error::Io`](crate::Error::Io).
     pub async fn save(&self, out: &Path) -> Result<()> {
-        let checkpoint = self.trainer.checkpoint();
-        let on_device: HashSet<&str> = self.trainer.names().collect();
+        if let Method::Lora(lora) = &self.trainer.options().method {
+            return self.adapter(lora).await?.save(&self.base, out, &self.config);
+        }
+        let config = self.trainer.checkpoint().config();
         let mut tensors: Vec<(Param, Vec<f32>)> = Vec::new();
-        for param in names::params(checkpoint.config(), self.trainer.head()) {
-            let values = match on_device.contains(param.name.as_str()) {
-                true => self.trainer.parameter(&param.name).await?,
-                false => checkpoint.get(&param.name)?.to_f32(),
-            };
+        for param in names::params(config, self.trainer.head()) {
+            let values = self.trainer.parameter(&param.name).await?;
             tensors.push((param, values));
         }
         save::save(&self.base, out, &self.config, &tensors)
     }
+
+    async fn adapter(&self, lora: &Lora) -> Result<Adapter> {
+        let config = self.trainer.checkpoint().config();
+        let mut tensors = Vec::new();
+        for name in self.trainer.names() {
+            let values = self.trainer.parameter(name).await?;
+            let rest = values.len() / lora.r.max(1);
+            let shape = match names::param(config, name) {
+                Some(param) if param.is_vector => vec![param.cols],
+                Some(param) => vec![param.rows, param.cols],
+                None if name.ends_with(".lora_A.weight") => vec![lora.r, rest],
+                None => vec![rest, lora.r],
+            };
+            tensors.push(Tensor { name: name.to_owned(), shape, values });
+        }
+        Ok(Adapter { lora: lora.clone(), base: self.origin.clone(), head: Some(self.trainer.head()), tensors })
+    }
 }
 
 const MAX_CONFIG: u64 = 16 << 20;
+
+/// Where a base is to be found again: a model's name on the Hub, or an absolute path; and what it was.
+fn origin(base: &Path, name: Option<&str>, checkpoint: &Checkpoint) -> Result<Base> {
+    let sha256 = Some(checkpoint.sha256());
+    if let Some(name) = name {
+        let (model, revision) = name.split_once('@').map_or((name, None), |(model, revision)| (model, Some(revision)));
+        return Ok(Base { model: model.into(), revision: revision.map(str::to_owned), sha256 });
+    }
+    let path = base.canonicalize().map_err(|e| Error::io("open", base, e))?;
+    Ok(Base { model: path.to_string_lossy().into_owned(), revision: None, sha256 })
+}
 
 fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
