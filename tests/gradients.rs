@@ -12,6 +12,7 @@ use cloze::ops::matmul_backward::{OP, matmul_dw, matmul_dx};
 use cloze::ops::scatter::sorted;
 use cloze::ops::span_loss::span_loss;
 use cloze::tensor::{DType, HostTensor};
+use cloze::train::lora::Adapter;
 use cloze::train::nodes::{Backward, Param, Sorted, Trained};
 use cloze::train::tape::Tape;
 use half::f16;
@@ -247,6 +248,28 @@ fn linear_layers() {
             let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
             let y = lab.tape.linear("y", x, [&w, &b], Some(residual));
             lab.check("linear", y)
+        });
+    }
+}
+
+fn trained(param: Param) -> Trained {
+    match param {
+        Param::Trained(trained) => trained,
+        Param::Frozen { .. } => panic!("it is trained"),
+    }
+}
+
+#[test]
+fn adapted_layers() {
+    for (n, k, r, first, p) in [(37, 30, 4, 7, 0.3), (36, 20, 3, 0, 0.0)] {
+        everywhere(&format!("adapted {n} {k}"), |mut lab| {
+            let x = lab.x(Rows::Tokens, k);
+            let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
+            let (a, up) = (lab.param(r, k as usize), lab.param((n - 2 * first) as usize, r));
+            let site = lab.dropout(p);
+            let y = lab.tape.linear("y", x, [&w, &b], None);
+            lab.tape.adapt(y, x, &Adapter { a: trained(a), b: trained(up), first, scale: 0.5, site: 5 }, site);
+            lab.check("adapted", y)
         });
     }
 }

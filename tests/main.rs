@@ -18,6 +18,8 @@ mod kernels;
 mod large;
 mod lockstep;
 mod memory;
+#[cfg(feature = "train")]
+mod methods;
 mod pausing;
 mod selection;
 mod self_test;

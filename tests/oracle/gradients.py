@@ -49,8 +49,9 @@ def step_key(batch):
 class Dropout:
     """Cloze's choice in one batch; none at all where the batch is None."""
 
-    def __init__(self, batch, p):
-        self.batch, self.p = batch, numpy.float32(p)
+    def __init__(self, batch, p, adapters=None):
+        """`adapters` are those of the encoder's layers, if any: see lora.py."""
+        self.batch, self.p, self.adapters = batch, numpy.float32(p), adapters
 
     def __call__(self, x, site, rows):
         """x [R, C], whose rows have these numbers."""
@@ -68,7 +69,8 @@ def encode(w, fixture, ids, types, first, drop):
     heads, tokens = fixture.heads, numpy.arange(first, first + len(ids))
 
     def dense(name, x):
-        return linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
+        y = linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
+        return y + drop.adapters(w, fixture, name, x, tokens, drop.batch) if drop.adapters else y
 
     def norm(name, x):
         return layer_norm(x, x.shape[-1:], w[f"{name}.LayerNorm.weight"], w[f"{name}.LayerNorm.bias"], fixture.eps)
@@ -161,9 +163,9 @@ def draw(fixture, batch):
             return {"labels": classes(fixture.vocab, len(batch["picked"])), "next": classes(2, count, none=False)}
 
 
-def theirs(directory, fixture, batch, labels):
+def theirs(model, fixture, batch, labels):
     """transformers' gradients without dropout, in F32; padded, but for question answering, whose loss knows no padding."""
-    model, kind = load(directory), fixture.architecture
+    kind = fixture.architecture
     lengths = batch["offsets"].diff().tolist()
     split = {k: batch[k].split(lengths) for k in ("ids", "types")}
     if kind == "BertForQuestionAnswering":
@@ -198,7 +200,7 @@ def gradients(w, fixture, batch, labels, drop):
     return value.item(), {k: t.grad.clone() for k, t in w.items() if t.grad is not None}
 
 
-def train(w, fixture, batch, labels, p):
+def train(w, fixture, batch, labels, p, adapters=None):
     decays = [t for k, t in w.items() if not k.endswith(".bias") and "LayerNorm" not in k]
     others = [t for k, t in w.items() if k.endswith(".bias") or "LayerNorm" in k]
     groups = [{"params": decays, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
@@ -208,7 +210,7 @@ def train(w, fixture, batch, labels, p):
         share = step / WARMUP if step < WARMUP else (STEPS - step) / (STEPS - WARMUP)
         for group in optimizer.param_groups:
             group["lr"] = RATE * share
-        losses.append(gradients(w, fixture, batch, labels, Dropout(step, p))[0])
+        losses.append(gradients(w, fixture, batch, labels, Dropout(step, p, adapters))[0])
         torch.nn.utils.clip_grad_norm_([t for t in w.values() if t.grad is not None], 1.0)
         optimizer.step()
     return losses
@@ -227,7 +229,7 @@ def write(fixture, kind):
     p = fixture.config().hidden_dropout_prob
 
     value, plain = gradients(w, fixture, batch, labels, Dropout(None, p))
-    known, worst = theirs(directory, fixture, batch, labels), 0.0
+    known, worst = theirs(load(directory), fixture, batch, labels), 0.0
     for name, g in plain.items():
         error = ((known[name] - g).abs().max() / (g.abs().max() + 1e-3)).item()
         worst = max(worst, error)

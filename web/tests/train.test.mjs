@@ -110,7 +110,7 @@ for (const device of ['wasm', 'webgpu']) {
     before(async () => {
       // The models of fixtures have no vocabulary.
       const handle = (_, response, { pathname }) => {
-        if (pathname.endsWith('/vocab.txt')) response.end(vocabulary(99));
+        if (pathname.startsWith('/fixtures/') && pathname.endsWith('/vocab.txt')) response.end(vocabulary(99));
       };
       const mounts = { '/fixtures': FIXTURES, '/support': 'tests/support' };
       site = await openSite(device === 'webgpu' ? 'webgpu' : 'none', { mounts, handle });

@@ -25,6 +25,10 @@ const ENGINES: Engines = {
 
 const OPTIONS: Table = {
   method: { kind: 'string' },
+  loraR: { kind: 'number' },
+  loraAlpha: { kind: 'real' },
+  loraDropout: { kind: 'real' },
+  loraTargets: { kind: 'strings' },
   freezeLayers: { kind: 'number' },
   freezeEmbeddings: { kind: 'boolean' },
   labels: { kind: 'strings' },

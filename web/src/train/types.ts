@@ -4,10 +4,18 @@ import type { CallOptions, PipelineHandle, PipelineOptions, QuestionInput, TextI
 
 export interface TrainOptions extends PipelineOptions {
   /**
-   * Which parameters are trained beside the head, which always is: `full`, the default, all; `bitfit` the biases;
-   * `head` none.
+   * Which parameters are trained beside the head, which always is: `full`, the default, all; `lora` low-rank adapters of
+   * linear layers, which are then exported as `peft` has them; `bitfit` the biases; `head` none.
    */
-  method?: 'full' | 'bitfit' | 'head';
+  method?: 'full' | 'lora' | 'bitfit' | 'head';
+  /** The rank of adapters, by default 8. */
+  loraR?: number;
+  /** The scale of adapters times their rank, by default 16. */
+  loraAlpha?: number;
+  /** The share of what goes into an adapter that is dropped, by default 0. */
+  loraDropout?: number;
+  /** The linear layers that are adapted, by the ends of their names; by default `query` and `value`. */
+  loraTargets?: readonly string[];
   /** The first layers, so many of them, are not trained. */
   freezeLayers?: number;
   /** The embeddings are not trained. */
@@ -132,6 +140,9 @@ export interface Trainer<T extends TrainTask = TrainTask> extends PipelineHandle
   update(options: UpdateOptions): Promise<Update>;
   /** What the model says as it is now, without dropout: an entry a sequence. */
   predict(examples: Questions[T] | readonly Questions[T][], options?: CallOptions): Promise<Logits[]>;
-  /** The model's files by name, as `cloze`, its command line and transformers read them. */
+  /**
+   * The model's files by name, as `cloze`, its command line and transformers read them; of adapters
+   * `adapter_model.safetensors` and `adapter_config.json`, as `peft` reads them beside the model that was trained from.
+   */
   export(options?: CallOptions): Promise<Map<string, Uint8Array>>;
 }

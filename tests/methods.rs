@@ -1,0 +1,99 @@
+//! Methods that train a part of a model: the gradients are PyTorch's, PEFT's for adapters, and the rest has none.
+
+use cloze::block_on;
+use cloze::checkpoint::adapter::Lora;
+use cloze::train::{Method, TrainOptions, Trainer};
+
+use crate::support::devices::{TestDevice, for_each_device};
+use crate::training::{Case, SCHEDULE, SEED};
+
+/// As in the script that wrote the fixtures.
+fn cases() -> impl Iterator<Item = (Case, Lora)> {
+    let of = |name, targets: &[&str], dropout| {
+        let case = Case::adapted(name);
+        (case, Lora { r: 4, alpha: 8.0, dropout, targets: targets.iter().map(|t| (*t).to_owned()).collect() })
+    };
+    [of("tiny", &["query", "value"], 0.0), of("classification", &["query", "key", "value", "dense"], 0.25)].into_iter()
+}
+
+fn trainer(case: &Case, lora: &Lora, test: &TestDevice, dropout: bool) -> Trainer {
+    let options = TrainOptions { method: Method::Lora(lora.clone()), dropout, seed: SEED, ..TrainOptions::default() };
+    let trainer = case.trainer(test, options);
+    for name in case.names("start.") {
+        let values = case.floats(&format!("start.{name}")).expect("a start");
+        block_on(trainer.set_parameter(&name, &values)).expect("it is there");
+    }
+    trainer
+}
+
+#[test]
+fn gradients_of_adapters_are_pefts() {
+    for_each_device(|test| {
+        for (case, lora) in cases() {
+            for (kind, dropout) in [("g.", false), ("d.", true)] {
+                let mut trainer = trainer(&case, &lora, test, dropout);
+                let loss = case.run(&mut trainer, None);
+                if !dropout {
+                    let expected = f64::from(case.floats("loss").expect("a loss")[0]);
+                    assert!((loss - expected).abs() <= 1e-4, "{} on {}: {loss}, not {expected}", case.name, test.name);
+                }
+                let trained = case.compare(&trainer, kind, &test.name);
+                assert_eq!(trained, case.names(kind).len(), "{}: as many as PEFT trains", case.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn ten_steps_of_adapters_have_the_oracles_losses() {
+    for_each_device(|test| {
+        for (case, lora) in cases() {
+            let mut trainer = trainer(&case, &lora, test, true);
+            for (step, expected) in (0..).zip(case.floats("losses").expect("losses")) {
+                let loss = case.run(&mut trainer, Some(SCHEDULE.rate(step)));
+                let off = (loss - f64::from(expected)).abs();
+                assert!(off <= 1e-4, "{} on {}, step {step}: {loss}, not {expected}", case.name, test.name);
+            }
+        }
+    });
+}
+
+/// New adapters change nothing, and computing a layer again gives the same bits with them.
+#[test]
+fn adapters_begin_at_nothing_and_repeat() {
+    for_each_device(|test| {
+        let (case, lora) = cases().nth(1).expect("a case");
+        let plain = TrainOptions { seed: SEED, ..TrainOptions::default() };
+        let loss = |options: TrainOptions| case.run(&mut case.trainer(test, options), None);
+        let begun = loss(TrainOptions { method: Method::Lora(lora.clone()), ..plain.clone() });
+        assert_eq!(begun, loss(plain.clone()), "{}", test.name);
+
+        let gradients = |checkpoint_activations| {
+            let method = Method::Lora(lora.clone());
+            let mut trainer = case.trainer(test, TrainOptions { method, checkpoint_activations, ..plain.clone() });
+            case.run(&mut trainer, Some(1e-3));
+            case.run(&mut trainer, None);
+            let names: Vec<String> = trainer.names().map(str::to_owned).collect();
+            names.iter().map(|name| block_on(trainer.gradient(name)).expect("it reads")).collect::<Vec<_>>()
+        };
+        assert!(gradients(false) == gradients(true), "{}", test.name);
+    });
+}
+
+#[test]
+fn biases_or_the_head_alone_have_pytorchs_gradients() {
+    for_each_device(|test| {
+        for case in Case::all().filter(|case| ["tiny", "classification"].contains(&case.name)) {
+            for method in [Method::BitFit, Method::Head] {
+                let options = TrainOptions { method: method.clone(), seed: SEED, ..TrainOptions::default() };
+                let mut trainer = case.trainer(test, options);
+                case.run(&mut trainer, None);
+                let trained = case.compare(&trainer, "d.", &test.name);
+                let is_head = |name: &str| !name.starts_with("bert.") || name.contains("pooler");
+                let wanted = |name: &&String| is_head(name) || (method == Method::BitFit && name.ends_with(".bias"));
+                let expected = case.names("d.").iter().filter(wanted).count();
+                assert_eq!(trained, expected, "{method:?} {}", case.name);
+            }
+        }
+    });
+}
