@@ -3,6 +3,7 @@
 //! [`step::Trainer`] holds a model and takes one batch with its labels at a time; what the batches are is
 //! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] batches of sequences.
 
+pub mod adapter;
 mod bert;
 pub mod collate;
 pub mod curves;
