@@ -2,13 +2,8 @@
 
 use cloze::block_on;
 use cloze::checkpoint::adapter::Lora;
-use cloze::device::Rows;
-use cloze::tensor::DType;
-use cloze::train::lora::Adapter;
-use cloze::train::nodes::{Param, Trained};
 use cloze::train::{Method, TrainOptions, Trainer};
 
-use crate::gradients::everywhere;
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::training::{Case, SCHEDULE, SEED};
 
@@ -101,41 +96,4 @@ fn biases_or_the_head_alone_have_pytorchs_gradients() {
             }
         }
     });
-}
-
-/// Matrices that are not trained, in every type that they are kept in.
-#[test]
-fn frozen_linear_layers() {
-    for (dtype, n, k) in [(DType::F32, 37, 30), (DType::F16, 36, 20), (DType::I8, 70, 36), (DType::I8, 37, 30)] {
-        everywhere(&format!("frozen linear {n} {k} {}", dtype.name()), |mut lab| {
-            let x = lab.x(Rows::Tokens, k as u32);
-            let residual = lab.x(Rows::Tokens, n as u32);
-            let (w, b) = (lab.frozen(dtype, n, k), lab.param(1, n));
-            let y = lab.tape.linear("y", x, [&w, &b], Some(residual));
-            lab.check("frozen linear", y)
-        });
-    }
-}
-
-/// Adapters of all of a layer and of a part of it, by finite differences.
-#[test]
-fn adapted_layers() {
-    for (n, k, r, first, p) in [(37, 30, 4, 7, 0.3), (36, 20, 3, 0, 0.0)] {
-        everywhere(&format!("adapted {n} {k}"), |mut lab| {
-            let x = lab.x(Rows::Tokens, k);
-            let (w, b) = (lab.param(n as usize, k as usize), lab.param(1, n as usize));
-            let (a, up) = (lab.param(r, k as usize), lab.param((n - 2 * first) as usize, r));
-            let site = lab.dropout(p);
-            let y = lab.tape.linear("y", x, [&w, &b], None);
-            lab.tape.adapt(y, x, &Adapter { a: trained(a), b: trained(up), first, scale: 0.5, site: 5 }, site);
-            lab.check("adapted", y)
-        });
-    }
-}
-
-fn trained(param: Param) -> Trained {
-    match param {
-        Param::Trained(trained) => trained,
-        Param::Frozen { .. } => panic!("it is trained"),
-    }
 }

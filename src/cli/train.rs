@@ -128,7 +128,7 @@ pub struct RunArgs {
     /// End after so many steps, even where the epochs have more
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
-    /// The highest learning rate [default: 5e-5 for full, 1e-3 for bitfit and head]
+    /// The highest learning rate [default: 5e-5 for full, 5e-4 for lora, 1e-3 for bitfit and head]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
     /// Steps in which the rate rises to its highest, after which it falls to 0: a share of all below 1, else a number
@@ -207,7 +207,7 @@ impl RunArgs {
             TrainMethod::Head => (Method::Head, 1e-3),
             TrainMethod::Lora => {
                 let (r, alpha, dropout) = (self.lora_r, self.lora_alpha, self.lora_dropout);
-                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 1e-3)
+                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 5e-4)
             }
         };
         let is_berts = matches!(self.optimizer, Optimizer::Bert);
@@ -259,7 +259,10 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let RunArgs { data, eval, output, resume, .. } = args;
     let base = common.model_dir()?.map(Path::to_owned);
     let device = common.open_device()?.device;
-    let setup = Setup { task, base, data, eval, output: output.clone(), options, resume };
+    // What is there is a directory, as everywhere.
+    let name = common.model.as_ref().filter(|model| !Path::new(model).exists());
+    let base_name = name.map(|name| name.to_string_lossy().into_owned());
+    let setup = Setup { task, base, base_name, data, eval, output: output.clone(), options, resume };
     let mut shown = Shown::new(common);
     let mut observe = |event: Event<'_>| shown.show(event);
     let begun = Instant::now();

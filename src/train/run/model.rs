@@ -24,8 +24,8 @@ pub(super) struct Model {
     config: Vec<u8>,
     /// Where configuration and tokenizer come from.
     beside: PathBuf,
-    /// Where the weights do.
-    base: PathBuf,
+    /// Where the weights do, as an adapter's file says it.
+    origin: Base,
 }
 
 /// How many names a notice lists.
@@ -37,7 +37,7 @@ impl Model {
     /// # Errors
     /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`] refuse.
     pub async fn open(
-        base: &Path,
+        (base, name): (&Path, Option<&str>),
         (task, data): (&Task, &mut Data),
         device: Arc<Device>,
         mut options: TrainOptions,
@@ -48,6 +48,10 @@ impl Model {
             Some(start) => (start.open()?, start.base.clone()),
             None if is_adapter(base) => (directory::open(base, Eight::Widens)?, base.into()),
             None => (Checkpoint::open(base)?, base.into()),
+        };
+        let origin = match &options.method {
+            Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), &checkpoint)?,
+            _ => Base::default(),
         };
         // PEFT writes neither configuration nor tokenizer.
         let base = if base.join("config.json").exists() { base } else { &weights };
@@ -98,7 +102,7 @@ impl Model {
         if !seeded.is_empty() {
             notice(format!("new, from the seed: {}", listed(&seeded)));
         }
-        Ok((Self { trainer, config, beside: base.into(), base: weights }, tokenizer))
+        Ok((Self { trainer, config, beside: base.into(), origin }, tokenizer))
     }
 
     /// A sum over what the run goes on from beside its checkpoint: configuration and weights.
@@ -112,24 +116,19 @@ impl Model {
         sum.value()
     }
 
-    /// Saves the model as it is now as a Hugging Face directory.
+    /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.
     ///
     /// # Errors
     /// What a device may return, [`Error::Io`].
     pub async fn save(&self, out: &Path) -> Result<()> {
         if let Method::Lora(_) = self.trainer.options().method {
-            let base = self.base.canonicalize().map_err(|e| Error::io("open", &self.base, e))?;
-            let base = Base { model: base.to_string_lossy().into_owned(), ..Base::default() };
-            return save::adapter(&self.trainer, base).await?.save(&self.beside, out, &self.config);
+            let adapter = save::adapter(&self.trainer, self.origin.clone()).await?;
+            return adapter.save(&self.beside, out, &self.config);
         }
-        let checkpoint = self.trainer.checkpoint();
-        let on_device: HashSet<&str> = self.trainer.names().collect();
+        let config = self.trainer.checkpoint().config();
         let mut tensors: Vec<(Param, Vec<f32>)> = Vec::new();
-        for param in names::params(checkpoint.config(), self.trainer.head()) {
-            let values = match on_device.contains(param.name.as_str()) {
-                true => self.trainer.parameter(&param.name).await?,
-                false => checkpoint.get(&param.name)?.to_f32(),
-            };
+        for param in names::params(config, self.trainer.head()) {
+            let values = self.trainer.parameter(&param.name).await?;
             tensors.push((param, values));
         }
         save::save(&self.beside, out, &self.config, &tensors)
@@ -184,6 +183,17 @@ impl Start {
 }
 
 const MAX_CONFIG: u64 = 16 << 20;
+
+/// Where a base is to be found again: a model's name on the Hub, or an absolute path; and what it was.
+fn origin(base: &Path, name: Option<&str>, checkpoint: &Checkpoint) -> Result<Base> {
+    let sha256 = Some(checkpoint.sha256());
+    if let Some(name) = name {
+        let (model, revision) = name.split_once('@').map_or((name, None), |(model, revision)| (model, Some(revision)));
+        return Ok(Base { model: model.into(), revision: revision.map(str::to_owned), sha256 });
+    }
+    let path = base.canonicalize().map_err(|e| Error::io("open", base, e))?;
+    Ok(Base { model: path.to_string_lossy().into_owned(), revision: None, sha256 })
+}
 
 fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(LISTED);
