@@ -75,7 +75,18 @@ fn alike(a: &str, b: &str) -> bool {
     }
     let lines = |(a, b): (&str, &str)| match (serde_json::from_str(a), serde_json::from_str(b)) {
         (Ok(a), Ok(b)) => values(&a, &b),
-        _ => a == b,
+        // Numbers among words, as in a sentence with figures.
+        _ => {
+            let words =
+                |line: &str| line.split(' ').map(|w| w.trim_end_matches([',', ':']).to_owned()).collect::<Vec<_>>();
+            let number = |word: &String| word.parse::<f64>().ok();
+            let same = |(a, b): (&String, &String)| match (number(a), number(b)) {
+                (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE,
+                _ => a == b,
+            };
+            let (a, b) = (words(a), words(b));
+            a.len() == b.len() && a.iter().zip(&b).all(same)
+        }
     };
     a.lines().count() == b.lines().count() && a.lines().zip(b.lines()).all(lines)
 }

@@ -63,7 +63,8 @@ fn test_modules() -> BTreeSet<String> {
 fn product_lines(path: &str) -> Vec<(usize, String)> {
     let text = read(path);
     let mut lines: Vec<&str> = text.lines().collect();
-    if let Some(at) = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1] == "mod tests {") {
+    let tests = |line: &str| line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test, ");
+    if let Some(at) = lines.windows(2).position(|pair| tests(pair[0]) && pair[1] == "mod tests {") {
         let after = lines[at..].iter().position(|line| *line == "}").unwrap();
         assert_eq!(at + after + 1, lines.len(), "{path}: the tests come last");
         lines.truncate(at);

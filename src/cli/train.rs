@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
+use cloze::checkpoint::adapter::Lora;
 use cloze::ops::adamw::AdamW;
 use cloze::train::data::classify::{Columns, Kind};
 use cloze::train::evaluate::Scores;
@@ -93,6 +94,8 @@ pub enum TrainMethod {
     Bitfit,
     /// The head alone
     Head,
+    /// Low-rank adapters beside the encoder's matrices: the output is an adapter of the base, as PEFT has it
+    Lora,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -125,7 +128,7 @@ pub struct RunArgs {
     /// End after so many steps, even where the epochs have more
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
-    /// The highest learning rate [default: 5e-5 for full, 1e-3 for bitfit and head]
+    /// The highest learning rate [default: 5e-5 for full, 5e-4 for lora, 1e-3 for bitfit and head]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
     /// Steps in which the rate rises to its highest, after which it falls to 0: a share of all below 1, else a number
@@ -150,6 +153,19 @@ pub struct RunArgs {
     /// Which parameters are trained; the head's always are
     #[arg(long, value_enum, default_value_t)]
     pub method: TrainMethod,
+    /// The rank of adapters
+    #[arg(long, value_name = "R", default_value_t = 8)]
+    pub lora_r: usize,
+    /// The scale of adapters, times their rank
+    #[arg(long, value_name = "X", default_value_t = 16.0)]
+    pub lora_alpha: f32,
+    /// The share of what goes into an adapter that is dropped
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub lora_dropout: f32,
+    /// The layers that adapters adapt: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
+    /// for the last three
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "query,value")]
+    pub lora_targets: Vec<String>,
     /// Leave the first N layers as they are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub freeze_layers: usize,
@@ -189,6 +205,10 @@ impl RunArgs {
             TrainMethod::Full => (Method::Full, 5e-5),
             TrainMethod::Bitfit => (Method::BitFit, 1e-3),
             TrainMethod::Head => (Method::Head, 1e-3),
+            TrainMethod::Lora => {
+                let (r, alpha, dropout) = (self.lora_r, self.lora_alpha, self.lora_dropout);
+                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 5e-4)
+            }
         };
         let is_berts = matches!(self.optimizer, Optimizer::Bert);
         let eps = if is_berts { 1e-6 } else { 1e-8 };
@@ -239,7 +259,10 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let RunArgs { data, eval, output, resume, .. } = args;
     let base = common.model_dir()?.map(Path::to_owned);
     let device = common.open_device()?.device;
-    let setup = Setup { task, base, data, eval, output: output.clone(), options, resume };
+    // What is there is a directory, as everywhere.
+    let name = common.model.as_ref().filter(|model| !Path::new(model).exists());
+    let base_name = name.map(|name| name.to_string_lossy().into_owned());
+    let setup = Setup { task, base, base_name, data, eval, output: output.clone(), options, resume };
     let mut shown = Shown::new(common);
     let mut observe = |event: Event<'_>| shown.show(event);
     let begun = Instant::now();

@@ -1,7 +1,42 @@
 //! Training: a model whose parameters are states, its losses, and the steps that change it.
 //!
 //! [`step::Trainer`] holds a model and takes one batch with its labels at a time; what the batches are is
-//! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] batches of sequences.
+//! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] and [`collate`] batches of sequences,
+//! [`evaluate`] measures. [`run`] does all of it, from files to a model's directory, and can be stopped and resumed.
+//!
+//! # Step by step
+//! ```
+//! use cloze::checkpoint::{Checkpoint, Head};
+//! use cloze::device::{Cancel, Cpu, Device};
+//! use cloze::text::Tokenizer;
+//! use cloze::train::collate::Collated;
+//! use cloze::train::features::{Feature, Target};
+//! use cloze::train::{TrainOptions, Trainer};
+//!
+//! # fn main() -> cloze::Result<()> {
+//! let dir = std::path::Path::new("tests/fixtures/tasks/moods");
+//! let checkpoint = Checkpoint::open(dir)?;
+//! let tokenizer = Tokenizer::load(dir, checkpoint.config().vocab_size)?;
+//! let device = Device::Cpu(Cpu::new(0));
+//! let mut trainer = Trainer::new(checkpoint, Head::SequenceClassification, device, TrainOptions::default())?;
+//!
+//! let example = |text: &str, class: u32| -> cloze::Result<Feature> {
+//!     Ok(Feature { sequence: tokenizer.single(&tokenizer.encode(text)?.ids), target: Target::Class(class) })
+//! };
+//! let examples = [example("She was happy.", 2)?, example("It was terrible.", 0)?];
+//! let batch = Collated::of(&examples)?;
+//! let cancel = Cancel::new();
+//! let mut losses = Vec::new();
+//! for _ in 0..20 {
+//!     let step = trainer.step(&batch.batch, &batch.labels(), 1.0, 1e-3, &cancel);
+//!     losses.push(cloze::block_on(step)?);
+//! }
+//! assert!(losses[19] < losses[0]);
+//! // Two sequences, three classes.
+//! assert_eq!(cloze::block_on(trainer.logits(&batch.batch, &cancel))?[0].len(), 2 * 3);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod adapter;
 mod bert;

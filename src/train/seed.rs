@@ -49,4 +49,15 @@ mod tests {
         assert_ne!(values, normal("classifier.weight", 10_000, 8, 0.02));
         assert_ne!(values, normal("qa_outputs.weight", 10_000, 7, 0.02));
     }
+
+    #[test]
+    fn adapters_begin_as_pefts() {
+        let values = uniform("query.lora_A.weight", 10_000, 7, 0.5);
+        let mean = values.iter().sum::<f32>() / 1e4;
+        let square = values.iter().map(|v| v * v).sum::<f32>() / 1e4;
+        assert!(mean.abs() < 0.01 && (square - 0.25 / 3.0).abs() < 2e-3, "{mean} {square}");
+        assert!(values.iter().all(|v| v.abs() <= 0.5));
+        assert_ne!(values, uniform("value.lora_A.weight", 10_000, 7, 0.5));
+        assert!(uniform("query.lora_B.weight", 9, 7, 0.0).iter().all(|v| *v == 0.0));
+    }
 }

@@ -87,7 +87,7 @@ fn texts_are_scored_and_have_several_labels() {
         serde_json::json!({ "text": text, "labels": labels }).to_string() + "\n"
     });
     let data = place.put("train.jsonl", &rows.collect::<String>());
-    let often = ["--eval", path(&data), "--epochs", "16", "--lr", "5e-3", "--batch-tokens", "128"];
+    let often = ["--eval", path(&data), "--epochs", "80", "--lr", "5e-3", "--batch-tokens", "128"];
     let ran = place.train("classify", "train.jsonl", &often);
     let summary = check(&place, &ran, "BertForSequenceClassification");
     assert!(score(&summary, "f1") > 0.85, "{summary}");
@@ -159,13 +159,12 @@ fn questions_are_answered() {
 #[test]
 fn masked_words_are_filled() {
     let place = Place::new();
-    let mut draw = Draw(9);
     let text: String = (0..16).fold(String::new(), |text, i| {
-        let (land, city) = if i % 2 == 0 { ("france", "paris") } else { ("germany", "berlin") };
-        text + &format!("the capital of {land} is {city} . it was {}\n\n", draw.one(&REST))
+        let (land, city, day) = if i % 2 == 0 { ("france", "paris", "hot") } else { ("germany", "berlin", "cold") };
+        text + &format!("the capital of {land} is {city} . it was {day}\n\n")
     });
     let data = place.put("train.txt", &text);
-    let more = ["--eval", path(&data), "--epochs", "60", "--lr", "5e-3", "--batch-tokens", "64"];
+    let more = ["--eval", path(&data), "--epochs", "80", "--lr", "5e-3", "--batch-tokens", "64"];
     let ran = place.train("mlm", "train.txt", &more);
     let summary = check(&place, &ran, "BertForMaskedLM");
     assert!(!ran.err.contains("new, from the seed"), "the base's head is kept: {}", ran.err);

@@ -48,6 +48,8 @@ pub struct Setup {
     pub task: Task,
     /// A Hugging Face BERT directory with any head or none; nothing for the embedded model.
     pub base: Option<PathBuf>,
+    /// The base's name on the Hub, if it came from there: an adapter is then found with it anywhere.
+    pub base_name: Option<String>,
     /// Files to learn from.
     pub data: Vec<PathBuf>,
     /// Files to measure on.
@@ -138,7 +140,9 @@ impl Run {
         };
         let (kind, name) = (device.kind(), device.name());
         let notice = |text| observe(Event::Notice(text));
-        let (mut model, tokenizer) = Model::open(&base, (task, &mut data), device, options.train.clone(), notice)?;
+        let (mut model, tokenizer) =
+            Model::open((&base, setup.base_name.as_deref()), (task, &mut data), device, options.train.clone(), notice)
+                .await?;
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
