@@ -7,7 +7,7 @@ use cloze::checkpoint::Checkpoint;
 use cloze::checkpoint::adapter::{Adapter, Base, Lora};
 use cloze::device::{Cancel, Cpu, Device};
 use cloze::model::Model;
-use cloze::train::adapter::adapter;
+use cloze::train::save;
 use cloze::train::{Method, TrainOptions, Trainer};
 
 use crate::support::devices::{TestDevice, for_each_device};
@@ -95,7 +95,8 @@ fn a_trainers_adapter_is_written_and_read() {
         let expected = block_on(trainer.logits(case.batch(), &Cancel::new())).expect("it runs");
         let base = Checkpoint::open(case.directory()).expect("a model");
         let of = Base { model: "base".into(), revision: None, sha256: Some(base.sha256()) };
-        let [config, weights] = block_on(adapter(&trainer, of)).expect("an adapter").write().expect("it is whole");
+        let [config, weights] =
+            block_on(save::adapter(&trainer, of)).expect("an adapter").write().expect("it is whole");
         let read = Adapter::read(&config, &weights, ["adapter_config.json", "adapter_model.safetensors"]);
         let read = read.expect("it was just written");
         assert_eq!(read.base.sha256.as_deref(), Some(base.sha256().as_str()));
