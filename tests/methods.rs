@@ -1,10 +1,17 @@
 //! Methods that train a part of a model: the gradients are PyTorch's, PEFT's for adapters, and the rest has none.
 
+use std::collections::BTreeMap;
+
 use cloze::block_on;
-use cloze::checkpoint::adapter::Lora;
+use cloze::checkpoint::Checkpoint;
+use cloze::checkpoint::adapter::{Adapter, Base, Lora};
+use cloze::device::{Cancel, Cpu, Device};
+use cloze::model::Model;
+use cloze::train::save;
 use cloze::train::{Method, TrainOptions, Trainer};
 
 use crate::support::devices::{TestDevice, for_each_device};
+use crate::support::fixture;
 use crate::training::{Case, SCHEDULE, SEED};
 
 /// As in the script that wrote the fixtures.
@@ -56,6 +63,52 @@ fn ten_steps_of_adapters_have_the_oracles_losses() {
             }
         }
     });
+}
+
+/// What a page's training is held to as well (web/tests/train.test.mjs).
+#[test]
+fn ten_steps_of_adapters_from_a_seed_have_the_oracles_losses() {
+    let text = std::fs::read(fixture("train").join("lora-losses.json")).expect("a fixture");
+    let losses: BTreeMap<String, Vec<f64>> = serde_json::from_slice(&text).expect("JSON");
+    for_each_device(|test| {
+        for (case, lora) in cases() {
+            let options = TrainOptions { method: Method::Lora(lora), seed: SEED, ..TrainOptions::default() };
+            let mut trainer = case.trainer(test, options);
+            for (step, expected) in (0..).zip(&losses[case.name]) {
+                let loss = case.run(&mut trainer, Some(SCHEDULE.rate(step)));
+                let off = (loss - expected).abs();
+                assert!(off <= 1e-4, "{} on {}, step {step}: {loss}, not {expected}", case.name, test.name);
+            }
+        }
+    });
+}
+
+/// The adapter's two files, read again and put onto the base, say what the trainer says.
+#[test]
+fn a_trainers_adapter_is_written_and_read() {
+    let test = TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(1)).into() };
+    for (case, lora) in cases() {
+        let mut trainer = trainer(&case, &lora, &test, true);
+        for step in 0..3 {
+            case.run(&mut trainer, Some(SCHEDULE.rate(step)));
+        }
+        let expected = block_on(trainer.logits(case.batch(), &Cancel::new())).expect("it runs");
+        let base = Checkpoint::open(case.directory()).expect("a model");
+        let of = Base { model: "base".into(), revision: None, sha256: Some(base.sha256()) };
+        let [config, weights] =
+            block_on(save::adapter(&trainer, of)).expect("an adapter").write().expect("it is whole");
+        let read = Adapter::read(&config, &weights, ["adapter_config.json", "adapter_model.safetensors"]);
+        let read = read.expect("it was just written");
+        assert_eq!(read.base.sha256.as_deref(), Some(base.sha256().as_str()));
+        let config = base.config().clone();
+        let adapted = base.adapt(&read, config).expect("they fit");
+        let model = Model::load(adapted, trainer.head(), test.device.clone()).expect("it loads");
+        let found = block_on(model.forward(case.batch(), &Cancel::new())).expect("it runs");
+        assert_eq!(found.len(), expected[0].len());
+        for (found, expected) in found.iter().zip(&expected[0]) {
+            assert!((found - expected).abs() <= 1e-4, "{}: {found}, not {expected}", case.name);
+        }
+    }
 }
 
 /// New adapters change nothing, and computing a layer again gives the same bits with them.

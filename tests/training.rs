@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
 use cloze::device::{Cancel, Cpu, Device};
@@ -92,6 +93,14 @@ impl Case {
             }
         })
         .expect("it runs")
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn batch(&self) -> &Batch {
+        &self.expected.batch
     }
 
     /// What the fixture has of one kind.

@@ -38,7 +38,6 @@
 //! # }
 //! ```
 
-pub mod adapter;
 mod bert;
 pub mod collate;
 pub mod curves;

@@ -27,7 +27,7 @@ use crate::train::data::Classes;
 use crate::train::data::classify::Kind;
 use crate::train::random::Random;
 use crate::train::save::{self, Purpose};
-use crate::train::{Method, TrainOptions, Trainer, adapter};
+use crate::train::{Method, TrainOptions, Trainer};
 
 /// Sets the masks of language modelling apart from other uses of the same seed.
 const MASKS: u64 = 2;
@@ -281,17 +281,9 @@ impl Training {
         let file = |name: &str, bytes: &[u8]| -> JsValue {
             [JsValue::from(name), Uint8Array::from(bytes).into()].into_iter().collect::<Array>().into()
         };
-        let made = match &self.trainer.options().method {
-            Method::Lora(_) => {
-                let sha256 = Some(self.trainer.checkpoint().sha256());
-                let base = Base { sha256, ..self.base.clone() };
-                let [config, weights] = adapter::adapter(&self.trainer, base).await?.write()?;
-                vec![file("adapter_config.json", &config), file("adapter_model.safetensors", &weights)]
-            }
-            _ => vec![file("model.safetensors", &save::weights(&self.trainer).await?)],
-        };
+        let made = save::model_files(&self.trainer, self.base.clone()).await?;
         let beside = self.files.iter().map(|(name, bytes)| file(name, bytes));
-        Ok(beside.chain(made).collect::<Array>().into())
+        Ok(beside.chain(made.iter().map(|(name, bytes)| file(name, bytes))).collect::<Array>().into())
     }
 }
 

@@ -158,8 +158,10 @@ for (const { kind, device, worker } of [
         return context.length <= 500 || perStory.get(name) <= 1;
       };
       const all = questions(device === 'wasm' && worker ? Infinity : 500).filter(isChosen);
-      const asked = all.slice(0, device === 'wasm' ? 60 : worker ? 24 : 20);
-      assert.ok(asked.length >= 20, `${asked.length} questions`);
+      // In the page it is the same engine without messages: a few show that.
+      const most = device === 'wasm' ? 60 : worker ? 24 : 8;
+      const asked = all.slice(0, most);
+      assert.ok(asked.length >= Math.min(most, 20), `${asked.length} questions`);
       const { found, counters } = await site.run(ask, { questions: asked, device, worker });
       checkAnswers(asked, found);
       assert.ok(counters.ops > 0);

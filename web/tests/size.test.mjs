@@ -8,7 +8,7 @@ import { WEB } from './support/server.mjs';
 
 const MOST_GZIPPED = 450_000;
 /** Beside that. */
-const MOST_TO_TRAIN = 500_000;
+const MOST_TO_TRAIN = 525_000;
 
 const dist = join(WEB, 'dist');
 
@@ -20,7 +20,7 @@ test('all JavaScript and WebAssembly is at most 450 KB gzipped', (t) => {
   assert.deepEqual(modules.sort(), ['train/wasm/cloze_bg.wasm', 'wasm/cloze_bg.wasm'], 'one copy of each module');
 });
 
-test('what training adds to that is at most 500 KB gzipped', () => {
+test('what training adds to that is at most 525 KB gzipped', () => {
   const { gzip } = codeSize(dist, { training: true });
   assert.ok(gzip > 0 && gzip <= MOST_TO_TRAIN, `${gzip} bytes gzipped, at most ${MOST_TO_TRAIN} are allowed`);
 });

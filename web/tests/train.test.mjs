@@ -1,14 +1,16 @@
 // Training in the page, on WebAssembly and on WebGPU: the same fixtures and bounds as the native tests, and what is
 // exported read by the native command line.
+//
+//   CLOZE_TRAINED=DIR node --test web/tests/train.test.mjs     leaves in DIR what tests/oracle/page.py gives to peft
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSite } from './support/browser.mjs';
-import { alike, FIXTURES } from './support/expected.mjs';
+import { alike, FIXTURES, read } from './support/expected.mjs';
 import { sequences, trained, vocabulary } from './support/fixtures.mjs';
 import { WEB } from './support/server.mjs';
 
@@ -30,6 +32,10 @@ function oracle(model, name, target) {
 const QUESTIONS = oracle('encoder/tiny', 'tiny', (labels, i) => ({ span: labels.slice(2 * i, 2 * i + 2) }));
 const TEXT_CLASSES = oracle('heads/classification', 'classification', (labels, i) => ({ label: labels[i] }));
 
+/** The same models with adapters that begin as the seed says: the losses of tests/oracle/lora_losses.py. */
+const ADAPTERS = { method: 'lora', loraR: 4, loraAlpha: 8, base: '../base' };
+const adapted = (of, name) => ({ ...of, losses: read('train/lora-losses.json')[name] });
+
 /** In the page: ten steps; calls that are aborted before they begin, or have ids that are none, change nothing. */
 async function tenSteps(_, { task, options, examples, rates }) {
   const { train } = await import('/dist/train/index.js');
@@ -48,6 +54,15 @@ async function tenSteps(_, { task, options, examples, rates }) {
   window.trainer = trainer;
   const { device, worker } = trainer;
   return { losses, norms, refused, device, worker };
+}
+
+/** In the page: what the model says, and its files. */
+async function finish(_, { texts }) {
+  const { trainer } = window;
+  const said = (await trainer.predict(texts)).map(({ values }) => [...values]);
+  const files = await trainer.export();
+  await trainer.dispose();
+  return { said, exported: [...files].map(([name, bytes]) => [name, btoa(String.fromCharCode(...bytes))]) };
 }
 
 /** In the page: a step that is stopped midway; what is exported, and what a pipeline makes of it. */
@@ -84,15 +99,23 @@ async function lose(_, { examples }) {
   return { codes, recoveries };
 }
 
-/** What the native command line says about the texts, by a model of these files. */
-function native(files) {
-  const dir = mkdtempSync(join(tmpdir(), 'cloze-train-'));
+/** What the native command line says about the texts, by a model of these files; an adapter's base lies beside it. */
+function native(files, device, said) {
+  const area = mkdtempSync(join(tmpdir(), 'cloze-train-'));
+  const [base, dir] = ['base', device].map((name) => join(area, name));
   try {
+    cpSync(join(FIXTURES, 'heads/classification'), base, { recursive: true });
+    writeFileSync(join(base, 'vocab.txt'), vocabulary(99));
+    mkdirSync(dir);
     for (const [name, text] of files) writeFileSync(join(dir, name), Buffer.from(text, 'base64'));
+    if (process.env.CLOZE_TRAINED && said) {
+      writeFileSync(join(dir, 'said.json'), JSON.stringify(TEXTS.map((text, i) => ({ text, logits: said[i] }))));
+      cpSync(area, process.env.CLOZE_TRAINED, { recursive: true });
+    }
     const run = (text) => execFileSync(CLOZE, ['classify', text, '--model', dir, '--device', 'cpu', '--json', '--quiet']);
     return TEXTS.map((text) => run(text).toString().trim().split('\n').map((line) => JSON.parse(line)));
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    rmSync(area, { recursive: true, force: true });
   }
 }
 
@@ -139,7 +162,23 @@ for (const device of ['wasm', 'webgpu']) {
       assert.deepEqual(found.refused, RATES.flatMap(() => ['AbortError', 'input']));
     }
 
-    test("ten steps in a worker have PyTorch's losses", () => check('question-answering', QUESTIONS, { worker: true }));
+    test("ten steps in a worker have PyTorch's losses", async () => {
+      await check('question-answering', QUESTIONS, { worker: true });
+      await site.run(() => window.trainer.dispose());
+    });
+
+    test('ten steps of adapters have the losses of native ones, and go elsewhere as they are', async () => {
+      if (device === 'wasm') {
+        await check('question-answering', adapted(QUESTIONS, 'tiny'), { ...ADAPTERS, worker: true });
+        await site.run(() => window.trainer.dispose());
+      }
+      const all = { ...ADAPTERS, loraDropout: 0.25, loraTargets: ['query', 'key', 'value', 'dense'] };
+      await check('text-classification', adapted(TEXT_CLASSES, 'classification'), { ...all, worker: true });
+      const { said, exported } = await site.run(finish, { texts: TEXTS });
+      const names = exported.map(([name]) => name).sort();
+      assert.deepEqual(names, ['adapter_config.json', 'adapter_model.safetensors', 'config.json', 'vocab.txt']);
+      alike(native(exported, device, said), said.map(ranked), 'the command line');
+    });
 
     test("ten steps in the page have PyTorch's losses", async () => {
       if (device === 'webgpu') await site.run(async () => void (await import('/support/losing.mjs')));
@@ -155,7 +194,7 @@ for (const device of ['wasm', 'webgpu']) {
       assert.deepEqual(after, first);
       const own = first.map(ranked);
       alike(scores, own, 'the pipeline');
-      alike(native(exported), own, 'the command line');
+      alike(native(exported, device), own, 'the command line');
     });
 
     if (device === 'webgpu') {
