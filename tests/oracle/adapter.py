@@ -94,6 +94,9 @@ def model_of(base, config):
 @torch.no_grad()
 def outputs(model, architecture, ids, types):
     """What the head gives for one sequence, [S, ·] or [1, ·]."""
+    if isinstance(model, PeftModel):
+        # peft's own forward for QUESTION_ANS takes token_type_ids and does not hand them on.
+        model = model.get_base_model()
     found = model(input_ids=ids[None], token_type_ids=types[None], attention_mask=torch.ones_like(ids)[None])
     match architecture:
         case "BertForQuestionAnswering":
