@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import ROOT, Record, Trainer, build
 from speed import lavapipe_icd, software
 
-OF_TORCH, OF_TORCH_MEMORY, OF_MATMUL = 0.8, 1.2, 0.45
+OF_TORCH, OF_TORCH_MEMORY, OF_MATMUL, OF_FULL = 0.8, 1.2, 0.45, 1.2
 LOSS_ERROR = 1e-3
 OPTIONS = dict(freeze_embeddings=True, dropout=False, decay=0.01, max_norm=1.0)
 RATE = 1e-5
@@ -59,6 +59,31 @@ def full(args, program, record):
     record.add("train", ratio >= OF_TORCH and of_peak <= OF_TORCH_MEMORY and error <= LOSS_ERROR, **figures)
 
 
+def lora(args, program, record):
+    """Steps of adapters and of everything but the embeddings by turns, on the CPU."""
+    batch, length = args.shape
+    with (
+        Trainer(program, args.model, "cpu", args.threads, **OPTIONS) as full,
+        Trainer(program, args.model, "cpu", args.threads, lora=True, **OPTIONS) as adapters,
+    ):
+        sides = {"full": full, "lora": adapters}
+        times = {name: [] for name in sides}
+        for _ in range(args.rounds):
+            for name, side in sides.items():
+                time.sleep(0.2)
+                done = [side.step(*request(batch, length), RATE) for _ in range(args.runs + 1)]
+                times[name] += [step["ms"] for step in done[1:]]
+        peaks = {name: round(side.peak_mb(), 1) for name, side in sides.items()}
+    median = {name: statistics.median(ms) for name, ms in times.items()}
+    rate = {name: batch * length / ms * 1e3 for name, ms in median.items()}
+    ratio = rate["lora"] / rate["full"]
+    figures = dict(model=args.model.name, shape=f"{batch}x{length}", threads=args.threads)
+    figures |= dict(tokens_per_s=round(rate["lora"]), full_tokens_per_s=round(rate["full"]), ratio=round(ratio, 3))
+    figures |= dict(median_ms=round(median["lora"], 1), full_median_ms=round(median["full"], 1))
+    figures |= dict(min_ms=round(min(times["lora"]), 1), full_min_ms=round(min(times["full"]), 1))
+    record.add("train-lora", ratio >= OF_FULL, **figures, peak_mb=peaks["lora"], full_peak_mb=peaks["full"])
+
+
 def lavapipe(args, program, record):
     """A step's share of the rate of the best matmul alone, on Mesa's software GPU."""
     batch, length = args.shape
@@ -92,7 +117,7 @@ def flops(model, batch, length):
     return 2 * batch * length * (3 * layers * (linear + attention) - 3 * hidden * hidden)
 
 
-STEPS = {"full": full, "lavapipe": lavapipe}
+STEPS = {"full": full, "lora": lora, "lavapipe": lavapipe}
 
 
 def main():

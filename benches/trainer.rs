@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use cloze::batch::Batch;
 use cloze::checkpoint::Checkpoint;
+use cloze::checkpoint::adapter::Lora;
 use cloze::choose::open;
 use cloze::device::{Cancel, Cpu, Device};
 use cloze::measure::gemm_gflops;
 use cloze::ops::adamw::AdamW;
-use cloze::train::{Labels, TrainOptions, Trainer};
+use cloze::train::{Labels, Method, TrainOptions, Trainer};
 use serde::{Deserialize, Serialize};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -26,6 +27,8 @@ struct Options {
     seed: u64,
     dropout: bool,
     freeze_embeddings: bool,
+    /// Trains adapters as PEFT has them by default, and the head.
+    lora: bool,
     decay: f32,
     max_norm: f32,
     checkpoint_activations: bool,
@@ -36,7 +39,7 @@ impl Default for Options {
         let TrainOptions { seed, dropout, freeze_embeddings, optimizer, checkpoint_activations, .. } =
             TrainOptions::default();
         let AdamW { decay, max_norm, .. } = optimizer;
-        Self { seed, dropout, freeze_embeddings, decay, max_norm, checkpoint_activations }
+        Self { seed, dropout, freeze_embeddings, lora: false, decay, max_norm, checkpoint_activations }
     }
 }
 
@@ -95,6 +98,9 @@ fn serve(dir: &Path, device: Device, options: &Options) -> Result<()> {
     let head = checkpoint.head();
     let mut train = TrainOptions { seed: options.seed, dropout: options.dropout, ..TrainOptions::default() };
     train.freeze_embeddings = options.freeze_embeddings;
+    if options.lora {
+        train.method = Method::Lora(Lora::default());
+    }
     train.checkpoint_activations = options.checkpoint_activations;
     train.optimizer.decay = options.decay;
     train.optimizer.max_norm = options.max_norm;

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module a subject.
 
+#[cfg(feature = "train")]
+mod adapter;
 mod answers;
 mod batch;
 mod checkpoint;

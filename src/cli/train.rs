@@ -94,7 +94,7 @@ pub enum TrainMethod {
     Bitfit,
     /// The head alone
     Head,
-    /// Adapters of low rank beside the linear layers, and the head: PEFT's LoRA
+    /// Low-rank adapters beside the encoder's matrices: the output is an adapter of the base, as PEFT has it
     Lora,
 }
 
@@ -154,15 +154,16 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     pub method: TrainMethod,
     /// The rank of adapters
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "R", default_value_t = 8)]
     pub lora_r: usize,
-    /// What adapters are multiplied by, times their rank
+    /// The scale of adapters, times their rank
     #[arg(long, value_name = "X", default_value_t = 16.0)]
     pub lora_alpha: f32,
-    /// The share that is dropped of what goes into adapters
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    /// The share of what goes into an adapter that is dropped
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub lora_dropout: f32,
-    /// The linear layers that have adapters, by the ends of their names, such as query or output.dense
+    /// The layers that adapters adapt: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
+    /// for the last three
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "query,value")]
     pub lora_targets: Vec<String>,
     /// Leave the first N layers as they are
@@ -205,8 +206,8 @@ impl RunArgs {
             TrainMethod::Bitfit => (Method::BitFit, 1e-3),
             TrainMethod::Head => (Method::Head, 1e-3),
             TrainMethod::Lora => {
-                let (alpha, dropout, targets) = (self.lora_alpha, self.lora_dropout, self.lora_targets.clone());
-                (Method::Lora(Lora { r: self.lora_r, alpha, dropout, targets }), 5e-4)
+                let (r, alpha, dropout) = (self.lora_r, self.lora_alpha, self.lora_dropout);
+                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 5e-4)
             }
         };
         let is_berts = matches!(self.optimizer, Optimizer::Bert);

@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 mod bert;
 pub mod collate;
 pub mod curves;

@@ -160,7 +160,7 @@ pub(super) fn unknown(name: &str) -> Error {
 }
 
 /// Whether a tensor belongs to a head, the pooler included.
-fn is_of_head(name: &str) -> bool {
+pub(super) fn is_of_head(name: &str) -> bool {
     !name.starts_with("bert.") || name.starts_with("bert.pooler.")
 }
 

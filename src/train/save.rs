@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Trainer;
 use super::data::classify::Kind;
+use super::{Method, Trainer};
+use crate::checkpoint::adapter::{Adapter, Base, Tensor};
 #[cfg(feature = "native")]
 use crate::checkpoint::begin_beside;
 use crate::checkpoint::names::{self, Param};
@@ -84,6 +85,51 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)
+}
+
+/// The adapter of a model that is trained by [`Method::Lora`], as it is now: A and B of each adapted layer, and the head whole.
+/// `base` is what it was trained on; its SHA-256 is put in where it is not said.
+///
+/// # Errors
+/// [`Error::Option`] if the model is trained by another method, and what a device may return.
+pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
+    let Method::Lora(lora) = &trainer.options().method else {
+        return Err(Error::Option {
+            name: "method",
+            problem: "the model is trained without adapters".into(),
+            mend: "Train it by the method lora, or save the whole model".into(),
+        });
+    };
+    let checkpoint = trainer.checkpoint();
+    let mut tensors = Vec::new();
+    for name in trainer.names() {
+        let values = trainer.parameter(name).await?;
+        let shape = match names::param(checkpoint.config(), name) {
+            Some(Param { cols, is_vector: true, .. }) => vec![cols],
+            Some(Param { rows, cols, .. }) => vec![rows, cols],
+            None if name.ends_with(".lora_A.weight") => vec![lora.r, values.len() / lora.r],
+            None => vec![values.len() / lora.r, lora.r],
+        };
+        tensors.push(Tensor { name: name.into(), shape, values });
+    }
+    let base = Base { sha256: base.sha256.or_else(|| Some(checkpoint.sha256())), ..base };
+    Ok(Adapter { lora: lora.clone(), base, head: Some(trainer.head()), tensors })
+}
+
+/// The files of the model as it is now, by their names, beside its configuration and tokenizer: its weights, or an adapter of
+/// `base`.
+///
+/// # Errors
+/// As [`weights`] and [`adapter`].
+pub async fn model_files(trainer: &Trainer, base: Base) -> Result<Vec<(String, Vec<u8>)>> {
+    match &trainer.options().method {
+        Method::Lora(_) => {
+            let names = ["adapter_config.json", "adapter_model.safetensors"];
+            let texts = adapter(trainer, base).await?.write()?;
+            Ok(names.map(str::to_owned).into_iter().zip(texts).collect())
+        }
+        _ => Ok(vec![("model.safetensors".into(), weights(trainer).await?)]),
+    }
 }
 
 /// Writes a model in f32 to the directory `out`, whole or not at all: tensors with their values, the configuration, and from the base's

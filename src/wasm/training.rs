@@ -11,6 +11,7 @@ use super::examples::{Example, Query, Reader};
 use super::json::parse;
 use super::{CancelToken, Files, Host};
 use crate::batch::Batch;
+use crate::checkpoint::adapter::{Base, Lora};
 use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
@@ -26,7 +27,7 @@ use crate::train::data::Classes;
 use crate::train::data::classify::Kind;
 use crate::train::random::Random;
 use crate::train::save::{self, Purpose};
-use crate::train::{Method, TrainOptions, Trainer};
+use crate::train::{Method, TrainOptions, Trainer, adapter};
 
 /// Sets the masks of language modelling apart from other uses of the same seed.
 const MASKS: u64 = 2;
@@ -42,6 +43,8 @@ pub struct Training {
     seed: u64,
     /// Calls that read examples: each masks words of its own.
     calls: u64,
+    /// What an adapter says that it is of.
+    base: Base,
     /// The trained model's files beside its weights.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -53,6 +56,11 @@ struct OptionsJson {
     labels: Option<Vec<String>>,
     problem_type: Option<String>,
     method: Option<String>,
+    lora_r: usize,
+    lora_alpha: f32,
+    lora_dropout: f32,
+    lora_targets: Vec<String>,
+    base: String,
     freeze_layers: usize,
     freeze_embeddings: bool,
     dropout: bool,
@@ -81,10 +89,16 @@ impl Default for OptionsJson {
             ..
         } = TrainOptions::default();
         let AdamW { beta1, beta2, eps, decay, max_norm } = optimizer;
+        let Lora { r, alpha, dropout: lora_dropout, targets } = Lora::default();
         Self {
             labels: None,
             problem_type: None,
             method: None,
+            lora_r: r,
+            lora_alpha: alpha,
+            lora_dropout,
+            lora_targets: targets,
+            base: String::new(),
             freeze_layers,
             freeze_embeddings,
             dropout,
@@ -145,7 +159,12 @@ impl Training {
         };
         let seed = options.seed;
         let trainer = Trainer::new(checkpoint, head, host.device.clone(), options.checked()?)?;
-        Ok(Training { trainer, reader, seed, calls: 0, files: beside })
+        let (model, revision) = match options.base.split_once('@') {
+            Some((model, revision)) if !model.contains("://") => (model, Some(revision.to_owned())),
+            _ => (options.base.as_str(), None),
+        };
+        let base = Base { model: model.to_owned(), revision, sha256: None };
+        Ok(Training { trainer, reader, seed, calls: 0, base, files: beside })
     }
 
     /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
@@ -262,9 +281,17 @@ impl Training {
         let file = |name: &str, bytes: &[u8]| -> JsValue {
             [JsValue::from(name), Uint8Array::from(bytes).into()].into_iter().collect::<Array>().into()
         };
-        let weights = save::weights(&self.trainer).await?;
+        let made = match &self.trainer.options().method {
+            Method::Lora(_) => {
+                let sha256 = Some(self.trainer.checkpoint().sha256());
+                let base = Base { sha256, ..self.base.clone() };
+                let [config, weights] = adapter::adapter(&self.trainer, base).await?.write()?;
+                vec![file("adapter_config.json", &config), file("adapter_model.safetensors", &weights)]
+            }
+            _ => vec![file("model.safetensors", &save::weights(&self.trainer).await?)],
+        };
         let beside = self.files.iter().map(|(name, bytes)| file(name, bytes));
-        Ok(beside.chain([file("model.safetensors", &weights)]).collect::<Array>().into())
+        Ok(beside.chain(made).collect::<Array>().into())
     }
 }
 
@@ -273,13 +300,19 @@ impl OptionsJson {
     fn checked(&self) -> Result<TrainOptions> {
         let method = match self.method.as_deref() {
             None | Some("full") => Method::Full,
+            Some("lora") => Method::Lora(Lora {
+                r: self.lora_r,
+                alpha: self.lora_alpha,
+                dropout: self.lora_dropout,
+                targets: self.lora_targets.clone(),
+            }),
             Some("bitfit") => Method::BitFit,
             Some("head") => Method::Head,
             Some(other) => {
                 return Err(Error::Option {
                     name: "method",
                     problem: format!("there is no method '{}'", clip(other)),
-                    mend: "Use full, bitfit or head".into(),
+                    mend: "Use full, lora, bitfit or head".into(),
                 });
             }
         };

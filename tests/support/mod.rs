@@ -6,6 +6,8 @@ pub mod command;
 pub mod devices;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "train")]
+pub mod lab;
 
 use std::path::PathBuf;
 

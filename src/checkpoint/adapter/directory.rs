@@ -23,13 +23,7 @@ pub(crate) fn is_adapter(dir: &Path) -> bool {
 /// Base and adapter, for the adapter in `dir`.
 pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     let adapter = Adapter::open(dir)?;
-    let base = base_dir(dir, &adapter.base)?;
-    if is_adapter(&base) {
-        return Err(Error::Unsupported {
-            what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),
-            mend: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
-        });
-    }
+    let base = base_of(dir, &adapter)?;
     let checkpoint = Checkpoint::open(&base)?;
     let mut config = Config::open(if dir.join("config.json").exists() { dir } else { &base })?;
     if !dir.join("config.json").exists()
@@ -39,6 +33,21 @@ pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     }
     let file = dir.join(WEIGHTS).display().to_string();
     checkpoint.adapt_as(&adapter, config, &file, eight)
+}
+
+/// The directory of the base of the adapter in `dir`.
+///
+/// # Errors
+/// [`Error::Config`] if it is not there, [`Error::Unsupported`] if it is an adapter itself.
+pub(crate) fn base_of(dir: &Path, adapter: &Adapter) -> Result<PathBuf> {
+    let base = base_dir(dir, &adapter.base)?;
+    if is_adapter(&base) {
+        return Err(Error::Unsupported {
+            what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),
+            mend: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
+        });
+    }
+    Ok(base)
 }
 
 /// Where the base lies: as the path says, from the adapter's directory or from the working one; or in the Hub's cache.

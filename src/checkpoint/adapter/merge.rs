@@ -21,6 +21,7 @@ pub(crate) enum Eight {
     /// They stay, with A and B beside them.
     Stays,
     /// They are widened and merged as any other.
+    #[cfg_attr(not(feature = "native"), allow(dead_code, reason = "models are converted where there are files"))]
     Widens,
 }
 
@@ -41,15 +42,24 @@ impl Checkpoint {
         self.adapt_as(adapter, config, "adapter_model.safetensors", Eight::Stays)
     }
 
+    /// Checks that it is the base that the adapter knows; `file` is what errors call the adapter.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`]
+    pub(crate) fn is_base_of(&self, adapter: &Adapter, file: &str) -> Result<()> {
+        match &adapter.base.sha256 {
+            Some(sum) if !sum.eq_ignore_ascii_case(&self.sha256()) => {
+                let problem = format!("it was trained on another base than {}, one whose SHA-256 is {sum}", self.name);
+                let mend = "Give that base by base_model_name_or_path in adapter_config.json, or train on this one";
+                Err(broken(file, None, problem, mend))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same; `file` is what errors call the adapter.
     pub(crate) fn adapt_as(mut self, adapter: &Adapter, config: Config, file: &str, eight: Eight) -> Result<Self> {
-        if let Some(sum) = &adapter.base.sha256
-            && !sum.eq_ignore_ascii_case(&self.sha256())
-        {
-            let problem = format!("it was trained on another base than {}, one whose SHA-256 is {sum}", self.name);
-            let mend = "Give that base by base_model_name_or_path in adapter_config.json, or train on this one";
-            return Err(broken(file, None, problem, mend));
-        }
+        self.is_base_of(adapter, file)?;
         adapter.check(&config, file)?;
         self.config = config;
         let is_tied = self.config.tie_word_embeddings;

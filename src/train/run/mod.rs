@@ -141,7 +141,8 @@ impl Run {
         let (kind, name) = (device.kind(), device.name());
         let notice = |text| observe(Event::Notice(text));
         let (mut model, tokenizer) =
-            Model::open((&base, setup.base_name.as_deref()), (task, &mut data), device, options.train.clone(), notice)?;
+            Model::open((&base, setup.base_name.as_deref()), (task, &mut data), device, options.train.clone(), notice)
+                .await?;
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),

@@ -1,11 +1,13 @@
 //! The model of a run: its base with the head that the task wants, and the directory that it is saved to.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::data::{Data, Task};
 use super::fingerprint::Fingerprint;
-use crate::checkpoint::adapter::{Adapter, Base, Lora, Tensor};
+use crate::checkpoint::adapter::directory::{self, is_adapter};
+use crate::checkpoint::adapter::{Adapter, Base, Eight, Lora};
 use crate::checkpoint::source::read_small;
 use crate::checkpoint::{Checkpoint, Param, names};
 use crate::config::Config;
@@ -20,8 +22,9 @@ pub(super) struct Model {
     pub trainer: Trainer,
     /// The text of the trained model's `config.json`.
     config: Vec<u8>,
-    base: PathBuf,
-    /// The same as an adapter's file says it.
+    /// Where configuration and tokenizer come from.
+    beside: PathBuf,
+    /// Where the weights do, as an adapter's file says it.
     origin: Base,
 }
 
@@ -33,20 +36,28 @@ impl Model {
     ///
     /// # Errors
     /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`] refuse.
-    pub fn open(
+    pub async fn open(
         (base, name): (&Path, Option<&str>),
         (task, data): (&Task, &mut Data),
         device: Arc<Device>,
-        options: TrainOptions,
+        mut options: TrainOptions,
         mut notice: impl FnMut(String),
     ) -> Result<(Self, Tokenizer)> {
-        let checkpoint = Checkpoint::open(base)?;
+        let start = Start::of(base, &mut options, &mut notice)?;
+        let (checkpoint, weights) = match &start {
+            Some(start) => (start.open()?, start.base.clone()),
+            None if is_adapter(base) => (directory::open(base, Eight::Widens)?, base.into()),
+            None => (Checkpoint::open(base)?, base.into()),
+        };
         let origin = match &options.method {
-            Method::Lora(_) => origin(base, name, &checkpoint)?,
+            Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), &checkpoint)?,
             _ => Base::default(),
         };
-        let tokenizer = Tokenizer::load(base, checkpoint.config().vocab_size)?;
-        let is_known = data.is_known_to(task, checkpoint.config());
+        // PEFT writes neither configuration nor tokenizer.
+        let base = if base.join("config.json").exists() { base } else { &weights };
+        let known = Config::open(base)?;
+        let tokenizer = Tokenizer::load(base, known.vocab_size)?;
+        let is_known = data.is_known_to(task, &known);
         let path = base.join("config.json");
         let file = path.display().to_string();
         let config = save::config(&read_small(&path, MAX_CONFIG)?, &file, data.purpose(task))?;
@@ -83,10 +94,15 @@ impl Model {
         }
         let checkpoint = checkpoint.recast(parsed.clone(), drops)?;
         let trainer = Trainer::new(checkpoint, task.head(), device, options)?;
-        if !trainer.seeded().is_empty() {
-            notice(format!("new, from the seed: {}", listed(trainer.seeded())));
+        let mut seeded = trainer.seeded().to_vec();
+        if let Some(start) = &start {
+            let set = start.give(&trainer, &known, is_known).await?;
+            seeded.retain(|name| !set.contains(name));
         }
-        Ok((Self { trainer, config, base: base.into(), origin }, tokenizer))
+        if !seeded.is_empty() {
+            notice(format!("new, from the seed: {}", listed(&seeded)));
+        }
+        Ok((Self { trainer, config, beside: base.into(), origin }, tokenizer))
     }
 
     /// A sum over what the run goes on from beside its checkpoint: configuration and weights.
@@ -103,10 +119,11 @@ impl Model {
     /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.
     ///
     /// # Errors
-    /// What a device may return, [`Error::Io`](crate::Error::Io).
+    /// What a device may return, [`Error::Io`].
     pub async fn save(&self, out: &Path) -> Result<()> {
-        if let Method::Lora(lora) = &self.trainer.options().method {
-            return self.adapter(lora).await?.save(&self.base, out, &self.config);
+        if let Method::Lora(_) = self.trainer.options().method {
+            let adapter = save::adapter(&self.trainer, self.origin.clone()).await?;
+            return adapter.save(&self.beside, out, &self.config);
         }
         let config = self.trainer.checkpoint().config();
         let mut tensors: Vec<(Param, Vec<f32>)> = Vec::new();
@@ -114,24 +131,54 @@ impl Model {
             let values = self.trainer.parameter(&param.name).await?;
             tensors.push((param, values));
         }
-        save::save(&self.base, out, &self.config, &tensors)
+        save::save(&self.beside, out, &self.config, &tensors)
+    }
+}
+
+/// An adapter that training goes on from.
+struct Start {
+    adapter: Adapter,
+    dir: PathBuf,
+    base: PathBuf,
+}
+
+impl Start {
+    /// The adapter in the base directory, if there is one and adapters are trained: of its rank, scale and layers.
+    fn of(dir: &Path, options: &mut TrainOptions, notice: &mut impl FnMut(String)) -> Result<Option<Self>> {
+        let Method::Lora(lora) = &mut options.method else { return Ok(None) };
+        if !is_adapter(dir) {
+            return Ok(None);
+        }
+        let adapter = Adapter::open(dir)?;
+        *lora = Lora { dropout: lora.dropout, ..adapter.lora.clone() };
+        let targets = listed(&lora.targets);
+        notice(format!("goes on from the base's adapter: r {}, alpha {}, targets {targets}", lora.r, lora.alpha));
+        let base = directory::base_of(dir, &adapter)?;
+        Ok(Some(Self { adapter, dir: dir.into(), base }))
     }
 
-    async fn adapter(&self, lora: &Lora) -> Result<Adapter> {
-        let config = self.trainer.checkpoint().config();
-        let mut tensors = Vec::new();
-        for name in self.trainer.names() {
-            let values = self.trainer.parameter(name).await?;
-            let rest = values.len() / lora.r.max(1);
-            let shape = match names::param(config, name) {
-                Some(param) if param.is_vector => vec![param.cols],
-                Some(param) => vec![param.rows, param.cols],
-                None if name.ends_with(".lora_A.weight") => vec![lora.r, rest],
-                None => vec![rest, lora.r],
-            };
-            tensors.push(Tensor { name: name.to_owned(), shape, values });
+    fn file(&self) -> String {
+        self.dir.join(directory::WEIGHTS).display().to_string()
+    }
+
+    fn open(&self) -> Result<Checkpoint> {
+        let checkpoint = Checkpoint::open(&self.base)?;
+        checkpoint.is_base_of(&self.adapter, &self.file())?;
+        Ok(checkpoint)
+    }
+
+    /// Gives a trainer its values, and says which: those of a head only if it `keeps_head`. `config` is the adapted model's.
+    async fn give(&self, trainer: &Trainer, config: &Config, keeps_head: bool) -> Result<HashSet<String>> {
+        self.adapter.check(config, &self.file())?;
+        let mut set = HashSet::new();
+        for tensor in &self.adapter.tensors {
+            let is_wanted = keeps_head || tensor.name.contains(".lora_");
+            if is_wanted && trainer.names().any(|name| name == tensor.name) {
+                trainer.set_parameter(&tensor.name, &tensor.values).await?;
+                set.insert(tensor.name.clone());
+            }
         }
-        Ok(Adapter { lora: lora.clone(), base: self.origin.clone(), head: Some(self.trainer.head()), tensors })
+        Ok(set)
     }
 }
 

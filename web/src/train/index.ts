@@ -29,6 +29,7 @@ const OPTIONS: Table = {
   loraAlpha: { kind: 'real' },
   loraDropout: { kind: 'real' },
   loraTargets: { kind: 'strings' },
+  base: { kind: 'string' },
   freezeLayers: { kind: 'number' },
   freezeEmbeddings: { kind: 'boolean' },
   labels: { kind: 'strings' },
@@ -59,7 +60,10 @@ export async function train<T extends TrainTask>(task: T, options: TrainOptions)
   if (!TASKS.includes(task)) {
     throw wrong('task', `there is no training for '${clip(String(task))}'`, `Use one of ${TASKS.join(', ')}`);
   }
-  const backend = await openEngine(ENGINES, { task, what: `train('${task}')`, own: OPTIONS }, options, undefined);
+  const { model } = options ?? {};
+  const base = typeof model === 'string' || model instanceof URL ? String(model) : undefined;
+  const given = { ...options, base: options?.base ?? base };
+  const backend = await openEngine(ENGINES, { task, what: `train('${task}')`, own: OPTIONS }, given, undefined);
   return Object.defineProperties({}, { ...calls(backend, task), ...handle(backend) }) as Trainer<T>;
 }
 

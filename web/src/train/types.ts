@@ -16,6 +16,8 @@ export interface TrainOptions extends PipelineOptions {
   loraDropout?: number;
   /** The linear layers that are adapted, by the ends of their names; by default `query` and `value`. */
   loraTargets?: readonly string[];
+  /** What exported adapters call the model that they are of; by default its name or address here. */
+  base?: string;
   /** The first layers, so many of them, are not trained. */
   freezeLayers?: number;
   /** The embeddings are not trained. */
