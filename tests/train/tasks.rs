@@ -82,18 +82,17 @@ fn texts_are_scored_and_have_several_labels() {
 
     let place = Place::new();
     let rows = moods(64).map(|(text, is_good)| {
-        let mut labels = vec![if is_good { "fine" } else { "poor" }];
-        labels.extend(text.contains("the movie").then_some("movie"));
+        let labels: &[&str] = if is_good { &["fine", "nice"] } else { &["poor"] };
         serde_json::json!({ "text": text, "labels": labels }).to_string() + "\n"
     });
     let data = place.put("train.jsonl", &rows.collect::<String>());
-    let often = ["--eval", path(&data), "--epochs", "80", "--lr", "5e-3", "--batch-tokens", "128"];
+    let often = ["--eval", path(&data), "--epochs", "30", "--lr", "5e-3", "--batch-tokens", "128"];
     let ran = place.train("classify", "train.jsonl", &often);
     let summary = check(&place, &ran, "BertForSequenceClassification");
     assert!(score(&summary, "f1") > 0.85, "{summary}");
     let config: Value = serde_json::from_slice(&std::fs::read(place.out().join("config.json")).unwrap()).unwrap();
     assert_eq!(config["problem_type"], "multi_label_classification");
-    assert_eq!(config["id2label"], serde_json::json!({ "0": "fine", "1": "movie", "2": "poor" }));
+    assert_eq!(config["id2label"], serde_json::json!({ "0": "fine", "1": "nice", "2": "poor" }));
 }
 
 #[test]
@@ -176,6 +175,25 @@ fn masked_words_are_filled() {
         run(&["fill-mask", "the [MASK] of france is paris.", "--model", path(&out), "--json", "--device", "cpu"])
             .lines();
     assert_eq!(filled[0]["token"], "capital", "{filled:?}");
+}
+
+#[test]
+fn adapters_are_trained_beside_their_base() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(64));
+    let dev = place.put("dev.tsv", &mood_tsv(90));
+    let more = ["--eval", path(&dev), "--method", "lora", "--lora-targets", "query,value,dense", "--epochs", "20"];
+    let ran =
+        place.train("classify", "train.tsv", &[more.as_slice(), &["--lr", "1e-2", "--batch-tokens", "128"]].concat());
+    let [summary] = &ran.lines()[..] else { panic!("one line: {}", ran.out) };
+    assert!(score(summary, "accuracy") > 0.85, "{summary}");
+    let out = place.out();
+    assert!(out.join("adapter_model.safetensors").is_file() && !out.join("model.safetensors").exists());
+    let config: Value = serde_json::from_slice(&std::fs::read(out.join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((&config["r"], &config["task_type"]), (&8.into(), &"SEQ_CLS".into()));
+    let said =
+        run(&["classify", "the movie was great and it was hot", "--model", path(&out), "--json", "--device", "cpu"]);
+    assert_eq!(said.lines()[0]["label"], "good", "{}", said.out);
 }
 
 #[test]

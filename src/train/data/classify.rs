@@ -53,6 +53,15 @@ pub struct Columns {
     pub label: String,
 }
 
+impl std::fmt::Display for Columns {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { text, pair, label } = self;
+        write!(to, "text={text},")?;
+        pair.iter().try_for_each(|pair| write!(to, "pair={pair},"))?;
+        write!(to, "label={label}")
+    }
+}
+
 impl std::str::FromStr for Columns {
     type Err = Error;
 
@@ -298,6 +307,7 @@ mod tests {
     #[test]
     fn columns_by_name_and_kinds_by_wish() {
         let columns: Columns = "label=stars,text=review".parse().unwrap();
+        assert_eq!(columns.to_string(), "text=review,label=stars");
         let text = "id,review,stars\n1,good,5\n";
         let read = |kind| read("t.csv", text.as_bytes(), Format::Csv, Some(&columns), kind).unwrap();
         assert_eq!(read(None).1, [example("good", None, "5")]);

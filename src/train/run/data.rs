@@ -120,6 +120,11 @@ impl Data {
         }
     }
 
+    /// What a sequence classifier's labels are, as a configuration says it.
+    pub fn kind_word(&self) -> Option<&'static str> {
+        Kind::WORDS.iter().find(|(_, kind)| Some(*kind) == self.kind).map(|(word, _)| *word)
+    }
+
     /// What the trained model is for.
     pub fn purpose(&self, task: &Task) -> Purpose<'_> {
         Purpose { head: task.head(), labels: self.classes.as_ref().map(Classes::names), kind: self.kind }

@@ -146,8 +146,11 @@ impl Run {
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
-            "kernels": model.trainer.kernels(),
+            "kernels": model.trainer.kernels(), "labels": data.kind_word(),
         }));
+        if let Task::Classify { columns: Some(columns), .. } = task {
+            settings.insert("columns".into(), columns.to_string().into());
+        }
         // By its text: a value would have the digits that f32 has as f64.
         let told = serde_json::to_string(options).and_then(|text| serde_json::from_str(&text));
         settings.extend(flat(&told.map_err(|e| Error::io("write", "the options", e.into()))?));
