@@ -41,8 +41,6 @@ pub struct Training {
     trainer: Trainer,
     reader: Reader,
     seed: u64,
-    /// Calls that read examples: each masks words of its own.
-    calls: u64,
     /// What an adapter says that it is of.
     base: Base,
     /// The trained model's files beside its weights.
@@ -124,6 +122,8 @@ enum Request {
     Step { examples: Vec<Example>, share: f32, rate: Option<f64> },
     /// The optimizer's step alone.
     Update { rate: f64 },
+    /// No step: the gradients since the last one are dropped.
+    Forget,
     /// The head's logits.
     Predict { examples: Vec<Example> },
     /// The trained model's files.
@@ -164,12 +164,13 @@ impl Training {
             _ => (options.base.as_str(), None),
         };
         let base = Base { model: model.to_owned(), revision, sha256: None };
-        Ok(Training { trainer, reader, seed, calls: 0, base, files: beside })
+        Ok(Training { trainer, reader, seed, base, files: beside })
     }
 
     /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
     /// loss and the gradients' norm; without a rate it adds gradients alone, that `{"kind": "update", "rate": …}` takes its
-    /// step with, and gives the norm of. `predict` resolves to `[example, columns, logits]` for each sequence, `export` to `[name, bytes]` for each file.
+    /// step with, and gives the norm of, or that `forget` drops. `predict` resolves to `[example, columns, logits]` for each
+    /// sequence, `export` to `[name, bytes]` for each file.
     ///
     /// # Errors
     /// `input` and `data` for examples, `option`, `diverged`, the device's faults, `cancelled`. The model stays as it was.
@@ -178,6 +179,10 @@ impl Training {
         match parse(&request)? {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
             Request::Update { rate } => self.update(rate).await,
+            Request::Forget => {
+                self.trainer.forget_gradients();
+                Ok(JsValue::UNDEFINED)
+            }
             Request::Predict { examples } => self.predict(&examples, &cancel).await,
             Request::Export => self.export().await,
         }
@@ -186,10 +191,10 @@ impl Training {
 
 impl Training {
     async fn step(&mut self, examples: &[Example], share: f32, rate: Option<f64>, cancel: &Cancel) -> Result<JsValue> {
-        let call = self.calls;
-        self.calls += 1;
+        // Each batch has masks of its own, and the same again if it is given again.
+        let batch = self.trainer.counters().batches;
         let lesson = |(at, example): (u64, &Example)| {
-            self.reader.lesson(example, &mut Random::new(self.seed, &[MASKS, call, at]))
+            self.reader.lesson(example, &mut Random::new(self.seed, &[MASKS, batch, at]))
         };
         let features: Vec<_> = (0..).zip(examples).map(lesson).collect::<Result<_>>()?;
         let features = features.concat();

@@ -70,19 +70,29 @@ export async function train<T extends TrainTask>(task: T, options: TrainOptions)
 function calls(backend: Backend, task: TrainTask): PropertyDescriptorMap {
   const ask = (request: object, { signal }: Record<string, unknown> = {}): Promise<unknown> =>
     backend.perform({ kind: 'run', request: json(request) }, signalOf(signal));
-  const step = (given: unknown, share: unknown, rate?: unknown): object =>
-    ({ kind: 'step', examples: examples(task, given), share, rate });
+
+  /** A batch's step or part of one. Whatever ends it early, none of the step's gradients are left. */
+  async function learn(
+    given: unknown, share: unknown, options: Record<string, unknown>, rate?: unknown,
+  ): Promise<number[]> {
+    try {
+      return (await ask({ kind: 'step', examples: examples(task, given), share, rate }, options)) as number[];
+    } catch (error) {
+      void ask({ kind: 'forget' }).catch(() => {});
+      throw error;
+    }
+  }
 
   const methods = {
     async step(given: unknown, options: unknown): Promise<Step> {
       const { rate, share = 1, ...others } = normalise(options, { ...SHARE, ...RATE }, 'step');
       needRate(rate);
-      const [loss, gradientNorm] = (await ask(step(given, share, rate), others)) as [number, number];
+      const [loss, gradientNorm] = (await learn(given, share, others, rate)) as [number, number];
       return { loss, gradientNorm };
     },
     async accumulate(given: unknown, options: unknown): Promise<Loss> {
       const { share = 1, ...others } = normalise(options, SHARE, 'accumulate');
-      const [loss] = (await ask(step(given, share), others)) as [number];
+      const [loss] = (await learn(given, share, others)) as [number];
       return { loss };
     },
     async update(options: unknown): Promise<Update> {

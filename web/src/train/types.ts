@@ -28,7 +28,7 @@ export interface TrainOptions extends PipelineOptions {
   problemType?: 'single_label_classification' | 'multi_label_classification' | 'regression';
   /** Whether the dropouts of the model's configuration apply; by default true. */
   dropout?: boolean;
-  /** Of dropout, masks and a new head's values. The same seed and steps give the same model on a device. By default 0. */
+  /** Of dropout, masks and a new head's values: the same steps give the same model on a device. By default 0. */
   seed?: number;
   /** AdamW's, by default 0.9, 0.999, 1e-8. */
   beta1?: number;
@@ -136,7 +136,7 @@ export interface Logits {
 export interface Trainer<T extends TrainTask = TrainTask> extends PipelineHandle {
   /** One step of the optimizer on these examples, as one batch. */
   step(examples: Examples[T] | readonly Examples[T][], options: StepOptions): Promise<Step>;
-  /** Adds a batch's gradients to those of the next step. If it fails, all of that step's are dropped. */
+  /** Adds a batch's gradients to those of the next step. If it fails or is aborted, all of that step's are dropped. */
   accumulate(examples: Examples[T] | readonly Examples[T][], options?: AccumulateOptions): Promise<Loss>;
   /** The step with all gradients so far. */
   update(options: UpdateOptions): Promise<Update>;
