@@ -102,7 +102,6 @@ fn a_converted_adapter_is_one_model() {
         assert!(converted.is_merged, "{name}");
         let (batch, expected) = expected(name, head);
         let difference = largest_difference(&expected, &logits(&on_cpu(&out, head), &batch));
-        // The decoder that the adapter brought is written, but only config.json says that it counts.
         assert!(difference <= TOLERANCE, "{name}: {difference}");
     }
     let half = dir.path().join("half");

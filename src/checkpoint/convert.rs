@@ -78,7 +78,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     let staging = begin_beside(src, out)?;
     let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
     let converted = Converted { is_merged, ..converted };
-    staging.write("config.json", &new_config(src, dtype)?)?;
+    staging.write("config.json", &new_config(src, &checkpoint, dtype)?)?;
     copy_documents(src, &staging)?;
     staging.commit()?;
     Ok(converted)
@@ -149,7 +149,7 @@ fn same_place(a: &Path, b: &Path) -> Result<bool> {
 }
 
 /// The text of `config.json` with the new type: every other key as it was.
-fn new_config(src: &Path, dtype: DType) -> Result<Vec<u8>> {
+fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u8>> {
     let path = src.join("config.json");
     let bytes = read_small(&path, 16 << 20)?;
     let malformed = |problem: String| Error::Config {
@@ -164,6 +164,10 @@ fn new_config(src: &Path, dtype: DType) -> Result<Vec<u8>> {
     let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(key.into(), torch.into());
     config.remove("quantization");
+    if !checkpoint.config.tie_word_embeddings {
+        // The file may not say so: an adapter can bring a decoder of its own.
+        config.insert("tie_word_embeddings".into(), false.into());
+    }
     if dtype == DType::I8 {
         config.insert("quantization".into(), serde_json::json!({ "format": I8_ROWS }));
     }
