@@ -10,6 +10,7 @@ use cloze::device::{Cancel, Cpu, Device};
 use cloze::model::Model;
 use cloze::tensor::DType;
 use cloze::{Error, Result, block_on};
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use crate::golden::{Expected, TOLERANCE};
@@ -103,6 +104,12 @@ fn a_converted_adapter_is_one_model() {
         let (batch, expected) = expected(name, head);
         let difference = largest_difference(&expected, &logits(&on_cpu(&out, head), &batch));
         assert!(difference <= TOLERANCE, "{name}: {difference}");
+        // transformers reads a file whose names have no `bert.`, but none that has both kinds.
+        let bytes = std::fs::read(out.join("model.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let names = file.names();
+        assert!(names.iter().any(|name| name.starts_with("bert.encoder.")), "{name}");
+        assert!(!names.iter().any(|name| name.starts_with("encoder.") || name.starts_with("embeddings.")), "{names:?}");
     }
     let half = dir.path().join("half");
     convert(&directory("answer-i8"), &half, DType::F16).unwrap();

@@ -76,7 +76,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     let is_merged = is_adapter(src);
     let checkpoint = open(src)?;
     let staging = begin_beside(src, out)?;
-    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), dtype)?;
+    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), (dtype, is_merged))?;
     let converted = Converted { is_merged, ..converted };
     staging.write("config.json", &new_config(src, &checkpoint, dtype)?)?;
     copy_documents(src, &staging)?;
@@ -191,11 +191,14 @@ enum Part {
     Scales,
 }
 
-fn write_weights(checkpoint: &Checkpoint, path: &Path, dtype: DType) -> Result<Converted> {
+/// What the new file's tensors are: their type, and whether what was merged gave some of them the names of a whole model.
+type Form = (DType, bool);
+
+fn write_weights(checkpoint: &Checkpoint, path: &Path, form: Form) -> Result<Converted> {
     let mut jobs = Vec::new();
     for shard in &checkpoint.shards {
         for entry in &shard.entries {
-            plan(checkpoint, shard, entry, dtype, &mut jobs)?;
+            plan(checkpoint, shard, entry, form, &mut jobs)?;
         }
     }
     jobs.sort_by(|a, b| write::order(&a.planned, &b.planned));
@@ -209,7 +212,7 @@ fn plan<'a>(
     checkpoint: &'a Checkpoint,
     shard: &'a Shard,
     entry: &'a Entry,
-    dtype: DType,
+    (dtype, is_merged): Form,
     jobs: &mut Vec<Job<'a>>,
 ) -> Result<()> {
     let is_scale = entry.name.strip_suffix(SCALE).and_then(|of| checkpoint.find(of));
@@ -223,12 +226,14 @@ fn plan<'a>(
     }
     let source = checkpoint.tensor(shard, entry)?;
     checkpoint.vet(shard, entry, &source)?;
-    let in_i8 = names::param(&checkpoint.config, &entry.name).is_some_and(|p| p.in_i8);
+    let known = names::param(&checkpoint.config, &entry.name);
+    let in_i8 = known.as_ref().is_some_and(|p| p.in_i8);
     let dtype = match dtype {
         DType::I8 if !in_i8 => DType::F32,
         other => other,
     };
-    let name = names::modern(&entry.name);
+    // A file has all names of the encoder with `bert.`, or none.
+    let name = known.filter(|_| is_merged).map_or_else(|| names::modern(&entry.name), |param| param.name);
     if dtype == DType::I8 {
         let planned = Planned { name: format!("{name}{SCALE}"), dtype: DType::F32, shape: vec![source.rows as u32] };
         jobs.push(Job { planned, shard, entry, source, part: Part::Scales });
