@@ -1,4 +1,4 @@
-//! Y = act(X Wᵀ + bias) + residual, with W in [`Panels`].
+//! Y = act(X Wᵀ + bias) + residual, with W in [`Panels`](super::Panels).
 //!
 //! Tasks are blocks of rows times groups of panels. A block's rows stay in the second-level cache while its panels pass;
 //! K is cut into blocks, so that a panel's part stays in the first. The cuts along K depend on K alone, those along M
