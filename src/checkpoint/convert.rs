@@ -232,8 +232,9 @@ fn plan<'a>(
         DType::I8 if !in_i8 => DType::F32,
         other => other,
     };
-    // A file has all names of the encoder with `bert.`, or none.
-    let name = known.filter(|_| is_merged).map_or_else(|| names::modern(&entry.name), |param| param.name);
+    // A file has all names of the encoder with `bert.`, or none. Another name for the same, as a decoder's bias has, stays.
+    let modern = names::modern(&entry.name);
+    let name = known.map(|param| param.name).filter(|name| is_merged && name.ends_with(&modern)).unwrap_or(modern);
     if dtype == DType::I8 {
         let planned = Planned { name: format!("{name}{SCALE}"), dtype: DType::F32, shape: vec![source.rows as u32] };
         jobs.push(Job { planned, shard, entry, source, part: Part::Scales });

@@ -157,8 +157,7 @@ fn planned(Param { name, rows, cols, is_vector, .. }: &Param) -> write::Planned 
     write::Planned { name: name.clone(), dtype: DType::F32, shape }
 }
 
-#[cfg(test)]
-#[cfg(feature = "native")]
+#[cfg(all(test, feature = "native"))]
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
