@@ -80,6 +80,12 @@ fn training(g: &mut Graph) {
         let d_x = super::matmul_backward::matmul_dx(g, "d_x", d_y, w, None);
         super::matmul_backward::matmul_dx(g, "d_x", d_y, w, Some(d_x));
         super::matmul_backward::matmul_dw(g, d_y, x, d_w);
+        for dtype in [DType::F32, DType::F16, DType::I8] {
+            let transposed = weight(g, k as usize, n as usize, dtype);
+            super::matmul_backward::matmul_dx_by(g, "d_x", d_y, transposed, Some(d_x));
+        }
+        let scales = weight(g, 1, n as usize, DType::F32);
+        super::scale_columns::scale_columns(g, d_y, scales);
         super::add::add(g, x, d_x);
         super::columns::take_columns(g, "y", x, 1, 2, 0.5);
         let wide = input(g, Rows::Tokens, k + 5);

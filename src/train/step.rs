@@ -191,9 +191,11 @@ impl Trainer {
     /// # Errors
     /// [`Error::Input`] for labels that do not fit, and what a device may return; the gradients are zero then.
     pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
-        let targets = self.targets(batch, labels, share)?;
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
-        let outcome = self.run_batch(&mut recorded, batch, &targets, cancel).await;
+        let outcome = match self.targets(batch, labels, share) {
+            Ok(targets) => self.run_batch(&mut recorded, batch, &targets, cancel).await,
+            Err(error) => Err(error),
+        };
         self.gradients = Some(recorded);
         if outcome.is_err() {
             // Part of them was added.
