@@ -28,8 +28,7 @@
 //! let cancel = Cancel::new();
 //! let mut losses = Vec::new();
 //! for _ in 0..20 {
-//!     let step = trainer.step(&batch.batch, &batch.labels(), 1.0, 1e-3, &cancel);
-//!     losses.push(cloze::block_on(step)?);
+//!     losses.push(cloze::block_on(trainer.step(&batch.batch, &batch.labels(), 1.0, 1e-3, &cancel))?);
 //! }
 //! assert!(losses[19] < losses[0]);
 //! // Two sequences, three classes.
