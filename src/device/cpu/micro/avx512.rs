@@ -56,9 +56,10 @@ impl Lanes for __m512 {
     }
 }
 
-/// A mask of the first `n` lanes, n below 16.
+/// A mask of the first `n` lanes; of all 16 for the first of two vectors whose second is cut.
+#[inline(always)]
 fn first(n: usize) -> __mmask16 {
-    (1 << n) - 1
+    ((1_u32 << n) - 1) as __mmask16
 }
 
 /// # Safety
@@ -70,6 +71,16 @@ pub(super) unsafe fn run(s: &Strip) {
         unsafe {
             // A lone last panel must not be read as two.
             if s.cols - col > 16 { columns::<__m512, 2>(s, 12, col) } else { columns::<__m512, 1>(s, 12, col) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_mask_has_as_many_lanes_as_are_asked_for() {
+        for n in 0..=16 {
+            assert_eq!(super::first(n).trailing_ones() as usize, n);
         }
     }
 }
