@@ -9,6 +9,7 @@ use cloze::device::lockstep::largest_difference;
 use cloze::device::{Cancel, Cpu, Device};
 use cloze::model::Model;
 use cloze::tensor::DType;
+use cloze::train::{TrainOptions, Trainer};
 use cloze::{Error, Result, block_on};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -229,6 +230,14 @@ fn what_is_no_such_adapter_is_refused() {
 }
 
 /// Every place at which a file may end, and bytes that are any others.
+#[test]
+fn an_adapter_beside_its_base_is_not_trained_through() {
+    let checkpoint = Checkpoint::open(&directory("tag-i8")).unwrap();
+    let error = Trainer::new(checkpoint, Head::TokenClassification, Device::Cpu(Cpu::new(1)), TrainOptions::default());
+    let error = error.unwrap_err();
+    assert!(error.code() == "unsupported" && error.to_string().contains("cloze convert --dtype f32"), "{error}");
+}
+
 #[test]
 fn damaged_files_are_errors() {
     let [config, weights] = Adapter::open(&directory("classify-i8")).unwrap().write().unwrap();

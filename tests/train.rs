@@ -69,11 +69,11 @@ impl Place {
         self.at(name)
     }
 
-    /// `cloze train` on the file `data` into `out`, on the CPU and from the usual base if nothing else is said.
+    /// `cloze train` on the file `data`, into `out`, on the CPU and from the usual base if nothing else is said.
     fn args(&self, task: &str, data: &str, more: &[&str]) -> Vec<String> {
         let (data, out, base) = (self.at(data), self.at("out"), base());
-        let mut args = vec!["train", task, "--json", "--data", path(&data), "--output", path(&out)];
-        for default in [["--device", "cpu"], ["--model", path(&base)]] {
+        let mut args = vec!["train", task, "--json", "--data", path(&data)];
+        for default in [["--device", "cpu"], ["--model", path(&base)], ["--output", path(&out)]] {
             if !more.contains(&default[0]) {
                 args.extend(default);
             }

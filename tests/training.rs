@@ -75,6 +75,11 @@ impl Case {
 
     /// One batch's loss, with its gradients kept or stepped by.
     pub fn run(&self, trainer: &mut Trainer, rate: Option<f64>) -> f64 {
+        self.try_run(trainer, 1.0, rate).expect("it runs")
+    }
+
+    /// The same, times `share`.
+    fn try_run(&self, trainer: &mut Trainer, share: f32, rate: Option<f64>) -> cloze::Result<f64> {
         let floats = self.floats("labels").expect("labels");
         let words: Vec<u32> = floats.iter().map(|v| v.to_bits()).collect();
         let next: Vec<u32> = self.floats("next").unwrap_or_default().iter().map(|v| v.to_bits()).collect();
@@ -88,11 +93,10 @@ impl Case {
         let (batch, cancel) = (&self.expected.batch, Cancel::new());
         block_on(async {
             match rate {
-                None => trainer.accumulate(batch, &labels, 1.0, &cancel).await,
-                Some(rate) => trainer.step(batch, &labels, 1.0, rate, &cancel).await,
+                None => trainer.accumulate(batch, &labels, share, &cancel).await,
+                Some(rate) => trainer.step(batch, &labels, share, rate, &cancel).await,
             }
         })
-        .expect("it runs")
     }
 
     pub fn directory(&self) -> &Path {
@@ -198,6 +202,39 @@ fn steps_accumulate_freeze_and_repeat() {
     for (once, twice) in gradient(&once).iter().zip(gradient(&twice)) {
         assert!((2.0 * once - twice).abs() <= 1e-6, "{once} twice is {twice}");
     }
+}
+
+/// A loss or gradients that are not finite are an error, after which the model goes on as if they had not been.
+#[test]
+fn a_step_that_is_not_finite_is_not_taken() {
+    for_each_device(|test| {
+        let case = Case::all().find(|case| case.name == "classification").expect("a case");
+        let options = TrainOptions { seed: SEED, ..TrainOptions::default() };
+        let [mut trainer, mut plain] = [(); 2].map(|()| case.trainer(test, options.clone()));
+        let read = |trainer: &Trainer, name: &str| block_on(trainer.parameter(name)).expect("it reads");
+        for trainer in [&mut trainer, &mut plain] {
+            case.run(trainer, Some(1e-3));
+        }
+        let refused = |trainer: &mut Trainer, share, part: &str| {
+            let before = trainer.counters();
+            let error = case.try_run(trainer, share, Some(1e-3)).expect_err(part);
+            assert!(error.code() == "diverged" && error.to_string().contains(part), "{error} on {}", test.name);
+            assert_eq!(trainer.counters(), before, "{}", test.name);
+        };
+        // The loss is finite, its gradients' squares are not.
+        refused(&mut trainer, 1e30, "norm of the gradients");
+        let weight = "classifier.weight";
+        let good = read(&trainer, weight);
+        block_on(trainer.set_parameter(weight, &vec![3e38; good.len()])).expect("it is trained");
+        refused(&mut trainer, 1.0, "the loss is");
+        block_on(trainer.set_parameter(weight, &good)).expect("it is trained");
+        for trainer in [&mut trainer, &mut plain] {
+            case.run(trainer, Some(1e-3));
+        }
+        for name in plain.names() {
+            assert!(read(&trainer, name) == read(&plain, name), "{name} on {}", test.name);
+        }
+    });
 }
 
 /// Layers that are computed again: the same gradients, in less memory, for the same kernels.

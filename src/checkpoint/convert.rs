@@ -10,7 +10,7 @@ use super::header::{Entry, broken};
 use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::write::{self, Planned, Staging};
-use super::{Checkpoint, SCALE, names};
+use super::{Checkpoint, SCALE, adapter, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::sentence::Sentence;
@@ -30,9 +30,6 @@ const COMPANIONS: [&str; 8] = [
 
 /// What is for people, copied too.
 const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE.txt", "NOTICE"];
-
-/// What makes a directory an adapter's to those who look for these first.
-const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
 /// No companion is larger: a multilingual tokenizer.json is about 20 MB.
 const MAX_COMPANION: u64 = 256 << 20;
@@ -89,7 +86,8 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
 /// # Errors
 /// [`Error::Option`] if `out` has what `src` has not: it would be read with the new model.
 pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
-    begin(src, out, &ADAPTER)
+    // By these it would be an adapter's to those who look for them first.
+    begin(src, out, &adapter::FILES)
 }
 
 /// The same where `others`, files of another kind of model, must not be there either.

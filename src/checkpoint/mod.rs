@@ -128,16 +128,25 @@ impl Checkpoint {
     /// As [`Checkpoint::open`], if the encoder is none of this configuration's.
     #[cfg(feature = "train")]
     pub fn recast(mut self, config: Config, drops: impl Fn(&str) -> bool) -> Result<Self> {
-        if self.low_rank.is_some() {
-            return Err(Error::Unsupported {
-                what: format!("{}: to train on an adapter over a base in i8", self.name),
-                mend: "Make one model of them first: cloze convert --dtype f32".into(),
-            });
-        }
         for shard in &mut self.shards {
             shard.entries.retain(|entry| !drops(&names::modern(&entry.name)));
         }
-        Self::new(config, self.name, self.shards)
+        Ok(Self { low_rank: self.low_rank, ..Self::new(config, self.name, self.shards)? })
+    }
+
+    /// Checks that every weight is a tensor of its own: none has an adapter beside it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`]
+    #[cfg(feature = "train")]
+    pub(crate) fn has_one_tensor_a_weight(&self) -> Result<()> {
+        match self.low_rank {
+            None => Ok(()),
+            Some(_) => Err(Error::Unsupported {
+                what: format!("{}: to train on an adapter over a base in i8", self.name),
+                mend: "Make one model of them first: cloze convert --dtype f32".into(),
+            }),
+        }
     }
 
     /// All tensors: their names as the files spell them, and their bytes.

@@ -103,7 +103,7 @@ pub(super) fn not_finite(step: u64, bad: f32) -> Error {
     Error::Diverged {
         step,
         problem: format!("the model's logits have {bad}"),
-        mend: "Give a smaller --lr, or look at the data".into(),
+        mend: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
     }
 }
 

@@ -19,8 +19,7 @@ pub const MODULES: [&str; 6] = [
     "output.dense",
 ];
 
-/// Largest rank: what is more is no adapter.
-const MOST_RANK: usize = 1024;
+const TARGETS: &str = "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
 
 /// The full name of a linear layer in the encoder layer `i`.
 pub fn module(i: usize, module: &str) -> String {
@@ -33,32 +32,21 @@ pub fn module(i: usize, module: &str) -> String {
 /// # Errors
 /// [`Error::Option`] that names what is out of range, or the target that is no linear layer's name or the end of one.
 pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
-    let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
-    let Lora { r, alpha, dropout, ref targets } = *lora;
-    if !(1..=MOST_RANK).contains(&r) {
-        return wrong("lora-r", format!("{r} is no rank of an adapter"), "Give one from 1 to 1024, such as 8");
-    }
-    if !(alpha.is_finite() && alpha > 0.0) {
-        return wrong("lora-alpha", format!("{alpha} is out of range"), "Give a positive number, such as 16");
-    }
-    if !(0.0..1.0).contains(&dropout) {
-        return wrong("lora-dropout", format!("{dropout} is out of range"), "Give a share below 1, such as 0.1");
-    }
+    let wrong = |problem: String| Err(Error::Option { name: "lora-targets", problem, mend: TARGETS.into() });
+    lora.check_numbers()?;
     let named = |wanted: &Lora| -> Vec<(usize, &'static str)> {
         let all = layers.clone().flat_map(|i| MODULES.map(|name| (i, name)));
         all.filter(|(i, name)| wanted.applies_to(&module(*i, name))).collect()
     };
-    const TARGETS: &str =
-        "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
-    for target in targets {
+    for target in &lora.targets {
         if named(&Lora { targets: vec![target.clone()], ..*lora }).is_empty() {
             let problem = format!("'{}' is no linear layer of what is trained of the encoder", clip(target));
-            return wrong("lora-targets", problem, TARGETS);
+            return wrong(problem);
         }
     }
     let found = named(lora);
     if found.is_empty() {
-        return wrong("lora-targets", "there is none".into(), TARGETS);
+        return wrong("there is none".into());
     }
     let in_each = MODULES.map(|name| found.iter().filter(|(_, found)| *found == name).count());
     let everywhere = layers.start == 0 && in_each.iter().all(|n| *n == 0 || *n == layers.len());

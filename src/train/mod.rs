@@ -57,6 +57,7 @@ pub mod schedule;
 mod seed;
 pub mod step;
 pub mod tape;
+mod targets;
 
 pub use bert::Problem;
 pub use step::Trainer;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::data::classify::Kind;
 use super::{Method, Trainer};
-use crate::checkpoint::adapter::{Adapter, Base, Tensor};
+use crate::checkpoint::adapter::{self, Adapter, Base, Tensor};
 #[cfg(feature = "native")]
 use crate::checkpoint::begin_beside;
 use crate::checkpoint::names::{self, Param};
@@ -120,36 +120,27 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
 pub async fn model_files(trainer: &Trainer, base: Base) -> Result<Vec<(String, Vec<u8>)>> {
     match &trainer.options().method {
         Method::Lora(_) => {
-            let names = ["adapter_config.json", "adapter_model.safetensors"];
             let texts = adapter(trainer, base).await?.write()?;
-            Ok(names.map(str::to_owned).into_iter().zip(texts).collect())
+            Ok(adapter::FILES.map(str::to_owned).into_iter().zip(texts).collect())
         }
-        _ => Ok(vec![("model.safetensors".into(), weights(trainer).await?)]),
+        _ => Ok(vec![(WEIGHTS.into(), weights(trainer).await?)]),
     }
 }
 
-/// Writes a model in f32 to the directory `out`, whole or not at all: tensors with their values, the configuration, and from the base's
-/// directory all that is read beside the weights.
+/// Writes a model to the directory `out`, whole or not at all: its [`weights`], its configuration, and from the base's directory
+/// all that is read beside the weights.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
-///
-/// # Panics
-/// If a tensor has not as many values as its shape says.
 #[cfg(feature = "native")]
-pub fn save(base: &Path, out: &Path, config: &[u8], tensors: &[(Param, Vec<f32>)]) -> Result<()> {
+pub fn save(base: &Path, out: &Path, config: &[u8], weights: &[u8]) -> Result<()> {
     let staging = begin_beside(base, out)?;
-    let mut order: Vec<_> = tensors.iter().map(|(param, values)| (planned(param), values)).collect();
-    order.sort_by(|(a, _), (b, _)| write::order(a, b));
-    let plan: Vec<_> = order.iter().map(|(planned, _)| planned.clone()).collect();
-    let path = staging.path("model.safetensors");
-    write::safetensors(&path, &plan, |index, sink| {
-        let bytes: Vec<u8> = order[index].1.iter().flat_map(|value| value.to_le_bytes()).collect();
-        sink.write_all(&bytes).map_err(|e| Error::io("write", &path, e))
-    })?;
+    staging.write(WEIGHTS, weights)?;
     staging.write("config.json", config)?;
     staging.commit()
 }
+
+const WEIGHTS: &str = "model.safetensors";
 
 fn planned(Param { name, rows, cols, is_vector, .. }: &Param) -> write::Planned {
     let [rows, cols] = [rows, cols].map(|n| *n as u32);
@@ -162,6 +153,8 @@ mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
     use crate::config::Config;
+    use crate::device::{Cpu, Device};
+    use crate::train::TrainOptions;
 
     #[test]
     fn a_base_of_another_head_becomes_a_classifier() {
@@ -173,24 +166,23 @@ mod tests {
             Purpose { head: Head::SequenceClassification, labels: Some(&labels), kind: Some(Kind::MultiLabel) };
         let json = config(&std::fs::read(base.join("config.json")).unwrap(), "config.json", purpose).unwrap();
         let parsed = Config::from_json(&json, "config.json").unwrap();
-        let value = |seed: usize, i: usize| ((seed * 31 + i * 7) % 101) as f32 / 101.0 - 0.5;
-        let tensors: Vec<(Param, Vec<f32>)> = names::params(&parsed, purpose.head)
-            .enumerate()
-            .map(|(seed, param)| {
-                let len = param.rows * param.cols;
-                (param, (0..len).map(|i| value(seed, i)).collect())
-            })
-            .collect();
-        save(&base, &out, &json, &tensors).unwrap();
+        let checkpoint = Checkpoint::open(&base).unwrap().recast(parsed, |name| !name.starts_with("bert.")).unwrap();
+        let trainer =
+            Trainer::new(checkpoint, purpose.head, Device::Cpu(Cpu::new(1)), TrainOptions::default()).unwrap();
+        save(&base, &out, &json, &crate::block_on(weights(&trainer)).unwrap()).unwrap();
 
         let opened = Checkpoint::open(&out).unwrap();
         opened.require(purpose.head).unwrap();
         assert_eq!(opened.head(), purpose.head);
         assert_eq!((opened.config().num_labels(), opened.config().label(2)), (3, "perhaps".into()));
         assert_eq!(opened.config().problem_type.as_deref(), Some("multi_label_classification"));
-        for (param, values) in &tensors {
-            assert_eq!(&opened.get(&param.name).unwrap().to_f32(), values, "{}", param.name);
+        let mut count = 0;
+        for param in names::params(opened.config(), purpose.head) {
+            let values = crate::block_on(trainer.parameter(&param.name)).unwrap();
+            assert_eq!(opened.get(&param.name).unwrap().to_f32(), values, "{}", param.name);
+            count += 1;
         }
+        assert_eq!(opened.tensors().count(), count, "and no others");
         assert_eq!(std::fs::read(out.join("vocab.txt")).unwrap(), std::fs::read(base.join("vocab.txt")).unwrap());
         assert_eq!(config(b"[]", "config.json", purpose).unwrap_err().code(), "config");
     }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::bert::{Bert, Inputs, Problem};
+use super::bert::{Bert, Inputs};
 use super::lora::checked;
 use super::params::{Entry, Params, unknown};
 use super::tape::Tape;
+use super::targets;
 use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
-use crate::device::cpu::train::random::mix;
+use crate::device::cpu::train::random::step_key;
 use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, State, TensorId};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
@@ -63,7 +64,8 @@ impl Trainer {
     /// Loads a model with this head for training. What the checkpoint lacks of the head is seeded.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`], [`Error::Unsupported`] for a head that has no loss, [`Error::Memory`], [`Error::Gpu`].
+    /// [`Error::Checkpoint`]; [`Error::Unsupported`] for a head that has no loss, and for an adapter over a base in 8 bits;
+    /// [`Error::Option`] for adapters that there cannot be; [`Error::Memory`], [`Error::Gpu`].
     pub fn new(
         checkpoint: Checkpoint,
         head: Head,
@@ -71,6 +73,7 @@ impl Trainer {
         mut options: TrainOptions,
     ) -> Result<Self> {
         let device = device.into();
+        checkpoint.has_one_tensor_a_weight()?;
         if let Method::Lora(lora) = &options.method {
             let layers = checkpoint.config().num_hidden_layers;
             options.method = Method::Lora(checked(lora, options.freeze_layers.min(layers)..layers)?);
@@ -189,21 +192,25 @@ impl Trainer {
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
     ///
     /// # Errors
-    /// [`Error::Input`] for labels that do not fit, and what a device may return; the gradients are zero then.
+    /// [`Error::Input`] for labels that do not fit, [`Error::Diverged`] for a loss that is not finite, and what a device may
+    /// return; the gradients are zero then.
     pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
-        let outcome = match self.targets(batch, labels, share) {
+        let outcome = match targets::of(&self.checkpoint, (self.head, self.bert.problem()), batch, labels, share) {
             Ok(targets) => self.run_batch(&mut recorded, batch, &targets, cancel).await,
             Err(error) => Err(error),
         };
         self.gradients = Some(recorded);
-        if outcome.is_err() {
+        let outcome = outcome.and_then(|losses| {
+            let loss: f64 = losses.iter().flatten().map(|v| f64::from(*v)).sum();
+            if loss.is_finite() { Ok(loss) } else { Err(self.diverged(format!("the loss is {loss}"))) }
+        });
+        match outcome {
+            Ok(_) => self.at.batches += 1,
             // Part of them was added.
-            self.forget_gradients();
+            Err(_) => self.forget_gradients(),
         }
-        let losses = outcome?;
-        self.at.batches += 1;
-        Ok(losses.iter().flatten().map(|v| f64::from(*v)).sum())
+        outcome
     }
 
     /// The same, then [`update`](Self::update).
@@ -223,12 +230,13 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway. Where
-    /// their [norm](Self::gradient_norm) is not finite no parameter changes.
+    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway.
+    /// Returns the norm of all gradients together, before they were clipped.
     ///
     /// # Errors
-    /// What a device may return.
-    pub async fn update(&mut self, rate: f64) -> Result<()> {
+    /// [`Error::Diverged`] if the norm is not finite: no parameter changes then, and the step does not count. What a device
+    /// may return.
+    pub async fn update(&mut self, rate: f64) -> Result<f32> {
         let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
         let fed = [(recorded.inputs.id, self.control(rate))];
@@ -236,18 +244,21 @@ impl Trainer {
         let outcome = self.run(&mut recorded, one, &fed, &Cancel::new()).await;
         self.update = Some(recorded);
         outcome?;
+        let squared = self.device.read_state(&self.squared_norm).await?;
+        let norm = squared.first().copied().unwrap_or_default().sqrt();
+        if !norm.is_finite() {
+            self.at.batches = self.kept;
+            return Err(self.diverged(format!("the norm of the gradients is {norm}")));
+        }
         self.at.steps += 1;
         self.kept = self.at.batches;
-        Ok(())
+        Ok(norm)
     }
 
-    /// The norm of all gradients together at the last update, before they were clipped.
-    ///
-    /// # Errors
-    /// What a device may return.
-    pub async fn gradient_norm(&self) -> Result<f32> {
-        let squared = self.device.read_state(&self.squared_norm).await?;
-        Ok(squared.first().copied().unwrap_or_default().sqrt())
+    /// What is said of the step that was to come.
+    fn diverged(&self, problem: String) -> Error {
+        let mend = "The step was not taken, the model is as before it: go on with a smaller learning rate".into();
+        Error::Diverged { step: self.at.steps + 1, problem, mend }
     }
 
     /// The head's logits for a batch as the model is now, without dropout, row after row: first a language model's
@@ -431,66 +442,9 @@ impl Trainer {
         let [c1, c2] = corrections.map(|c| (c as f32).to_bits());
         vec![key, (rate as f32).to_bits(), c1, c2]
     }
-
-    /// Labels and weights for each of the head's losses: means over what has a label, times `share`.
-    fn targets(&self, batch: &Batch, labels: &Labels<'_>, share: f32) -> Result<Vec<(Vec<u32>, Vec<f32>)>> {
-        let classes = self.checkpoint.config().num_labels() as u32;
-        let vocabulary = self.checkpoint.config().vocab_size as u32;
-        let sequences = batch.sequences();
-        let single = |labels: &[u32], rows: usize, classes: u32| {
-            let counted = |label: &u32| *label < classes;
-            let bad = labels.iter().find(|label| !counted(label) && **label != Labels::NONE);
-            if labels.len() != rows || bad.is_some() {
-                return Err(misfit(labels.len(), rows, bad.copied()));
-            }
-            let weight = share / labels.iter().filter(|l| counted(l)).count().max(1) as f32;
-            Ok((labels.to_vec(), vec![weight; rows]))
-        };
-        match (self.head, labels) {
-            (Head::QuestionAnswering, Labels::Spans(spans)) if spans.len() == sequences => {
-                let lengths: Vec<u32> = batch.ranges().map(|range| range.len() as u32).collect();
-                let count = |side: usize| spans.iter().zip(&lengths).filter(|(s, n)| s[side] < **n).count().max(1);
-                let weights = [0, 1].map(|side| 0.5 * share / count(side) as f32);
-                Ok(vec![(spans.as_flattened().to_vec(), weights.repeat(sequences))])
-            }
-            (Head::SequenceClassification, Labels::Targets(targets)) if self.bert.problem() != Problem::Single => {
-                if targets.len() != sequences * classes as usize {
-                    return Err(misfit(targets.len(), sequences * classes as usize, None));
-                }
-                let weight = share / targets.len().max(1) as f32;
-                Ok(vec![(bytemuck::cast_slice(targets).to_vec(), vec![weight; sequences])])
-            }
-            (Head::SequenceClassification, Labels::Classes(labels)) if self.bert.problem() == Problem::Single => {
-                Ok(vec![single(labels, sequences, classes)?])
-            }
-            (Head::TokenClassification, Labels::Classes(labels)) => Ok(vec![single(labels, batch.tokens(), classes)?]),
-            (Head::MaskedLm, Labels::Classes(labels)) => Ok(vec![single(labels, batch.picked.len(), vocabulary)?]),
-            (Head::NextSentence, Labels::Classes(labels)) => Ok(vec![single(labels, sequences, 2)?]),
-            (Head::PreTraining, Labels::PreTraining { words, next }) => {
-                Ok(vec![single(words, batch.picked.len(), vocabulary)?, single(next, sequences, 2)?])
-            }
-            _ => Err(Error::Input {
-                problem: format!("these labels are not those of {}", self.head.architecture()),
-                mend: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
-            }),
-        }
-    }
 }
 
 /// The step's key, its rate, and the corrections of the moments' bias: `[1, 4]`.
 fn control(g: &mut Graph) -> Tensor {
     g.input("control", Rows::Fixed(1), 4)
-}
-
-/// The key of the dropout in a batch.
-pub fn step_key(seed: u64, batch: u64) -> u32 {
-    mix(mix(mix(seed as u32) ^ (seed >> 32) as u32) ^ batch as u32)
-}
-
-fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {
-    let problem = match bad {
-        Some(label) => format!("label {label} is none of the model's"),
-        None => format!("{found} labels were given where {wanted} are needed"),
-    };
-    Error::Input { problem, mend: "Give one label for each row of the head's logits".into() }
 }

@@ -178,7 +178,7 @@ impl Training {
         let cancel = cancel.0.clone();
         match parse(&request)? {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
-            Request::Update { rate } => self.update(rate).await,
+            Request::Update { rate } => Ok(self.trainer.update(rate).await?.into()),
             Request::Forget => {
                 self.trainer.forget_gradients();
                 Ok(JsValue::UNDEFINED)
@@ -207,30 +207,11 @@ impl Training {
         let collated = Collated::of(&features)?;
         let (batch, labels) = (&collated.batch, collated.labels());
         let loss = self.trainer.accumulate(batch, &labels, share, cancel).await?;
-        if !loss.is_finite() {
-            self.trainer.forget_gradients();
-            return Err(self.diverged(format!("the loss is {loss}")));
-        }
         let norm = match rate {
-            Some(rate) => self.update(rate).await?,
+            Some(rate) => self.trainer.update(rate).await?.into(),
             None => JsValue::UNDEFINED,
         };
         Ok([loss.into(), norm].into_iter().collect::<Array>().into())
-    }
-
-    async fn update(&mut self, rate: f64) -> Result<JsValue> {
-        self.trainer.update(rate).await?;
-        let norm = self.trainer.gradient_norm().await?;
-        match norm.is_finite() {
-            true => Ok(norm.into()),
-            // The update changed nothing.
-            false => Err(self.diverged(format!("the norm of the gradients is {norm}"))),
-        }
-    }
-
-    fn diverged(&self, problem: String) -> Error {
-        let mend = "Use a smaller rate, or go back to what was exported before".into();
-        Error::Diverged { step: self.trainer.steps() + 1, problem, mend }
     }
 
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {

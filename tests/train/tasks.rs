@@ -1,5 +1,7 @@
 //! Every task, end to end: files in, a model out that has learnt something and that its command loads.
 
+use cloze::checkpoint::adapter::Adapter;
+
 use super::*;
 
 /// What every run leaves behind, and that it learnt.
@@ -194,6 +196,21 @@ fn adapters_are_trained_beside_their_base() {
     let said =
         run(&["classify", "the movie was great and it was hot", "--model", path(&out), "--json", "--device", "cpu"]);
     assert_eq!(said.lines()[0]["label"], "good", "{}", said.out);
+
+    // From there a run goes on: here with steps too small to change anything.
+    let again = place.at("again");
+    let more = ["--model", path(&out), "--method", "lora", "--eval", path(&dev), "--lr", "1e-12", "--max-steps", "2"];
+    let more = [more.as_slice(), &["--output", path(&again), "--batch-tokens", "128", "--no-dropout"]].concat();
+    let ran = place.train("classify", "train.tsv", &more);
+    assert!(ran.err.contains("goes on from the base's adapter: r 8, alpha 16"), "{}", ran.err);
+    assert!(!ran.err.contains("new, from the seed"), "{}", ran.err);
+    assert_eq!(score(&ran.lines()[0], "accuracy"), score(summary, "accuracy"));
+    // An adapter of other values is another base.
+    let mut other = Adapter::open(&out).unwrap();
+    other.tensors[0].values[0] += 1.0;
+    std::fs::write(out.join("adapter_model.safetensors"), &other.write().unwrap()[1]).unwrap();
+    let (code, text) = place.train("classify", "train.tsv", &[more.as_slice(), &["--resume"]].concat()).error();
+    assert!(code == "option" && text.contains("base was"), "{text}");
 }
 
 #[test]
@@ -202,34 +219,15 @@ fn the_embedded_model_is_a_base() {
     let squad = r#"{"data": [{"paragraphs": [{"context": "Otters sleep in kelp.", "qas": [{"id": "1",
         "question": "Where do otters sleep?", "answers": [{"text": "in kelp", "answer_start": 13}]}]}]}]}"#;
     let data = place.put("train.json", squad);
-    let out = place.out();
-    let args = [
-        "train",
-        "qa",
-        "--data",
-        path(&data),
-        "--output",
-        path(&out),
-        "--method",
-        "head",
-        "--epochs",
-        "1",
-        "--device",
-        "cpu",
-    ];
-    let ran = run(&args);
-    assert!(ran.code == Some(0) && !ran.err.contains("new, from the seed"), "{}", ran.err);
-    let answer = run(&[
-        "answer",
-        "-q",
-        "Where do otters sleep?",
-        "-c",
-        "Otters sleep in kelp.",
-        "--model",
-        path(&out),
-        "--json",
-        "--device",
-        "cpu",
-    ]);
-    assert!(answer.lines()[0]["answer"].as_str().unwrap().contains("kelp"), "{}", answer.out);
+    for method in ["head", "lora"] {
+        let (out, moved) = (place.at(method), place.at(&format!("{method}-moved")));
+        let args = ["train", "qa", "--data", path(&data), "--output", path(&out), "--method", method, "--epochs", "1"];
+        let ran = run(&[args.as_slice(), &["--device", "cpu"]].concat());
+        assert!(ran.code == Some(0) && !ran.err.contains("new, from the seed"), "{}", ran.err);
+        // An adapter's base lies in the directory, and is found wherever that goes.
+        std::fs::rename(&out, &moved).unwrap();
+        let asked = ["answer", "-q", "Where do otters sleep?", "-c", "Otters sleep in kelp.", "--model", path(&moved)];
+        let answer = run(&[asked.as_slice(), &["--json", "--device", "cpu"]].concat());
+        assert!(answer.lines()[0]["answer"].as_str().unwrap().contains("kelp"), "{}", answer.out);
+    }
 }

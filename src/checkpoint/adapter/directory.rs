@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::merge::Eight;
-use super::{Adapter, Base, config};
+use super::{Adapter, Base, FILES, config};
 use crate::checkpoint::source::{self, read_small};
 use crate::checkpoint::{Checkpoint, convert};
 use crate::config::Config;
 use crate::error::{Error, Result, clip};
 
-pub(crate) const CONFIG: &str = "adapter_config.json";
-pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
+const CONFIG: &str = FILES[0];
+const WEIGHTS: &str = FILES[1];
 
 /// No adapter is larger: a head whose words are its own can be that of a large vocabulary.
 const MAX_WEIGHTS: u64 = 4 << 30;

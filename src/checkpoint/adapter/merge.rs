@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::{A, Adapter, B, Tensor};
+use super::{A, Adapter, B, FILES, Tensor};
 use crate::checkpoint::header::broken;
 use crate::checkpoint::source::Shard;
 use crate::checkpoint::write::{self, Planned};
@@ -39,7 +39,7 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] for an adapter of another base, or one that does not fit this configuration; as
     /// [`Checkpoint::open`].
     pub fn adapt(self, adapter: &Adapter, config: Config) -> Result<Self> {
-        self.adapt_as(adapter, config, "adapter_model.safetensors", Eight::Stays)
+        self.adapt_as(adapter, config, FILES[1], Eight::Stays)
     }
 
     /// Checks that it is the base that the adapter knows; `file` is what errors call the adapter.

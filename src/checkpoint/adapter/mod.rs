@@ -56,9 +56,7 @@ impl Lora {
     /// # Errors
     /// [`Error::Option`] that names the one that is out of range, or the target that there is not.
     pub fn check(&self, config: &Config) -> Result<()> {
-        if let Some((name, problem, mend)) = self.fault() {
-            return Err(Error::Option { name, problem, mend: mend.into() });
-        }
+        self.check_numbers()?;
         let modules: Vec<String> = modules(config).collect();
         let unknown = self.targets.iter().find(|target| {
             let one = Self { targets: vec![(*target).clone()], ..self.clone() };
@@ -71,6 +69,17 @@ impl Lora {
                 problem: unknown.map_or("there are none".into(), |t| format!("{:?} is no linear layer", clip(t))),
                 mend: "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense".into(),
             }),
+        }
+    }
+
+    /// Checks rank, scale and dropout.
+    ///
+    /// # Errors
+    /// [`Error::Option`] that names the one that is out of range.
+    pub fn check_numbers(&self) -> Result<()> {
+        match self.fault() {
+            Some((name, problem, mend)) => Err(Error::Option { name, problem, mend: mend.into() }),
+            None => Ok(()),
         }
     }
 
@@ -129,6 +138,9 @@ pub struct Tensor {
     pub values: Vec<f32>,
 }
 
+/// An adapter's files.
+pub const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
+
 const A: &str = ".lora_A.weight";
 const B: &str = ".lora_B.weight";
 
@@ -159,10 +171,8 @@ impl Adapter {
     /// # Errors
     /// [`Error::Option`] and [`Error::Checkpoint`] for an adapter that [`read`](Self::read) would refuse.
     pub fn write(&self) -> Result<[Vec<u8>; 2]> {
-        if let Some((name, problem, mend)) = self.lora.fault() {
-            return Err(Error::Option { name, problem, mend: mend.into() });
-        }
-        self.check_pairs("adapter_model.safetensors")?;
+        self.lora.check_numbers()?;
+        self.check_pairs(FILES[1])?;
         Ok([config::write(self)?, file::write(self)])
     }
 
@@ -283,8 +293,6 @@ mod tests {
             ],
         }
     }
-
-    const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
     fn config() -> Config {
         let json = br#"{"hidden_size": 4, "num_attention_heads": 2, "num_hidden_layers": 1, "num_labels": 3}"#;

@@ -40,7 +40,7 @@ use crate::files::write_atomically;
 use examples::Examples;
 use log::Log;
 use model::Model;
-use store::{Best, DIVERGED, Progress, Store, difference};
+use store::{Best, Progress, Store, difference};
 
 /// What to train, on what, and where to.
 #[derive(Clone, Debug)]
@@ -122,6 +122,9 @@ pub struct Run {
 /// Losses whose mean is shown at the end.
 const LAST: usize = 50;
 
+const DIVERGED: &str =
+    "The last checkpoint and the best model are as they were; start again with a smaller --lr or a longer --warmup";
+
 impl Run {
     /// Reads data and base and takes the output directory. Nothing is trained yet.
     ///
@@ -140,11 +143,17 @@ impl Run {
         };
         let (kind, name) = (device.kind(), device.name());
         let notice = |text| observe(Event::Notice(text));
-        let (mut model, tokenizer) =
-            Model::open((&base, setup.base_name.as_deref()), (task, &mut data), device, options.train.clone(), notice)
-                .await?;
+        let (mut model, tokenizer) = Model::open(
+            (&base, setup.base_name.as_deref()),
+            &setup.output,
+            (task, &mut data),
+            device,
+            options.train.clone(),
+            notice,
+        )
+        .await?;
         let mut settings = flat(&json!({
-            "task": task.name(), "device": kind, "base": hex(model.fingerprint()), "data": hex(data.fingerprint),
+            "task": task.name(), "device": kind, "base": hex(model.fingerprint), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
             "kernels": model.trainer.kernels(), "labels": data.kind_word(),
         }));
@@ -229,6 +238,9 @@ impl Run {
                 self.log.draw(&self.store)?;
                 return Err(Error::Cancelled);
             }
+            Err(Error::Diverged { step, problem, .. }) => {
+                return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
+            }
             other => other?,
         }
         let last = self.losses.len().saturating_sub(LAST);
@@ -304,17 +316,7 @@ impl Run {
             loss += trainer.accumulate(&batch.batch, &batch.labels(), share, cancel).await?;
             tokens += batch.batch.tokens() as u64;
         }
-        if !loss.is_finite() {
-            trainer.forget_gradients();
-            return Err(Error::Diverged { step, problem: format!("the loss is {loss}"), mend: DIVERGED.into() });
-        }
-        trainer.update(rate).await?;
-        let norm = trainer.gradient_norm().await?;
-        if !norm.is_finite() {
-            // The update changed nothing.
-            let problem = format!("the norm of the gradients is {norm}");
-            return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
-        }
+        let norm = trainer.update(rate).await?;
         self.progress.counters = trainer.counters();
         self.progress.tokens += tokens;
         self.losses.push(loss);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::data::{Data, Task};
 use super::fingerprint::Fingerprint;
 use crate::checkpoint::adapter::directory::{self, is_adapter};
-use crate::checkpoint::adapter::{Adapter, Base, Eight, Lora};
+use crate::checkpoint::adapter::{self, Adapter, Base, Eight, Lora};
 use crate::checkpoint::source::read_small;
-use crate::checkpoint::{Checkpoint, Param, names};
+use crate::checkpoint::{Checkpoint, names};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result, clip};
@@ -26,18 +26,22 @@ pub(super) struct Model {
     beside: PathBuf,
     /// Where the weights do, as an adapter's file says it.
     origin: Base,
+    /// A sum over what the run goes on from beside its checkpoint: configuration, weights, an adapter.
+    pub fingerprint: u64,
 }
 
 /// How many names a notice lists.
 const LISTED: usize = 6;
 
 impl Model {
-    /// Opens a base directory for a task, whose classes may become the base's. What people should know is given to `notice`.
+    /// Opens a base directory for a task, whose classes may become the base's, to be saved in `output`. What people should know
+    /// is given to `notice`.
     ///
     /// # Errors
     /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`] refuse.
     pub async fn open(
         (base, name): (&Path, Option<&str>),
+        output: &Path,
         (task, data): (&Task, &mut Data),
         device: Arc<Device>,
         mut options: TrainOptions,
@@ -50,7 +54,7 @@ impl Model {
             None => (Checkpoint::open(base)?, base.into()),
         };
         let origin = match &options.method {
-            Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), &checkpoint)?,
+            Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), output, &checkpoint)?,
             _ => Base::default(),
         };
         // PEFT writes neither configuration nor tokenizer.
@@ -102,18 +106,17 @@ impl Model {
         if !seeded.is_empty() {
             notice(format!("new, from the seed: {}", listed(&seeded)));
         }
-        Ok((Self { trainer, config, beside: base.into(), origin }, tokenizer))
-    }
-
-    /// A sum over what the run goes on from beside its checkpoint: configuration and weights.
-    pub fn fingerprint(&self) -> u64 {
         let mut sum = Fingerprint::new();
-        sum.add(&self.config);
-        for (name, bytes) in self.trainer.checkpoint().tensors() {
+        sum.add(&config);
+        for (name, bytes) in trainer.checkpoint().tensors() {
             sum.add(name.as_bytes());
             sum.add(bytes);
         }
-        sum.value()
+        for tensor in start.iter().flat_map(|start| &start.adapter.tensors) {
+            sum.add(tensor.name.as_bytes());
+            sum.add(bytemuck::cast_slice(&tensor.values));
+        }
+        Ok((Self { trainer, config, beside: base.into(), origin, fingerprint: sum.value() }, tokenizer))
     }
 
     /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.
@@ -125,13 +128,7 @@ impl Model {
             let adapter = save::adapter(&self.trainer, self.origin.clone()).await?;
             return adapter.save(&self.beside, out, &self.config);
         }
-        let config = self.trainer.checkpoint().config();
-        let mut tensors: Vec<(Param, Vec<f32>)> = Vec::new();
-        for param in names::params(config, self.trainer.head()) {
-            let values = self.trainer.parameter(&param.name).await?;
-            tensors.push((param, values));
-        }
-        save::save(&self.beside, out, &self.config, &tensors)
+        save::save(&self.beside, out, &self.config, &save::weights(&self.trainer).await?)
     }
 }
 
@@ -158,7 +155,7 @@ impl Start {
     }
 
     fn file(&self) -> String {
-        self.dir.join(directory::WEIGHTS).display().to_string()
+        self.dir.join(adapter::FILES[1]).display().to_string()
     }
 
     fn open(&self) -> Result<Checkpoint> {
@@ -184,14 +181,17 @@ impl Start {
 
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// Where a base is to be found again: a model's name on the Hub, or an absolute path; and what it was.
-fn origin(base: &Path, name: Option<&str>, checkpoint: &Checkpoint) -> Result<Base> {
+/// Where a base is to be found again: a model's name on the Hub, a path from the adapter's directory if it lies in that, else
+/// an absolute path; and what it was.
+fn origin(base: &Path, name: Option<&str>, output: &Path, checkpoint: &Checkpoint) -> Result<Base> {
     let sha256 = Some(checkpoint.sha256());
     if let Some(name) = name {
         let (model, revision) = name.split_once('@').map_or((name, None), |(model, revision)| (model, Some(revision)));
         return Ok(Base { model: model.into(), revision: revision.map(str::to_owned), sha256 });
     }
-    let path = base.canonicalize().map_err(|e| Error::io("open", base, e))?;
+    let [base, output] = [base, output].map(|path| path.canonicalize().map_err(|e| Error::io("open", path, e)));
+    let base = base?;
+    let path = base.strip_prefix(output?).unwrap_or(&base);
     Ok(Base { model: path.to_string_lossy().into_owned(), revision: None, sha256 })
 }
 

@@ -168,7 +168,7 @@ impl Store {
                 return Err(Error::Diverged {
                     step: trainer.steps(),
                     problem: format!("{} has {bad}", clip(state.name())),
-                    mend: DIVERGED.into(),
+                    mend: "Go on from the checkpoint before, with a smaller learning rate".into(),
                 });
             }
             file.write(bytemuck::cast_slice(&values))?;
@@ -177,9 +177,6 @@ impl Store {
         write::sync_dir(&self.dir).map_err(|e| Error::io("write", &self.dir, e))
     }
 }
-
-pub(super) const DIVERGED: &str =
-    "The last checkpoint and the best model are as they were; start again with a smaller --lr or a longer --warmup";
 
 impl Found {
     /// What a state had.

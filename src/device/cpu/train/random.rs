@@ -13,6 +13,11 @@ pub const fn mix(word: u32) -> u32 {
     x ^ x >> 16
 }
 
+/// The key of the dropout in a batch.
+pub const fn step_key(seed: u64, batch: u64) -> u32 {
+    mix(mix(mix(seed as u32) ^ (seed >> 32) as u32) ^ batch as u32)
+}
+
 /// The key of a dropout's place in the model, in a step that has the key `step`.
 pub const fn site_key(step: u32, site: u32) -> u32 {
     mix(step ^ mix(site.wrapping_add(0x9e37_79b9)))

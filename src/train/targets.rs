@@ -1,0 +1,68 @@
+//! What a batch should have given, as its losses take it.
+
+use super::Labels;
+use super::bert::Problem;
+use crate::batch::Batch;
+use crate::checkpoint::{Checkpoint, Head};
+use crate::error::{Error, Result};
+
+/// Labels and weights for each of the head's losses: means over what has a label, times `share`.
+///
+/// # Errors
+/// [`Error::Input`] for labels of another kind, another number, or classes that there are not.
+pub(super) fn of(
+    checkpoint: &Checkpoint,
+    (head, problem): (Head, Problem),
+    batch: &Batch,
+    labels: &Labels<'_>,
+    share: f32,
+) -> Result<Vec<(Vec<u32>, Vec<f32>)>> {
+    let classes = checkpoint.config().num_labels() as u32;
+    let vocabulary = checkpoint.config().vocab_size as u32;
+    let sequences = batch.sequences();
+    let single = |labels: &[u32], rows: usize, classes: u32| {
+        let counted = |label: &u32| *label < classes;
+        let bad = labels.iter().find(|label| !counted(label) && **label != Labels::NONE);
+        if labels.len() != rows || bad.is_some() {
+            return Err(misfit(labels.len(), rows, bad.copied()));
+        }
+        let weight = share / labels.iter().filter(|l| counted(l)).count().max(1) as f32;
+        Ok((labels.to_vec(), vec![weight; rows]))
+    };
+    match (head, labels) {
+        (Head::QuestionAnswering, Labels::Spans(spans)) if spans.len() == sequences => {
+            let lengths: Vec<u32> = batch.ranges().map(|range| range.len() as u32).collect();
+            let count = |side: usize| spans.iter().zip(&lengths).filter(|(s, n)| s[side] < **n).count().max(1);
+            let weights = [0, 1].map(|side| 0.5 * share / count(side) as f32);
+            Ok(vec![(spans.as_flattened().to_vec(), weights.repeat(sequences))])
+        }
+        (Head::SequenceClassification, Labels::Targets(targets)) if problem != Problem::Single => {
+            if targets.len() != sequences * classes as usize {
+                return Err(misfit(targets.len(), sequences * classes as usize, None));
+            }
+            let weight = share / targets.len().max(1) as f32;
+            Ok(vec![(bytemuck::cast_slice(targets).to_vec(), vec![weight; sequences])])
+        }
+        (Head::SequenceClassification, Labels::Classes(labels)) if problem == Problem::Single => {
+            Ok(vec![single(labels, sequences, classes)?])
+        }
+        (Head::TokenClassification, Labels::Classes(labels)) => Ok(vec![single(labels, batch.tokens(), classes)?]),
+        (Head::MaskedLm, Labels::Classes(labels)) => Ok(vec![single(labels, batch.picked.len(), vocabulary)?]),
+        (Head::NextSentence, Labels::Classes(labels)) => Ok(vec![single(labels, sequences, 2)?]),
+        (Head::PreTraining, Labels::PreTraining { words, next }) => {
+            Ok(vec![single(words, batch.picked.len(), vocabulary)?, single(next, sequences, 2)?])
+        }
+        _ => Err(Error::Input {
+            problem: format!("these labels are not those of {}", head.architecture()),
+            mend: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
+        }),
+    }
+}
+
+fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {
+    let problem = match bad {
+        Some(label) => format!("label {label} is none of the model's"),
+        None => format!("{found} labels were given where {wanted} are needed"),
+    };
+    Error::Input { problem, mend: "Give one label for each row of the head's logits".into() }
+}
