@@ -1,6 +1,6 @@
 //! Methods that train a part of a model: the gradients are PyTorch's, PEFT's for adapters, and the rest has none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloze::block_on;
 use cloze::checkpoint::Checkpoint;
@@ -149,4 +149,26 @@ fn biases_or_the_head_alone_have_pytorchs_gradients() {
             }
         }
     });
+}
+
+/// A language model's head as peft saves its module: with the decoder, though that is the table of words.
+#[test]
+fn a_language_models_adapter_has_what_peft_saves() {
+    let whole = |adapter: &Adapter| -> BTreeSet<String> {
+        adapter.tensors.iter().map(|t| t.name.clone()).filter(|name| !name.contains(".lora_")).collect()
+    };
+    let peft = Adapter::open(&fixture("adapters/words")).expect("peft's");
+    let cpu = TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(1)).into() };
+    for case in Case::all().filter(|case| case.name.starts_with("masked-lm")) {
+        let lora = Lora { r: peft.lora.r, ..Lora::default() };
+        let mut trainer = case.trainer(&cpu, TrainOptions { method: Method::Lora(lora), ..TrainOptions::default() });
+        case.run(&mut trainer, Some(1e-2));
+        let adapter = block_on(save::adapter(&trainer, Base::default())).expect("an adapter");
+        let own = case.name == "masked-lm-untied";
+        assert_eq!(whole(&adapter), whole(&peft), "{}", case.name);
+        let values = |name: &str| &adapter.tensors.iter().find(|t| t.name == name).expect(name).values;
+        assert_eq!(values("cls.predictions.bias"), values("cls.predictions.decoder.bias"));
+        let table = block_on(trainer.parameter("bert.embeddings.word_embeddings.weight")).expect("it reads");
+        assert_eq!(*values("cls.predictions.decoder.weight") == table, !own, "{}: tied, or not", case.name);
+    }
 }

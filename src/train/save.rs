@@ -45,8 +45,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
         set("label2id", by_label.into());
     }
     if let Some(kind) = purpose.kind {
-        let word = Kind::WORDS.iter().find(|(_, known)| *known == kind).map(|(word, _)| *word);
-        set("problem_type", word.into());
+        set("problem_type", kind.word().into());
     }
     let dtype = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(dtype.into(), "float32".into());
@@ -107,6 +106,19 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
             None => vec![values.len() / lora.r, lora.r],
         };
         tensors.push(Tensor { name: name.into(), shape, values });
+    }
+    if trainer.head().has_language_model() {
+        // peft takes the head's module for whole: with the decoder, though it is the table of words, and its bias by both names.
+        let of = |name: &'static str| tensors.iter().find(|tensor| tensor.name == name).cloned();
+        let bias =
+            of("cls.predictions.bias").map(|bias| Tensor { name: "cls.predictions.decoder.bias".into(), ..bias });
+        let has_decoder = of(names::OWN_DECODER).is_some();
+        tensors.extend(bias);
+        if !has_decoder {
+            let values = trainer.parameter("bert.embeddings.word_embeddings.weight").await?;
+            let shape = vec![checkpoint.config().vocab_size, checkpoint.config().hidden_size];
+            tensors.push(Tensor { name: names::OWN_DECODER.into(), shape, values });
+        }
     }
     let base = Base { sha256: base.sha256.or_else(|| Some(checkpoint.sha256())), ..base };
     Ok(Adapter { lora: lora.clone(), base, head: Some(trainer.head()), tensors })
