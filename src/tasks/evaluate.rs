@@ -4,7 +4,7 @@ use super::question_answering::{QuestionAnswering, Work};
 use super::run::{Item, Task, run};
 use super::squad::{Decoded, Metrics, Metrics2, Question, Squad, SquadOptions};
 use crate::device::Cancel;
-use crate::error::{Error, Result, clip};
+use crate::error::Result;
 use crate::model::Model;
 
 /// Questions whose windows are run together.
@@ -75,11 +75,7 @@ impl<'a> Task for Reading<'a> {
     async fn begin(&self, question: &&'a Question, options: &SquadOptions, _: &Cancel) -> Result<Work> {
         let context = &self.data.contexts[question.context];
         let windowed = options.windows(self.qa.tokenizer(), &question.text, context);
-        windowed.map(Work::new).map_err(|e| Error::Data {
-            file: format!("question {:?}", clip(&question.id)),
-            problem: e.to_string(),
-            mend: "Mend or remove it".into(),
-        })
+        windowed.map(Work::new).map_err(|e| question.refused(&e))
     }
 
     fn item(&self, work: &Work, index: usize) -> Option<Item> {

@@ -11,7 +11,7 @@ pub mod fill_mask;
 pub mod next_sentence;
 pub mod question_answering;
 pub mod run;
-mod scores;
+pub(crate) mod scores;
 pub mod squad;
 pub mod tag;
 pub mod text_model;

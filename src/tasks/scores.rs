@@ -31,7 +31,7 @@ pub(super) fn sigmoid(x: &mut [f32]) {
 }
 
 /// Where the largest value is; the first of equal ones.
-pub(super) fn argmax(x: &[f32]) -> usize {
+pub(crate) fn argmax(x: &[f32]) -> usize {
     (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best }).unwrap_or(0)
 }
 

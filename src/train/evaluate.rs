@@ -10,8 +10,9 @@ use super::features::{Feature, Target};
 use super::metrics::{Counts, accuracy, entities, macro_f1, matthews, pearson, spearman};
 use super::order;
 use crate::device::Cancel;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result};
 use crate::tasks::answer::SpanLogits;
+use crate::tasks::scores::argmax;
 use crate::tasks::squad::{Metrics, Metrics2, Squad, SquadOptions};
 use crate::text::Tokenizer;
 
@@ -78,37 +79,54 @@ pub async fn features(
     cancel: &Cancel,
 ) -> Result<Scores> {
     let mut seen = Seen::default();
-    let step = trainer.steps();
-    let lengths: Vec<usize> = features.iter().map(|f| f.sequence.ids.len()).collect();
-    for batch in order::batches(&lengths, batch_tokens, 0, 0) {
-        let collated = Collated::of(batch.iter().filter_map(|i| features.get(*i)))?;
-        let logits = trainer.logits(&collated.batch, cancel).await?.pop().unwrap_or_default();
-        if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
-            return Err(not_finite(step, *bad));
-        }
-        let rows: usize = batch.iter().filter_map(|i| features.get(*i)).map(rows).sum();
-        let width = logits.len() / rows.max(1);
-        let mut rest = logits.as_slice();
-        for feature in batch.iter().filter_map(|i| features.get(*i)) {
-            let (own, after) = rest.split_at((rows_of(feature) * width).min(rest.len()));
-            rest = after;
-            seen.add(&feature.target, own, width, classes);
-        }
-        trainer.device().give_way(cancel).await?;
-    }
+    each(trainer, features, batch_tokens, cancel, |i, logits| seen.add(&features[i].target, logits, classes)).await?;
     Ok(seen.scores())
 }
 
-pub(super) fn not_finite(step: u64, bad: f32) -> Error {
-    Error::Diverged {
-        step,
-        problem: format!("the model's logits have {bad}"),
-        mend: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
+/// Calls `see` with each feature's place and its rows of the model's logits.
+async fn each(
+    trainer: &mut Trainer,
+    features: &[Feature],
+    batch_tokens: usize,
+    cancel: &Cancel,
+    mut see: impl FnMut(usize, Logits<'_>),
+) -> Result<()> {
+    let step = trainer.steps();
+    let lengths: Vec<usize> = features.iter().map(|f| f.sequence.ids.len()).collect();
+    for batch in order::batches(&lengths, batch_tokens, 0, 0) {
+        let collated = Collated::of(batch.iter().map(|i| &features[*i]))?;
+        let logits = trainer.logits(&collated.batch, cancel).await?.pop().unwrap_or_default();
+        if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
+            return Err(Error::Diverged {
+                step,
+                problem: format!("the model's logits have {bad}"),
+                mend: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
+            });
+        }
+        let rows: usize = batch.iter().map(|i| rows_of(&features[*i])).sum();
+        let width = logits.len() / rows.max(1);
+        let mut rest = logits.as_slice();
+        for i in batch {
+            let (own, after) = rest.split_at(rows_of(&features[i]) * width);
+            rest = after;
+            see(i, Logits { values: own, width });
+        }
+        trainer.device().give_way(cancel).await?;
     }
+    Ok(())
 }
 
-fn rows(feature: &Feature) -> usize {
-    rows_of(feature)
+/// Rows of a batch's logits.
+#[derive(Clone, Copy)]
+struct Logits<'a> {
+    values: &'a [f32],
+    width: usize,
+}
+
+impl<'a> Logits<'a> {
+    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
+        self.values.chunks(self.width.max(1))
+    }
 }
 
 /// Rows that the logits have for a feature.
@@ -133,19 +151,19 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, target: &Target, logits: &[f32], width: usize, names: Option<&Classes>) {
+    fn add(&mut self, target: &Target, logits: Logits<'_>, names: Option<&Classes>) {
         let mut cross_entropy = |row: &[f32], class: u32| {
             self.loss.0 += surprise(row, class as usize);
             self.loss.1 += 1;
-            best(row)
+            argmax(row)
         };
         match target {
             Target::Class(class) => {
-                let predicted = cross_entropy(logits, *class);
+                let predicted = cross_entropy(logits.values, *class);
                 push(&mut self.classes, predicted, *class as usize);
             }
             Target::Classes(applies) => {
-                for (x, y) in logits.iter().zip(applies) {
+                for (x, y) in logits.values.iter().zip(applies) {
                     push(&mut self.applies, *x > 0.0, *y > 0.5);
                     // -log sigmoid(x) where it applies, -log sigmoid(-x) where not.
                     let x = f64::from(if *y > 0.5 { -*x } else { *x });
@@ -154,14 +172,14 @@ impl Seen {
                 }
             }
             Target::Value(value) => {
-                let (x, y) = (f64::from(logits.first().copied().unwrap_or_default()), f64::from(*value));
+                let (x, y) = (f64::from(logits.values.first().copied().unwrap_or_default()), f64::from(*value));
                 push(&mut self.values, x, y);
                 self.loss.0 += (x - y) * (x - y);
                 self.loss.1 += 1;
             }
             Target::Tags(tags) => {
                 let mut both = [Vec::new(), Vec::new()];
-                for (row, tag) in logits.chunks(width.max(1)).zip(tags) {
+                for (row, tag) in logits.rows().zip(tags) {
                     let Some(tag) = tag else { continue };
                     let predicted = cross_entropy(row, *tag);
                     let name = |class: usize| names.and_then(|n| n.names().get(class)).cloned().unwrap_or_default();
@@ -172,7 +190,7 @@ impl Seen {
                 push(&mut self.tags, predicted, gold);
             }
             Target::Words(words) => {
-                for (row, (_, word)) in logits.chunks(width.max(1)).zip(words) {
+                for (row, (_, word)) in logits.rows().zip(words) {
                     let predicted = cross_entropy(row, *word);
                     self.words.push(predicted == *word as usize);
                 }
@@ -221,12 +239,6 @@ fn push<T>([predicted, gold]: &mut [Vec<T>; 2], p: T, g: T) {
     gold.push(g);
 }
 
-/// The place of the greatest; the first of equals.
-fn best(row: &[f32]) -> usize {
-    let better = |best: (usize, f32), (i, x): (usize, &f32)| if *x > best.1 { (i, *x) } else { best };
-    row.iter().enumerate().fold((0, f32::NEG_INFINITY), better).0
-}
-
 /// The cross-entropy of a row of logits.
 fn surprise(row: &[f32], class: usize) -> f64 {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -255,11 +267,8 @@ pub async fn squad(
         let mut features = Vec::new();
         for question in group {
             let context = data.contexts.get(question.context).map(String::as_str).unwrap_or_default();
-            let windows = options.windows(tokenizer, &question.text, context).map_err(|e| Error::Data {
-                file: format!("question {:?}", clip(&question.id)),
-                problem: e.to_string(),
-                mend: "Mend or remove it".into(),
-            })?;
+            let windows = options.windows(tokenizer, &question.text, context);
+            let windows = windows.map_err(|e| question.refused(&e))?;
             let first = features.len();
             features
                 .extend(windows.sequences(tokenizer).map(|s| Feature { sequence: s, target: Target::Span([0, 0]) }));
@@ -290,21 +299,11 @@ async fn spans(
     batch_tokens: usize,
     cancel: &Cancel,
 ) -> Result<Vec<SpanLogits>> {
-    let lengths: Vec<usize> = features.iter().map(rows_of).collect();
     let mut found = vec![SpanLogits::default(); features.len()];
-    for batch in order::batches(&lengths, batch_tokens, 0, 0) {
-        let collated = Collated::of(batch.iter().filter_map(|i| features.get(*i)))?;
-        let logits = trainer.logits(&collated.batch, cancel).await?.pop().unwrap_or_default();
-        if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
-            return Err(not_finite(trainer.steps(), *bad));
-        }
-        for (i, range) in batch.iter().zip(collated.batch.ranges()) {
-            let rows = logits.get(2 * range.start..2 * range.end).unwrap_or_default();
-            let side = |side: usize| rows.iter().skip(side).step_by(2).copied().collect();
-            if let Some(to) = found.get_mut(*i) {
-                *to = SpanLogits { start: side(0), end: side(1) };
-            }
-        }
-    }
+    each(trainer, features, batch_tokens, cancel, |i, logits| {
+        let side = |side: usize| logits.rows().filter_map(|row| row.get(side)).copied().collect();
+        found[i] = SpanLogits { start: side(0), end: side(1) };
+    })
+    .await?;
     Ok(found)
 }

@@ -346,17 +346,16 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
 }
 
 fn kind_named(word: &str) -> Result<Kind> {
-    let known = Kind::WORDS.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind);
-    known.ok_or_else(|| Error::Option {
+    Kind::named(word).ok_or_else(|| Error::Option {
         name: "problemType",
         problem: format!("there is no problem type '{}'", clip(word)),
-        mend: format!("Use {}", Kind::WORDS.map(|(word, _)| word).join(", ")),
+        mend: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")),
     })
 }
 
 /// As transformers takes a model that does not say: one class is a regression.
 fn kind_of(config: &Config) -> Kind {
-    let said = config.problem_type.as_deref().and_then(|word| kind_named(word).ok());
+    let said = config.problem_type.as_deref().and_then(Kind::named);
     said.unwrap_or(if config.num_labels() == 1 { Kind::Regression } else { Kind::SingleLabel })
 }
 

@@ -48,6 +48,17 @@ pub struct Question {
     pub place: Option<Range<usize>>,
 }
 
+impl Question {
+    /// The error for a question whose text cannot be worked on, and why.
+    pub(crate) fn refused(&self, error: &Error) -> Error {
+        Error::Data {
+            file: format!("question {:?}", clip(&self.id)),
+            problem: error.to_string(),
+            mend: "Mend or remove it".into(),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct File {
     data: Vec<Article>,

@@ -37,12 +37,21 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As commands and `problem_type` of a configuration call them.
-    pub const WORDS: [(&str, Kind); 3] = [
-        ("single_label_classification", Kind::SingleLabel),
-        ("multi_label_classification", Kind::MultiLabel),
-        ("regression", Kind::Regression),
-    ];
+    pub const ALL: [Kind; 3] = [Kind::SingleLabel, Kind::MultiLabel, Kind::Regression];
+
+    /// As `problem_type` of a configuration calls it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::SingleLabel => "single_label_classification",
+            Kind::MultiLabel => "multi_label_classification",
+            Kind::Regression => "regression",
+        }
+    }
+
+    /// The one with this [word](Self::word).
+    pub fn named(word: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// Which columns hold what.

@@ -99,8 +99,7 @@ impl Data {
         let Some(classes) = self.classes.as_mut().filter(|_| has_head) else { return has_head };
         let names: Vec<String> = (0..base.num_labels()).map(|i| base.label(i)).collect();
         let said = base.problem_type.as_deref();
-        let is_kind =
-            |kind: Kind| Kind::WORDS.iter().any(|(word, of)| *of == kind && said.is_none_or(|said| said == *word));
+        let is_kind = |kind: Kind| said.is_none_or(|said| said == kind.word());
         if !classes.names().iter().all(|class| names.contains(class)) || !self.kind.is_none_or(is_kind) {
             return false;
         }
@@ -118,11 +117,6 @@ impl Data {
             (Source::Tagged(_), _) => &["f1", "precision", "recall", "accuracy", "loss"],
             (Source::Documents(_), _) => &["loss", "perplexity", "accuracy"],
         }
-    }
-
-    /// What a sequence classifier's labels are, as a configuration says it.
-    pub fn kind_word(&self) -> Option<&'static str> {
-        Kind::WORDS.iter().find(|(_, kind)| Some(*kind) == self.kind).map(|(word, _)| *word)
     }
 
     /// What the trained model is for.

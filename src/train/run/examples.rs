@@ -6,7 +6,7 @@ use super::RunOptions;
 use super::data::{Data, Source};
 use crate::config::Config;
 use crate::device::{Cancel, Live};
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result};
 use crate::tasks::squad::{Squad, SquadOptions};
 use crate::text::windows::WindowOptions;
 use crate::text::{Sequence, Tokenizer};
@@ -186,13 +186,8 @@ impl Making<'_> {
                 let mut all = Vec::new();
                 for question in &squad.questions {
                     let context = squad.contexts.get(question.context).map(String::as_str).unwrap_or_default();
-                    let features =
-                        features::question(tokenizer, question, context, windows).map_err(|e| Error::Data {
-                            file: format!("question {:?}", clip(&question.id)),
-                            problem: e.to_string(),
-                            mend: "Mend or remove it".into(),
-                        })?;
-                    all.extend(features);
+                    let features = features::question(tokenizer, question, context, windows);
+                    all.extend(features.map_err(|e| question.refused(&e))?);
                 }
                 all
             }

@@ -31,6 +31,7 @@ pub use log::StepLine;
 pub use options::RunOptions;
 
 use super::collate::Collated;
+use super::data::classify::Kind;
 use super::evaluate::Scores;
 use super::order;
 use super::schedule::Schedule;
@@ -155,7 +156,7 @@ impl Run {
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
-            "kernels": model.trainer.kernels(), "labels": data.kind_word(),
+            "kernels": model.trainer.kernels(), "labels": data.kind.map(Kind::word),
         }));
         if let Task::Classify { columns: Some(columns), .. } = task {
             settings.insert("columns".into(), columns.to_string().into());
