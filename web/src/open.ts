@@ -11,6 +11,8 @@ import type { Ready } from './types.js';
 
 /** Where the engines for some work come from. Addresses and imports stand where bundlers see them. */
 export interface Engines {
+  /** What imports the module and the worker's script. */
+  names: { module: string; worker: string };
   /** The address of their WebAssembly. */
   module(): string;
   worker(): Worker;
@@ -59,7 +61,7 @@ export async function openEngine(
     throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
   }
   if (module !== undefined && !(module instanceof WebAssembly.Module)) {
-    throw wrong('module', 'it is no WebAssembly.Module', 'Give what importing cloze/cloze.wasm gives');
+    throw wrong('module', 'it is no WebAssembly.Module', `Give what importing ${engines.names.module} gives`);
   }
   const fixed: Record<string, unknown> = {};
   for (const name of Object.keys(own)) {
@@ -135,7 +137,7 @@ async function open(engines: Engines, wanted: unknown, request: OpenRequest, hoo
   if (wanted !== false && typeof Worker !== 'undefined') {
     try {
       const started = typeof wanted === 'function'
-        ? made(wanted as () => unknown)
+        ? made(wanted as () => unknown, engines.names.worker)
         : engines.worker();
       return await RemoteEngine.open(started, request, hooks);
     } catch (error) {
@@ -155,8 +157,8 @@ async function open(engines: Engines, wanted: unknown, request: OpenRequest, hoo
 }
 
 /** The worker that the caller's function makes. */
-function made(make: () => unknown): Worker {
+function made(make: () => unknown, script: string): Worker {
   const worker = make() as Partial<Worker> | null | undefined;
   if (typeof worker?.postMessage === 'function' && typeof worker.terminate === 'function') return worker as Worker;
-  throw wrong('worker', 'its function returns no worker', 'Return one that imports cloze/worker');
+  throw wrong('worker', 'its function returns no worker', `Return one that imports ${script}`);
 }

@@ -11,6 +11,7 @@ import type { Entry } from './tasks.js';
 import type { PipelineOptions, Task, Tasks, TokenFeatures, TransformersLoadNames } from './types.js';
 
 const ENGINES: Engines = {
+  names: { module: 'cloze/cloze.wasm', worker: 'cloze/worker' },
   module: moduleAddress,
   worker: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze' }),
   here: () => import('./inference.js'),

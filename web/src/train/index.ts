@@ -16,6 +16,7 @@ export type { Code } from '../errors.js';
 export type * from './types.js';
 
 const ENGINES: Engines = {
+  names: { module: 'cloze/train.wasm', worker: 'cloze/train/worker' },
   module: () => addressOf(
     () => new URL('./wasm/cloze_bg.wasm', import.meta.url), 'module', 'what importing cloze/train.wasm gives',
   ),
