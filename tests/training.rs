@@ -7,6 +7,7 @@ use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
 use cloze::device::{Cancel, Cpu, Device};
+use cloze::ops::adamw::AdamW;
 use cloze::train::schedule::Schedule;
 use cloze::train::{Labels, Method, TrainOptions, Trainer};
 use safetensors::SafeTensors;
@@ -204,6 +205,24 @@ fn steps_accumulate_freeze_and_repeat() {
     }
 }
 
+#[test]
+fn an_optimizer_that_cannot_be_is_refused() {
+    let case = Case::all().next().expect("a case");
+    let usual = TrainOptions::default().optimizer;
+    for (optimizer, name) in [
+        (AdamW { beta1: 1.0, ..usual }, "beta1"),
+        (AdamW { beta2: f32::NAN, ..usual }, "beta2"),
+        (AdamW { eps: 0.0, ..usual }, "epsilon"),
+        (AdamW { decay: -0.1, ..usual }, "weight-decay"),
+        (AdamW { max_norm: f32::INFINITY, ..usual }, "max-grad-norm"),
+    ] {
+        let checkpoint = Checkpoint::open(case.directory()).expect("a model");
+        let options = TrainOptions { optimizer, ..TrainOptions::default() };
+        let error = Trainer::new(checkpoint, case.head, Device::Cpu(Cpu::new(1)), options).expect_err(name);
+        assert!(error.code() == "option" && error.to_string().starts_with(name), "{error}");
+    }
+}
+
 /// A loss or gradients that are not finite are an error, after which the model goes on as if they had not been.
 #[test]
 fn a_step_that_is_not_finite_is_not_taken() {
@@ -221,6 +240,10 @@ fn a_step_that_is_not_finite_is_not_taken() {
             assert!(error.code() == "diverged" && error.to_string().contains(part), "{error} on {}", test.name);
             assert_eq!(trainer.counters(), before, "{}", test.name);
         };
+        for rate in [f64::NAN, f64::INFINITY, 1e300, -1e-3] {
+            let error = case.try_run(&mut trainer, 1.0, Some(rate)).expect_err("no rate");
+            assert!(error.code() == "option" && error.to_string().contains("no learning rate"), "{error}");
+        }
         // The loss is finite, its gradients' squares are not.
         refused(&mut trainer, 1e30, "norm of the gradients");
         let weight = "classifier.weight";

@@ -7,6 +7,7 @@
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, Word};
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
@@ -30,6 +31,32 @@ pub struct AdamW {
     pub decay: f32,
     /// The norm that all gradients together are clipped to; 0 for none.
     pub max_norm: f32,
+}
+
+impl AdamW {
+    /// # Errors
+    /// [`Error::Option`] that names the one that is out of range: steps by it would not be finite.
+    pub fn check(&self) -> Result<()> {
+        let Self { beta1, beta2, eps, decay, max_norm } = *self;
+        let is_some = |x: f32| x.is_finite() && x >= 0.0;
+        let wrong = [
+            ("beta1", beta1, is_some(beta1) && beta1 < 1.0, "such as 0.9"),
+            ("beta2", beta2, is_some(beta2) && beta2 < 1.0, "such as 0.999"),
+            ("epsilon", eps, is_some(eps) && eps > 0.0, "such as 1e-8"),
+            ("weight-decay", decay, is_some(decay), "such as 0.01, or 0 for none"),
+            ("max-grad-norm", max_norm, is_some(max_norm), "such as 1, or 0 for none"),
+        ]
+        .into_iter()
+        .find(|(_, _, is_right, _)| !is_right);
+        match wrong {
+            None => Ok(()),
+            Some((name, value, _, such)) => Err(Error::Option {
+                name,
+                problem: format!("{value} is out of range"),
+                mend: format!("Give one {such}"),
+            }),
+        }
+    }
 }
 
 /// A parameter with its gradient and moments, all of one shape.

@@ -86,8 +86,8 @@ pub fn labelled(
         (label, kind) => {
             return Err(Error::Data {
                 file: file.into(),
-                problem: format!("the label {label:?} is not of the kind {kind:?}"),
-                mend: "Give files of the same kind".into(),
+                problem: format!("a label is {}, which is none of {}", label.in_words(), kind.word()),
+                mend: "Give labels that are all of one kind".into(),
             });
         }
     };

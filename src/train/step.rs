@@ -65,7 +65,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Checkpoint`]; [`Error::Unsupported`] for a head that has no loss, and for an adapter over a base in 8 bits;
-    /// [`Error::Option`] for adapters that there cannot be; [`Error::Memory`], [`Error::Gpu`].
+    /// [`Error::Option`] for adapters that there cannot be, or an optimizer; [`Error::Memory`], [`Error::Gpu`].
     pub fn new(
         checkpoint: Checkpoint,
         head: Head,
@@ -74,6 +74,7 @@ impl Trainer {
     ) -> Result<Self> {
         let device = device.into();
         checkpoint.has_one_tensor_a_weight()?;
+        options.optimizer.check()?;
         if let Method::Lora(lora) = &options.method {
             let layers = checkpoint.config().num_hidden_layers;
             options.method = Method::Lora(checked(lora, options.freeze_layers.min(layers)..layers)?);
@@ -235,8 +236,16 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] if the norm is not finite: no parameter changes then, and the step does not count. What a device
-    /// may return.
+    /// may return. [`Error::Option`] for a rate that is none.
     pub async fn update(&mut self, rate: f64) -> Result<f32> {
+        if !((rate as f32).is_finite() && rate >= 0.0) {
+            self.forget_gradients();
+            return Err(Error::Option {
+                name: "rate",
+                problem: format!("{rate} is no learning rate"),
+                mend: "Give one such as 5e-5".into(),
+            });
+        }
         let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
         let fed = [(recorded.inputs.id, self.control(rate))];

@@ -1,6 +1,6 @@
 //! A model in training.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use js_sys::{Array, Float32Array, Uint8Array};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
 use crate::device::Cancel;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result, clip, clip_message};
 use crate::model::BATCH_TOKENS;
 use crate::ops::adamw::AdamW;
 use crate::tasks::run::Item;
@@ -176,7 +176,11 @@ impl Training {
     /// `input` and `data` for examples, `option`, `diverged`, the device's faults, `cancelled`. The model stays as it was.
     pub async fn run(&mut self, request: String, cancel: &CancelToken) -> Result<JsValue> {
         let cancel = cancel.0.clone();
-        match parse(&request)? {
+        let request = serde_json::from_str(&request).map_err(|e| Error::Input {
+            problem: format!("the examples are not such as there are: {}", clip_message(&e)),
+            mend: "Give examples of the names and types that the documentation lists".into(),
+        })?;
+        match request {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
             Request::Update { rate } => Ok(self.trainer.update(rate).await?.into()),
             Request::Forget => {
@@ -331,6 +335,7 @@ fn head_of(task: &str) -> Result<Head> {
 /// out, and the trainer seeds a new one.
 fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u8]) -> Result<(Checkpoint, Vec<u8>)> {
     let base = checkpoint.config();
+    check_labels(options.labels.as_deref())?;
     let kind = options.problem_type.as_deref().map(kind_named).transpose()?;
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
     let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
@@ -343,6 +348,21 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
     };
     let is_head = |name: &str| names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix));
     Ok((checkpoint.recast(Config::from_json(&text, CONFIG)?, |name| !known && is_head(name))?, text))
+}
+
+/// Each class has a name of its own.
+fn check_labels(labels: Option<&[String]>) -> Result<()> {
+    let wrong = |problem: String| {
+        let mend = "Give the classes' names, by their numbers".into();
+        Err(Error::Option { name: "labels", problem, mend })
+    };
+    let Some(labels) = labels else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    match labels.iter().find(|label| !seen.insert(*label)) {
+        Some(twice) => wrong(format!("'{}' is there twice", clip(twice))),
+        None if labels.is_empty() => wrong("there are none".into()),
+        None => Ok(()),
+    }
 }
 
 fn kind_named(word: &str) -> Result<Kind> {

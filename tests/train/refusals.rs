@@ -113,6 +113,7 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "train.tsv", vec!["--max-seq-len", "3"], "option", "is not from 4 to 48"),
         ("classify", "train.tsv", vec!["--lr=-1"], "option", "is no learning rate"),
         ("classify", "train.tsv", vec!["--lr", "NaN"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--lr", "1e300"], "option", "is no learning rate"),
         ("classify", "train.tsv", vec!["--epochs", "0"], "option", "it is 0"),
         ("classify", "train.tsv", vec!["--batch-tokens", "99999999999"], "option", "are too many"),
         ("classify", "missing.tsv", vec![], "io", "missing.tsv"),

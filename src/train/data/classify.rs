@@ -28,6 +28,17 @@ pub enum Label {
     Value(f32),
 }
 
+impl Label {
+    /// What it is, in words.
+    pub(crate) const fn in_words(&self) -> &'static str {
+        match self {
+            Label::Class(_) => "one class",
+            Label::Classes(_) => "a list of classes",
+            Label::Value(_) => "a number",
+        }
+    }
+}
+
 /// What all labels of a data set are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

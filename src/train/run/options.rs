@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::ops::adamw::AdamW;
 use crate::train::TrainOptions;
 
 /// How to train. The defaults are those of BERT's own fine-tuning.
@@ -80,7 +79,7 @@ impl RunOptions {
         if self.batch_tokens > MOST_TOKENS {
             return wrong("batch-tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
         }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
+        if !((self.lr as f32).is_finite() && self.lr > 0.0) {
             return wrong("lr", format!("{} is no learning rate", self.lr), "Give one such as 5e-5");
         }
         if !(self.warmup.is_finite() && self.warmup >= 0.0) {
@@ -90,14 +89,7 @@ impl RunOptions {
                 "Give a share such as 0.1, or a number of steps",
             );
         }
-        let AdamW { decay, max_norm, .. } = self.train.optimizer;
-        if !(decay.is_finite() && decay >= 0.0) {
-            return wrong("weight-decay", format!("{decay} is out of range"), "Give one such as 0.01, or 0 for none");
-        }
-        if !(max_norm.is_finite() && max_norm >= 0.0) {
-            return wrong("max-grad-norm", format!("{max_norm} is out of range"), "Give one such as 1, or 0 for none");
-        }
-        Ok(())
+        self.train.optimizer.check()
     }
 
     /// Steps of the warm-up in a run of `total` steps.
