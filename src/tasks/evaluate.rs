@@ -28,7 +28,7 @@ pub enum Counts {
 /// Answers every question of `data`. `progress` is told how many more are done.
 ///
 /// # Errors
-/// [`Error::Data`] that names the question whose text cannot be worked on, and the device's own errors.
+/// [`Error::Data`](crate::Error::Data) that names the question whose text cannot be worked on, and the device's own errors.
 pub async fn squad(
     qa: &QuestionAnswering,
     data: &Squad,

@@ -128,7 +128,7 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
 /// `base`.
 ///
 /// # Errors
-/// As [`weights`] and [`adapter`].
+/// As [`weights`] and [`adapter()`].
 pub async fn model_files(trainer: &Trainer, base: Base) -> Result<Vec<(String, Vec<u8>)>> {
     match &trainer.options().method {
         Method::Lora(_) => {
