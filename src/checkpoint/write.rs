@@ -116,6 +116,15 @@ impl Staging {
         }
     }
 
+    /// Whether a directory of this name was begun by some process for one called `out`, beside it.
+    #[cfg(feature = "train")]
+    pub(crate) fn is_of(name: &str, out: &str) -> bool {
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(out)?.strip_prefix('.'));
+        let middle = rest.and_then(|rest| rest.strip_suffix(".partial")?.split_once('-'));
+        middle.is_some_and(|(process, attempt)| number(process) && number(attempt))
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

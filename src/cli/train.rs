@@ -169,7 +169,7 @@ pub struct RunArgs {
     /// Leave the first N layers as they are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub freeze_layers: usize,
-    /// Leave the embeddings as they are: faster, and a third of the memory for small models
+    /// Leave the embeddings as they are: faster, and less memory
     #[arg(long)]
     pub freeze_embeddings: bool,
     /// Compute each layer's activations again when going back, instead of keeping them: less memory, more time, the same bits
@@ -292,6 +292,9 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
     }
     if let Some((step, scores)) = best {
         text += &format!(", best at step {step}: {}", measures(&scores));
+    }
+    if stopped_early {
+        text += ", stopped early";
     }
     show::line(&text)
 }

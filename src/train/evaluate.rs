@@ -146,6 +146,8 @@ struct Seen {
     values: [Vec<f64>; 2],
     tags: [Vec<Vec<String>>; 2],
     words: Vec<bool>,
+    /// Of a classifier: how many there are to choose from.
+    count: usize,
     /// The sum of cross-entropies, and over how many.
     loss: (f64, usize),
 }
@@ -160,6 +162,7 @@ impl Seen {
         match target {
             Target::Class(class) => {
                 let predicted = cross_entropy(logits.values, *class);
+                self.count = logits.width;
                 push(&mut self.classes, predicted, *class as usize);
             }
             Target::Classes(applies) => {
@@ -227,9 +230,8 @@ impl Seen {
             let right = self.words.iter().filter(|right| **right).count() as f64 / self.words.len() as f64;
             return Scores::of(&[loss, ("perplexity", loss.1.exp()), ("accuracy", right)]);
         }
-        let two = predicted.iter().chain(gold).all(|class| *class < 2);
         let second = || Counts::of(predicted.iter().map(|p| *p == 1), gold.iter().map(|g| *g == 1)).f1();
-        let f1 = if two { second() } else { macro_f1(predicted, gold) };
+        let f1 = if self.count <= 2 { second() } else { macro_f1(predicted, gold) };
         Scores::of(&[accuracy(), ("f1", f1), ("matthews", matthews(predicted, gold)), loss])
     }
 }
@@ -306,4 +308,19 @@ async fn spans(
     })
     .await?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f1_is_that_of_the_models_classes_whichever_occur() {
+        let f1 = |count| {
+            let classes = [vec![0, 1, 1, 0], vec![0, 1, 0, 0]];
+            Seen { classes, count, ..Seen::default() }.scores().get("f1").unwrap()
+        };
+        assert!((f1(2) - 2.0 / 3.0).abs() < 1e-12, "of the second class: precision 1/2, recall 1");
+        assert!((f1(3) - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12, "the mean of those that occur");
+    }
 }

@@ -62,7 +62,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
 /// The bytes of `model.safetensors` for the model as it is now, in f32.
 ///
 /// # Errors
-/// [`Error::Memory`], and what a device may return.
+/// [`Error::Memory`]; [`Error::Diverged`] for a value that is not finite; what a device may return.
 pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
     let checkpoint = trainer.checkpoint();
     let mut order: Vec<_> = names::params(checkpoint.config(), trainer.head()).map(|p| planned(&p)).collect();
@@ -77,6 +77,7 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
     })?;
     for tensor in &order {
         let values = trainer.parameter(&tensor.name).await?;
+        trainer.check_finite(&tensor.name, &values)?;
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)
@@ -86,7 +87,8 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
 /// `base` is what it was trained on; its SHA-256 is put in where it is not said.
 ///
 /// # Errors
-/// [`Error::Option`] if the model is trained by another method, and what a device may return.
+/// [`Error::Option`] if the model is trained by another method; [`Error::Diverged`] for a value that is not finite; what a device
+/// may return.
 pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
     let Method::Lora(lora) = &trainer.options().method else {
         return Err(Error::Option {
@@ -99,6 +101,7 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
     let mut tensors = Vec::new();
     for name in trainer.names() {
         let values = trainer.parameter(name).await?;
+        trainer.check_finite(name, &values)?;
         let shape = match names::param(checkpoint.config(), name) {
             Some(Param { cols, is_vector: true, .. }) => vec![cols],
             Some(Param { rows, cols, .. }) => vec![rows, cols],

@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::step_key;
 use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, State, TensorId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clip};
 use crate::graph::{Graph, Tensor};
 use crate::model::embeddings;
 use crate::ops::adamw::{AdamW, Moments, adamw};
@@ -65,7 +65,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Checkpoint`]; [`Error::Unsupported`] for a head that has no loss, and for an adapter over a base in 8 bits;
-    /// [`Error::Option`] for adapters that there cannot be, or an optimizer; [`Error::Memory`], [`Error::Gpu`].
+    /// [`Error::Option`] for adapters that there cannot be, an optimizer or more frozen layers than there are; [`Error::Input`]
+    /// for a classifier without classes; [`Error::Memory`], [`Error::Gpu`].
     pub fn new(
         checkpoint: Checkpoint,
         head: Head,
@@ -75,9 +76,23 @@ impl Trainer {
         let device = device.into();
         checkpoint.has_one_tensor_a_weight()?;
         options.optimizer.check()?;
+        let layers = checkpoint.config().num_hidden_layers;
+        if options.freeze_layers > layers {
+            return Err(Error::Option {
+                name: "freeze-layers",
+                problem: format!("the model has {layers} layers, not {}", options.freeze_layers),
+                mend: "Give at most as many as it has".into(),
+            });
+        }
+        let is_classifier = matches!(head, Head::SequenceClassification | Head::TokenClassification);
+        if is_classifier && checkpoint.config().num_labels() == 0 {
+            return Err(Error::Input {
+                problem: "the model has no classes".into(),
+                mend: "Give a configuration whose id2label names some".into(),
+            });
+        }
         if let Method::Lora(lora) = &options.method {
-            let layers = checkpoint.config().num_hidden_layers;
-            options.method = Method::Lora(checked(lora, options.freeze_layers.min(layers)..layers)?);
+            options.method = Method::Lora(checked(lora, options.freeze_layers..layers)?);
         }
         let mut params = Params::new(device.clone());
         let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
@@ -262,6 +277,21 @@ impl Trainer {
         self.at.steps += 1;
         self.kept = self.at.batches;
         Ok(norm)
+    }
+
+    /// Checks what is to be stored of the model.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] that names the tensor and a value that is not finite.
+    pub(super) fn check_finite(&self, name: &str, values: &[f32]) -> Result<()> {
+        match values.iter().find(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(bad) => Err(Error::Diverged {
+                step: self.at.steps,
+                problem: format!("{} has {bad}", clip(name)),
+                mend: "Go on from an earlier model, with a smaller learning rate".into(),
+            }),
+        }
     }
 
     /// What is said of the step that was to come.

@@ -186,7 +186,8 @@ impl Reader {
                 let names = self.classes.names();
                 let name = names.iter().enumerate().find(|(id, _)| *id as f64 == *class).map(|(_, name)| name.clone());
                 let mend = "Give the number of a class, from 0, or its name";
-                Label::Class(name.ok_or_else(|| wrong(&format!("there is no class {class}"), mend))?)
+                let name = name.ok_or_else(|| wrong(&format!("there is no class {class}"), mend))?;
+                if self.kind == Kind::MultiLabel { Label::Classes(vec![name]) } else { Label::Class(name) }
             }
             (LabelJson::Name(name), Kind::MultiLabel) => Label::Classes(vec![name.clone()]),
             (LabelJson::Name(name), _) => Label::Class(name.clone()),

@@ -340,7 +340,11 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
     let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
     let is_same = checkpoint.require(head).is_ok() && base.is_architecture(head.architecture());
-    let purpose = Purpose { head, labels: options.labels.as_deref(), kind };
+    // A value is one output, however many classes the base tells apart.
+    let one = [String::from("LABEL_0")];
+    let is_new_value = kind == Some(Kind::Regression) && options.labels.is_none() && base.num_labels() != 1;
+    let labels = if is_new_value { Some(one.as_slice()) } else { options.labels.as_deref() };
+    let purpose = Purpose { head, labels, kind };
     let text = save::config(config, CONFIG, purpose)?;
     let known = match head {
         Head::SequenceClassification | Head::TokenClassification => is_same && knows_all && is_kind,

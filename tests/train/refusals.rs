@@ -15,6 +15,7 @@ fn a_run_that_diverges_ends_with_its_checkpoint_whole() {
     let more = ["--lr", "1e30", "--warmup", "0", "--batch-tokens", "64", "--checkpoint-every", "1"];
     let ran = place.train("classify", "train.tsv", &more);
     refused(&ran, "diverged", "start again with a smaller --lr");
+    assert!(!place.out().join("model.safetensors").exists(), "nothing was measured yet");
     let steps = place.losses().len();
     assert!((1..5).contains(&steps), "{steps} steps");
     let states = tensors(&place.out().join("run/checkpoint.safetensors"));
@@ -23,6 +24,36 @@ fn a_run_that_diverges_ends_with_its_checkpoint_whole() {
         let bad = bytes.chunks_exact(4).find(|b| !f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
         assert!(bad.is_none(), "{name}");
     }
+}
+
+#[test]
+fn a_model_that_is_not_finite_is_not_saved() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(8));
+    let more = ["--lr", "1e38", "--warmup", "0", "--max-steps", "1"];
+    for method in ["full", "lora"] {
+        let out = place.at(method);
+        let ran =
+            place.train("classify", "train.tsv", &[&more[..], &["--method", method, "--output", path(&out)]].concat());
+        refused(&ran, "diverged", "start again with a smaller --lr");
+        let left: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["run"], "{method}");
+    }
+}
+
+/// A killed process leaves what it built beside its output; what others build there, or people keep, is not its own.
+#[test]
+fn what_others_have_beside_an_output_stays() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(8));
+    let beside = |name: &str| {
+        std::fs::create_dir(place.at(name)).unwrap();
+        place.at(name)
+    };
+    let own = beside(".out.12-0.partial");
+    let others = [".out.b.12-0.partial", ".out.mine.partial", ".out.1-2-3.partial", ".out.partial"].map(beside);
+    assert_eq!(place.train("classify", "train.tsv", &["--max-steps", "1"]).code, Some(0));
+    assert!(!own.exists() && others.iter().all(|other| other.exists()));
 }
 
 #[test]
@@ -49,6 +80,8 @@ fn another_run_is_not_resumed() {
     ] {
         refused(&train(data, &[rest.as_slice(), &["--resume"]].concat()), "option", words);
     }
+    // A copy without the lock is a run all the same.
+    std::fs::remove_file(place.out().join("run/lock")).unwrap();
     // The time between checkpoints changes nothing of what is saved.
     assert_eq!(train("train.tsv", &["--resume", "--checkpoint-every", "7"]).code, Some(0));
     // Whatever becomes of the checkpoint, it is not believed.
@@ -63,6 +96,7 @@ fn another_run_is_not_resumed() {
     };
     for (bytes, words) in [
         (whole[..whole.len() / 2].to_vec(), "truncated"),
+        (whole[..whole.len() / 2].to_vec(), "Start the run again in another directory"),
         (Vec::new(), "too short"),
         (b"{}".repeat(50), "truncated"),
         (with("\"run\":", "\"ran\":"), "it is no checkpoint of a run"),
@@ -97,6 +131,22 @@ fn data_that_is_none_is_named_with_its_line() {
     place.put("span.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 0, \"end\": 9, \"label\": \"X\"}]}\n");
     place.put("deep.json", &"[".repeat(100_000));
     place.put("blank.txt", " \n\n");
+    place.put("none.jsonl", "{\"text\": \"a\", \"labels\": []}\n");
+    place.put("one.tsv", "sentence\tlabel\na\tgood\nb\tgood\n");
+    place.put("twice.tsv", "sentence\tlabel\tlabel\na\tx\ty\n");
+    place.put("quote.csv", "text,label\na,b,x\n");
+    place.put("space.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 1, \"end\": 2, \"label\": \"X\"}]}\n");
+    place.put("unnamed.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 0, \"end\": 1, \"label\": \"\"}]}\n");
+    place.put("half.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 0}]}\n");
+    place.put("list.json", "[]");
+    let asked = |question: &str, answer: &str| {
+        format!(
+            r#"{{"data": [{{"paragraphs": [{{"context": "a film", "qas": [{{"id": "q7", "question": "{question}",
+            "answers": [{{"text": "{answer}", "answer_start": 0}}]}}]}}]}}]}}"#
+        )
+    };
+    place.put("silent.json", &asked("what", ""));
+    place.put("unasked.json", &asked("", "a"));
     let unknown = place.put("dev.tsv", "sentence\tlabel\ngood\tnobody\n");
     std::fs::write(place.at("bytes.tsv"), b"sentence\tlabel\n\xff\xfe\tx\n").unwrap();
     std::fs::create_dir(place.at("directory.tsv")).unwrap();
@@ -116,11 +166,26 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "train.tsv", vec!["--lr", "1e300"], "option", "is no learning rate"),
         ("classify", "train.tsv", vec!["--epochs", "0"], "option", "it is 0"),
         ("classify", "train.tsv", vec!["--batch-tokens", "99999999999"], "option", "are too many"),
+        ("classify", "train.tsv", vec!["--warmup", "2.5"], "option", "warmup"),
+        ("classify", "train.tsv", vec!["--warmup", "1e300"], "option", "warmup"),
+        ("classify", "train.tsv", vec!["--lr", "1e-60"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--freeze-layers", "3"], "option", "the model has 2 layers, not 3"),
+        ("classify", "none.jsonl", vec![], "data", "no example has a label"),
+        ("classify", "none.jsonl", vec!["--kind", "multi"], "data", "no example has a label"),
+        ("classify", "one.tsv", vec![], "data", "all labels are \"good\""),
+        ("classify", "twice.tsv", vec![], "data", "two columns \"label\""),
+        ("classify", "quote.csv", vec![], "data", "quotes around texts that hold commas"),
         ("classify", "missing.tsv", vec![], "io", "missing.tsv"),
         ("classify", "directory.tsv", vec![], "io", "not a file"),
         ("tag", "none.conll", vec![], "data", "has no tag"),
         ("tag", "span.jsonl", vec![], "data", "the span 0 to 9 is not in its text"),
+        ("tag", "space.jsonl", vec![], "data", "the span 1 to 2 has no word"),
+        ("tag", "unnamed.jsonl", vec![], "data", "has an empty label"),
+        ("tag", "half.jsonl", vec![], "data", "a span has no start, end and label"),
         ("qa", "deep.json", vec![], "data", "it is not SQuAD JSON"),
+        ("qa", "list.json", vec![], "data", "an object with data"),
+        ("qa", "silent.json", vec![], "data", "\"q7\": its answer is empty"),
+        ("qa", "unasked.json", vec![], "data", "question \"q7\": the question is empty. Mend or remove it"),
         ("mlm", "blank.txt", vec![], "data", "no example"),
     ] {
         let ran = place.train(task, data, &more);

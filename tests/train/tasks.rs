@@ -81,6 +81,20 @@ fn texts_are_scored_and_have_several_labels() {
             .unwrap()
     };
     assert!(of("the movie was great, or not") > of("the movie was terrible, or not") + 1.0);
+    // A base whose classes have the names of none: a value is not the first of them.
+    let base = place.at("numbered");
+    std::fs::create_dir(&base).unwrap();
+    for entry in std::fs::read_dir(fixture("tasks").join("moods")).unwrap() {
+        let from = entry.unwrap().path();
+        std::fs::copy(&from, base.join(from.file_name().unwrap())).unwrap();
+    }
+    let mut config: Value = serde_json::from_slice(&std::fs::read(base.join("config.json")).unwrap()).unwrap();
+    config["id2label"] = serde_json::json!({ "0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2" });
+    std::fs::write(base.join("config.json"), config.to_string()).unwrap();
+    let out = place.at("valued");
+    let more = ["--model", path(&base), "--output", path(&out), "--max-steps", "1"];
+    let ran = place.train("classify", "train.csv", &[&columns[..4], &more].concat());
+    assert!(ran.code == Some(0) && ran.err.contains("dropped: the base's head"), "{}", ran.err);
 
     let place = Place::new();
     let rows = moods(64).map(|(text, is_good)| {
@@ -205,12 +219,42 @@ fn adapters_are_trained_beside_their_base() {
     assert!(ran.err.contains("goes on from the base's adapter: r 8, alpha 16"), "{}", ran.err);
     assert!(!ran.err.contains("new, from the seed"), "{}", ran.err);
     assert_eq!(score(&ran.lines()[0], "accuracy"), score(summary, "accuracy"));
+    // What a run would not train of it, it would lose.
+    let other_out = place.at("frozen");
+    let frozen = ["--model", path(&out), "--method", "lora", "--freeze-layers", "1", "--output", path(&other_out)];
+    let (code, text) = place.train("classify", "train.tsv", &frozen).error();
+    assert!(code == "unsupported" && text.contains("which would not be trained"), "{text}");
     // An adapter of other values is another base.
     let mut other = Adapter::open(&out).unwrap();
     other.tensors[0].values[0] += 1.0;
     std::fs::write(out.join("adapter_model.safetensors"), &other.write().unwrap()[1]).unwrap();
     let (code, text) = place.train("classify", "train.tsv", &[more.as_slice(), &["--resume"]].concat()).error();
     assert!(code == "option" && text.contains("base was"), "{text}");
+}
+
+/// An adapter's head is its own, whatever size the base's has.
+#[test]
+fn an_adapter_is_trained_on_over_a_base_of_another_head() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(16));
+    let moods = fixture("tasks").join("moods");
+    let (first, second) = (place.at("first"), place.at("second"));
+    let train = |base: &Path, out: &Path, lr: &str| {
+        let more = ["--model", path(base), "--output", path(out), "--method", "lora", "--lr", lr, "--no-dropout"];
+        let ran = place.train("classify", "train.tsv", &[&more[..], &["--epochs", "4"]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran
+    };
+    let scores = |model: &Path| {
+        let lines =
+            run(&["classify", "the movie was great", "--model", path(model), "--json", "--device", "cpu"]).lines();
+        lines.iter().map(|line| (line["label"].to_string(), line["score"].as_f64().unwrap())).collect::<Vec<_>>()
+    };
+    assert!(train(&moods, &first, "1e-2").err.contains("new, from the seed: classifier.weight"));
+    assert!(!train(&first, &second, "1e-12").err.contains("from the seed"));
+    for ((label, was), (other, is)) in scores(&first).iter().zip(scores(&second)) {
+        assert!(*label == other && (was - is).abs() < 1e-6, "{label} {was}, then {other} {is}");
+    }
 }
 
 #[test]

@@ -53,13 +53,14 @@ impl Question {
     pub(crate) fn refused(&self, error: &Error) -> Error {
         Error::Data {
             file: format!("question {:?}", clip(&self.id)),
-            problem: error.to_string(),
+            problem: if let Error::Input { problem, .. } = error { problem.clone() } else { error.to_string() },
             mend: "Mend or remove it".into(),
         }
     }
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with data")]
 struct File {
     data: Vec<Article>,
 }
@@ -143,6 +144,9 @@ impl Squad {
                     }
                     let mut place = None;
                     for Gold { text, answer_start } in &answers {
+                        if text.is_empty() {
+                            return Err(at("its answer is empty".into(), "Give the text, or take the answer out"));
+                        }
                         let found = starts.get(*answer_start).and_then(|byte| Some((*byte, context.get(*byte..)?)));
                         if let Some((first, _)) = found.filter(|(_, rest)| rest.starts_with(text.as_str())) {
                             place.get_or_insert(first..first + text.len());

@@ -3,6 +3,8 @@
 //! GLUE's own files are recognised by their headers, CoLA's, which has none, by its four columns. Other files name their
 //! columns alike, or `--columns` does.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::table::{self, Cells, Row};
@@ -111,7 +113,7 @@ impl std::str::FromStr for Columns {
 }
 
 /// Names of columns by which data sets are known: the text's, the pair's, the label's. The first that fits counts.
-const KNOWN: [(&str, &str, &str); 12] = [
+const KNOWN: [(&str, &str, &str); 16] = [
     ("#1 String", "#2 String", "Quality"),
     ("sentence1", "sentence2", "gold_label"),
     ("sentence1", "sentence2", "label"),
@@ -121,9 +123,13 @@ const KNOWN: [(&str, &str, &str); 12] = [
     ("premise", "hypothesis", "label"),
     ("text", "pair", "label"),
     ("text", "text_pair", "label"),
+    ("text", "pair", "score"),
+    ("text", "text_pair", "score"),
     ("text", "", "label"),
     ("text", "", "labels"),
     ("sentence", "", "label"),
+    ("text", "", "score"),
+    ("sentence", "", "score"),
 ];
 
 /// CoLA's columns: source, acceptability, the author's mark, sentence.
@@ -150,7 +156,10 @@ pub fn read(
     let Some(first) = table.rows.first() else { return Err(empty(file)) };
     let names: Vec<&str> = match (&table.header, &first.cells) {
         (Some(header), _) => header.iter().map(String::as_str).collect(),
-        (None, Cells::Object(object)) => object.keys().map(String::as_str).collect(),
+        // Not every line need have a pair.
+        (None, Cells::Object(_)) => {
+            table.rows.iter().flat_map(Row::keys).collect::<BTreeSet<_>>().into_iter().collect()
+        }
         (None, Cells::Texts(_)) => Vec::new(),
     };
     let chosen = match (columns, names.is_empty()) {
@@ -158,6 +167,12 @@ pub fn read(
         (Some(columns), _) => Some(named(file, columns, &names)?.clone()),
         (None, false) => Some(recognised(file, &names)?),
     };
+    let is_twice = |name: &&&String| names.iter().filter(|known| *known == *name).count() > 1;
+    let all = chosen.iter().flat_map(|c| [Some(&c.text), c.pair.as_ref(), Some(&c.label)].into_iter().flatten());
+    if let Some(twice) = all.collect::<Vec<_>>().iter().find(is_twice) {
+        let problem = format!("it has two columns {:?}", clip(twice));
+        return Err(Error::Data { file: file.into(), problem, mend: "Give each column a name of its own".into() });
+    }
     let found: Vec<(At<'_>, String, Option<String>, Value)> = table
         .rows
         .into_iter()
@@ -167,7 +182,7 @@ pub fn read(
         let is = |test: fn(&Value) -> bool| found.iter().any(|(.., label)| test(label));
         if is(Value::is_array) {
             Kind::MultiLabel
-        } else if is(Value::is_f64) || chosen.as_ref().is_some_and(|c| c.label == "score") {
+        } else if is(Value::is_f64) || are_fractions(&found) || chosen.as_ref().is_some_and(|c| c.label == "score") {
             Kind::Regression
         } else {
             Kind::SingleLabel
@@ -176,6 +191,14 @@ pub fn read(
     let kind = kind.unwrap_or_else(said);
     let example = |(at, text, pair, label)| Ok(Example { text, pair, label: label_of(at, label, kind)? });
     Ok((kind, found.into_iter().map(example).collect::<Result<_>>()?))
+}
+
+/// Whether a table's labels are all numbers, and not all of them whole.
+fn are_fractions(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
+    let number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    let mut texts = rows.iter().filter_map(|(.., label)| label.as_str());
+    let are_numbers = texts.clone().count() == rows.len() && texts.clone().all(number);
+    are_numbers && texts.any(|text| text.trim().parse::<i64>().is_err())
 }
 
 /// The columns that were asked for, if the file has them.
@@ -219,12 +242,13 @@ fn cells<'a>(
     let missing = |name: &str| at.wrong(format!("it has no {:?}", clip(name)), "Give every line the same columns");
     let (text, pair, label) = match (cells, columns) {
         (Cells::Object(mut object), Some(columns)) => {
-            let mut take = |name: &str| object.remove(name).ok_or_else(|| missing(name));
             let text = |value: Value, name: &str| match value {
                 Value::String(text) => Ok(text),
                 other => Err(at.wrong(format!("{name:?} is {}, no text", clip(&other.to_string())), "Give a string")),
             };
-            let pair = columns.pair.as_ref().map(|name| text(take(name)?, name)).transpose()?;
+            let pair = columns.pair.as_ref().and_then(|name| Some((object.remove(name)?, name)));
+            let pair = pair.filter(|(value, _)| !value.is_null()).map(|(value, name)| text(value, name)).transpose()?;
+            let mut take = |name: &str| object.remove(name).ok_or_else(|| missing(name));
             (text(take(&columns.text)?, &columns.text)?, pair, take(&columns.label)?)
         }
         (Cells::Texts(mut cells), columns) => {
@@ -322,6 +346,21 @@ mod tests {
         let half = "{\"text\": \"a\", \"label\": 0.5}\n{\"text\": \"a\", \"label\": 1}";
         let (kind, rows) = read("t.jsonl", half.as_bytes(), Format::Jsonl, None, None).unwrap();
         assert_eq!((kind, &rows[1].label), (Kind::Regression, &Label::Value(1.0)));
+        let half = "text,label\na,0.5\nb, 1\n";
+        let (kind, rows) = read("t.csv", half.as_bytes(), Format::Csv, None, None).unwrap();
+        assert_eq!((kind, &rows[1].label), (Kind::Regression, &Label::Value(1.0)));
+        let named = "text,label\na,0.5\nb,half\n";
+        assert_eq!(read("t.csv", named.as_bytes(), Format::Csv, None, None).unwrap().0, Kind::SingleLabel);
+        let score = "text\tpair\tscore\na\tb\t1\n";
+        assert_eq!(tsv(score).unwrap().0, Kind::Regression);
+        // A pair is there or not, whichever line is first.
+        let some = ["{\"text\": \"a\", \"label\": 2}", "{\"text\": \"b\", \"pair\": \"c\", \"label\": 1}"];
+        let null = "{\"text\": \"d\", \"pair\": null, \"label\": 1}";
+        for order in [[some[0], some[1], null], [some[1], null, some[0]]] {
+            let rows = read("t.jsonl", order.join("\n").as_bytes(), Format::Jsonl, None, None).unwrap().1;
+            let pairs: Vec<_> = rows.iter().filter_map(|row| Some((&*row.text, row.pair.as_deref()?))).collect();
+            assert_eq!(pairs, [("b", "c")]);
+        }
     }
 
     #[test]

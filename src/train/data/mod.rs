@@ -7,6 +7,7 @@ mod table;
 pub mod tag;
 pub mod text;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, Result, clip};
@@ -89,7 +90,10 @@ fn empty(file: &str) -> Error {
 
 /// The classes that labels name, as `id2label` numbers them: by number where all are whole numbers, else by the alphabet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Classes(Vec<String>);
+pub struct Classes {
+    names: Vec<String>,
+    ids: HashMap<String, usize>,
+}
 
 impl Classes {
     /// The classes among these names.
@@ -101,19 +105,24 @@ impl Classes {
         if let Some(numbers) = numbers {
             let mut both: Vec<_> = numbers.into_iter().zip(names).collect();
             both.sort_unstable();
-            return Self(both.into_iter().map(|(_, name)| name.to_owned()).collect());
+            return Self::listed(both.into_iter().map(|(_, name)| name.to_owned()).collect());
         }
-        Self(names.into_iter().map(str::to_owned).collect())
+        Self::listed(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The classes of a model, by their ids.
     pub fn listed(names: Vec<String>) -> Self {
-        Self(names)
+        let mut ids = HashMap::with_capacity(names.len());
+        for (id, name) in names.iter().enumerate() {
+            // Of two with one name, which some models have, it is the first.
+            ids.entry(name.clone()).or_insert(id);
+        }
+        Self { names, ids }
     }
 
     /// In the order of their ids.
     pub fn names(&self) -> &[String] {
-        &self.0
+        &self.names
     }
 
     /// The id of a class.
@@ -121,10 +130,10 @@ impl Classes {
     /// # Errors
     /// [`Error::Data`] for one that is not among them: `file` has labels that the training data has not.
     pub fn id(&self, name: &str, file: &str) -> Result<usize> {
-        self.0.iter().position(|known| known == name).ok_or_else(|| Error::Data {
+        self.ids.get(name).copied().ok_or_else(|| Error::Data {
             file: file.into(),
             problem: format!("the label {:?} is not among those of the training data", clip(name)),
-            mend: format!("Use {}", clip(&self.0.join(", "))),
+            mend: format!("Use {}", clip(&self.names.join(", "))),
         })
     }
 }

@@ -16,6 +16,14 @@ pub(super) struct Row<'a> {
     pub cells: Cells,
 }
 
+impl Row<'_> {
+    /// The keys of an object.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let object = if let Cells::Object(object) = &self.cells { Some(object) } else { None };
+        object.into_iter().flat_map(|object| object.keys().map(String::as_str))
+    }
+}
+
 /// What a row holds.
 pub(super) enum Cells {
     /// One a column.
@@ -59,7 +67,11 @@ pub(super) fn read<'a>(
         let Cells::Texts(cells) = cells else { continue };
         if let Some(width) = width.filter(|width| *width != cells.len()) {
             let problem = format!("it has {} columns, the header {width}", cells.len());
-            return Err(at.wrong(problem, "Give every line as many as the header; texts of a .tsv hold no tabs"));
+            let mend = match format {
+                Format::Csv => "Give every record as many as the header, with quotes around texts that hold commas",
+                _ => "Give every line as many as the header; texts of a .tsv hold no tabs",
+            };
+            return Err(at.wrong(problem, mend));
         }
     }
     Ok(Table { header, rows })

@@ -79,7 +79,7 @@ struct Record {
 
 /// Places in code points, the end one past the last.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a span has no start, end and label")]
 enum Span {
     Named {
         start: usize,
@@ -121,6 +121,12 @@ fn tagged(at: At<'_>, text: &str, spans: Vec<Span>) -> Result<Example> {
         };
         if first >= last {
             return Err(at.wrong(format!("the span {start} to {end} is empty"), "Give ends after starts"));
+        }
+        if label.trim().is_empty() {
+            return Err(at.wrong(format!("the span {start} to {end} has an empty label"), "Give the label's name"));
+        }
+        if text[*first..*last].trim().is_empty() {
+            return Err(at.wrong(format!("the span {start} to {end} has no word"), "Give a span that has"));
         }
         entities.push((*first..*last, label));
     }

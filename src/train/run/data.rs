@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::fingerprint::Fingerprint;
 use crate::checkpoint::Head;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clip};
 use crate::files::{open_regular, read_at_most};
 use crate::tasks::squad::Squad;
 use crate::train::data::classify::{self, Columns, Kind, Label};
@@ -100,11 +100,41 @@ impl Data {
         let names: Vec<String> = (0..base.num_labels()).map(|i| base.label(i)).collect();
         let said = base.problem_type.as_deref();
         let is_kind = |kind: Kind| said.is_none_or(|said| said == kind.word());
-        if !classes.names().iter().all(|class| names.contains(class)) || !self.kind.is_none_or(is_kind) {
+        // A value's one output has a name that says nothing.
+        let is_width = self.kind != Some(Kind::Regression) || names.len() == 1;
+        if !is_width || !classes.names().iter().all(|class| names.contains(class)) || !self.kind.is_none_or(is_kind) {
             return false;
         }
         *classes = Classes::listed(names);
         true
+    }
+
+    /// Checks that there are classes to tell apart.
+    ///
+    /// # Errors
+    /// [`Error::Data`]
+    pub fn check_classes(&self) -> Result<()> {
+        let names = self.classes.as_ref().map(Classes::names);
+        let problem = match (names, self.kind) {
+            (None, _) | (_, Some(Kind::Regression)) => return Ok(()),
+            (Some([]), _) => "no example has a label".to_owned(),
+            (Some([only]), Some(Kind::SingleLabel) | None) => format!("all labels are {:?}", clip(only)),
+            _ => return Ok(()),
+        };
+        let mend = "Give examples of what is to be told apart, or see whether --columns names the right ones";
+        Err(Error::Data { file: "the data".into(), problem, mend: mend.into() })
+    }
+
+    /// What there is to be learnt of labels, for people.
+    pub fn labels_in_words(&self) -> Option<String> {
+        let names = self.classes.as_ref()?.names();
+        let of = match self.kind {
+            Some(Kind::Regression) => return Some("numbers".into()),
+            Some(Kind::MultiLabel) => "any of ",
+            _ => "",
+        };
+        let shown = names.iter().take(8).map(|name| clip(name)).collect::<Vec<_>>().join(", ");
+        Some(format!("{of}{} classes: {shown}{}", names.len(), if names.len() > 8 { ", …" } else { "" }))
     }
 
     /// The measures of its evaluation, the main one first.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::data::{Data, Task};
 use super::fingerprint::Fingerprint;
 use crate::checkpoint::adapter::directory::{self, is_adapter};
-use crate::checkpoint::adapter::{self, Adapter, Base, Eight, Lora};
+use crate::checkpoint::adapter::{self, Adapter, Base, Eight, Lora, Tensor};
 use crate::checkpoint::source::read_small;
 use crate::checkpoint::{Checkpoint, names};
 use crate::config::Config;
@@ -62,6 +62,7 @@ impl Model {
         let known = Config::open(base)?;
         let tokenizer = Tokenizer::load(base, known.vocab_size)?;
         let is_known = data.is_known_to(task, &known);
+        data.check_classes()?;
         let path = base.join("config.json");
         let file = path.display().to_string();
         let config = save::config(&read_small(&path, MAX_CONFIG)?, &file, data.purpose(task))?;
@@ -74,13 +75,15 @@ impl Model {
         let stem = |name: &str| name.strip_suffix(".scale").unwrap_or(name).to_owned();
         let drops = |name: &str| {
             let name = names::param(&parsed, &stem(name)).map_or(stem(name), |param| param.name);
-            names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix)) && !keeps.contains(&name)
+            let is_of_head = names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix));
+            is_of_head && (!keeps.contains(&name) || start.as_ref().is_some_and(|start| start.has(&name)))
         };
         let (mut dropped, mut unknown) = (Vec::new(), Vec::new());
         for (name, _) in checkpoint.tensors() {
             let modern = names::modern(name);
             // A tied decoder is stored a second time by some.
             if drops(&modern)
+                && !start.as_ref().is_some_and(|start| start.has(&modern))
                 && !(is_known && names::param(&parsed, &modern).is_some_and(|p| p.name == names::OWN_DECODER))
             {
                 dropped
@@ -95,6 +98,9 @@ impl Model {
         }
         if !unknown.is_empty() {
             notice(format!("dropped: {}", listed(&unknown)));
+        }
+        if let Some(labels) = data.labels_in_words() {
+            notice(format!("labels: {labels}"));
         }
         let checkpoint = checkpoint.recast(parsed.clone(), drops)?;
         let trainer = Trainer::new(checkpoint, task.head(), device, options)?;
@@ -164,18 +170,45 @@ impl Start {
         Ok(checkpoint)
     }
 
+    /// Whether it has this tensor whole.
+    fn has(&self, name: &str) -> bool {
+        self.adapter.tensors.iter().any(|tensor| tensor.name == name)
+    }
+
     /// Gives a trainer its values, and says which: those of a head only if it `keeps_head`. `config` is the adapted model's.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an adapter that changes what is not trained; what a device may return.
     async fn give(&self, trainer: &Trainer, config: &Config, keeps_head: bool) -> Result<HashSet<String>> {
         self.adapter.check(config, &self.file())?;
         let mut set = HashSet::new();
         for tensor in &self.adapter.tensors {
-            let is_wanted = keeps_head || tensor.name.contains(".lora_");
-            if is_wanted && trainer.names().any(|name| name == tensor.name) {
+            let is_of_head = names::HEADS.iter().any(|(prefix, _)| tensor.name.starts_with(prefix));
+            if is_of_head && !keeps_head {
+                continue;
+            }
+            if trainer.names().any(|name| name == tensor.name) {
                 trainer.set_parameter(&tensor.name, &tensor.values).await?;
                 set.insert(tensor.name.clone());
+            } else if !self.is_said_twice(trainer, tensor).await? {
+                return Err(Error::Unsupported {
+                    what: format!("{}: to go on from {}, which would not be trained", self.file(), clip(&tensor.name)),
+                    mend: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
+                });
             }
         }
         Ok(set)
+    }
+
+    /// Whether another tensor says the same: of a decoder that is the table of words, and of its bias.
+    async fn is_said_twice(&self, trainer: &Trainer, tensor: &Tensor) -> Result<bool> {
+        match tensor.name.as_str() {
+            "cls.predictions.decoder.bias" => Ok(self.has("cls.predictions.bias")),
+            names::OWN_DECODER => {
+                Ok(trainer.parameter("bert.embeddings.word_embeddings.weight").await? == tensor.values)
+            }
+            _ => Ok(false),
+        }
     }
 }
 
@@ -192,7 +225,14 @@ fn origin(base: &Path, name: Option<&str>, output: &Path, checkpoint: &Checkpoin
     let [base, output] = [base, output].map(|path| path.canonicalize().map_err(|e| Error::io("open", path, e)));
     let base = base?;
     let path = base.strip_prefix(output?).unwrap_or(&base);
-    Ok(Base { model: path.to_string_lossy().into_owned(), revision: None, sha256 })
+    let Some(path) = path.to_str() else {
+        return Err(Error::Option {
+            name: "model",
+            problem: format!("the path {} is not UTF-8: an adapter cannot name it", base.display()),
+            mend: "Give the base by a path that is".into(),
+        });
+    };
+    Ok(Base { model: path.into(), revision: None, sha256 })
 }
 
 fn listed(names: &[String]) -> String {

@@ -79,10 +79,11 @@ impl RunOptions {
         if self.batch_tokens > MOST_TOKENS {
             return wrong("batch-tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
         }
-        if !((self.lr as f32).is_finite() && self.lr > 0.0) {
+        if !((self.lr as f32).is_finite() && self.lr as f32 > 0.0) {
             return wrong("lr", format!("{} is no learning rate", self.lr), "Give one such as 5e-5");
         }
-        if !(self.warmup.is_finite() && self.warmup >= 0.0) {
+        let is_count = (1.0..=MOST_WARMUP).contains(&self.warmup) && self.warmup.fract() == 0.0;
+        if !is_count && !(0.0..1.0).contains(&self.warmup) {
             return wrong(
                 "warmup",
                 format!("{} is neither", self.warmup),
@@ -99,4 +100,5 @@ impl RunOptions {
 }
 
 const MOST_EPOCHS: u64 = 10_000;
+const MOST_WARMUP: f64 = 1e12;
 const MOST_TOKENS: usize = 1 << 20;

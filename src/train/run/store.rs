@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::checkpoint::source::{Shard, map};
-use crate::checkpoint::write::{self, Planned};
+use crate::checkpoint::write::{self, Planned, Staging};
 use crate::device::State;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::files::{AtomicFile, open_regular, read_at_most};
@@ -85,7 +85,7 @@ impl Store {
         let dir = output.join("run");
         // A start that failed has left a lock, or the copy of a base.
         let has_run = [CHECKPOINT, "config.json"].iter().any(|name| dir.join(name).exists());
-        let was_begun = dir.join(LOCK).exists();
+        let was_begun = has_run || dir.join(LOCK).exists();
         if has_run && !resume {
             return refused(
                 format!("{shown} has a run already"),
@@ -131,7 +131,10 @@ impl Store {
             mend: "Start the run again in another directory".into(),
         };
         // Also the check of the header's length.
-        let shard = map(&path)?;
+        let shard = map(&path).map_err(|error| match error {
+            Error::Checkpoint { problem, .. } => broken(problem),
+            other => other,
+        })?;
         let mut file = open_regular(&path).map_err(|e| Error::io("read", &path, e))?;
         let mut length = [0; 8];
         std::io::Read::read_exact(&mut file, &mut length).map_err(|e| Error::io("read", &path, e))?;
@@ -164,13 +167,7 @@ impl Store {
         file.write(&write::header_with(&plan, &[("run", &meta)]))?;
         for (_, state) in &states {
             let values = trainer.device().read_state(state).await?;
-            if let Some(bad) = values.iter().find(|value| !value.is_finite()) {
-                return Err(Error::Diverged {
-                    step: trainer.steps(),
-                    problem: format!("{} has {bad}", clip(state.name())),
-                    mend: "Go on from the checkpoint before, with a smaller learning rate".into(),
-                });
-            }
+            trainer.check_finite(state.name(), &values)?;
             file.write(bytemuck::cast_slice(&values))?;
         }
         file.commit()?;
@@ -225,16 +222,15 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Removes what a process that was killed left half done: nobody else is at work here.
 fn sweep(output: &Path, dir: &Path) -> Result<()> {
     let output = output.canonicalize().map_err(|e| Error::io("open", output, e))?;
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    let parent = output.parent().unwrap_or(Path::new("/"));
-    let is_left = |path: &Path, start: &str| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(start) && name.ends_with(".partial")
-    };
-    for path in list(parent)?.into_iter().filter(|path| path.is_dir() && is_left(path, &format!(".{name}."))) {
+    let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name_of(&output);
+    // A parent that may not be listed had nothing built in it.
+    let beside = list(output.parent().unwrap_or(Path::new("/"))).unwrap_or_default();
+    for path in beside.into_iter().filter(|path| path.is_dir() && Staging::is_of(&name_of(path), &name)) {
         std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
     }
-    for path in list(dir)?.into_iter().filter(|path| is_left(path, ".")) {
+    let is_left = |path: &PathBuf| name_of(path).starts_with('.') && name_of(path).ends_with(".partial");
+    for path in list(dir)?.into_iter().filter(is_left) {
         std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
     }
     Ok(())
