@@ -32,7 +32,7 @@ test('models and options', async () => {
       () => moods({ method: 'lora', loraAlpha: 0 }),
       () => moods({ method: 'lora', loraDropout: 1 }),
       () => moods({ method: 'lora', loraTargets: ['q_proj'] }),
-      () => moods({ method: 'lora', freezeLayers: 1000 }),
+      () => moods({ freezeLayers: 3 }),
       () => moods({ problemType: 'ranking' }),
       () => moods({ labels: [] }),
       () => moods({ labels: ['a', 'a'] }),
@@ -59,7 +59,7 @@ test('models and options', async () => {
     ['option', 'loraAlpha'],
     ['option', 'loraDropout'],
     ['option', 'q_proj'],
-    ['option', 'loraTargets'],
+    ['option', 'freezeLayers'],
     ['option', "no problem type 'ranking'"],
     ['option', 'labels'],
     ['option', 'labels'],
@@ -142,6 +142,29 @@ test('examples and rates, after which it goes on', async () => {
   assert.deepEqual(found.after, found.first);
   assert.ok(found.next < found.loss, `${found.next} after ${found.loss}`);
   assert.equal(found.gone.code, 'cancelled');
+});
+
+test('values, and several labels by name or number', async () => {
+  const found = await site.run(async (_, url) => {
+    const { train } = await import('/dist/train/index.js');
+    const load = { device: 'wasm', cache: false, model: url };
+    const steps = async (options, labels) => {
+      const trainer = await train('text-classification', { ...load, ...options });
+      const losses = [];
+      for (const label of labels) {
+        losses.push((await trainer.step([{ text: 'the movie was great', label }], { rate: 1e-3 })).loss);
+      }
+      const [{ columns }] = await trainer.predict(['the movie was great']);
+      await trainer.dispose();
+      return { losses, columns };
+    };
+    return [
+      await steps({ problemType: 'regression' }, [0.5, 2]),
+      await steps({ problemType: 'multi_label_classification', labels: ['a', 'b'] }, [1, 'b', ['a', 'b'], []]),
+    ];
+  }, `${site.server.url}/fixtures/tasks/moods/`);
+  assert.deepEqual(found.map(({ columns }) => columns), [1, 2]);
+  assert.ok(found.flatMap(({ losses }) => losses).every((loss) => loss > 0), JSON.stringify(found));
 });
 
 test('questions and words that are not to be learnt from', async () => {
