@@ -170,30 +170,47 @@ unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, 
             s.b.add(col / PANEL * s.ldb + col % PANEL)
         });
         let mut sum = [[V::splat(0.0); N]; R];
-        let mut step = |k: usize| {
-            let b: [V; N] = b.map(|b| V::load(b.add(k * PANEL)));
-            for (sum, a) in sum.iter_mut().zip(a) {
-                let x = V::splat(*a.add(k));
-                for (sum, b) in sum.iter_mut().zip(b) {
-                    *sum = x.mul_add(b, *sum);
-                }
-            }
-        };
         let mut k = 0;
         while k + UNROLL <= s.k {
             for i in 0..UNROLL {
-                step(k + i);
+                step(&mut sum, &a, &b, k + i);
             }
             k += UNROLL;
         }
         while k < s.k {
-            step(k);
+            step(&mut sum, &a, &b, k);
             k += 1;
         }
         if s.cols - col >= N * V::WIDTH {
             finish::<V, N, R, true>(s, sum, row, col);
         } else {
             finish::<V, N, R, false>(s, sum, row, col);
+        }
+    }
+}
+
+/// Adds one step along K to a tile's sums.
+///
+/// No closure: that is a function of its own to the compiler, which need not inline it, and then it has not the
+/// instruction set of where it stands. Every multiplication of a tall tile was a call.
+#[inline(always)]
+unsafe fn step<V: Lanes, const N: usize, const R: usize>(
+    sum: &mut [[V; N]; R],
+    a: &[*const f32; R],
+    b: &[*const f32; N],
+    k: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut columns = [V::splat(0.0); N];
+        for (column, b) in columns.iter_mut().zip(b) {
+            *column = V::load(b.add(k * PANEL));
+        }
+        for (sum, a) in sum.iter_mut().zip(a) {
+            let x = V::splat(*a.add(k));
+            for (sum, column) in sum.iter_mut().zip(columns) {
+                *sum = x.mul_add(column, *sum);
+            }
         }
     }
 }
