@@ -153,3 +153,18 @@ fn only_the_command_line_prints() {
         }
     }
 }
+
+/// An instruction that is a function of its own is a call for every vector: the compiler did not inline a part of a kernel.
+/// The program's symbols tell.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+fn no_instruction_is_a_call() {
+    let program = fs::read(env!("CARGO_BIN_EXE_cloze")).unwrap();
+    let has = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+    assert!(has("avx5123run") && has("avx23run"), "the kernels are there by their names");
+    let found: Vec<&str> = ["_mm256_", "_mm512_", "micro4tile", "micro4step", "micro6finish"]
+        .into_iter()
+        .filter(|name| has(name))
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
