@@ -67,16 +67,12 @@ fn another_run_is_not_resumed() {
     assert_eq!(train("train.tsv", &[]).code, Some(0));
     refused(&train("train.tsv", &[]), "option", "has a run already. Go on with it by --resume");
     for (data, rest, words) in [
-        ("other.tsv", vec![], "data was \""),
+        ("other.tsv", vec![], "data is not what it was"),
         ("train.tsv", vec!["--lr", "1e-3"], "lr was 0.00005, now it is 0.001"),
-        (
-            "train.tsv",
-            vec!["--seed", "1", "--no-dropout"],
-            "train.dropout was true, now it is false; train.seed was 0, now",
-        ),
-        ("train.tsv", vec!["--model", path(&other)], "base was \""),
-        ("train.tsv", vec!["--eval", path(&data)], "eval was null"),
-        ("train.tsv", vec!["--max-seq-len", "20"], "max_seq_len was null, now it is 20"),
+        ("train.tsv", vec!["--seed", "1", "--no-dropout"], "dropout was true, now it is false; seed was 0, now"),
+        ("train.tsv", vec!["--model", path(&other)], "base is not what it was"),
+        ("train.tsv", vec!["--eval", path(&data)], "eval is not what it was"),
+        ("train.tsv", vec!["--max-seq-len", "20"], "max-seq-len was none, now it is 20"),
     ] {
         refused(&train(data, &[rest.as_slice(), &["--resume"]].concat()), "option", words);
     }

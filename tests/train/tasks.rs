@@ -83,11 +83,7 @@ fn texts_are_scored_and_have_several_labels() {
     assert!(of("the movie was great, or not") > of("the movie was terrible, or not") + 1.0);
     // A base whose classes have the names of none: a value is not the first of them.
     let base = place.at("numbered");
-    std::fs::create_dir(&base).unwrap();
-    for entry in std::fs::read_dir(fixture("tasks").join("moods")).unwrap() {
-        let from = entry.unwrap().path();
-        std::fs::copy(&from, base.join(from.file_name().unwrap())).unwrap();
-    }
+    copy(&fixture("tasks").join("moods"), &base);
     let mut config: Value = serde_json::from_slice(&std::fs::read(base.join("config.json")).unwrap()).unwrap();
     config["id2label"] = serde_json::json!({ "0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2" });
     std::fs::write(base.join("config.json"), config.to_string()).unwrap();
@@ -229,7 +225,7 @@ fn adapters_are_trained_beside_their_base() {
     other.tensors[0].values[0] += 1.0;
     std::fs::write(out.join("adapter_model.safetensors"), &other.write().unwrap()[1]).unwrap();
     let (code, text) = place.train("classify", "train.tsv", &[more.as_slice(), &["--resume"]].concat()).error();
-    assert!(code == "option" && text.contains("base was"), "{text}");
+    assert!(code == "option" && text.contains("base is not what it was"), "{text}");
 }
 
 /// An adapter's head is its own, whatever size the base's has.
@@ -255,6 +251,25 @@ fn an_adapter_is_trained_on_over_a_base_of_another_head() {
     for ((label, was), (other, is)) in scores(&first).iter().zip(scores(&second)) {
         assert!(*label == other && (was - is).abs() < 1e-6, "{label} {was}, then {other} {is}");
     }
+}
+
+#[test]
+fn a_base_that_moved_is_named_again_by_a_resume() {
+    let place = Place::new();
+    place.put("train.tsv", &mood_tsv(16));
+    let (before, after) = (place.at("before"), place.at("after"));
+    copy(&base(), &before);
+    let train = |base: &Path, more: &[&str]| {
+        let usual = ["--model", path(base), "--method", "lora", "--max-steps", "2"];
+        place.train("classify", "train.tsv", &[&usual[..], more].concat())
+    };
+    assert_eq!(train(&before, &[]).code, Some(0));
+    std::fs::rename(&before, &after).unwrap();
+    let classify = || run(&["classify", "a film", "--model", path(&place.out()), "--json", "--device", "cpu"]);
+    assert!(classify().error().1.contains("base_model_name_or_path"));
+    let resumed = train(&after, &["--resume"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
+    assert_eq!(classify().lines().len(), 2);
 }
 
 #[test]

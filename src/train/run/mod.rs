@@ -181,6 +181,7 @@ impl Run {
             }
             progress = found.progress.clone();
             model.trainer.restore(progress.counters, |state| found.values(state))?;
+            model.find_base_again(&setup.output)?;
         } else if setup.resume {
             observe(Event::Notice("there is no checkpoint yet: the run begins".into()));
         }

@@ -13,6 +13,7 @@ use crate::checkpoint::{Checkpoint, names};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result, clip};
+use crate::files::write_atomically;
 use crate::text::Tokenizer;
 use crate::train::{Method, TrainOptions, Trainer, save};
 
@@ -123,6 +124,23 @@ impl Model {
             sum.add(bytemuck::cast_slice(&tensor.values));
         }
         Ok((Self { trainer, config, beside: base.into(), origin, fingerprint: sum.value() }, tokenizer))
+    }
+
+    /// After a resume: what was saved before names its base where that is now.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`]; [`Error::Io`].
+    pub fn find_base_again(&self, out: &Path) -> Result<()> {
+        if !matches!(self.trainer.options().method, Method::Lora(_)) || !is_adapter(out) {
+            return Ok(());
+        }
+        let mut adapter = Adapter::open(out)?;
+        if adapter.base.model == self.origin.model && adapter.base.revision == self.origin.revision {
+            return Ok(());
+        }
+        adapter.base = self.origin.clone();
+        let [config, _] = adapter.write()?;
+        write_atomically(&out.join(adapter::FILES[0]), &config)
     }
 
     /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.

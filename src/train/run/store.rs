@@ -203,13 +203,22 @@ fn planned(state: &State) -> Planned {
 
 /// What differs between the settings of two runs, in words; nothing if they are the same.
 pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> Option<String> {
-    let text = |value: Option<&Value>| clip(&value.unwrap_or(&Value::Null).to_string());
+    let text = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(value) => clip(&value.to_string()),
+    };
     let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let parts = names.into_iter().map(|name| (name, text(was.get(name)), text(is.get(name))));
-    let parts: Vec<String> = parts
-        .filter(|(_, was, is)| was != is)
-        .map(|(name, was, is)| format!("{name} was {was}, now it is {is}"))
-        .collect();
+    let parts = names.into_iter().map(|name| (name.as_str(), text(was.get(name)), text(is.get(name))));
+    let words = |(name, was, is): (&str, String, String)| match name {
+        // Sums over bytes, which say nothing to people.
+        "base" | "data" | "eval" => format!("{name} is not what it was"),
+        // As the command line calls them, but for the optimizer's.
+        _ => {
+            let name = name.trim_start_matches("train.").trim_start_matches("method.").replace(['.', '_'], "-");
+            format!("{name} was {was}, now it is {is}")
+        }
+    };
+    let parts: Vec<String> = parts.filter(|(_, was, is)| was != is).map(words).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
