@@ -206,6 +206,12 @@ pub(crate) const HEADS: [(&str, &str); 4] = [
     ("classifier.", "classification"),
 ];
 
+/// Which head a tensor is of, in words; nothing if it is of none.
+#[cfg(feature = "train")]
+pub(crate) fn head_of(name: &str) -> Option<&'static str> {
+    HEADS.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, what)| *what)
+}
+
 impl Spec {
     fn param(&self, name: String, config: &Config) -> Param {
         let size = |dim| match dim {

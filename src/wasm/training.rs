@@ -350,8 +350,7 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
         Head::SequenceClassification | Head::TokenClassification => is_same && knows_all && is_kind,
         _ => checkpoint.require(head).is_ok(),
     };
-    let is_head = |name: &str| names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix));
-    Ok((checkpoint.recast(Config::from_json(&text, CONFIG)?, |name| !known && is_head(name))?, text))
+    Ok((checkpoint.recast(Config::from_json(&text, CONFIG)?, |name| !known && names::head_of(name).is_some())?, text))
 }
 
 /// Each class has a name of its own.

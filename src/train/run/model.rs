@@ -74,21 +74,20 @@ impl Model {
             false => Vec::new(),
         };
         let stem = |name: &str| name.strip_suffix(".scale").unwrap_or(name).to_owned();
+        let starts_with = |name: &str| start.as_ref().is_some_and(|start| start.has(name));
         let drops = |name: &str| {
             let name = names::param(&parsed, &stem(name)).map_or(stem(name), |param| param.name);
-            let is_of_head = names::HEADS.iter().any(|(prefix, _)| name.starts_with(prefix));
-            is_of_head && (!keeps.contains(&name) || start.as_ref().is_some_and(|start| start.has(&name)))
+            names::head_of(&name).is_some() && (!keeps.contains(&name) || starts_with(&name))
         };
         let (mut dropped, mut unknown) = (Vec::new(), Vec::new());
         for (name, _) in checkpoint.tensors() {
             let modern = names::modern(name);
             // A tied decoder is stored a second time by some.
             if drops(&modern)
-                && !start.as_ref().is_some_and(|start| start.has(&modern))
+                && !starts_with(&modern)
                 && !(is_known && names::param(&parsed, &modern).is_some_and(|p| p.name == names::OWN_DECODER))
             {
-                dropped
-                    .extend(names::HEADS.iter().find(|(prefix, _)| modern.starts_with(prefix)).map(|(_, what)| *what));
+                dropped.extend(names::head_of(&modern));
             } else if names::param(&parsed, &stem(&modern)).is_none() && !modern.ends_with("position_ids") {
                 unknown.push(clip(name));
             }
@@ -201,8 +200,7 @@ impl Start {
         self.adapter.check(config, &self.file())?;
         let mut set = HashSet::new();
         for tensor in &self.adapter.tensors {
-            let is_of_head = names::HEADS.iter().any(|(prefix, _)| tensor.name.starts_with(prefix));
-            if is_of_head && !keeps_head {
+            if names::head_of(&tensor.name).is_some() && !keeps_head {
                 continue;
             }
             if trainer.names().any(|name| name == tensor.name) {
