@@ -5,7 +5,7 @@ use std::path::Path;
 use cloze::tasks::squad::{Question, SquadOptions};
 use cloze::text::Tokenizer;
 use cloze::text::windows::WindowOptions;
-use cloze::train::data::{Classes, tag};
+use cloze::train::data::{At, Classes, tag};
 use cloze::train::features::{self, Target};
 use cloze::train::random::Random;
 use serde_json::Value;
@@ -70,7 +70,7 @@ fn words_and_tags_are_those_of_run_ner() {
     for case in file["sentences"].as_array().unwrap() {
         let example = tag::Example { words: texts(&case["words"]), tags: texts(&case["tags"]) };
         let most = case["length"].as_u64().unwrap() as usize;
-        let got = features::tagged(&tokenizer, &example, &classes, most, "t.conll").unwrap();
+        let got = features::tagged(&tokenizer, &example, &classes, most, At { file: "t.conll", line: 1 }).unwrap();
         assert_eq!(got.sequence.ids, numbers(&case["ids"]), "{example:?}");
         let labels: Vec<_> = case["labels"].as_array().unwrap().iter().map(|l| l.as_u64().map(|l| l as u32)).collect();
         assert_eq!(got.target, Target::Tags(labels), "{example:?}");

@@ -108,6 +108,15 @@ fn a_trainers_adapter_is_written_and_read() {
         for (found, expected) in found.iter().zip(&expected[0]) {
             assert!((found - expected).abs() <= 1e-4, "{}: {found}, not {expected}", case.name);
         }
+        let weights = block_on(save::weights(&trainer)).expect("one model of both");
+        let base = Checkpoint::open(case.directory()).expect("a model");
+        let config = base.config().clone();
+        let adapted = base.adapt(&read, config).expect("they fit");
+        let merged = safetensors::SafeTensors::deserialize(&weights).expect("it was just written");
+        for (name, tensor) in merged.tensors() {
+            let values: Vec<f32> = tensor.data().as_chunks().0.iter().copied().map(f32::from_le_bytes).collect();
+            assert_eq!(adapted.get(&name).expect("the adapted base has it").to_f32(), values, "{name}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::{Cancel, Cpu, Device};
+use cloze::device::{Cancel, Cpu, Device, Live};
 use cloze::ops::adamw::AdamW;
 use cloze::train::schedule::Schedule;
 use cloze::train::{Labels, Method, TrainOptions, Trainer};
@@ -280,4 +280,36 @@ fn checkpoints_of_activations_change_no_bit() {
             assert_eq!(kept.2, repeated.2, "{}", test.name);
         }
     });
+}
+
+/// What a step cannot be taken by: a batch that no machine has room for, labels that say nothing, no batch at all. The model
+/// goes on as if it had not been asked.
+#[test]
+fn what_gives_no_step_is_refused() {
+    let cpu = TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(1)).into() };
+    let case = Case::all().find(|case| case.name == "token-classification").expect("a case");
+    let options = TrainOptions { dropout: false, ..TrainOptions::default() };
+    let expected = case.run(&mut case.trainer(&cpu, options.clone()), Some(1e-3));
+
+    let mut trainer = case.trainer(&cpu, options);
+    let most = Live { tokens: 1 << 30, sequences: 1 << 20, longest: 1 << 10, picked: 0 };
+    let error = block_on(trainer.reserve(most)).expect_err("there is no such machine");
+    assert_eq!(error.code(), "memory");
+    assert!(error.to_string().contains("Make batches smaller"), "{error}");
+    let none = vec![Labels::NONE; case.batch().tokens()];
+    let cancel = Cancel::new();
+    let mut refused = |labels: &[u32], share: f32, code: &str, words: &str| {
+        let labels = Labels::Classes(labels);
+        let error = block_on(trainer.accumulate(case.batch(), &labels, share, &cancel)).expect_err(words);
+        assert!(error.code() == code && error.to_string().contains(words), "{error}");
+        let error = block_on(trainer.update(1e-3)).expect_err("nothing was accumulated");
+        assert!(error.code() == "input" && error.to_string().contains("there are no gradients"), "{error}");
+    };
+    refused(&none, 1.0, "input", "there is nothing to learn from");
+    let one = vec![0; none.len()];
+    for share in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        refused(&one, share, "option", "is no share");
+    }
+    assert_eq!(case.run(&mut trainer, Some(1e-3)), expected);
+    assert_eq!(trainer.steps(), 1);
 }

@@ -72,6 +72,12 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
+    /// The JSON that says what is in the file, as far as [`keep`](Self::keep) has not let go of it.
+    #[cfg(all(feature = "native", feature = "train"))]
+    pub(crate) fn header(&self) -> &[u8] {
+        self.bytes.get(8..self.data).unwrap_or_default()
+    }
+
     /// The whole file.
     #[cfg(feature = "train")]
     pub(crate) fn file_bytes(&self) -> &[u8] {

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
-use cloze::checkpoint::adapter::Lora;
 use cloze::ops::adamw::AdamW;
 use cloze::train::data::classify::{Columns, Kind};
 use cloze::train::evaluate::Scores;
 use cloze::train::run::{Event, Run, RunOptions, Setup, Summary, Task};
-use cloze::train::{Method, TrainOptions};
+use cloze::train::{Adapters, Method, TrainOptions};
 use cloze::{Error, Result};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
@@ -153,19 +152,19 @@ pub struct RunArgs {
     /// Which parameters are trained; the head's always are
     #[arg(long, value_enum, default_value_t)]
     pub method: TrainMethod,
-    /// The rank of adapters
-    #[arg(long, value_name = "R", default_value_t = 8)]
-    pub lora_r: usize,
-    /// The scale of adapters, times their rank
-    #[arg(long, value_name = "X", default_value_t = 16.0)]
-    pub lora_alpha: f32,
-    /// The share of what goes into an adapter that is dropped
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub lora_dropout: f32,
+    /// The rank of adapters [default: 8]
+    #[arg(long, value_name = "R")]
+    pub lora_r: Option<usize>,
+    /// The scale of adapters, times their rank [default: 16]
+    #[arg(long, value_name = "X")]
+    pub lora_alpha: Option<f32>,
+    /// The share of what goes into an adapter that is dropped [default: 0]
+    #[arg(long, value_name = "P")]
+    pub lora_dropout: Option<f32>,
     /// The layers that adapters adapt: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
-    /// for the last three
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "query,value")]
-    pub lora_targets: Vec<String>,
+    /// for the last three [default: query,value]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub lora_targets: Option<Vec<String>>,
     /// Leave the first N layers as they are
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub freeze_layers: usize,
@@ -191,7 +190,7 @@ pub struct RunArgs {
     /// pearson for scores, loss for mlm]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
-    /// Steps between evaluations [default: an epoch's]
+    /// Steps between evaluations, or between savings of the model where there is nothing to measure on [default: an epoch's]
     #[arg(long, value_name = "STEPS")]
     pub eval_every: Option<u64>,
     /// Steps between checkpoints, beside those at evaluations
@@ -200,20 +199,24 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    fn options(&self, doc_stride: Option<usize>) -> RunOptions {
+    fn options(&self, doc_stride: Option<usize>) -> Result<RunOptions> {
         let (method, lr) = match self.method {
-            TrainMethod::Full => (Method::Full, 5e-5),
-            TrainMethod::Bitfit => (Method::BitFit, 1e-3),
-            TrainMethod::Head => (Method::Head, 1e-3),
-            TrainMethod::Lora => {
-                let (r, alpha, dropout) = (self.lora_r, self.lora_alpha, self.lora_dropout);
-                (Method::Lora(Lora { r, alpha, dropout, targets: self.lora_targets.clone() }), 5e-4)
-            }
+            TrainMethod::Full => ("full", 5e-5),
+            TrainMethod::Bitfit => ("bitfit", 1e-3),
+            TrainMethod::Head => ("head", 1e-3),
+            TrainMethod::Lora => ("lora", 5e-4),
         };
+        let adapters = Adapters {
+            r: self.lora_r,
+            alpha: self.lora_alpha,
+            dropout: self.lora_dropout,
+            targets: self.lora_targets.clone(),
+        };
+        let method = Method::named(method, adapters)?;
         let is_berts = matches!(self.optimizer, Optimizer::Bert);
         let eps = if is_berts { 1e-6 } else { 1e-8 };
         let optimizer = AdamW { beta1: 0.9, beta2: 0.999, eps, decay: self.weight_decay, max_norm: self.max_grad_norm };
-        RunOptions {
+        Ok(RunOptions {
             epochs: self.epochs,
             max_steps: self.max_steps,
             lr: self.lr.unwrap_or(lr),
@@ -236,7 +239,7 @@ impl RunArgs {
                 corrects_bias: !is_berts,
                 checkpoint_activations: self.checkpoint_activations,
             },
-        }
+        })
     }
 }
 
@@ -254,7 +257,7 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
         TrainTask::Tag(PlainArgs { run }) => (Task::Tag, run, None),
         TrainTask::Mlm(PlainArgs { run }) => (Task::MaskedLm, run, None),
     };
-    let options = args.options(doc_stride);
+    let options = args.options(doc_stride)?;
     options.check()?;
     let RunArgs { data, eval, output, resume, .. } = args;
     let base = common.model_dir()?.map(Path::to_owned);

@@ -106,7 +106,8 @@ pub struct TensorInfo {
 impl TensorInfo {
     /// Elements the tensor has in this batch.
     pub fn len(&self, live: Live) -> usize {
-        self.rows.resolve(live) as usize * self.cols as usize
+        // Where addresses have 32 bits there may be no such number; nor is there such memory.
+        (self.rows.resolve(live) as usize).saturating_mul(self.cols as usize)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Device;
 use super::cpu::Floats;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A handle to a tensor in a device's memory; clones share it.
 #[derive(Clone)]
@@ -93,10 +93,18 @@ impl Device {
     /// Makes a state `[rows, cols]` of zeros.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) if it is larger than a GPU binds at once, [`Error::Gpu`](crate::Error::Gpu).
+    /// [`Error::Memory`] if there is no room for it, or a GPU does not bind as much at once, [`Error::Gpu`].
     pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<State> {
         let memory = match self {
-            Device::Cpu(_) => Memory::Host(Mutex::new(Floats::zeros(rows * cols))),
+            Device::Cpu(_) => {
+                let values = Floats::try_zeros(rows.saturating_mul(cols)).ok_or_else(|| Error::Memory {
+                    what: name.into(),
+                    need: 4 * rows as u64 * cols as u64,
+                    have: 0,
+                    mend: "Train fewer parameters: by the method lora, or with the embeddings frozen".into(),
+                })?;
+                Memory::Host(Mutex::new(values))
+            }
             Device::Gpu(gpu) => Memory::Buffer(gpu.zeros(name, rows * cols)?),
         };
         Ok(State(Arc::new(Inner { name: name.into(), rows, cols, memory })))
@@ -117,7 +125,7 @@ impl Device {
     /// Reads all of a state, row after row.
     ///
     /// # Errors
-    /// [`Error::Gpu`](crate::Error::Gpu), [`Error::DeviceLost`](crate::Error::DeviceLost).
+    /// [`Error::Gpu`], [`Error::DeviceLost`].
     pub async fn read_state(&self, state: &State) -> Result<Vec<f32>> {
         match self {
             Device::Cpu(_) => Ok(state.host(|values| values.to_vec())),

@@ -1,7 +1,7 @@
 //! Examples as the encoder reads them, with what it should say about them.
 
 use super::data::classify::{self, Kind, Label};
-use super::data::{Classes, tag};
+use super::data::{At, Classes, tag};
 use super::random::Random;
 use crate::error::{Error, Result};
 use crate::tasks::answer::Windowed;
@@ -64,31 +64,28 @@ fn span(windowed: &Windowed, window: usize, place: &std::ops::Range<usize>) -> O
 /// A text, perhaps with its pair, cut to `max_len` tokens.
 ///
 /// # Errors
-/// [`Error::Data`] for a label that is not among `classes`; `file` is named then.
+/// [`Error::Data`] for a label that is not among `classes`: it names the place.
 pub fn labelled(
     tokenizer: &Tokenizer,
     example: &classify::Example,
     (kind, classes): (Kind, &Classes),
     max_len: usize,
-    file: &str,
+    at: At<'_>,
 ) -> Result<Feature> {
     let input = TextPair { text: example.text.clone(), pair: example.pair.clone() };
     let target = match (&example.label, kind) {
-        (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, file)? as u32),
+        (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, at)? as u32),
         (Label::Classes(names), Kind::MultiLabel) => {
             let mut applies = vec![0.0; classes.names().len()];
             for name in names {
-                applies[classes.id(name, file)?] = 1.0;
+                applies[classes.id(name, at)?] = 1.0;
             }
             Target::Classes(applies)
         }
         (Label::Value(value), Kind::Regression) => Target::Value(*value),
         (label, kind) => {
-            return Err(Error::Data {
-                file: file.into(),
-                problem: format!("a label is {}, which is none of {}", label.in_words(), kind.word()),
-                mend: "Give labels that are all of one kind".into(),
-            });
+            let problem = format!("the label is {}, which is none of {}", label.in_words(), kind.word());
+            return Err(at.wrong(problem, "Give labels that are all of one kind"));
         }
     };
     Ok(Feature { sequence: sequence(tokenizer, &input, max_len)?, target })
@@ -104,13 +101,13 @@ pub fn tagged(
     example: &tag::Example,
     classes: &Classes,
     max_len: usize,
-    file: &str,
+    at: At<'_>,
 ) -> Result<Feature> {
     let room = room(max_len, 2)?;
     let (mut ids, mut tags) = (Vec::new(), vec![None]);
     for (word, tag) in example.words.iter().zip(&example.tags) {
         let tokens = tokenizer.encode(word)?.ids;
-        let class = classes.id(tag, file)? as u32;
+        let class = classes.id(tag, at)? as u32;
         tags.extend((0..tokens.len()).map(|i| (i == 0).then_some(class)));
         ids.extend(tokens);
         if ids.len() >= room {

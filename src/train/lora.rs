@@ -34,6 +34,13 @@ pub fn module(i: usize, module: &str) -> String {
 pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
     let wrong = |problem: String| Err(Error::Option { name: "lora-targets", problem, mend: TARGETS.into() });
     lora.check_numbers()?;
+    if layers.is_empty() {
+        return Err(Error::Option {
+            name: "freeze-layers",
+            problem: "no layer is left for adapters".into(),
+            mend: "Freeze fewer, or use the method head".into(),
+        });
+    }
     let named = |wanted: &Lora| -> Vec<(usize, &'static str)> {
         let all = layers.clone().flat_map(|i| MODULES.map(|name| (i, name)));
         all.filter(|(i, name)| wanted.applies_to(&module(*i, name))).collect()

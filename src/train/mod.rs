@@ -50,6 +50,7 @@ pub mod nodes;
 pub mod order;
 mod params;
 pub mod random;
+mod recorded;
 #[cfg(feature = "native")]
 pub mod run;
 pub mod save;
@@ -63,6 +64,7 @@ pub use bert::Problem;
 pub use step::Trainer;
 
 use crate::checkpoint::adapter::Lora;
+use crate::error::{Error, Result, clip};
 use crate::ops::adamw::AdamW;
 
 /// Which parameters are trained; a head's always are.
@@ -78,6 +80,57 @@ pub enum Method {
     Head,
     /// Adapters of the encoder's linear layers, and the head with the pooler.
     Lora(Lora),
+}
+
+/// What is said of the adapters of [`Method::Lora`]; what is not is as in [`Lora::default`].
+#[derive(Clone, Debug, Default)]
+pub struct Adapters {
+    pub r: Option<usize>,
+    pub alpha: Option<f32>,
+    pub dropout: Option<f32>,
+    pub targets: Option<Vec<String>>,
+}
+
+impl Method {
+    /// The method of this name: `full`, `lora`, `bitfit` or `head`.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for another name, and for something said of adapters where the method has none.
+    pub fn named(name: &str, adapters: Adapters) -> Result<Self> {
+        let Adapters { r, alpha, dropout, targets } = adapters;
+        let given = [
+            ("lora-r", r.is_some()),
+            ("lora-alpha", alpha.is_some()),
+            ("lora-dropout", dropout.is_some()),
+            ("lora-targets", targets.is_some()),
+        ];
+        let method = match name {
+            "full" => Method::Full,
+            "bitfit" => Method::BitFit,
+            "head" => Method::Head,
+            "lora" => {
+                let usual = Lora::default();
+                return Ok(Method::Lora(Lora {
+                    r: r.unwrap_or(usual.r),
+                    alpha: alpha.unwrap_or(usual.alpha),
+                    dropout: dropout.unwrap_or(usual.dropout),
+                    targets: targets.unwrap_or(usual.targets),
+                }));
+            }
+            other => {
+                let problem = format!("there is no method '{}'", clip(other));
+                return Err(Error::Option { name: "method", problem, mend: "Use full, lora, bitfit or head".into() });
+            }
+        };
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(method),
+            Some((option, _)) => Err(Error::Option {
+                name: option,
+                problem: format!("the method is {name}, which has no adapters"),
+                mend: "Use the method lora, or leave it out".into(),
+            }),
+        }
+    }
 }
 
 /// What a training run does not change.

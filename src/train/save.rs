@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::data::classify::Kind;
 use super::{Method, Trainer};
-use crate::checkpoint::adapter::{self, Adapter, Base, Tensor};
+use crate::checkpoint::adapter::{self, A, Adapter, B, Base, Tensor, merge};
 #[cfg(feature = "native")]
 use crate::checkpoint::begin_beside;
 use crate::checkpoint::names::{self, Param};
@@ -59,7 +59,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
     Ok(text)
 }
 
-/// The bytes of `model.safetensors` for the model as it is now, in f32.
+/// The bytes of `model.safetensors` for the model as it is now, in f32. Adapters are merged into their matrices.
 ///
 /// # Errors
 /// [`Error::Memory`]; [`Error::Diverged`] for a value that is not finite; what a device may return.
@@ -76,7 +76,16 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
         mend: "Train a smaller model, or by a method that changes less of it".into(),
     })?;
     for tensor in &order {
-        let values = trainer.parameter(&tensor.name).await?;
+        let mut values = trainer.parameter(&tensor.name).await?;
+        let module = tensor.name.strip_suffix(".weight").unwrap_or(&tensor.name);
+        let [a, b] = [A, B].map(|kind| format!("{module}{kind}"));
+        if let Method::Lora(lora) = &trainer.options().method
+            && trainer.names().any(|name| name == a)
+        {
+            let cols = tensor.shape.last().map_or(1, |cols| *cols as usize);
+            let (a, b) = (trainer.parameter(&a).await?, trainer.parameter(&b).await?);
+            merge(&mut values, cols, [&a, &b], lora.scale());
+        }
         trainer.check_finite(&tensor.name, &values)?;
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
@@ -128,13 +137,13 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
 }
 
 /// The files of the model as it is now, by their names, beside its configuration and tokenizer: its weights, or an adapter of
-/// `base`.
+/// `base`, unless that is to be `merged` into them.
 ///
 /// # Errors
 /// As [`weights`] and [`adapter()`].
-pub async fn model_files(trainer: &Trainer, base: Base) -> Result<Vec<(String, Vec<u8>)>> {
+pub async fn model_files(trainer: &Trainer, base: Base, merged: bool) -> Result<Vec<(String, Vec<u8>)>> {
     match &trainer.options().method {
-        Method::Lora(_) => {
+        Method::Lora(_) if !merged => {
             let texts = adapter(trainer, base).await?.write()?;
             Ok(adapter::FILES.map(str::to_owned).into_iter().zip(texts).collect())
         }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::bert::{Bert, Inputs};
 use super::lora::checked;
 use super::params::{Entry, Params, unknown};
+use super::recorded::Recorded;
 use super::tape::Tape;
 use super::targets;
 use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::step_key;
-use crate::device::{CallList, Cancel, Device, Live, Plan, Rows, State, TensorId};
+use crate::device::{Cancel, Device, Live, Rows, State, TensorId};
 use crate::error::{Error, Result, clip};
 use crate::graph::{Graph, Tensor};
 use crate::model::embeddings;
@@ -48,17 +49,6 @@ pub struct Counters {
     /// Batches whose gradients counted: each has dropout of its own.
     pub batches: u64,
 }
-
-#[derive(Debug)]
-struct Recorded<I> {
-    list: CallList,
-    inputs: I,
-    /// The plan of the largest batch yet.
-    plan: Option<Plan>,
-}
-
-/// Plans are made for multiples of this many tokens.
-const BUCKET: u32 = 64;
 
 impl Trainer {
     /// Loads a model with this head for training. What the checkpoint lacks of the head is seeded.
@@ -179,7 +169,7 @@ impl Trainer {
     /// What a device may return.
     pub async fn reserve(&mut self, largest: Live) -> Result<()> {
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
-        let outcome = self.plan(&mut recorded, largest).await;
+        let outcome = recorded.plan(&self.device, largest).await;
         self.gradients = Some(recorded);
         outcome
     }
@@ -202,7 +192,7 @@ impl Trainer {
 
     /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
     pub fn activation_bytes(&self) -> u64 {
-        self.gradients.as_ref().and_then(|recorded| recorded.plan.as_ref()).map_or(0, Plan::bytes)
+        self.gradients.as_ref().map_or(0, Recorded::bytes)
     }
 
     /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
@@ -251,7 +241,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] if the norm is not finite: no parameter changes then, and the step does not count. What a device
-    /// may return. [`Error::Option`] for a rate that is none.
+    /// may return. [`Error::Option`] for a rate that is none, [`Error::Input`] where no batch was accumulated: by the moments
+    /// alone parameters would move on.
     pub async fn update(&mut self, rate: f64) -> Result<f32> {
         if !((rate as f32).is_finite() && rate >= 0.0) {
             self.forget_gradients();
@@ -261,11 +252,17 @@ impl Trainer {
                 mend: "Give one such as 5e-5".into(),
             });
         }
+        if self.at.batches == self.kept {
+            return Err(Error::Input {
+                problem: "there are no gradients to take a step by".into(),
+                mend: "Accumulate those of a batch first".into(),
+            });
+        }
         let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
         let fed = [(recorded.inputs.id, self.control(rate))];
         self.device.write_state(&self.squared_norm, &[0.0]);
-        let outcome = self.run(&mut recorded, one, &fed, &Cancel::new()).await;
+        let outcome = recorded.run(&self.device, one, &fed, &Cancel::new()).await;
         self.update = Some(recorded);
         outcome?;
         let squared = self.device.read_state(&self.squared_norm).await?;
@@ -296,7 +293,9 @@ impl Trainer {
 
     /// What is said of the step that was to come.
     fn diverged(&self, problem: String) -> Error {
-        let mend = "The step was not taken, the model is as before it: go on with a smaller learning rate".into();
+        let mend = "The step was not taken, the model is as before it: go on with a smaller learning rate, or, if what it \
+                    predicts is not finite either, from an earlier model";
+        let mend = mend.into();
         Error::Diverged { step: self.at.steps + 1, problem, mend }
     }
 
@@ -363,7 +362,7 @@ impl Trainer {
         let mut tape = Tape::new();
         let control = control(tape.graph());
         let (inputs, outputs) = what(&self.bert, &mut tape, control);
-        Recorded { list: tape.into_graph().finish(&outputs), inputs, plan: None }
+        Recorded::new(tape.into_graph().finish(&outputs), inputs)
     }
 
     /// Records the optimizer's step of every trained parameter.
@@ -379,7 +378,7 @@ impl Trainer {
             let options = AdamW { decay, ..self.options.optimizer };
             adamw(&mut g, Moments { p, d_p, m, v }, control, norm, &options);
         }
-        Recorded { list: g.finish(&[]), inputs: control, plan: None }
+        Recorded::new(g.finish(&[]), control)
     }
 
     async fn run_batch(
@@ -390,39 +389,7 @@ impl Trainer {
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         let fed = self.feed(&recorded.inputs, batch, targets)?;
-        self.run(recorded, batch.live(), &fed, cancel).await
-    }
-
-    /// Runs a list, with a plan that is made anew for a batch larger than any before.
-    async fn run<I>(
-        &self,
-        recorded: &mut Recorded<I>,
-        live: Live,
-        fed: &[(TensorId, Vec<u32>)],
-        cancel: &Cancel,
-    ) -> Result<Vec<Vec<f32>>> {
-        self.plan(recorded, live).await?;
-        let Some(mut plan) = recorded.plan.take() else { unreachable!("it was just made") };
-        let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
-        let values = self.device.run(&mut plan, live, &inputs, cancel).await;
-        recorded.plan = Some(plan);
-        values
-    }
-
-    /// Sees to a plan that holds `live`.
-    async fn plan<I>(&self, recorded: &mut Recorded<I>, live: Live) -> Result<()> {
-        let had = recorded.plan.as_ref().map(Plan::capacity).unwrap_or_default();
-        if recorded.plan.is_some() && had.holds(live) {
-            return Ok(());
-        }
-        let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
-        let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
-        let picked = live.picked.next_multiple_of(8).max(had.picked);
-        // The smaller one's memory is given back first.
-        recorded.plan = None;
-        let capacity = Live { tokens, sequences, longest: tokens, picked };
-        recorded.plan = Some(self.device.plan(&recorded.list, capacity).await?);
-        Ok(())
+        recorded.run(&self.device, batch.live(), &fed, cancel).await
     }
 
     /// The words of every input.

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Labels and weights for each of the head's losses: means over what has a label, times `share`.
 ///
 /// # Errors
-/// [`Error::Input`] for labels of another kind, another number, or classes that there are not.
+/// [`Error::Input`] for labels of another kind, another number, or classes that there are not; where nothing has a label.
+/// [`Error::Option`] for a share that is none.
 pub(super) fn of(
     checkpoint: &Checkpoint,
     (head, problem): (Head, Problem),
@@ -17,6 +18,13 @@ pub(super) fn of(
     labels: &Labels<'_>,
     share: f32,
 ) -> Result<Vec<(Vec<u32>, Vec<f32>)>> {
+    if !(share.is_finite() && share > 0.0) {
+        return Err(Error::Option {
+            name: "share",
+            problem: format!("{share} is no share"),
+            mend: "Give a number above 0, such as 0.25 for one batch of four".into(),
+        });
+    }
     let classes = checkpoint.config().num_labels() as u32;
     let vocabulary = checkpoint.config().vocab_size as u32;
     let sequences = batch.sequences();
@@ -26,14 +34,20 @@ pub(super) fn of(
         if labels.len() != rows || bad.is_some() {
             return Err(misfit(labels.len(), rows, bad.copied()));
         }
-        let weight = share / labels.iter().filter(|l| counted(l)).count().max(1) as f32;
-        Ok((labels.to_vec(), vec![weight; rows]))
+        let count = labels.iter().filter(|l| counted(l)).count();
+        if count == 0 {
+            return Err(nothing());
+        }
+        Ok((labels.to_vec(), vec![share / count as f32; rows]))
     };
     match (head, labels) {
         (Head::QuestionAnswering, Labels::Spans(spans)) if spans.len() == sequences => {
             let lengths: Vec<u32> = batch.ranges().map(|range| range.len() as u32).collect();
-            let count = |side: usize| spans.iter().zip(&lengths).filter(|(s, n)| s[side] < **n).count().max(1);
-            let weights = [0, 1].map(|side| 0.5 * share / count(side) as f32);
+            let counts = [0, 1].map(|side| spans.iter().zip(&lengths).filter(|(s, n)| s[side] < **n).count());
+            if counts == [0, 0] {
+                return Err(nothing());
+            }
+            let weights = counts.map(|count| 0.5 * share / count.max(1) as f32);
             Ok(vec![(spans.as_flattened().to_vec(), weights.repeat(sequences))])
         }
         (Head::SequenceClassification, Labels::Targets(targets)) if problem != Problem::Single => {
@@ -56,6 +70,13 @@ pub(super) fn of(
             problem: format!("these labels are not those of {}", head.architecture()),
             mend: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
         }),
+    }
+}
+
+fn nothing() -> Error {
+    Error::Input {
+        problem: "no label in the batch counts: there is nothing to learn from".into(),
+        mend: "Give at least one that does".into(),
     }
 }
 

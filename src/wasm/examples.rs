@@ -10,12 +10,12 @@ use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, sequence};
 use crate::text::{Sequence, Tokenizer};
 use crate::train::data::classify::{self, Kind, Label};
-use crate::train::data::{Classes, tag};
+use crate::train::data::{At, Classes, tag};
 use crate::train::features::{self, Feature, Target};
 use crate::train::random::Random;
 
 /// What errors call the caller's examples.
-const EXAMPLES: &str = "examples";
+const EXAMPLES: At<'_> = At { file: "examples", line: 0 };
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -74,8 +74,8 @@ pub(super) enum TargetJson {
 #[derive(Debug)]
 pub(super) struct Query {
     pub item: Item,
-    /// The rows of its logits that the example is about, where they are not all.
-    pub rows: Option<Vec<usize>>,
+    /// The rows of its logits that the example is about, where they are not all; nothing for a word that has none.
+    pub rows: Option<Vec<Option<usize>>>,
 }
 
 /// How a model reads examples.
@@ -115,9 +115,9 @@ impl Reader {
             Example::Ids { ids, types, target: Some(target) } => {
                 Feature { sequence: self.ready(ids, types.as_deref())?, target: self.target(target, ids.len())? }
             }
-            Example::Text { .. } | Example::Words { .. } | Example::Ids { .. } => {
-                return Err(wrong("an example does not say what is right", "Give its label, tags or target"));
-            }
+            Example::Text { .. } => return Err(unsaid("label")),
+            Example::Words { .. } => return Err(unsaid("tags")),
+            Example::Ids { .. } => return Err(unsaid("label, span, tags or masked words")),
         };
         Ok(vec![feature])
     }
@@ -138,16 +138,26 @@ impl Reader {
                 let any = self.classes.names().first().cloned().unwrap_or_default();
                 let Feature { sequence, target } = self.tagged(words, vec![any; words.len()])?;
                 let Target::Tags(tags) = target else { return one(sequence.into()) };
-                let rows = (0..).zip(tags).filter_map(|(at, tag)| tag.map(|_| at)).collect();
+                let mut firsts = (0..).zip(tags).filter_map(|(at, tag)| tag.map(|_| at));
+                let mut rows = Vec::with_capacity(words.len());
+                for word in words {
+                    let is_some = !self.tokenizer.encode(word)?.ids.is_empty();
+                    rows.push(if is_some { firsts.next() } else { None });
+                }
                 Ok(vec![Query { item: sequence.into(), rows: Some(rows) }])
             }
             Example::Document { text } => {
                 let sequence = self.sequence(text, None)?;
+                let len = self.tokenizer.encode(text)?.ids.len() + 2;
+                if len > self.max_len {
+                    let problem = format!("the text has {len} tokens, the model takes {}", self.max_len);
+                    return Err(wrong(&problem, "Give a shorter text around each mask"));
+                }
                 let mask = self.tokenizer.special().mask;
                 let masks = (0..).zip(&sequence.ids).filter(|(_, id)| Some(**id) == mask);
                 let picked: Vec<usize> = masks.map(|(at, _)| at).collect();
                 if picked.is_empty() {
-                    return Err(wrong("a text has no mask", "Write [MASK] where a word is asked for"));
+                    return Err(wrong("the text has no mask", "Write [MASK] where a word is asked for"));
                 }
                 one(Item { sequence, picked })
             }
@@ -172,7 +182,7 @@ impl Reader {
 
     fn tagged(&self, words: &[String], tags: Vec<String>) -> Result<Feature> {
         if words.len() != tags.len() {
-            let problem = format!("an example has {} words and {} tags", words.len(), tags.len());
+            let problem = format!("it has {} words and {} tags", words.len(), tags.len());
             return Err(wrong(&problem, "Give a tag for each word"));
         }
         let example = tag::Example { words: words.to_vec(), tags };
@@ -203,7 +213,11 @@ impl Reader {
                 let kind = (self.kind, &self.classes);
                 features::labelled(&self.tokenizer, &example, kind, self.max_len, EXAMPLES)?.target
             }
-            TargetJson::Span(span) => Target::Span(*span),
+            TargetJson::Span([first, last]) if first <= last && (*last as usize) < len => Target::Span([*first, *last]),
+            TargetJson::Span(_) => {
+                let mend = "Count from the sequence's first token, the last no smaller than the first";
+                return Err(wrong("an answer's span lies outside its sequence", mend));
+            }
             TargetJson::Tags(tags) => Target::Tags(tags.clone()),
             TargetJson::Masked(words) if words.iter().all(|(at, _)| (*at as usize) < len) => {
                 Target::Words(words.clone())
@@ -220,7 +234,7 @@ impl Reader {
     fn ready(&self, ids: &[u32], types: Option<&[u32]>) -> Result<Sequence> {
         let types = types.map_or_else(|| vec![0; ids.len()], <[u32]>::to_vec);
         if ids.is_empty() || ids.len() > self.max_len || types.len() != ids.len() {
-            let problem = format!("a sequence has {} ids and {} types", ids.len(), types.len());
+            let problem = format!("it has {} ids and {} types", ids.len(), types.len());
             return Err(wrong(&problem, &format!("Give as many of both, from 1 to {}", self.max_len)));
         }
         Ok(Sequence { ids: ids.to_vec(), types })
@@ -242,6 +256,20 @@ fn place(context: &str, answer: &AnswerJson) -> Result<Range<usize>> {
             let problem = format!("the context does not have the answer at {}", answer.start);
             Err(wrong(&problem, "Give its start in UTF-16 units, as JavaScript counts"))
         }
+    }
+}
+
+fn unsaid(what: &str) -> Error {
+    wrong("it does not say what is right", &format!("Give its {what}"))
+}
+
+/// The error of one of several examples, which says which.
+pub(super) fn of_example(index: u64, error: Error) -> Error {
+    let name = format!("examples[{index}]");
+    match error {
+        Error::Input { problem, mend } => Error::Input { problem: format!("{name}: {problem}"), mend },
+        Error::Data { problem, mend, .. } => Error::Data { file: name, problem, mend },
+        other => other,
     }
 }
 

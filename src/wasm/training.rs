@@ -7,11 +7,11 @@ use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::examples::{Example, Query, Reader};
+use super::examples::{Example, Query, Reader, of_example};
 use super::json::parse;
 use super::{CancelToken, Files, Host};
 use crate::batch::Batch;
-use crate::checkpoint::adapter::{Base, Lora};
+use crate::checkpoint::adapter::Base;
 use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
@@ -27,7 +27,7 @@ use crate::train::data::Classes;
 use crate::train::data::classify::Kind;
 use crate::train::random::Random;
 use crate::train::save::{self, Purpose};
-use crate::train::{Method, TrainOptions, Trainer};
+use crate::train::{Adapters, Method, TrainOptions, Trainer};
 
 /// Sets the masks of language modelling apart from other uses of the same seed.
 const MASKS: u64 = 2;
@@ -41,8 +41,6 @@ pub struct Training {
     trainer: Trainer,
     reader: Reader,
     seed: u64,
-    /// What an adapter says that it is of.
-    base: Base,
     /// The trained model's files beside its weights.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -54,11 +52,10 @@ struct OptionsJson {
     labels: Option<Vec<String>>,
     problem_type: Option<String>,
     method: Option<String>,
-    lora_r: usize,
-    lora_alpha: f32,
-    lora_dropout: f32,
-    lora_targets: Vec<String>,
-    base: String,
+    lora_r: Option<usize>,
+    lora_alpha: Option<f32>,
+    lora_dropout: Option<f32>,
+    lora_targets: Option<Vec<String>>,
     freeze_layers: usize,
     freeze_embeddings: bool,
     dropout: bool,
@@ -87,16 +84,14 @@ impl Default for OptionsJson {
             ..
         } = TrainOptions::default();
         let AdamW { beta1, beta2, eps, decay, max_norm } = optimizer;
-        let Lora { r, alpha, dropout: lora_dropout, targets } = Lora::default();
         Self {
             labels: None,
             problem_type: None,
             method: None,
-            lora_r: r,
-            lora_alpha: alpha,
-            lora_dropout,
-            lora_targets: targets,
-            base: String::new(),
+            lora_r: None,
+            lora_alpha: None,
+            lora_dropout: None,
+            lora_targets: None,
             freeze_layers,
             freeze_embeddings,
             dropout,
@@ -126,8 +121,8 @@ enum Request {
     Forget,
     /// The head's logits.
     Predict { examples: Vec<Example> },
-    /// The trained model's files.
-    Export,
+    /// The trained model's files: an adapter's, of what is called `base`, or merged into it.
+    Export { merged: bool, base: Option<String>, revision: Option<String> },
 }
 
 #[wasm_bindgen]
@@ -159,12 +154,7 @@ impl Training {
         };
         let seed = options.seed;
         let trainer = Trainer::new(checkpoint, head, host.device.clone(), options.checked()?)?;
-        let (model, revision) = match options.base.split_once('@') {
-            Some((model, revision)) if !model.contains("://") => (model, Some(revision.to_owned())),
-            _ => (options.base.as_str(), None),
-        };
-        let base = Base { model: model.to_owned(), revision, sha256: None };
-        Ok(Training { trainer, reader, seed, base, files: beside })
+        Ok(Training { trainer, reader, seed, files: beside })
     }
 
     /// Does what the request says, as JSON: `{"kind": "step", "examples": […], "share": 1, "rate": 1e-5}` resolves to the
@@ -188,7 +178,7 @@ impl Training {
                 Ok(JsValue::UNDEFINED)
             }
             Request::Predict { examples } => self.predict(&examples, &cancel).await,
-            Request::Export => self.export().await,
+            Request::Export { merged, base, revision } => self.export(merged, base, revision).await,
         }
     }
 }
@@ -198,7 +188,8 @@ impl Training {
         // Each batch has masks of its own, and the same again if it is given again.
         let batch = self.trainer.counters().batches;
         let lesson = |(at, example): (u64, &Example)| {
-            self.reader.lesson(example, &mut Random::new(self.seed, &[MASKS, batch, at]))
+            let mut random = Random::new(self.seed, &[MASKS, batch, at]);
+            self.reader.lesson(example, &mut random).map_err(|error| of_example(at, error))
         };
         let features: Vec<_> = (0..).zip(examples).map(lesson).collect::<Result<_>>()?;
         let features = features.concat();
@@ -221,7 +212,8 @@ impl Training {
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
         let mut queries = Vec::new();
         for (at, example) in (0..).zip(examples) {
-            queries.extend(self.reader.query(example)?.into_iter().map(|query| (at, query)));
+            let of = self.reader.query(example).map_err(|error| of_example(at.into(), error))?;
+            queries.extend(of.into_iter().map(|query| (at, query)));
         }
         let found = Array::new();
         let mut rest = queries.as_slice();
@@ -258,7 +250,11 @@ impl Training {
             let own: Vec<&[f32]> = rows.by_ref().take(rows_of(item)).collect();
             let values = match wanted {
                 None => own.concat(),
-                Some(wanted) => wanted.iter().filter_map(|row| own.get(*row).copied()).collect::<Vec<_>>().concat(),
+                Some(wanted) => {
+                    let none = vec![f32::NAN; columns];
+                    let row = |at: &Option<usize>| at.and_then(|at| own.get(at).copied()).unwrap_or(&none);
+                    wanted.iter().map(row).collect::<Vec<_>>().concat()
+                }
             };
             let values = JsValue::from(Float32Array::from(values.as_slice()));
             let parts = [JsValue::from(*example), JsValue::from(columns as u32), values];
@@ -267,11 +263,20 @@ impl Training {
         Ok(())
     }
 
-    async fn export(&self) -> Result<JsValue> {
+    async fn export(&self, merged: bool, base: Option<String>, revision: Option<String>) -> Result<JsValue> {
         let file = |name: &str, bytes: &[u8]| -> JsValue {
             [JsValue::from(name), Uint8Array::from(bytes).into()].into_iter().collect::<Array>().into()
         };
-        let made = save::model_files(&self.trainer, self.base.clone()).await?;
+        let is_adapter = !merged && matches!(self.trainer.options().method, Method::Lora(_));
+        if is_adapter && base.is_none() {
+            return Err(Error::Option {
+                name: "base",
+                problem: "adapters name the model that they are of, and this one has no name on the Hub".into(),
+                mend: "Give its name there, or its directory, or ask for one model of both by merged".into(),
+            });
+        }
+        let base = Base { model: base.unwrap_or_default(), revision, sha256: None };
+        let made = save::model_files(&self.trainer, base, merged).await?;
         let beside = self.files.iter().map(|(name, bytes)| file(name, bytes));
         Ok(beside.chain(made.iter().map(|(name, bytes)| file(name, bytes))).collect::<Array>().into())
     }
@@ -280,24 +285,13 @@ impl Training {
 impl OptionsJson {
     /// As the trainer takes them.
     fn checked(&self) -> Result<TrainOptions> {
-        let method = match self.method.as_deref() {
-            None | Some("full") => Method::Full,
-            Some("lora") => Method::Lora(Lora {
-                r: self.lora_r,
-                alpha: self.lora_alpha,
-                dropout: self.lora_dropout,
-                targets: self.lora_targets.clone(),
-            }),
-            Some("bitfit") => Method::BitFit,
-            Some("head") => Method::Head,
-            Some(other) => {
-                return Err(Error::Option {
-                    name: "method",
-                    problem: format!("there is no method '{}'", clip(other)),
-                    mend: "Use full, lora, bitfit or head".into(),
-                });
-            }
+        let adapters = Adapters {
+            r: self.lora_r,
+            alpha: self.lora_alpha,
+            dropout: self.lora_dropout,
+            targets: self.lora_targets.clone(),
         };
+        let method = Method::named(self.method.as_deref().unwrap_or("full"), adapters)?;
         Ok(TrainOptions {
             method,
             freeze_layers: self.freeze_layers,
@@ -335,7 +329,7 @@ fn head_of(task: &str) -> Result<Head> {
 /// out, and the trainer seeds a new one.
 fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u8]) -> Result<(Checkpoint, Vec<u8>)> {
     let base = checkpoint.config();
-    check_labels(options.labels.as_deref())?;
+    check_labels(head, options)?;
     let kind = options.problem_type.as_deref().map(kind_named).transpose()?;
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
     let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
@@ -353,17 +347,28 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
     Ok((checkpoint.recast(Config::from_json(&text, CONFIG)?, |name| !known && names::head_of(name).is_some())?, text))
 }
 
-/// Each class has a name of its own.
-fn check_labels(labels: Option<&[String]>) -> Result<()> {
-    let wrong = |problem: String| {
-        let mend = "Give the classes' names, by their numbers".into();
-        Err(Error::Option { name: "labels", problem, mend })
-    };
-    let Some(labels) = labels else { return Ok(()) };
+/// Classes have names of their own, and there are several to tell apart, where the task has any.
+fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
+    let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+    let is_text = head == Head::SequenceClassification;
+    let needless = [
+        ("labels", options.labels.is_some() && !is_text && head != Head::TokenClassification),
+        ("problemType", options.problem_type.is_some() && !is_text),
+        ("docStride", options.doc_stride.is_some() && head != Head::QuestionAnswering),
+    ];
+    if let Some((name, _)) = needless.into_iter().find(|(_, is_given)| *is_given) {
+        return wrong(name, "the task has no use for it".into(), "Leave it out");
+    }
+    let Some(labels) = &options.labels else { return Ok(()) };
     let mut seen = BTreeSet::new();
+    let names = "Give the classes' names, by their numbers";
+    let may_be_one = matches!(options.problem_type.as_deref(), Some("regression" | "multi_label_classification"));
     match labels.iter().find(|label| !seen.insert(*label)) {
-        Some(twice) => wrong(format!("'{}' is there twice", clip(twice))),
-        None if labels.is_empty() => wrong("there are none".into()),
+        Some(twice) => wrong("labels", format!("'{}' is there twice", clip(twice)), names),
+        None if labels.is_empty() => wrong("labels", "there are none".into(), names),
+        None if labels.len() == 1 && is_text && !may_be_one => {
+            wrong("labels", "one alone tells nothing apart".into(), "Give several, or a problemType")
+        }
         None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! What a run refuses, in words and with a code: files that are none, runs that were begun otherwise, numbers that run away.
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 /// A code and a part of the message.
@@ -88,13 +90,26 @@ fn another_run_is_not_resumed() {
     let with = |was: &str, is: &str| {
         assert!(text.contains(was), "{was} in {text}");
         let text = text.replace(was, is);
-        [&(text.len() as u64).to_le_bytes(), text.as_bytes(), &whole[header..]].concat()
+        let data = &whole[header..whole.len() - 32];
+        let bytes = [&(text.len() as u64).to_le_bytes(), text.as_bytes(), data].concat();
+        let sum = Sha256::digest(&bytes);
+        [&bytes[..], &sum].concat()
     };
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    // The 4 of {\"steps\":4, which would be a 5.
+    let digit = 8 + text.find("{\\\"steps\\\":4").unwrap() + "{\\\"steps\\\":".len();
     for (bytes, words) in [
         (whole[..whole.len() / 2].to_vec(), "truncated"),
         (whole[..whole.len() / 2].to_vec(), "Start the run again in another directory"),
         (Vec::new(), "too short"),
         (b"{}".repeat(50), "truncated"),
+        (flipped(header), "the file is damaged"),
+        (flipped(digit), "the file is damaged"),
+        (flipped(whole.len() - 1), "the file is damaged"),
         (with("\"run\":", "\"ran\":"), "it is no checkpoint of a run"),
         (with("\\\"progress\\\"", "\\\"regress\\\""), "missing field"),
         (with("\"m_classifier.bias\"", "\"x_classifier.bias\""), "there is no m_classifier.bias"),
@@ -143,6 +158,8 @@ fn data_that_is_none_is_named_with_its_line() {
     };
     place.put("silent.json", &asked("what", ""));
     place.put("unasked.json", &asked("", "a"));
+    place.put("train.conll", "Ada B-person\nsails O\n");
+    let strange = place.put("dev.conll", "it O\n\nAda B-person\nArgo B-ship\n");
     let unknown = place.put("dev.tsv", "sentence\tlabel\ngood\tnobody\n");
     std::fs::write(place.at("bytes.tsv"), b"sentence\tlabel\n\xff\xfe\tx\n").unwrap();
     std::fs::create_dir(place.at("directory.tsv")).unwrap();
@@ -154,7 +171,22 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "list.jsonl", vec![], "data", "line 1"),
         ("classify", "train.tsv", vec!["--columns", "text=a,label=label"], "option", "no column \"a\""),
         ("classify", "train.tsv", vec!["--kind", "regression"], "data", "is no number, or say --kind single"),
-        ("classify", "train.tsv", vec!["--eval", path(&unknown)], "data", "\"nobody\" is not among those"),
+        (
+            "classify",
+            "train.tsv",
+            vec!["--eval", path(&unknown)],
+            "data",
+            "dev.tsv: line 2: the label \"nobody\" is none",
+        ),
+        (
+            "tag",
+            "train.conll",
+            vec!["--eval", path(&strange)],
+            "data",
+            "dev.conll: line 3: the label \"B-ship\" is none",
+        ),
+        ("classify", "train.tsv", vec!["--lora-r", "4"], "option", "lora-r: the method is full, which has no adapters"),
+        ("classify", "train.tsv", vec!["--lora-targets", "key", "--method", "head"], "option", "the method is head"),
         ("classify", "train.tsv", vec!["--metric", "bleu"], "option", "nothing to measure on"),
         ("classify", "train.tsv", vec!["--max-seq-len", "3"], "option", "is not from 4 to 48"),
         ("classify", "train.tsv", vec!["--lr=-1"], "option", "is no learning rate"),

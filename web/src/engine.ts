@@ -134,7 +134,10 @@ export class Engine implements Backend {
     const call = unlessAborted(waiting, signal).then(turn).then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     // Their results are dropped: each would hold those of all calls before it.
-    this.#last = Promise.allSettled([waiting, call]).then(() => undefined);
+    this.#last = Promise.allSettled([waiting, call]).then(async ([, { status }]) => {
+      const { undo } = work;
+      if (status === 'rejected' && undo !== undefined) await this.#attempt(undo).catch(() => {});
+    });
     return call;
   }
 

@@ -20,8 +20,16 @@ export function text(value: unknown, what: string): string {
 }
 
 export function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
+  if (!Array.isArray(value)) return { list: [one(value)], single: true };
+  const at = (value: unknown, index: number): I => {
+    try {
+      return one(value);
+    } catch (error) {
+      throw error instanceof ClozeError ? Object.assign(error, { index }) : error;
+    }
+  };
   // `from` sees the holes of an array too.
-  return Array.isArray(value) ? { list: Array.from(value, one), single: false } : { list: [one(value)], single: true };
+  return { list: Array.from(value, at), single: false };
 }
 
 export function pairOf(value: unknown): { text: string; pair?: string } {

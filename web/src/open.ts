@@ -1,6 +1,7 @@
 /** From the options of loading to an engine, in a worker or in the page. */
 
 import { abortError, clip, ClozeError, messageOf } from './errors.js';
+import { json } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
 import { pathOf } from './load/names.js';
@@ -58,7 +59,8 @@ export async function openEngine(
   }
   const spec = wanted === undefined ? engines.model?.(task) : sendable(wanted);
   if (spec === undefined) {
-    throw wrong('model', `the package has no model for ${task}`, 'Give a Hub id, an address, or files');
+    const none = engines.model ? `the package has no model for ${task}` : 'there is none';
+    throw wrong('model', none, 'Give a Hub id, an address, or files');
   }
   if (module !== undefined && !(module instanceof WebAssembly.Module)) {
     throw wrong('module', 'it is no WebAssembly.Module', `Give what importing ${engines.names.module} gives`);
@@ -73,7 +75,7 @@ export async function openEngine(
     device: device as OpenRequest['device'],
     model: spec,
     load: others,
-    options: JSON.stringify(fixed),
+    options: json(fixed),
     module: module ?? engines.module(),
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
@@ -103,7 +105,7 @@ export function handle(backend: Backend): PropertyDescriptorMap {
   };
 }
 
-function isModel(value: unknown): boolean {
+export function isModel(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'function' || value instanceof URL || Array.isArray(value)
     || (typeof FileList !== 'undefined' && value instanceof FileList);
 }

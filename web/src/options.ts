@@ -37,7 +37,7 @@ function check(name: string, value: unknown, kind: Kind): void {
   switch (kind) {
     case 'number':
       if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) >= 2 ** 31) {
-        throw wrong(name, 'it is not a whole number from 0', 'Give one');
+        throw wrong(name, 'it is not a whole number from 0 to 2147483647', 'Give one');
       }
       break;
     case 'real':

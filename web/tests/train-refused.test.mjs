@@ -32,6 +32,14 @@ test('models and options', async () => {
       () => moods({ method: 'lora', loraAlpha: 0 }),
       () => moods({ method: 'lora', loraDropout: 1 }),
       () => moods({ method: 'lora', loraTargets: ['q_proj'] }),
+      () => moods({ loraAlpha: 8 }),
+      () => moods({ method: 'lora', freezeLayers: 2 }),
+      () => moods({ docStride: 8 }),
+      () => moods({ labels: ['good'] }),
+      () => moods({ labels: ['a', '\ud800', '\ufffd'] }),
+      () => moods({ seed: 2 ** 31 }),
+      () => train('fill-mask', url, { device: 'wasm', cache: false, labels: ['a', 'b'] }),
+      () => train('token-classification', url, { device: 'wasm', cache: false, problemType: 'regression' }),
       () => moods({ freezeLayers: 3 }),
       () => moods({ problemType: 'ranking' }),
       () => moods({ labels: [] }),
@@ -53,12 +61,20 @@ test('models and options', async () => {
   }, `${site.server.url}/fixtures/tasks/moods/`);
   alike(found, [
     ['option', "no training for 'next-sentence'"],
-    ['option', 'has no model for text-classification'],
+    ['option', 'model: there is none'],
     ['option', "no method 'prefix'"],
     ['option', 'loraR'],
     ['option', 'loraAlpha'],
     ['option', 'loraDropout'],
     ['option', 'q_proj'],
+    ['option', 'loraAlpha: the method is full, which has no adapters'],
+    ['option', 'freezeLayers: no layer is left for adapters'],
+    ['option', 'docStride: the task has no use for it'],
+    ['option', 'labels: one alone tells nothing apart'],
+    ['option', "labels: '\ufffd' is there twice"],
+    ['option', 'seed: it is not a whole number from 0 to 2147483647'],
+    ['option', 'labels: the task has no use for it'],
+    ['option', 'problemType: the task has no use for it'],
     ['option', 'freezeLayers'],
     ['option', "no problem type 'ranking'"],
     ['option', 'labels'],
@@ -104,6 +120,11 @@ test('examples and rates, after which it goes on', async () => {
       () => trainer.step(good, { rate: 1, signal: 'stop' }),
       () => trainer.predict([null]),
       () => trainer.step(good, { rate: 1, share: 1e30 }),
+      () => trainer.step(good, { rate: 1, share: 0 }),
+      () => trainer.step(good, { rate: 1, share: 1e-300 }),
+      () => trainer.step([...good, { text: 'a film', label: NaN }], { rate: 1 }),
+      () => trainer.step([...good, { text: 'a film', label: 'awful' }], { rate: 1 }),
+      () => trainer.update({ rate: 1 }),
     ];
     const outcomes = [];
     for (const call of calls) {
@@ -131,13 +152,18 @@ test('examples and rates, after which it goes on', async () => {
     ['input', 'no class 0.5'],
     ['data', 'awful'],
     ['data', 'a list of classes'],
-    ['input', 'a sequence has 0 ids'],
+    ['input', 'it has 0 ids'],
     ['input', '2 ids and 1 types'],
     ['input', 'type'],
-    ['input', '8589934592'],
+    ['input', 'ids'],
     ['option', 'signal'],
     ['input', 'null'],
     ['diverged', 'norm of the gradients'],
+    ['option', 'share'],
+    ['option', 'share'],
+    ['input', 'examples[1]: label is not what it should be'],
+    ['data', 'examples[1]: the label "awful" is none of those that are learnt'],
+    ['input', 'there are no gradients'],
   ]);
   assert.deepEqual(found.after, found.first);
   assert.ok(found.next < found.loss, `${found.next} after ${found.loss}`);
@@ -183,35 +209,137 @@ test('questions and words that are not to be learnt from', async () => {
     }
     await refused(asked, [{ question: 'what', context: 5 }]);
     await refused(asked, [{ ids: [2, 5, 3], span: [1] }]);
+    for (const span of [[1, 3], [2, 1], [2 ** 31, 2 ** 31]]) await refused(asked, [{ ids: [2, 5, 3], span }]);
+    // As SQuAD has it: to learn from it would be to learn that there is no answer.
+    await refused(asked, [{ question: 'what', context, answers: { text: ['movie'], answer_start: [4] } }]);
     await asked.dispose();
     const tagged = await train('token-classification', { ...load, labels: ['O', 'B-X'] });
     await refused(tagged, [{ words: ['the', 'movie'], tags: ['O'] }]);
     await refused(tagged, [{ words: ['the', 'movie'], tags: ['O', 'B-Y'] }]);
     await refused(tagged, [{ words: 'the movie', tags: [] }]);
     await refused(tagged, [{ ids: [2, 5, 3], tags: [null, 9, null] }]);
+    await refused(tagged, [{ ids: [2, 5, 3], tags: [-100, 1, -100] }]);
+    await refused(tagged, [{ ids: [2, 5, 3], tags: [null, null, null] }]);
+    await refused(tagged, [{ words: ['\u200b'], tags: ['O'] }]);
     await tagged.dispose();
     const masked = await train('fill-mask', load);
     await refused(masked, ['']);
     await refused(masked, [{ ids: [2, 5, 3], masked: [[7, 5]] }]);
     await refused(masked, [{ ids: [2, 5, 3], masked: [[1, 1e6]] }]);
-    outcomes.push(await masked.predict(['no mask']).then(() => ({}), ({ code, message }) => ({ code, message })));
+    for (const asked of ['no mask', 'the movie [MASK] '.repeat(50), { ids: [2, 5, 3] }]) {
+      outcomes.push(await masked.predict([asked]).then(() => ({}), ({ code, message }) => ({ code, message })));
+    }
     await masked.dispose();
     return outcomes;
   }, `${site.server.url}/fixtures/tasks/moods/`);
   alike(found, [
     ['input', 'does not have the answer at 4'],
     ['input', 'does not have the answer at 5'],
-    ['input', 'an answer has no start'],
+    ['input', 'examples[0]: its answer has no start'],
     ['input', "answer's text"],
     ['input', 'context'],
-    ['input', 'an array of length 2'],
+    ['input', "span is not what it should be. Give two tokens' numbers"],
+    ['input', 'outside its sequence'],
+    ['input', 'outside its sequence'],
+    ['input', 'outside its sequence'],
+    ['input', 'does not say its answer. Give it, or null'],
     ['input', '2 words and 1 tags'],
     ['data', 'B-Y'],
     ['input', 'words or tags'],
     ['input', 'label 9'],
+    ['input', 'null where none is asked for'],
+    ['input', 'nothing to learn from'],
+    ['input', 'nothing to learn from'],
     ['input', 'nothing to learn from'],
     ['input', 'outside its sequence'],
     ['input', 'label 1000000'],
     ['input', 'no mask'],
+    ['input', 'the model takes 20'],
+    ['input', 'masked is not what it should be'],
   ]);
+});
+
+test('what fails in its turn takes the gradients of its step with it, and no others', async () => {
+  const found = await site.run(async (_, url) => {
+    const { train } = await import('/dist/train/index.js');
+    const outcomes = {};
+    for (const worker of [true, false]) {
+      const trainer = await train('text-classification', url, { device: 'wasm', cache: false, dropout: false, worker });
+      const [first, second] = [{ text: 'the movie was great', label: 2 }, { text: 'a terrible film', label: 0 }];
+      const unknown = { text: 'a film', label: 'awful' };
+      const said = (calls) => Promise.all(calls.map((call) => call.then(
+        ({ loss, gradientNorm }) => (gradientNorm === undefined ? loss : `norm ${gradientNorm}`),
+        ({ name, code }) => (name === 'AbortError' ? name : code),
+      )));
+      const alone = await said([trainer.accumulate(second), trainer.update({ rate: 0 })]);
+      const stop = new AbortController();
+      // So much that the next one waits.
+      const many = Array(300).fill(first);
+      const aborted = said([
+        trainer.accumulate(many), trainer.accumulate(second, { signal: stop.signal }), trainer.accumulate(second), trainer.update({ rate: 0 }),
+      ]);
+      stop.abort();
+      outcomes[worker ? 'worker' : 'page'] = {
+        alone,
+        aborted: await aborted,
+        // Refused by the model, by the package, before its turn.
+        unknown: await said([
+          trainer.accumulate(first), trainer.accumulate(unknown), trainer.accumulate(second), trainer.update({ rate: 0 }),
+        ]),
+        wrong: await said([
+          trainer.accumulate(first), trainer.accumulate({ label: 2 }), trainer.accumulate(second), trainer.update({ rate: 0 }),
+        ]),
+        early: await said([
+          trainer.accumulate(first), trainer.step(second, { rate: 0, signal: AbortSignal.abort() }), trainer.accumulate(second),
+          trainer.update({ rate: 0 }),
+        ]),
+        none: await said([trainer.accumulate(first), trainer.accumulate(unknown), trainer.update({ rate: 0 })]),
+      };
+      await trainer.dispose();
+    }
+    return outcomes;
+  }, `${site.server.url}/fixtures/tasks/moods/`);
+  for (const { alone, aborted, unknown, wrong, early, none } of Object.values(found)) {
+    const [loss, norm] = alone;
+    assert.match(norm, /^norm 0*[1-9.]/);
+    const [first] = unknown;
+    assert.deepEqual(aborted.slice(1), ['AbortError', loss, norm]);
+    assert.deepEqual(unknown, [first, 'data', loss, norm]);
+    assert.deepEqual(wrong, [first, 'input', loss, norm]);
+    assert.deepEqual(early, [first, 'AbortError', loss, norm]);
+    assert.deepEqual(none, [first, 'data', 'input']);
+  }
+});
+
+test('words without a token, or too many, have no values', async () => {
+  const rows = await site.run(async (_, url) => {
+    const { train } = await import('/dist/train/index.js');
+    const trainer = await train('token-classification', url, { device: 'wasm', cache: false, labels: ['O', 'B-X'] });
+    const words = ['the', '\u200b', 'movie', ...Array(60).fill('film')];
+    const [{ values, columns }] = await trainer.predict({ words });
+    await trainer.dispose();
+    return Array.from({ length: values.length / columns }, (_, row) => Number.isNaN(values[row * columns]));
+  }, `${site.server.url}/fixtures/tasks/moods/`);
+  // Of 20 tokens two are special.
+  assert.deepEqual(rows, [false, true, ...Array(17).fill(false), ...Array(44).fill(true)]);
+});
+
+test('a batch that there is no memory for is refused, and the next one is not', async () => {
+  const found = await site.run(async () => {
+    const { train } = await import('/dist/train/index.js');
+    const outcomes = [];
+    for (const worker of [true, false]) {
+      const trainer = await train('text-classification', '/dist/model/', { device: 'wasm', labels: ['a', 'b'], worker });
+      const long = { text: 'the movie was great and long '.repeat(200), label: 'a' };
+      const large = await trainer.step(Array(300).fill(long), { rate: 1e-5 }).catch(({ code, message }) => `${code} ${message}`);
+      const { loss } = await trainer.step({ text: 'a film', label: 'b' }, { rate: 1e-5 });
+      await trainer.dispose();
+      outcomes.push([large, loss]);
+    }
+    return outcomes;
+  });
+  for (const [large, loss] of found) {
+    assert.match(large, /^memory a batch of \d+ tokens needs \d{11} bytes.* give checkpointActivations$/);
+    assert.ok(loss > 0);
+  }
 });

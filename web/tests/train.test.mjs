@@ -33,7 +33,7 @@ const QUESTIONS = oracle('encoder/tiny', 'tiny', (labels, i) => ({ span: labels.
 const TEXT_CLASSES = oracle('heads/classification', 'classification', (labels, i) => ({ label: labels[i] }));
 
 /** The same models with adapters that begin as the seed says: the losses of tests/oracle/lora_losses.py. */
-const ADAPTERS = { method: 'lora', loraR: 4, loraAlpha: 8, base: '../base' };
+const ADAPTERS = { method: 'lora', loraR: 4, loraAlpha: 8 };
 const adapted = (of, name) => ({ ...of, losses: read('train/lora-losses.json')[name] });
 
 /** In the page: ten steps; calls that are aborted before they begin, or have ids that are none, change nothing. */
@@ -59,13 +59,19 @@ async function tenSteps(_, { task, options, examples, rates }) {
   return { losses, norms, refused, device, worker };
 }
 
-/** In the page: what the model says, and its files. */
-async function finish(_, { texts }) {
+/** In the page: what the model says, its files, and what a pipeline makes of adapters and base as one model. */
+async function finish({ pipeline }, { texts }) {
   const { trainer } = window;
   const said = (await trainer.predict(texts)).map(({ values }) => [...values]);
-  const files = await trainer.export();
+  const unnamed = await trainer.export().catch(({ code, message }) => `${code} ${message}`);
+  const files = await trainer.export({ base: '../base' });
+  const merged = await trainer.export({ merged: true });
   await trainer.dispose();
-  return { said, exported: [...files].map(([name, bytes]) => [name, btoa(String.fromCharCode(...bytes))]) };
+  const given = { device: 'wasm', worker: false, model: (file) => merged.get(file) };
+  const classify = await pipeline('text-classification', given);
+  const scores = await classify(texts);
+  await classify.dispose();
+  return { said, scores, unnamed, exported: [...files].map(([name, bytes]) => [name, btoa(String.fromCharCode(...bytes))]) };
 }
 
 /** In the page: a step that is stopped midway; what is exported, and what a pipeline makes of it. */
@@ -178,10 +184,13 @@ for (const device of ['wasm', 'webgpu']) {
       }
       const all = { ...ADAPTERS, loraDropout: 0.25, loraTargets: ['query', 'key', 'value', 'dense'] };
       await check('text-classification', adapted(TEXT_CLASSES, 'classification'), { ...all, worker: true });
-      const { said, exported } = await site.run(finish, { texts: TEXTS });
+      const { said, scores, unnamed, exported } = await site.run(finish, { texts: TEXTS });
       const names = exported.map(([name]) => name).sort();
       assert.deepEqual(names, ['adapter_config.json', 'adapter_model.safetensors', 'config.json', 'vocab.txt']);
-      alike(native(exported, device, said), said.map(ranked), 'the command line');
+      assert.match(unnamed, /^option base: adapters name the model that they are of/);
+      const own = said.map(ranked);
+      alike(native(exported, device, said), own, 'the command line');
+      alike(scores, own, 'the pipeline');
     });
 
     test("ten steps in the page have PyTorch's losses", async () => {

@@ -145,7 +145,12 @@ export async function training(signal: AbortSignal): Promise<void> {
 
   const tag = await train('token-classification', { model: 'owner/name', labels: ['O', 'B-PER'] });
   await tag.step({ words: ['Ada'], tags: ['B-PER'] }, { rate: 1e-5 });
-  const answer = await train('question-answering', { model: 'owner/name' });
+  // @ts-expect-error: there is no model to train by default
+  await train('question-answering', {});
+  const answer = await train('question-answering', 'owner/name', { method: 'lora', loraR: 4 });
+  await answer.export({ base: 'owner/name', merged: true });
+  // @ts-expect-error: a question says its answer, or that it has none
+  await answer.step({ question: 'Who?', context: 'Ada.' }, { rate: 1e-5 });
   await answer.step({ question: 'Who?', context: 'Ada.', answer: { text: 'Ada', start: 0 } }, { rate: 1e-5 });
   const fill = await train('fill-mask', { model: 'owner/name' });
   await fill.step(['a text', 'another'], { rate: 1e-5 });

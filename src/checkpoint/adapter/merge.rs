@@ -108,6 +108,17 @@ impl Checkpoint {
     }
 }
 
+/// Adds `scale B A` to rows of `cols` values; B has as many rows.
+pub(crate) fn merge(rows: &mut [f32], cols: usize, [a, b]: [&[f32]; 2], scale: f32) {
+    let rank = a.len() / cols.max(1);
+    for (row, of_b) in rows.chunks_exact_mut(cols.max(1)).zip(b.chunks_exact(rank.max(1))) {
+        for (of_b, of_a) in of_b.iter().zip(a.chunks_exact(cols.max(1))) {
+            let factor = of_b * scale;
+            row.iter_mut().zip(of_a).for_each(|(w, a)| *w += factor * a);
+        }
+    }
+}
+
 const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
 /// Every name that the base may have for a tensor, and for its scales.
@@ -150,10 +161,7 @@ impl Source<'_> {
                 let mut row = vec![0.0; base.cols];
                 for (r, of_b) in b.values.chunks_exact(rank.max(1)).enumerate() {
                     base.row_f32(r, &mut row);
-                    for (of_b, of_a) in of_b.iter().zip(a.values.chunks_exact(base.cols.max(1))) {
-                        let factor = of_b * scale;
-                        row.iter_mut().zip(of_a).for_each(|(w, a)| *w += factor * a);
-                    }
+                    merge(&mut row, base.cols, [&a.values, of_b], scale);
                     bytes.extend(row.iter().flat_map(|w| w.to_le_bytes()));
                 }
             }

@@ -19,6 +19,8 @@ mod merge;
 
 #[cfg(feature = "native")]
 pub(crate) use merge::Eight;
+#[cfg(feature = "train")]
+pub(crate) use merge::merge;
 
 /// What a low-rank adapter adds to which linear layers: `W + (alpha / r) B A`, with `A [r, in]` and `B [out, r]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -141,8 +143,8 @@ pub struct Tensor {
 /// An adapter's files.
 pub const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
-const A: &str = ".lora_A.weight";
-const B: &str = ".lora_B.weight";
+pub(crate) const A: &str = ".lora_A.weight";
+pub(crate) const B: &str = ".lora_B.weight";
 
 /// A low-rank adapter with the head that was trained beside it.
 #[derive(Clone, Debug, PartialEq)]

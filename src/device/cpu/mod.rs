@@ -30,7 +30,7 @@ use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
 use super::plan::Slots;
 use super::weight::{Layout, Stored, Weight, common_dtype};
 use super::{Cancel, Input, Tally};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
 use pace::Pace;
 
@@ -156,7 +156,20 @@ impl Cpu {
 
     pub(super) fn plan(&self, list: &CallList, capacity: Live) -> Result<CpuPlan> {
         let slots = Slots::assign(list, capacity);
-        let buffers = slots.len.iter().map(|&n| Floats::zeros(n)).collect();
+        let no_room = |have| Error::Memory {
+            what: format!("a batch of {} tokens", capacity.tokens),
+            need: slots.bytes(),
+            have,
+            mend: "Make batches smaller".into(),
+        };
+        // What no address reaches is not begun with.
+        usize::try_from(slots.bytes()).map_err(|_| no_room(usize::MAX as u64))?;
+        let mut buffers = Vec::with_capacity(slots.len.len());
+        let mut had = 0;
+        for &len in &slots.len {
+            buffers.push(Floats::try_zeros(len).filter(|_| has_headroom()).ok_or_else(|| no_room(had))?);
+            had += len as u64 * 4;
+        }
         Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
     }
 
@@ -245,6 +258,14 @@ impl Cpu {
         }
         dispatch.rest()
     }
+}
+
+/// Bytes that must be left when a plan is made, for what comes and goes in a run, such as its results: where addresses have
+/// 32 bits, so that memory does end.
+const HEADROOM: usize = if cfg!(target_pointer_width = "32") { 32 << 20 } else { 0 };
+
+fn has_headroom() -> bool {
+    Vec::<u8>::new().try_reserve_exact(HEADROOM).is_ok()
 }
 
 fn slot_of(slots: &Slots, view: &View) -> usize {

@@ -25,6 +25,13 @@ impl Floats {
     pub fn zeros(len: usize) -> Self {
         Self(vec![Line::default(); len.div_ceil(16)])
     }
+
+    /// The same, or nothing where there is no room.
+    pub fn try_zeros(len: usize) -> Option<Self> {
+        // Asked first, since only `vec!` has the system's zeroed pages, which take no memory until they are written.
+        Vec::<Line>::new().try_reserve_exact(len.div_ceil(16)).ok()?;
+        Some(Self::zeros(len))
+    }
 }
 
 impl std::ops::Deref for Floats {

@@ -139,7 +139,7 @@ fn is_cola(cells: &[String]) -> bool {
     matches!(cells, [_, label, mark, _] if matches!(label.as_str(), "0" | "1") && matches!(mark.as_str(), "" | "*"))
 }
 
-/// The examples of a file; their labels are all of one kind, which the data says where `kind` does not: lists are
+/// The examples of a file, each with its line; their labels are all of one kind, which the data says where `kind` does not: lists are
 /// multi-label, a column `score` or numbers with fractions a regression, all else single-label.
 ///
 /// # Errors
@@ -151,7 +151,7 @@ pub fn read(
     format: Format,
     columns: Option<&Columns>,
     kind: Option<Kind>,
-) -> Result<(Kind, Vec<Example>)> {
+) -> Result<(Kind, Vec<(u64, Example)>)> {
     let table = table::read(file, bytes, format, |first| columns.is_none() && is_cola(first))?;
     let Some(first) = table.rows.first() else { return Err(empty(file)) };
     let names: Vec<&str> = match (&table.header, &first.cells) {
@@ -189,7 +189,9 @@ pub fn read(
         }
     };
     let kind = kind.unwrap_or_else(said);
-    let example = |(at, text, pair, label)| Ok(Example { text, pair, label: label_of(at, label, kind)? });
+    let example = |(at, text, pair, label): (At<'_>, _, _, _)| {
+        Ok((at.line, Example { text, pair, label: label_of(at, label, kind)? }))
+    };
     Ok((kind, found.into_iter().map(example).collect::<Result<_>>()?))
 }
 
@@ -304,6 +306,18 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
 mod tests {
     use super::*;
 
+    /// Without the lines.
+    fn read(
+        file: &str,
+        bytes: &[u8],
+        format: Format,
+        columns: Option<&Columns>,
+        kind: Option<Kind>,
+    ) -> Result<(Kind, Vec<Example>)> {
+        let (kind, examples) = super::read(file, bytes, format, columns, kind)?;
+        Ok((kind, examples.into_iter().map(|(_, example)| example).collect()))
+    }
+
     fn tsv(text: &str) -> Result<(Kind, Vec<Example>)> {
         read("train.tsv", text.as_bytes(), Format::Tsv, None, None)
     }
@@ -373,6 +387,20 @@ mod tests {
         assert_eq!(read(Some(Kind::Regression)).1[0].label, Label::Value(5.0));
         for bad in ["text=a", "text=a,label=b,text=c", "text", "a=b,text=c,label=d"] {
             assert_eq!(bad.parse::<Columns>().unwrap_err().code(), "option", "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_example_has_its_line() {
+        let cases = [
+            (Format::Tsv, "text\tlabel\na\tx\n\nb\ty\n", [2, 4]),
+            (Format::Tsv, "gj04\t1\t\tThe boat sank.\ngj04\t0\t*\tSank boat the.\n", [1, 2]),
+            (Format::Csv, "text,label\n\"a\nb\",x\nc,y\n", [2, 4]),
+            (Format::Jsonl, "\n{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 2}\n", [2, 3]),
+        ];
+        for (format, text, wanted) in cases {
+            let (_, examples) = super::read("t", text.as_bytes(), format, None, None).unwrap();
+            assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), wanted, "{text:?}");
         }
     }
 

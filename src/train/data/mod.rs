@@ -45,17 +45,21 @@ impl Format {
     }
 }
 
-/// A file under way: its name and the line, for messages.
-#[derive(Clone, Copy)]
-struct At<'a> {
-    file: &'a str,
-    /// From 1.
-    line: u64,
+/// Where something is in a file, for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    pub file: &'a str,
+    /// From 1; 0 for what is in no line.
+    pub line: u64,
 }
 
 impl At<'_> {
-    fn wrong(self, problem: impl std::fmt::Display, mend: &str) -> Error {
-        Error::Data { file: self.file.into(), problem: format!("line {}: {problem}", self.line), mend: mend.into() }
+    pub(crate) fn wrong(self, problem: impl std::fmt::Display, mend: &str) -> Error {
+        let problem = match self.line {
+            0 => problem.to_string(),
+            line => format!("line {line}: {problem}"),
+        };
+        Error::Data { file: self.file.into(), problem, mend: mend.into() }
     }
 }
 
@@ -128,12 +132,11 @@ impl Classes {
     /// The id of a class.
     ///
     /// # Errors
-    /// [`Error::Data`] for one that is not among them: `file` has labels that the training data has not.
-    pub fn id(&self, name: &str, file: &str) -> Result<usize> {
-        self.ids.get(name).copied().ok_or_else(|| Error::Data {
-            file: file.into(),
-            problem: format!("the label {:?} is not among those of the training data", clip(name)),
-            mend: format!("Use {}", clip(&self.names.join(", "))),
+    /// [`Error::Data`] for one that is not among them: what is there has labels that the training data has not.
+    pub fn id(&self, name: &str, at: At<'_>) -> Result<usize> {
+        self.ids.get(name).copied().ok_or_else(|| {
+            let problem = format!("the label {:?} is none of those that are learnt", clip(name));
+            at.wrong(problem, &format!("Use {}", clip(&self.names.join(", "))))
         })
     }
 }
@@ -147,8 +150,10 @@ mod tests {
         assert_eq!(Classes::of(["10", "9", "10", "-1"]).names(), ["-1", "9", "10"]);
         assert_eq!(Classes::of(["10", "9", "b"]).names(), ["10", "9", "b"]);
         let classes = Classes::of(["no", "yes"]);
-        assert_eq!(classes.id("yes", "dev.tsv").unwrap(), 1);
-        assert!(classes.id("maybe", "dev.tsv").unwrap_err().to_string().contains("\"maybe\""));
+        let at = At { file: "dev.tsv", line: 3 };
+        assert_eq!(classes.id("yes", at).unwrap(), 1);
+        let error = classes.id("maybe", at).unwrap_err().to_string();
+        assert!(error.starts_with("dev.tsv: line 3: the label \"maybe\" is none"), "{error}");
     }
 
     #[test]

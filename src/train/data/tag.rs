@@ -22,12 +22,12 @@ impl Example {
     }
 }
 
-/// The sentences of a file.
+/// The sentences of a file, each with the line that it begins in.
 ///
 /// # Errors
 /// [`Error::Data`] for a line that is neither a token with its tag nor empty; JSON of another form; entities that are not in
 /// their text, or overlap.
-pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<Example>> {
+pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<(u64, Example)>> {
     let examples = match format {
         Format::Conll | Format::Tsv => conll(file, bytes)?,
         Format::Jsonl => spans(file, bytes)?,
@@ -43,8 +43,8 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<Example>> {
 }
 
 /// The first column is the token, the last its tag; an empty line ends a sentence, `-DOCSTART-` is none.
-fn conll(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
-    let mut examples = vec![Example::default()];
+fn conll(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
+    let mut examples = vec![(0, Example::default())];
     for line in lines(file, bytes) {
         let (at, text) = line?;
         let mut columns: Vec<&str> = text.split('\t').map(str::trim).filter(|c| !c.is_empty()).collect();
@@ -52,7 +52,7 @@ fn conll(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
             columns = text.split_whitespace().collect();
         }
         match columns[..] {
-            [] if examples.last().is_some_and(|e| !e.words.is_empty()) => examples.push(Example::default()),
+            [] if examples.last().is_some_and(|(_, e)| !e.words.is_empty()) => examples.push((0, Example::default())),
             [] => {}
             ["-DOCSTART-", ..] => {}
             [_] => {
@@ -60,13 +60,16 @@ fn conll(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
                 return Err(at.wrong(problem, "Give a token and its tag a line, an empty line between sentences"));
             }
             [word, .., tag] => {
-                if let Some(example) = examples.last_mut() {
+                if let Some((line, example)) = examples.last_mut() {
+                    if example.words.is_empty() {
+                        *line = at.line;
+                    }
                     example.push(word, tag.into());
                 }
             }
         }
     }
-    examples.retain(|example| !example.words.is_empty());
+    examples.retain(|(_, example)| !example.words.is_empty());
     Ok(examples)
 }
 
@@ -90,7 +93,7 @@ enum Span {
     Listed(usize, usize, String),
 }
 
-fn spans(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
+fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
     let mut examples = Vec::new();
     for line in lines(file, bytes) {
         let (at, text) = line?;
@@ -104,7 +107,7 @@ fn spans(file: &str, bytes: &[u8]) -> Result<Vec<Example>> {
         if example.words.is_empty() {
             return Err(at.wrong("its text is empty", "Give a text, or take the line out"));
         }
-        examples.push(example);
+        examples.push((at.line, example));
     }
     Ok(examples)
 }
@@ -175,15 +178,16 @@ mod tests {
         let text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n@paul\tO\r\nNew York\tB-location\r\n \t \n#\tO";
         let read = read("t.conll", text.as_bytes(), Format::Conll).unwrap();
         assert_eq!(read.len(), 3);
-        assert_eq!(pairs(&read[0]), [("EU", "B-ORG"), ("rejects", "O")]);
-        assert_eq!(pairs(&read[1]), [("@paul", "O"), ("New York", "B-location")]);
-        assert_eq!(pairs(&read[2]), [("#", "O")]);
+        assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 7, 10]);
+        assert_eq!(pairs(&read[0].1), [("EU", "B-ORG"), ("rejects", "O")]);
+        assert_eq!(pairs(&read[1].1), [("@paul", "O"), ("New York", "B-location")]);
+        assert_eq!(pairs(&read[2].1), [("#", "O")]);
     }
 
     #[test]
     fn spans_of_characters() {
         let text = "{\"text\": \"Zoë’s in New York-City.\", \"spans\": [{\"start\": 9, \"end\": 22, \"label\": \"loc\"}, [0, 3, \"per\"]]}";
-        let [example] = &read("t.jsonl", text.as_bytes(), Format::Jsonl).unwrap()[..] else { panic!("one") };
+        let [(1, example)] = &read("t.jsonl", text.as_bytes(), Format::Jsonl).unwrap()[..] else { panic!("one") };
         let wanted = [
             ("Zoë", "B-per"),
             ("’", "O"),
@@ -197,7 +201,7 @@ mod tests {
         ];
         assert_eq!(pairs(example), wanted);
         let inside = "{\"text\": \"abcd\", \"entities\": [{\"start\": 1, \"end\": 3, \"label\": \"x\"}]}";
-        let [example] = &read("t.jsonl", inside.as_bytes(), Format::Jsonl).unwrap()[..] else { panic!("one") };
+        let [(1, example)] = &read("t.jsonl", inside.as_bytes(), Format::Jsonl).unwrap()[..] else { panic!("one") };
         assert_eq!(pairs(example), [("a", "O"), ("bc", "B-x"), ("d", "O")]);
     }
 

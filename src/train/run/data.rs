@@ -1,6 +1,7 @@
 //! What a task is, and the files that it learns from.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
 use crate::checkpoint::Head;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result, clip};
 use crate::files::{open_regular, read_at_most};
 use crate::tasks::squad::Squad;
 use crate::train::data::classify::{self, Columns, Kind, Label};
-use crate::train::data::{Classes, Format, tag, text};
+use crate::train::data::{At, Classes, Format, tag, text};
 use crate::train::save::Purpose;
 
 /// No file of data is larger.
@@ -68,10 +69,23 @@ pub struct Data {
 #[derive(Clone, Debug)]
 pub enum Source {
     Questions(Squad),
-    /// Each with its file's name.
-    Texts(Vec<(String, classify::Example)>),
-    Tagged(Vec<(String, tag::Example)>),
+    Texts(Vec<(Place, classify::Example)>),
+    Tagged(Vec<(Place, tag::Example)>),
     Documents(Vec<String>),
+}
+
+/// Where an example comes from.
+#[derive(Clone, Debug)]
+pub struct Place {
+    file: Arc<str>,
+    line: u64,
+}
+
+impl Place {
+    /// For messages.
+    pub fn at(&self) -> At<'_> {
+        At { file: &self.file, line: self.line }
+    }
 }
 
 impl Data {
@@ -168,7 +182,8 @@ impl Source {
             let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
             let bytes = read_at_most(file, path, MAX_BYTES)?;
             fingerprint.add(&bytes);
-            let name = path.display().to_string();
+            let name: Arc<str> = path.display().to_string().into();
+            let place = |line| Place { file: name.clone(), line };
             match (&mut all, task) {
                 (Source::Questions(all), _) => {
                     let Squad { contexts, questions } = Squad::parse(&name, &bytes)?;
@@ -183,12 +198,13 @@ impl Source {
                     let format = Format::of(&name)?;
                     let (found, examples) = classify::read(&name, &bytes, format, columns.as_ref(), *kind)?;
                     *kind = Some(found);
-                    all.extend(examples.into_iter().map(|example| (name.clone(), example)));
+                    all.extend(examples.into_iter().map(|(line, example)| (place(line), example)));
                 }
                 (Source::Tagged(all), _) => {
                     let format =
                         Format::of(&name).or_else(|e| if is_conll(&bytes) { Ok(Format::Conll) } else { Err(e) })?;
-                    all.extend(tag::read(&name, &bytes, format)?.into_iter().map(|example| (name.clone(), example)));
+                    let examples = tag::read(&name, &bytes, format)?;
+                    all.extend(examples.into_iter().map(|(line, example)| (place(line), example)));
                 }
                 (Source::Documents(all), _) => all.extend(text::read(&name, &bytes)?),
                 (Source::Texts(_), _) => {}

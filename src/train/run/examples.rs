@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::RunOptions;
-use super::data::{Data, Source};
+use super::data::{Data, Place, Source};
 use crate::config::Config;
 use crate::device::{Cancel, Live};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::train::Trainer;
 use crate::train::data::Classes;
 use crate::train::data::classify::Kind;
 use crate::train::evaluate::{self, Scores};
-use crate::train::features::{self, Feature};
+use crate::train::features::{self, Feature, Target};
 use crate::train::random::Random;
 
 /// Sets the random numbers of masking apart from other uses of the same seed; of evaluation as well.
@@ -194,13 +194,25 @@ impl Making<'_> {
             Source::Texts(examples) => {
                 let of = (kind.unwrap_or(Kind::SingleLabel), classes);
                 let feature =
-                    |(file, example): (String, _)| features::labelled(tokenizer, &example, of, max_len, &file);
+                    |(place, example): (Place, _)| features::labelled(tokenizer, &example, of, max_len, place.at());
                 examples.into_iter().map(feature).collect::<Result<_>>()?
             }
             Source::Tagged(examples) => {
                 let feature =
-                    |(file, example): (String, _)| features::tagged(tokenizer, &example, classes, max_len, &file);
-                examples.into_iter().map(feature).collect::<Result<_>>()?
+                    |(place, example): (Place, _)| features::tagged(tokenizer, &example, classes, max_len, place.at());
+                let mut all = examples.into_iter().map(feature).collect::<Result<Vec<_>>>()?;
+                // Of sentences without a token there is nothing to learn.
+                all.retain(
+                    |feature| !matches!(&feature.target, Target::Tags(tags) if tags.iter().all(Option::is_none)),
+                );
+                if all.is_empty() {
+                    return Err(Error::Data {
+                        file: "the data".into(),
+                        problem: "no word in it has a token".into(),
+                        mend: "Give text in the model's language".into(),
+                    });
+                }
+                all
             }
             Source::Documents(documents) => {
                 let mut chunks = Vec::new();

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::checkpoint::source::{Shard, map};
 use crate::checkpoint::write::{self, Planned, Staging};
 use crate::device::State;
 use crate::error::{Error, Result, clip, clip_message};
-use crate::files::{AtomicFile, open_regular, read_at_most};
+use crate::files::AtomicFile;
 use crate::tensor::DType;
 use crate::train::Trainer;
 use crate::train::step::Counters;
@@ -68,8 +69,9 @@ pub(super) struct Found {
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOCK: &str = "lock";
 
-/// No header of a checkpoint is larger.
-const MAX_HEADER: u64 = 100_000_000;
+/// The checkpoint's last tensor: the SHA-256 of all bytes before it. Bits that flipped on a disk would else be trained on.
+const SUM: &str = "sha256";
+const SUM_BYTES: usize = 32;
 
 impl Store {
     /// Takes the output directory of a run, new or empty, or that of a run to go on with.
@@ -130,24 +132,22 @@ impl Store {
             problem,
             mend: "Start the run again in another directory".into(),
         };
-        // Also the check of the header's length.
         let shard = map(&path).map_err(|error| match error {
             Error::Checkpoint { problem, .. } => broken(problem),
             other => other,
         })?;
-        let mut file = open_regular(&path).map_err(|e| Error::io("read", &path, e))?;
-        let mut length = [0; 8];
-        std::io::Read::read_exact(&mut file, &mut length).map_err(|e| Error::io("read", &path, e))?;
-        let length = u64::from_le_bytes(length).min(MAX_HEADER);
-        let header = read_at_most(std::io::Read::take(file, length), &path, length)?;
         #[derive(Deserialize)]
         struct Header {
             #[serde(rename = "__metadata__")]
             metadata: BTreeMap<String, String>,
         }
-        let Header { metadata } = serde_json::from_slice(&header).map_err(|e| broken(clip_message(&e)))?;
+        let Header { metadata } = serde_json::from_slice(shard.header()).map_err(|e| broken(clip_message(&e)))?;
         let text = metadata.get("run").ok_or_else(|| broken("it is no checkpoint of a run".into()))?;
         let Meta { progress, settings } = serde_json::from_str(text).map_err(|e| broken(clip_message(&e)))?;
+        let summed = shard.file_bytes().split_last_chunk::<SUM_BYTES>();
+        if summed.is_none_or(|(bytes, sum)| Sha256::digest(bytes).as_slice() != sum) {
+            return Err(broken("its bytes are not those that were written: the file is damaged".into()));
+        }
         Ok(Some(Found { progress, settings, shard }))
     }
 
@@ -162,14 +162,21 @@ impl Store {
         let meta = serde_json::to_string(&meta).map_err(|e| Error::io("write", &path, e.into()))?;
         let mut states: Vec<(Planned, &State)> = trainer.trained().map(|state| (planned(state), state)).collect();
         states.sort_by(|(a, _), (b, _)| write::order(a, b));
-        let plan: Vec<Planned> = states.iter().map(|(planned, _)| planned.clone()).collect();
+        let mut plan: Vec<Planned> = states.iter().map(|(planned, _)| planned.clone()).collect();
+        plan.push(Planned { name: SUM.into(), dtype: DType::I8, shape: vec![SUM_BYTES as u32] });
         let mut file = AtomicFile::create(&path)?;
-        file.write(&write::header_with(&plan, &[("run", &meta)]))?;
+        let mut sum = Sha256::new();
+        let header = write::header_with(&plan, &[("run", &meta)]);
+        sum.update(&header);
+        file.write(&header)?;
         for (_, state) in &states {
             let values = trainer.device().read_state(state).await?;
             trainer.check_finite(state.name(), &values)?;
-            file.write(bytemuck::cast_slice(&values))?;
+            let bytes = bytemuck::cast_slice(&values);
+            sum.update(bytes);
+            file.write(bytes)?;
         }
+        file.write(&sum.finalize())?;
         file.commit()?;
         write::sync_dir(&self.dir).map_err(|e| Error::io("write", &self.dir, e))
     }

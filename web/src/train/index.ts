@@ -1,14 +1,14 @@
 /** Fine-tuning in the page, a module of its own: `cloze/train`. */
 
 import { addressOf } from '../assets.js';
-import { clip } from '../errors.js';
+import { abortError, clip } from '../errors.js';
 import { json } from '../inputs.js';
-import { handle, openEngine } from '../open.js';
+import { handle, isModel, openEngine } from '../open.js';
 import type { Engines } from '../open.js';
 import { normalise, signalOf, wrong } from '../options.js';
 import type { Table } from '../options.js';
-import type { Backend } from '../protocol.js';
-import { examples, TASKS } from './examples.js';
+import type { Backend, Work } from '../protocol.js';
+import { lessons, questions, TASKS } from './examples.js';
 import type { Logits, Loss, Step, Trainer, TrainOptions, TrainTask, Update } from './types.js';
 
 export { ClozeError } from '../errors.js';
@@ -30,7 +30,6 @@ const OPTIONS: Table = {
   loraAlpha: { kind: 'real' },
   loraDropout: { kind: 'real' },
   loraTargets: { kind: 'strings' },
-  base: { kind: 'string' },
   freezeLayers: { kind: 'number' },
   freezeEmbeddings: { kind: 'boolean' },
   labels: { kind: 'strings' },
@@ -49,6 +48,7 @@ const OPTIONS: Table = {
 };
 
 const SIGNAL: Table = { signal: { kind: 'any' } };
+const EXPORT: Table = { ...SIGNAL, merged: { kind: 'boolean' }, base: { kind: 'string' } };
 const SHARE: Table = { ...SIGNAL, share: { kind: 'real' } };
 const RATE: Table = { rate: { kind: 'real' } };
 
@@ -57,57 +57,82 @@ const RATE: Table = { rate: { kind: 'real' } };
  *
  * @throws ClozeError (as a rejection) whose `code` says what is wrong; an `AbortError` if the signal is aborted.
  */
-export async function train<T extends TrainTask>(task: T, options: TrainOptions): Promise<Trainer<T>> {
+export function train<T extends TrainTask>(
+  task: T, options: TrainOptions & Required<Pick<TrainOptions, 'model'>>,
+): Promise<Trainer<T>>;
+export function train<T extends TrainTask>(
+  task: T, model: NonNullable<TrainOptions['model']>, options?: TrainOptions,
+): Promise<Trainer<T>>;
+export async function train(task: TrainTask, second?: unknown, third?: unknown): Promise<Trainer> {
   if (!TASKS.includes(task)) {
     throw wrong('task', `there is no training for '${clip(String(task))}'`, `Use one of ${TASKS.join(', ')}`);
   }
-  const { model } = options ?? {};
-  const base = typeof model === 'string' || model instanceof URL ? String(model) : undefined;
-  const given = { ...options, base: options?.base ?? base };
-  const backend = await openEngine(ENGINES, { task, what: `train('${task}')`, own: OPTIONS }, given, undefined);
-  return Object.defineProperties({}, { ...calls(backend, task), ...handle(backend) }) as Trainer<T>;
+  const wanted = { task, what: `train('${task}')`, own: OPTIONS };
+  const backend = await openEngine(ENGINES, wanted, second, third);
+  const model = isModel(second) ? second : (second as TrainOptions | undefined)?.model;
+  const { name, revision } = backend.state.model;
+  const isOnHub = (typeof model === 'string' || model instanceof URL) && !name.includes('://');
+  const base = isOnHub ? { base: name, revision } : {};
+  return Object.defineProperties({}, { ...calls(backend, task, base), ...handle(backend) }) as Trainer;
 }
 
-function calls(backend: Backend, task: TrainTask): PropertyDescriptorMap {
+const FORGET = json({ kind: 'forget' });
+
+/** `base`: what adapters call the model that they are of, where it has a name that is good anywhere. */
+function calls(backend: Backend, task: TrainTask, base: object): PropertyDescriptorMap {
   const ask = (request: object, { signal }: Record<string, unknown> = {}): Promise<unknown> =>
     backend.perform({ kind: 'run', request: json(request) }, signalOf(signal));
 
-  /** A batch's step or part of one. Whatever ends it early, none of the step's gradients are left. */
-  async function learn(
-    given: unknown, share: unknown, options: Record<string, unknown>, rate?: unknown,
-  ): Promise<number[]> {
+  /** A step or part of one, as `prepare` makes it. Whatever ends it early, none of the step's gradients are left. */
+  async function change(prepare: () => [request: object, signal?: unknown]): Promise<unknown> {
+    let work: Work;
+    let signal: AbortSignal | undefined;
     try {
-      return (await ask({ kind: 'step', examples: examples(task, given), share, rate }, options)) as number[];
+      const [request, given] = prepare();
+      signal = signalOf(given);
+      if (signal?.aborted) throw abortError(signal);
+      work = { kind: 'run', request: json(request), undo: FORGET };
     } catch (error) {
-      void ask({ kind: 'forget' }).catch(() => {});
+      // In its turn: after the calls before this one.
+      void backend.perform({ kind: 'run', request: FORGET }).catch(() => {});
       throw error;
     }
+    return backend.perform(work, signal);
   }
 
   const methods = {
     async step(given: unknown, options: unknown): Promise<Step> {
-      const { rate, share = 1, ...others } = normalise(options, { ...SHARE, ...RATE }, 'step');
-      needRate(rate);
-      const [loss, gradientNorm] = (await learn(given, share, others, rate)) as [number, number];
+      const [loss, gradientNorm] = (await change(() => {
+        const { rate, share = 1, signal } = normalise(options, { ...SHARE, ...RATE }, 'step');
+        needRate(rate);
+        return [{ kind: 'step', examples: lessons(task, given), share, rate }, signal];
+      })) as [number, number];
       return { loss, gradientNorm };
     },
     async accumulate(given: unknown, options: unknown): Promise<Loss> {
-      const { share = 1, ...others } = normalise(options, SHARE, 'accumulate');
-      const [loss] = (await learn(given, share, others)) as [number];
+      const [loss] = (await change(() => {
+        const { share = 1, signal } = normalise(options, SHARE, 'accumulate');
+        return [{ kind: 'step', examples: lessons(task, given), share }, signal];
+      })) as [number];
       return { loss };
     },
     async update(options: unknown): Promise<Update> {
-      const { rate } = normalise(options, RATE, 'update');
-      needRate(rate);
-      return { gradientNorm: (await ask({ kind: 'update', rate })) as number };
+      const gradientNorm = (await change(() => {
+        const { rate } = normalise(options, RATE, 'update');
+        needRate(rate);
+        return [{ kind: 'update', rate }];
+      })) as number;
+      return { gradientNorm };
     },
     async predict(given: unknown, options: unknown): Promise<Logits[]> {
-      const asked = { kind: 'predict', examples: examples(task, given) };
+      const asked = { kind: 'predict', examples: questions(task, given) };
       const found = (await ask(asked, normalise(options, SIGNAL, 'predict'))) as [number, number, Float32Array][];
       return found.map(([example, columns, values]) => ({ example, values, columns }));
     },
     async export(options: unknown): Promise<Map<string, Uint8Array>> {
-      return new Map((await ask({ kind: 'export' }, normalise(options, SIGNAL, 'export'))) as [string, Uint8Array][]);
+      const { merged = false, signal, ...named } = normalise(options, EXPORT, 'export');
+      const request = { kind: 'export', merged, ...('base' in named ? named : base) };
+      return new Map((await ask(request, { signal })) as [string, Uint8Array][]);
     },
   };
   const described = Object.entries(methods).map(([name, value]) => [name, { value, enumerable: true }]);

@@ -3,6 +3,8 @@
 import type { CallOptions, PipelineHandle, PipelineOptions, QuestionInput, TextInput } from '../types.js';
 
 export interface TrainOptions extends PipelineOptions {
+  /** Where the model comes from, as a pipeline's. There is none that is trained by default. */
+  model?: NonNullable<PipelineOptions['model']>;
   /**
    * Which parameters are trained beside the head, which always is: `full`, the default, all; `lora` low-rank adapters of
    * linear layers, which are then exported as `peft` has them; `bitfit` the biases; `head` none.
@@ -16,8 +18,6 @@ export interface TrainOptions extends PipelineOptions {
   loraDropout?: number;
   /** The linear layers that are adapted, by the ends of their names; by default `query` and `value`. */
   loraTargets?: readonly string[];
-  /** What exported adapters call the model that they are of; by default its name or address here. */
-  base?: string;
   /** The first layers, so many of them, are not trained. */
   freezeLayers?: number;
   /** The embeddings are not trained. */
@@ -42,7 +42,7 @@ export interface TrainOptions extends PipelineOptions {
   correctBias?: boolean;
   /** Compute a layer's activations again when going back, instead of keeping them: less memory, a third more time. */
   checkpointActivations?: boolean;
-  /** Tokens of a sequence; by default as many as the model takes, for a question with its context at most 384. */
+  /** Tokens of a sequence; by default as many as the model takes, for a question with its context at most 384. What is longer is cut. */
   maxSeqLen?: number;
   /** Tokens that neighbouring windows of a context share; by default 128. */
   docStride?: number;
@@ -63,8 +63,8 @@ export interface TextExample extends TextInput {
 }
 
 export interface QuestionExample extends QuestionInput {
-  /** What the context says, and where: in UTF-16 units, as JavaScript counts. Nothing where it does not answer. */
-  answer?: { text: string; start: number } | null;
+  /** What the context says, and where: in UTF-16 units, as JavaScript counts. Null where it does not answer. */
+  answer: { text: string; start: number } | null;
 }
 
 export interface TagExample {
@@ -105,6 +105,16 @@ export interface UpdateOptions {
   rate: number;
 }
 
+export interface ExportOptions extends CallOptions {
+  /** Whether adapters are merged into the model's own weights, as pipelines read them. By default false. */
+  merged?: boolean;
+  /**
+   * What adapters call the model that they are of: its name on the Hub, which is the default for a model from there, or
+   * its directory where they will be used.
+   */
+  base?: string;
+}
+
 export interface StepOptions extends AccumulateOptions, UpdateOptions {}
 
 export interface Loss {
@@ -125,7 +135,7 @@ export interface Logits {
   example: number;
   /**
    * Row after row. A text has one row; a word or `[MASK]` has one; a question's tokens have one each, start and end, and
-   * so has each token of a sequence of ids that is tagged.
+   * so has each token of a sequence of ids that is tagged. A word without a token, or beyond the sequence's length, has NaN.
    */
   values: Float32Array;
   /** Numbers in a row. */
@@ -138,7 +148,7 @@ export interface Trainer<T extends TrainTask = TrainTask> extends PipelineHandle
   step(examples: Examples[T] | readonly Examples[T][], options: StepOptions): Promise<Step>;
   /** Adds a batch's gradients to those of the next step. If it fails or is aborted, all of that step's are dropped. */
   accumulate(examples: Examples[T] | readonly Examples[T][], options?: AccumulateOptions): Promise<Loss>;
-  /** The step with all gradients so far. */
+  /** The step with all gradients so far. Without any it is refused. */
   update(options: UpdateOptions): Promise<Update>;
   /** What the model says as it is now, without dropout: an entry a sequence. */
   predict(examples: Questions[T] | readonly Questions[T][], options?: CallOptions): Promise<Logits[]>;
@@ -146,5 +156,5 @@ export interface Trainer<T extends TrainTask = TrainTask> extends PipelineHandle
    * The model's files by name, as `cloze`, its command line and transformers read them; of adapters
    * `adapter_model.safetensors` and `adapter_config.json`, as `peft` reads them beside the model that was trained from.
    */
-  export(options?: CallOptions): Promise<Map<string, Uint8Array>>;
+  export(options?: ExportOptions): Promise<Map<string, Uint8Array>>;
 }

@@ -1,0 +1,78 @@
+//! A list that is recorded once and run for many batches, by a plan that grows with them.
+
+use crate::device::{CallList, Cancel, Device, Live, Plan, TensorId};
+use crate::error::{Error, Result};
+use crate::model::memory::available;
+
+/// A list, what it is fed by, and its memory.
+#[derive(Debug)]
+pub(super) struct Recorded<I> {
+    pub list: CallList,
+    pub inputs: I,
+    /// The plan of the largest batch yet.
+    plan: Option<Plan>,
+}
+
+/// Plans are made for multiples of this many tokens.
+const BUCKET: u32 = 64;
+
+const SMALLER: &str = "Make batches smaller, of which several can make one step, or give checkpoint-activations";
+
+impl<I> Recorded<I> {
+    pub fn new(list: CallList, inputs: I) -> Self {
+        Self { list, inputs, plan: None }
+    }
+
+    /// Bytes that the plan takes on its device.
+    pub fn bytes(&self) -> u64 {
+        self.plan.as_ref().map_or(0, Plan::bytes)
+    }
+
+    /// Runs the list for a batch of the size `live`.
+    ///
+    /// # Errors
+    /// As [`plan`](Self::plan), and as [`Device::run`].
+    pub async fn run(
+        &mut self,
+        device: &Device,
+        live: Live,
+        fed: &[(TensorId, Vec<u32>)],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>> {
+        self.plan(device, live).await?;
+        let Some(mut plan) = self.plan.take() else { unreachable!("it was just made") };
+        let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
+        let values = device.run(&mut plan, live, &inputs, cancel).await;
+        self.plan = Some(plan);
+        values
+    }
+
+    /// Sees to a plan that holds `live`: it is made anew for a batch larger than any before.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] for a batch that the machine has no room for; what a device may return.
+    pub async fn plan(&mut self, device: &Device, live: Live) -> Result<()> {
+        let had = self.plan.as_ref().map(Plan::capacity).unwrap_or_default();
+        if self.plan.is_some() && had.holds(live) {
+            return Ok(());
+        }
+        let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
+        let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
+        let picked = live.picked.next_multiple_of(8).max(had.picked);
+        // The smaller one's memory is given back first.
+        self.plan = None;
+        let capacity = Live { tokens, sequences, longest: tokens, picked };
+        let plan = device.plan(&self.list, capacity).await.map_err(|error| match error {
+            Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, mend: SMALLER.into() },
+            other => other,
+        })?;
+        // Systems promise memory that they do not have, and end who takes it.
+        let have = if matches!(device, Device::Cpu(_)) { available() } else { None };
+        if let Some(have) = have.filter(|have| plan.bytes() > *have) {
+            let what = format!("a batch of {tokens} tokens");
+            return Err(Error::Memory { what, need: plan.bytes(), have, mend: SMALLER.into() });
+        }
+        self.plan = Some(plan);
+        Ok(())
+    }
+}
