@@ -10,7 +10,7 @@ use super::header::{Entry, broken};
 use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::write::{self, Planned, Staging};
-use super::{Checkpoint, SCALE, adapter, names};
+use super::{Checkpoint, SCALE, TOKENIZERS, adapter, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::sentence::Sentence;
@@ -72,7 +72,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     }
     let is_merged = is_adapter(src);
     let checkpoint = open(src)?;
-    let staging = begin_beside(src, out)?;
+    let staging = begin_beside(&Checkpoint::place_of(&TOKENIZERS, src)?, out)?;
     let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), (dtype, is_merged))?;
     let converted = Converted { is_merged, ..converted };
     staging.write("config.json", &new_config(src, &checkpoint, dtype)?)?;
@@ -148,7 +148,8 @@ fn same_place(a: &Path, b: &Path) -> Result<bool> {
 
 /// The text of `config.json` with the new type: every other key as it was.
 fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u8>> {
-    let path = src.join("config.json");
+    let dir = Checkpoint::place_of(&["config.json"], src)?;
+    let path = dir.join("config.json");
     let bytes = read_small(&path, 16 << 20)?;
     let malformed = |problem: String| Error::Config {
         file: path.display().to_string(),
@@ -162,6 +163,10 @@ fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u
     let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(key.into(), torch.into());
     config.remove("quantization");
+    if let Some(architectures) = checkpoint.config.architectures.as_ref().filter(|_| dir != src) {
+        // The adapter's head, which its base has not.
+        config.insert("architectures".into(), architectures.as_slice().into());
+    }
     if !checkpoint.config.tie_word_embeddings {
         // The file may not say so: an adapter can bring a decoder of its own.
         config.insert("tie_word_embeddings".into(), false.into());

@@ -58,6 +58,9 @@ pub struct Checkpoint {
     low_rank: Option<Shard>,
 }
 
+/// What a model's tokenizer is read from: one of these lies beside its weights.
+pub const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
+
 impl Checkpoint {
     /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors` or
     /// `model.safetensors.index.json`, mapped into memory. The encoder's tensors are all there, of the right shape.
@@ -79,6 +82,21 @@ impl Checkpoint {
         }
         let config = Config::open(dir)?;
         Self::new(config, dir.display().to_string(), source::open(dir)?)
+    }
+
+    /// The directory in which one of these `files` of the model in `dir` lies: that itself, or that of its base for an adapter as PEFT
+    /// saves it, with neither configuration nor tokenizer.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], for an adapter without the files.
+    #[cfg(feature = "native")]
+    pub fn place_of(files: &[&str], dir: &std::path::Path) -> Result<std::path::PathBuf> {
+        #[cfg(feature = "train")]
+        if adapter::directory::is_adapter(dir) && !files.iter().any(|file| dir.join(file).is_file()) {
+            return adapter::directory::base_of(dir, &adapter::Adapter::open(dir)?);
+        }
+        let _ = files;
+        Ok(dir.into())
     }
 
     /// A checkpoint whose files are in memory, compiled in or fetched: the text of `config.json` and the bytes of

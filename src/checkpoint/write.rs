@@ -80,7 +80,8 @@ pub(crate) fn safetensors(
     Ok(size)
 }
 
-/// A directory under construction beside the one it will become. Dropped before [`Staging::commit`], it leaves nothing.
+/// A directory under construction: beside the one it will become, or inside the one its files will go to, which may be a file
+/// system of its own. Dropped before [`Staging::commit`], it leaves nothing.
 pub(crate) struct Staging {
     dir: PathBuf,
     out: PathBuf,
@@ -97,10 +98,10 @@ impl Staging {
         if out.exists() && !out.is_dir() {
             return Err(bad("is not a directory"));
         }
-        // Of an existing one its real place: through a link, "beside" would be another file system.
         let out = if out.exists() { out.canonicalize().map_err(|e| Error::io("open", out, e))? } else { out.into() };
         let name = out.file_name().ok_or_else(|| bad("has no name"))?.to_string_lossy().into_owned();
         let parent = match out.parent() {
+            _ if out.exists() => out.as_path(),
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
@@ -116,7 +117,7 @@ impl Staging {
         }
     }
 
-    /// Whether a directory of this name was begun by some process for one called `out`, beside it.
+    /// Whether a directory of this name was begun by some process for one called `out`.
     #[cfg(feature = "train")]
     pub(crate) fn is_of(name: &str, out: &str) -> bool {
         let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,6 +1,8 @@
 //! `cloze tokenize`
 
 use clap::Args;
+use cloze::checkpoint::{Checkpoint, TOKENIZERS};
+use cloze::config::Config;
 use cloze::tasks::text_model::TextPair;
 use cloze::text::{Offsets, Tokenizer};
 use cloze::{Error, Result};
@@ -58,7 +60,10 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
 
 fn tokenizer(common: &Common) -> Result<Tokenizer> {
     match common.model_dir()? {
-        Some(dir) => Tokenizer::load(dir, cloze::config::Config::open(dir)?.vocab_size),
+        Some(dir) => {
+            let config = Config::open(&Checkpoint::place_of(&["config.json"], dir)?)?;
+            Tokenizer::load(&Checkpoint::place_of(&TOKENIZERS, dir)?, config.vocab_size)
+        }
         None => super::common::embedded_tokenizer(),
     }
 }

@@ -127,7 +127,7 @@ pub struct RunArgs {
     /// End after so many steps, even where the epochs have more
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
-    /// The highest learning rate [default: 5e-5 for full, 5e-4 for lora, 1e-3 for bitfit and head]
+    /// The highest learning rate [default: 5e-5 for full, 1e-3 for lora, bitfit and head]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
     /// Steps in which the rate rises to its highest, after which it falls to 0: a share of all below 1, else a number
@@ -204,13 +204,13 @@ impl RunArgs {
             TrainMethod::Full => ("full", 5e-5),
             TrainMethod::Bitfit => ("bitfit", 1e-3),
             TrainMethod::Head => ("head", 1e-3),
-            TrainMethod::Lora => ("lora", 5e-4),
+            TrainMethod::Lora => ("lora", 1e-3),
         };
         let adapters = Adapters {
             r: self.lora_r,
             alpha: self.lora_alpha,
             dropout: self.lora_dropout,
-            targets: self.lora_targets.clone(),
+            targets: self.lora_targets.as_ref().map(|names| names.iter().map(|name| name.trim().to_owned()).collect()),
         };
         let method = Method::named(method, adapters)?;
         let is_berts = matches!(self.optimizer, Optimizer::Bert);

@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
 mod plan;
+pub mod room;
 #[cfg(feature = "train")]
 pub mod state;
 #[cfg(not(feature = "train"))]
@@ -74,6 +75,11 @@ pub struct Cancel(Arc<AtomicBool>);
 impl Cancel {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A token that is cancelled while `flag` is true.
+    pub fn by(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
     }
 
     /// Asks whatever runs with this token to stop.

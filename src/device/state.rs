@@ -97,7 +97,7 @@ impl Device {
     pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<State> {
         let memory = match self {
             Device::Cpu(_) => {
-                let values = Floats::try_zeros(rows.saturating_mul(cols)).ok_or_else(|| Error::Memory {
+                let values = Floats::zeros(rows.saturating_mul(cols)).ok_or_else(|| Error::Memory {
                     what: name.into(),
                     need: 4 * rows as u64 * cols as u64,
                     have: 0,

@@ -9,7 +9,7 @@ use crate::sentence::Sentence;
 pub(super) const CONFIG: &str = "config.json";
 
 /// Any of these makes a tokenizer.
-pub(super) const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
+pub(super) use crate::checkpoint::TOKENIZERS;
 
 /// What stands beside the weights where it is there.
 const COMPANIONS: [&str; 4] = [CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::names::{self, Head};
 use crate::config::Config;
+pub use crate::device::room::{available, total};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
@@ -78,28 +79,6 @@ impl Footprint {
     }
 }
 
-/// The bytes that can be taken without swapping, and no more than the container may have; `None` where that is not known.
-pub fn available() -> Option<u64> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let free = meminfo_bytes(&meminfo, "MemAvailable:")?;
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    Some(limit.map_or(free, |limit: u64| limit.min(free)))
-}
-
-/// The bytes that the machine has; `None` where that is not known.
-pub fn total() -> Option<u64> {
-    meminfo_bytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
-}
-
-/// A line of `/proc/meminfo`, in bytes.
-fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,14 +104,5 @@ mod tests {
         assert!(footprint.check_against("the model", None).is_ok());
         let error = footprint.check_against("the model", Some(99)).unwrap_err();
         assert!(error.to_string().starts_with("the model needs 100 bytes, 99 are available"), "{error}");
-    }
-
-    #[test]
-    fn reads_what_the_system_says() {
-        let text = "MemTotal: 9 kB\nMemAvailable:    1234 kB\n";
-        assert_eq!(meminfo_bytes(text, "MemAvailable:"), Some(1234 * 1024));
-        assert_eq!(meminfo_bytes(text, "MemTotal:"), Some(9 * 1024));
-        assert_eq!(meminfo_bytes("MemTotal: 9 kB\n", "MemAvailable:"), None);
-        assert_eq!(available().is_some(), cfg!(target_os = "linux"));
     }
 }

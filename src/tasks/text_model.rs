@@ -67,7 +67,8 @@ impl TextModel {
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
         let checkpoint = Checkpoint::open(dir)?;
-        let tokenizer = Tokenizer::load(dir, checkpoint.config().vocab_size)?;
+        let beside = Checkpoint::place_of(&crate::checkpoint::TOKENIZERS, dir)?;
+        let tokenizer = Tokenizer::load(&beside, checkpoint.config().vocab_size)?;
         Self::new(checkpoint, tokenizer, head, device)
     }
 

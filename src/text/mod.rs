@@ -11,7 +11,11 @@ mod files;
 mod offsets;
 mod tokenizer;
 pub mod windows;
+#[cfg(feature = "train")]
+mod words;
 
 pub use files::TokenizerFiles;
 pub use offsets::Offsets;
 pub use tokenizer::{Encoder, Encoding, Sequence, SpecialTokens, Tokenizer};
+#[cfg(feature = "train")]
+pub(crate) use words::words;

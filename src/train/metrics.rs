@@ -120,31 +120,38 @@ pub fn entities<T: AsRef<str>>(predicted: &[Vec<T>], gold: &[Vec<T>]) -> Counts 
     counts
 }
 
-/// Label, first and last word of each entity. As seqeval's default mode: an `I-` that continues nothing begins an entity.
+/// Label, first and last word of each entity, as seqeval's default mode finds them in whatever scheme: an `I-` that continues
+/// nothing begins an entity, and marks that it does not know go on with one of their label.
 fn chunks<T: AsRef<str>>(tags: &[T]) -> BTreeSet<(&str, usize, usize)> {
     let mut found = BTreeSet::new();
-    let mut open: Option<(&str, usize)> = None;
-    for (i, tag) in tags.iter().enumerate() {
-        let (mark, label) = parts(tag.as_ref());
-        let goes_on = matches!(mark, "I" | "E") && open.is_some_and(|(of, _)| of == label);
-        if !goes_on {
-            found.extend(open.take().map(|(label, first)| (label, first, i - 1)));
-            open = (mark != "O").then_some((label, i));
+    let mut first = 0;
+    let mut before = parts("O");
+    for (i, tag) in tags.iter().map(AsRef::as_ref).chain(["O"]).enumerate() {
+        let now = parts(tag);
+        let (was, is) = (before.0, now.0);
+        let is_other = before.1 != now.1;
+        let ends =
+            matches!(was, 'E' | 'S') || matches!((was, is), ('B' | 'I', 'B' | 'S' | 'O')) || was != 'O' && is_other;
+        if ends {
+            found.insert((before.1, first, i - 1));
         }
-        if matches!(mark, "E" | "S") {
-            found.extend(open.take().map(|(label, first)| (label, first, i)));
+        let begins =
+            matches!(is, 'B' | 'S') || matches!((was, is), ('E' | 'S' | 'O', 'E' | 'I')) || is != 'O' && is_other;
+        if begins {
+            first = i;
         }
+        before = now;
     }
-    found.extend(open.map(|(label, first)| (label, first, tags.len() - 1)));
     found
 }
 
-/// Mark and label of `B-label`; a tag without a mark is inside its entity.
-fn parts(tag: &str) -> (&str, &str) {
-    match tag.split_once('-') {
-        Some((mark, label)) if matches!(mark, "B" | "I" | "E" | "S") => (mark, label),
-        _ if tag == "O" => ("O", ""),
-        _ => ("I", tag),
+/// Mark and label of `B-label`; a mark alone is of entities without a label, and a label without a mark is inside its entity.
+fn parts(tag: &str) -> (char, &str) {
+    let mut rest = tag.chars();
+    match (rest.next(), rest.as_str()) {
+        (Some(mark), "") => (mark, ""),
+        (Some(mark), marked) if marked.starts_with('-') => (mark, marked.get(1..).unwrap_or_default()),
+        _ => ('I', tag),
     }
 }
 
@@ -182,6 +189,41 @@ mod tests {
         close(pearson(&x, &y), 0.9394332365539811);
         close(spearman(&x, &y), 0.9349469900084572);
         close(pearson(&[1.0, 1.0], &[0.0, 2.0]), 0.0);
+    }
+
+    /// What seqeval 1.2 finds in tags that were drawn at random.
+    #[test]
+    fn entities_of_odd_tags_are_seqevals() {
+        let cases = [
+            (
+                "O B-b E-a S-b O E-a E-a I-a B-a E-b S-b S-b E-a S-b",
+                "b 1 1, a 2 2, b 3 3, a 5 5, a 6 6, a 7 7, a 8 8, b 9 9, b 10 10, b 11 11, a 12 12, b 13 13",
+            ),
+            (
+                "M-a S-b M-b O M-b S-b S-b E-b S-a B-b O M-b E-a B-b",
+                "a 0 0, b 1 1, b 1 2, b 5 5, b 6 6, b 7 7, a 8 8, b 9 9, b 11 11, a 12 12, b 13 13",
+            ),
+            (
+                "S-b M-b E-b O M-a M-b S-b B-b M-b E-b B-a M-b O M-a",
+                "b 0 0, b 0 2, a 4 4, b 6 6, b 7 9, a 10 10, b 11 11, a 13 13",
+            ),
+            ("I-a U-a I-a I-a L-a U-a O B-b U-b U-a O I-a L-a L-b", "a 0 5, b 7 8, a 9 9, a 11 12, b 13 13"),
+            (
+                "L-b B-b B-b B-b O O L-b L-a U-b O O L-b I-a O",
+                "b 1 1, b 2 2, b 3 3, b 6 6, a 7 7, b 8 8, b 11 11, a 12 12",
+            ),
+            ("I O I I B O O I O I I I I B", "_ 0 0, _ 2 3, _ 4 4, _ 7 7, _ 9 12, _ 13 13"),
+        ];
+        for (tags, wanted) in cases {
+            let tags: Vec<&str> = tags.split(' ').collect();
+            let mut found: Vec<_> =
+                chunks(&tags).into_iter().map(|(label, first, last)| (first, last, label)).collect();
+            found.sort_unstable();
+            let named = |label: &str| if label.is_empty() { "_".to_owned() } else { label.to_owned() };
+            let found: Vec<_> =
+                found.iter().map(|(first, last, label)| format!("{} {first} {last}", named(label))).collect();
+            assert_eq!(found.join(", "), wanted, "{tags:?}");
+        }
     }
 
     #[test]

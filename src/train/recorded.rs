@@ -2,7 +2,6 @@
 
 use crate::device::{CallList, Cancel, Device, Live, Plan, TensorId};
 use crate::error::{Error, Result};
-use crate::model::memory::available;
 
 /// A list, what it is fed by, and its memory.
 #[derive(Debug)]
@@ -66,12 +65,6 @@ impl<I> Recorded<I> {
             Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, mend: SMALLER.into() },
             other => other,
         })?;
-        // Systems promise memory that they do not have, and end who takes it.
-        let have = if matches!(device, Device::Cpu(_)) { available() } else { None };
-        if let Some(have) = have.filter(|have| plan.bytes() > *have) {
-            let what = format!("a batch of {tokens} tokens");
-            return Err(Error::Memory { what, need: plan.bytes(), have, mend: SMALLER.into() });
-        }
         self.plan = Some(plan);
         Ok(())
     }

@@ -25,7 +25,8 @@ pub struct Purpose<'a> {
     pub kind: Option<Kind>,
 }
 
-/// `config.json` of the base as it is for the trained model: every other key as it was.
+/// `config.json` of the base as it is for the trained model: every other key as it was, but for those that say what the base's
+/// own head told apart. By them transformers would size any head.
 ///
 /// # Errors
 /// [`Error::Config`] if the base's is no JSON object; `file` is its name.
@@ -36,6 +37,9 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
         mend: "Give the config.json that was saved with the model".into(),
     };
     let mut config: Map<String, Value> = serde_json::from_slice(base).map_err(|e| malformed(clip_message(&e)))?;
+    for stale in ["id2label", "label2id", "num_labels", "problem_type"] {
+        config.remove(stale);
+    }
     let mut set = |key: &str, value: Value| drop(config.insert(key.into(), value));
     set("architectures", json!([purpose.head.architecture()]));
     if let Some(labels) = purpose.labels {
@@ -49,11 +53,8 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
     }
     let dtype = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(dtype.into(), "float32".into());
-    // How the base's weights were stored, and classes without names: both are said otherwise now.
+    // How the base's weights were stored.
     config.remove("quantization");
-    if purpose.labels.is_some() {
-        config.remove("num_labels");
-    }
     let mut text = serde_json::to_vec_pretty(&config).map_err(|e| malformed(e.to_string()))?;
     text.push(b'\n');
     Ok(text)

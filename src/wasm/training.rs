@@ -334,11 +334,17 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
     let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
     let is_same = checkpoint.require(head).is_ok() && base.is_architecture(head.architecture());
+    let is_text = head == Head::SequenceClassification;
     // A value is one output, however many classes the base tells apart.
     let one = [String::from("LABEL_0")];
-    let is_new_value = kind == Some(Kind::Regression) && options.labels.is_none() && base.num_labels() != 1;
-    let labels = if is_new_value { Some(one.as_slice()) } else { options.labels.as_deref() };
-    let purpose = Purpose { head, labels, kind };
+    let own = classes_of(base);
+    let labels = match &options.labels {
+        Some(labels) => labels.as_slice(),
+        None if is_text && kind == Some(Kind::Regression) && base.num_labels() != 1 => &one,
+        None => own.names(),
+    };
+    let labels = (is_text || head == Head::TokenClassification).then_some(labels);
+    let purpose = Purpose { head, labels, kind: is_text.then(|| kind.unwrap_or_else(|| kind_of(base))) };
     let text = save::config(config, CONFIG, purpose)?;
     let known = match head {
         Head::SequenceClassification | Head::TokenClassification => is_same && knows_all && is_kind,

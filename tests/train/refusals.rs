@@ -43,17 +43,19 @@ fn a_model_that_is_not_finite_is_not_saved() {
     }
 }
 
-/// A killed process leaves what it built beside its output; what others build there, or people keep, is not its own.
+/// A killed process leaves what it built in its output; what others build there, or people keep, is not its own.
 #[test]
-fn what_others_have_beside_an_output_stays() {
+fn what_others_have_in_an_output_stays() {
     let place = Place::new();
     place.put("train.tsv", &mood_tsv(8));
-    let beside = |name: &str| {
-        std::fs::create_dir(place.at(name)).unwrap();
-        place.at(name)
+    std::fs::create_dir_all(place.out().join("run")).unwrap();
+    std::fs::write(place.out().join("run/lock"), "").unwrap();
+    let inside = |name: &str| {
+        std::fs::create_dir(place.out().join(name)).unwrap();
+        place.out().join(name)
     };
-    let own = beside(".out.12-0.partial");
-    let others = [".out.b.12-0.partial", ".out.mine.partial", ".out.1-2-3.partial", ".out.partial"].map(beside);
+    let own = inside(".out.12-0.partial");
+    let others = [".out.b.12-0.partial", ".out.mine.partial", ".out.1-2-3.partial", ".out.partial"].map(inside);
     assert_eq!(place.train("classify", "train.tsv", &["--max-steps", "1"]).code, Some(0));
     assert!(!own.exists() && others.iter().all(|other| other.exists()));
 }

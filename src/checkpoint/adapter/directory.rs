@@ -55,7 +55,7 @@ fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     let missing = |problem: String| Error::Config {
         file: dir.join(CONFIG).display().to_string(),
         problem,
-        mend: "Set base_model_name_or_path to the base's directory, or to a model that is in the Hub's cache".into(),
+        mend: "Set base_model_name_or_path to the base's directory, or fetch it: cloze info --model OWNER/NAME".into(),
     };
     if base.model.is_empty() {
         return Err(missing("base_model_name_or_path is missing".into()));
@@ -63,7 +63,13 @@ fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     let places = [dir.join(&base.model), PathBuf::from(&base.model)];
     match places.into_iter().find(|place| place.is_dir()) {
         Some(place) => Ok(place),
-        None => cached(base).unwrap_or_else(|| Err(missing(format!("there is no base {:?}", clip(&base.model))))),
+        None => match cached(base) {
+            Some(Err(error)) if error.code() != "hub_not_cached" => Err(error),
+            Some(Ok(place)) => Ok(place),
+            _ => {
+                Err(missing(format!("there is no base {:?}, as a directory or in the Hub's cache", clip(&base.model))))
+            }
+        },
     }
 }
 

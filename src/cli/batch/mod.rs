@@ -10,11 +10,15 @@ mod output;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use cloze::device::Cancel;
 use cloze::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::common::Common;
 use super::show;
@@ -168,18 +172,15 @@ pub fn each_chunk(
     Ok(())
 }
 
-/// A token that Ctrl-C cancels; pressed again, it ends the program at once.
+/// A token that Ctrl-C cancels, or the signal that ends services; a second one ends the program at once.
 pub fn interruptible() -> Result<Cancel> {
-    let cancel = Cancel::new();
-    let held = cancel.clone();
-    let handler = move || {
-        if held.check().is_err() {
-            std::process::exit(super::INTERRUPTED);
-        }
-        held.cancel();
-    };
-    ctrlc::set_handler(handler).map_err(|e| Error::io("watch", "Ctrl-C", std::io::Error::other(e)))?;
-    Ok(cancel)
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let end_at_once = flag::register_conditional_shutdown(signal, super::INTERRUPTED, flag.clone());
+        let watched = end_at_once.and_then(|_| flag::register(signal, flag.clone()));
+        watched.map_err(|e| Error::io("watch", "Ctrl-C", e))?;
+    }
+    Ok(Cancel::by(flag))
 }
 
 /// indicatif draws nothing where stderr is no terminal.

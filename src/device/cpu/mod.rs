@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
 use super::plan::Slots;
+use super::room::available;
 use super::weight::{Layout, Stored, Weight, common_dtype};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
@@ -162,12 +163,16 @@ impl Cpu {
             have,
             mend: "Make batches smaller".into(),
         };
-        // What no address reaches is not begun with.
+        // What no address reaches is not begun with, nor what the system would promise and then end the program for.
         usize::try_from(slots.bytes()).map_err(|_| no_room(usize::MAX as u64))?;
+        let have = if slots.bytes() > UNASKED { available() } else { None };
+        if let Some(have) = have.filter(|have| slots.bytes() > *have) {
+            return Err(no_room(have));
+        }
         let mut buffers = Vec::with_capacity(slots.len.len());
         let mut had = 0;
         for &len in &slots.len {
-            buffers.push(Floats::try_zeros(len).filter(|_| has_headroom()).ok_or_else(|| no_room(had))?);
+            buffers.push(Floats::zeros(len).filter(|_| has_headroom()).ok_or_else(|| no_room(had))?);
             had += len as u64 * 4;
         }
         Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
@@ -259,6 +264,9 @@ impl Cpu {
         dispatch.rest()
     }
 }
+
+/// Bytes for which the system is not asked what it has.
+const UNASKED: u64 = 64 << 20;
 
 /// Bytes that must be left when a plan is made, for what comes and goes in a run, such as its results: where addresses have
 /// 32 bits, so that memory does end.

@@ -21,16 +21,12 @@ pub(super) struct Line(pub [f32; 16]);
 pub(crate) struct Floats(Vec<Line>);
 
 impl Floats {
-    /// At least `len` zeros: whole cache lines.
-    pub fn zeros(len: usize) -> Self {
-        Self(vec![Line::default(); len.div_ceil(16)])
-    }
-
-    /// The same, or nothing where there is no room.
-    pub fn try_zeros(len: usize) -> Option<Self> {
-        // Asked first, since only `vec!` has the system's zeroed pages, which take no memory until they are written.
-        Vec::<Line>::new().try_reserve_exact(len.div_ceil(16)).ok()?;
-        Some(Self::zeros(len))
+    /// At least `len` zeros, whole cache lines; nothing where there is no room for them.
+    pub fn zeros(len: usize) -> Option<Self> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(len.div_ceil(16)).ok()?;
+        lines.resize(len.div_ceil(16), Line::default());
+        Some(Self(lines))
     }
 }
 

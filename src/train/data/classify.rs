@@ -139,19 +139,23 @@ fn is_cola(cells: &[String]) -> bool {
     matches!(cells, [_, label, mark, _] if matches!(label.as_str(), "0" | "1") && matches!(mark.as_str(), "" | "*"))
 }
 
-/// The examples of a file, each with its line; their labels are all of one kind, which the data says where `kind` does not: lists are
+/// What is in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    pub kind: Kind,
+    /// Each with its line.
+    pub examples: Vec<(u64, Example)>,
+    /// Lines that data sets are known to have and their own readers leave out: QQP's broken ones, SNLI's without an agreed label.
+    pub left_out: u64,
+}
+
+/// The examples of a file; their labels are all of one kind, which the data says where `kind` does not: lists are
 /// multi-label, a column `score` or numbers with fractions a regression, all else single-label.
 ///
 /// # Errors
 /// [`Error::Data`] for a line that is broken, of other columns, without a text or with a label of another kind;
 /// [`Error::Option`] for columns that the file has not.
-pub fn read(
-    file: &str,
-    bytes: &[u8],
-    format: Format,
-    columns: Option<&Columns>,
-    kind: Option<Kind>,
-) -> Result<(Kind, Vec<(u64, Example)>)> {
+pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>, kind: Option<Kind>) -> Result<Read> {
     let table = table::read(file, bytes, format, |first| columns.is_none() && is_cola(first))?;
     let Some(first) = table.rows.first() else { return Err(empty(file)) };
     let names: Vec<&str> = match (&table.header, &first.cells) {
@@ -173,11 +177,14 @@ pub fn read(
         let problem = format!("it has two columns {:?}", clip(twice));
         return Err(Error::Data { file: file.into(), problem, mend: "Give each column a name of its own".into() });
     }
-    let found: Vec<(At<'_>, String, Option<String>, Value)> = table
-        .rows
-        .into_iter()
-        .map(|row| cells(row, chosen.as_ref(), table.header.as_deref()))
-        .collect::<Result<_>>()?;
+    let (rows, mut left_out) = (table.rows, table.left_out);
+    let rows = rows.into_iter().map(|row| cells(row, chosen.as_ref(), table.header.as_deref()));
+    let mut found: Vec<(At<'_>, String, Option<String>, Value)> = rows.collect::<Result<_>>()?;
+    if chosen.as_ref().is_some_and(|columns| columns.label == UNDECIDED.0) {
+        let before = found.len();
+        found.retain(|(.., label)| label != UNDECIDED.1);
+        left_out += (before - found.len()) as u64;
+    }
     let said = || {
         let is = |test: fn(&Value) -> bool| found.iter().any(|(.., label)| test(label));
         if is(Value::is_array) {
@@ -189,10 +196,28 @@ pub fn read(
         }
     };
     let kind = kind.unwrap_or_else(said);
+    if let (Kind::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
+        let mend = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
+        return Err(at.wrong("its labels are marks, 0 and 1, that name no class", mend));
+    }
     let example = |(at, text, pair, label): (At<'_>, _, _, _)| {
         Ok((at.line, Example { text, pair, label: label_of(at, label, kind)? }))
     };
-    Ok((kind, found.into_iter().map(example).collect::<Result<_>>()?))
+    let examples = found.into_iter().map(example).collect::<Result<_>>()?;
+    Ok(Read { kind, examples, left_out })
+}
+
+/// SNLI's label of a pair on which its annotators did not agree.
+const UNDECIDED: (&str, &str) = ("gold_label", "-");
+
+/// Whether all labels are lists of as many zeros and ones: a mark for each class.
+fn are_marks(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
+    let marks = |label: &Value| match label {
+        Value::Array(marks) if marks.iter().all(|mark| matches!(mark.as_f64(), Some(0.0 | 1.0))) => Some(marks.len()),
+        _ => None,
+    };
+    let count = rows.first().and_then(|(.., label)| marks(label));
+    count.is_some_and(|count| count > 1) && rows.iter().all(|(.., label)| marks(label) == count)
 }
 
 /// Whether a table's labels are all numbers, and not all of them whole.
@@ -314,7 +339,7 @@ mod tests {
         columns: Option<&Columns>,
         kind: Option<Kind>,
     ) -> Result<(Kind, Vec<Example>)> {
-        let (kind, examples) = super::read(file, bytes, format, columns, kind)?;
+        let Read { kind, examples, .. } = super::read(file, bytes, format, columns, kind)?;
         Ok((kind, examples.into_iter().map(|(_, example)| example).collect()))
     }
 
@@ -391,6 +416,18 @@ mod tests {
     }
 
     #[test]
+    fn what_data_sets_leave_out_is_counted() {
+        let qqp = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\ta\tb\t1\n4\t5\n6\t7\t8\tc\td\t0\n";
+        let snli = "sentence1\tsentence2\tgold_label\na\tb\tneutral\nc\td\t-\ne\tf\tentailment\n";
+        for text in [qqp, snli] {
+            let Read { examples, left_out, .. } =
+                super::read("t.tsv", text.as_bytes(), Format::Tsv, None, None).unwrap();
+            assert_eq!((examples.len(), left_out), (2, 1), "{text:?}");
+            assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4]);
+        }
+    }
+
+    #[test]
     fn every_example_has_its_line() {
         let cases = [
             (Format::Tsv, "text\tlabel\na\tx\n\nb\ty\n", [2, 4]),
@@ -399,7 +436,7 @@ mod tests {
             (Format::Jsonl, "\n{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 2}\n", [2, 3]),
         ];
         for (format, text, wanted) in cases {
-            let (_, examples) = super::read("t", text.as_bytes(), format, None, None).unwrap();
+            let examples = super::read("t", text.as_bytes(), format, None, None).unwrap().examples;
             assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), wanted, "{text:?}");
         }
     }
@@ -414,12 +451,15 @@ mod tests {
             ("", "no example"),
             ("a\tb\n1\t2\n", "its columns are not known: a, b"),
         ];
+        let open = read("t.csv", b"text,label\na,x\nb,\"y\nc,x\n", Format::Csv, None, None).unwrap_err().to_string();
+        assert!(open.starts_with("t.csv: line 3: a quote that begins here is not closed"), "{open}");
         for (text, words) in cases {
             let error = tsv(text).unwrap_err();
             assert_eq!(error.code(), "data", "{text:?}");
             assert!(error.to_string().contains(words), "{error}");
         }
         for bad in [
+            "{\"text\": \"a\", \"label\": [0, 1, 0]}",
             "{\"text\": 1, \"label\": 1}",
             "[1]",
             "{",

@@ -1,5 +1,7 @@
 //! Rows of TSV, CSV and JSONL, as values by column.
 
+use std::io::Read;
+
 use serde_json::Value;
 
 use super::{At, Format, lines};
@@ -9,6 +11,8 @@ use crate::error::{Result, clip, clip_message};
 pub(super) struct Table<'a> {
     pub header: Option<Vec<String>>,
     pub rows: Vec<Row<'a>>,
+    /// Rows that are none by the header, where that is known to happen.
+    pub left_out: u64,
 }
 
 pub(super) struct Row<'a> {
@@ -46,7 +50,7 @@ pub(super) fn read<'a>(
         Format::Jsonl => {
             let rows = lines(file, bytes).filter(|line| !matches!(line, Ok((_, text)) if text.trim().is_empty()));
             let rows = rows.map(|line| line.and_then(|(at, text)| object(at, text))).collect::<Result<_>>()?;
-            return Ok(Table { header: None, rows });
+            return Ok(Table { header: None, rows, left_out: 0 });
         }
         Format::Tsv | Format::Conll => {
             let rows = lines(file, bytes).filter(|line| !matches!(line, Ok((_, text)) if text.is_empty()));
@@ -63,6 +67,11 @@ pub(super) fn read<'a>(
         _ => None,
     };
     let width = header.as_ref().map(Vec::len);
+    let before = rows.len();
+    if header.iter().flatten().any(|name| name == BROKEN) {
+        rows.retain(|row| matches!(&row.cells, Cells::Texts(cells) if Some(cells.len()) == width));
+    }
+    let left_out = (before - rows.len()) as u64;
     for Row { at, cells } in &rows {
         let Cells::Texts(cells) = cells else { continue };
         if let Some(width) = width.filter(|width| *width != cells.len()) {
@@ -74,8 +83,11 @@ pub(super) fn read<'a>(
             return Err(at.wrong(problem, mend));
         }
     }
-    Ok(Table { header, rows })
+    Ok(Table { header, rows, left_out })
 }
+
+/// The column by which QQP is known: some lines of GLUE's own file are no records, and its readers leave them out.
+const BROKEN: &str = "is_duplicate";
 
 fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
     let wrong = |problem: String| at.wrong(problem, "Give a JSON object a line");
@@ -85,10 +97,13 @@ fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
     }
 }
 
+/// A record that no file ends with: a quote that is never closed takes it in.
+const END: &[u8] = b"\n\x01";
+
 /// RFC 4180: cells in quotes may hold commas, line ends, and quotes that are doubled.
 fn csv<'a>(file: &'a str, bytes: &[u8]) -> Result<Vec<Row<'a>>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.chain(END));
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| {
@@ -98,5 +113,11 @@ fn csv<'a>(file: &'a str, bytes: &[u8]) -> Result<Vec<Row<'a>>> {
         let at = At { file, line: record.position().map_or(0, csv::Position::line) };
         rows.push(Row { at, cells: Cells::Texts(record.iter().map(str::to_owned).collect()) });
     }
-    Ok(rows)
+    match rows.pop() {
+        Some(Row { cells: Cells::Texts(end), .. }) if end == ["\x01"] => Ok(rows),
+        last => {
+            let at = last.map_or(At { file, line: 0 }, |row| row.at);
+            Err(at.wrong("a quote that begins here is not closed", "Close it, or write \"\" for a quote in a text"))
+        }
+    }
 }

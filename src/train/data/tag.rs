@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{At, Format, empty, lines};
 use crate::error::{Error, Result, clip, clip_message};
+use crate::text::words;
 
 /// A sentence's words and the tag of each, such as `B-person`, `I-person` and `O`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,8 @@ fn conll(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
             [] if examples.last().is_some_and(|(_, e)| !e.words.is_empty()) => examples.push((0, Example::default())),
             [] => {}
             ["-DOCSTART-", ..] => {}
+            // A comment, as MultiCoNER has them before each sentence.
+            _ if text.starts_with("# id ") => {}
             [_] => {
                 let problem = format!("{:?} has no tag", clip(text));
                 return Err(at.wrong(problem, "Give a token and its tag a line, an empty line between sentences"));
@@ -112,7 +115,7 @@ fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
     Ok(examples)
 }
 
-/// Cuts a text at white space, around every sign, and where entities begin and end.
+/// Cuts a text as BERT's tokenizers do, and where entities begin and end.
 fn tagged(at: At<'_>, text: &str, spans: Vec<Span>) -> Result<Example> {
     let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
     let mut entities: Vec<(Range<usize>, String)> = Vec::new();
@@ -141,27 +144,14 @@ fn tagged(at: At<'_>, text: &str, spans: Vec<Span>) -> Result<Example> {
     let mut example = Example::default();
     let mut done = 0;
     for (place, label) in &entities {
-        words(&text[done..place.start]).for_each(|word| example.push(word, "O".into()));
-        for (i, word) in words(&text[place.clone()]).enumerate() {
+        words(&text[done..place.start]).into_iter().for_each(|word| example.push(word, "O".into()));
+        for (i, word) in words(&text[place.clone()]).into_iter().enumerate() {
             example.push(word, format!("{}-{label}", if i == 0 { 'B' } else { 'I' }));
         }
         done = place.end;
     }
-    words(&text[done..]).for_each(|word| example.push(word, "O".into()));
+    words(&text[done..]).into_iter().for_each(|word| example.push(word, "O".into()));
     Ok(example)
-}
-
-/// Runs of letters and digits, and every other sign alone; no white space.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start();
-        let first = rest.chars().next()?;
-        let run = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(if run == 0 { first.len_utf8() } else { run });
-        rest = after;
-        Some(word)
-    })
 }
 
 #[cfg(test)]
@@ -175,10 +165,10 @@ mod tests {
 
     #[test]
     fn conll_in_its_forms() {
-        let text = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n@paul\tO\r\nNew York\tB-location\r\n \t \n#\tO";
+        let text = "-DOCSTART- -X- -X- O\n\n# id 52-39\tdomain=en\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n@paul\tO\r\nNew York\tB-location\r\n \t \n#\tO";
         let read = read("t.conll", text.as_bytes(), Format::Conll).unwrap();
         assert_eq!(read.len(), 3);
-        assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 7, 10]);
+        assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 8, 11]);
         assert_eq!(pairs(&read[0].1), [("EU", "B-ORG"), ("rejects", "O")]);
         assert_eq!(pairs(&read[1].1), [("@paul", "O"), ("New York", "B-location")]);
         assert_eq!(pairs(&read[2].1), [("#", "O")]);

@@ -1,6 +1,6 @@
 //! What a task is, and the files that it learns from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
@@ -60,6 +60,8 @@ pub struct Data {
     pub kind: Option<Kind>,
     /// The classes that the labels name, by their ids.
     pub classes: Option<Classes>,
+    /// Files with lines that are left out as their data set's own readers do, and how many.
+    pub left_out: Vec<(String, u64)>,
     /// Of the files' bytes.
     pub fingerprint: u64,
     pub eval_fingerprint: Option<u64>,
@@ -95,11 +97,12 @@ impl Data {
     /// [`Error::Io`]; [`Error::Data`] that names file and line; [`Error::Input`] for a file of more than a GiB.
     pub fn read(task: &Task, train: &[PathBuf], eval: &[PathBuf]) -> Result<Self> {
         let mut kind = if let Task::Classify { kind, .. } = task { *kind } else { None };
-        let (train, fingerprint) = Source::read(task, train, &mut kind)?;
-        let eval = if eval.is_empty() { None } else { Some(Source::read(task, eval, &mut kind)?) };
+        let mut left_out = Vec::new();
+        let (train, fingerprint) = Source::read(task, train, &mut kind, &mut left_out)?;
+        let eval = if eval.is_empty() { None } else { Some(Source::read(task, eval, &mut kind, &mut left_out)?) };
         let classes = train.classes(kind);
         let (eval, eval_fingerprint) = eval.unzip();
-        Ok(Self { train, eval, kind, classes, fingerprint, eval_fingerprint })
+        Ok(Self { train, eval, kind, classes, left_out, fingerprint, eval_fingerprint })
     }
 
     /// Whether a base with this configuration has the head that is to be trained. One that knows these classes among
@@ -170,22 +173,29 @@ impl Data {
 }
 
 impl Source {
-    fn read(task: &Task, files: &[PathBuf], kind: &mut Option<Kind>) -> Result<(Self, u64)> {
-        let mut fingerprint = Fingerprint::new();
+    /// The examples of all files and a sum over their bytes. `kind` is what is known of labels, and becomes what they are; lines that
+    /// are left out are counted.
+    fn read(
+        task: &Task,
+        files: &[PathBuf],
+        kind: &mut Option<Kind>,
+        left_out: &mut Vec<(String, u64)>,
+    ) -> Result<(Self, u64)> {
+        let mut sum = Fingerprint::new();
         let mut all = match task {
             Task::QuestionAnswering => Source::Questions(Squad::default()),
-            Task::Classify { .. } => Source::Texts(Vec::new()),
+            Task::Classify { columns, .. } => {
+                let texts = texts(files, columns.as_ref(), kind, &mut sum, left_out)?;
+                return Ok((Source::Texts(texts), sum.value()));
+            }
             Task::Tag => Source::Tagged(Vec::new()),
             Task::MaskedLm => Source::Documents(Vec::new()),
         };
         for path in files {
-            let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
-            let bytes = read_at_most(file, path, MAX_BYTES)?;
-            fingerprint.add(&bytes);
-            let name: Arc<str> = path.display().to_string().into();
-            let place = |line| Place { file: name.clone(), line };
-            match (&mut all, task) {
-                (Source::Questions(all), _) => {
+            let (name, bytes) = bytes_of(path)?;
+            sum.add(&bytes);
+            match &mut all {
+                Source::Questions(all) => {
                     let Squad { contexts, questions } = Squad::parse(&name, &bytes)?;
                     let before = all.contexts.len();
                     all.contexts.extend(contexts);
@@ -194,23 +204,16 @@ impl Source {
                         question
                     }));
                 }
-                (Source::Texts(all), Task::Classify { columns, .. }) => {
-                    let format = Format::of(&name)?;
-                    let (found, examples) = classify::read(&name, &bytes, format, columns.as_ref(), *kind)?;
-                    *kind = Some(found);
-                    all.extend(examples.into_iter().map(|(line, example)| (place(line), example)));
-                }
-                (Source::Tagged(all), _) => {
+                Source::Tagged(all) => {
                     let format =
                         Format::of(&name).or_else(|e| if is_conll(&bytes) { Ok(Format::Conll) } else { Err(e) })?;
-                    let examples = tag::read(&name, &bytes, format)?;
-                    all.extend(examples.into_iter().map(|(line, example)| (place(line), example)));
+                    all.extend(placed(&name, tag::read(&name, &bytes, format)?));
                 }
-                (Source::Documents(all), _) => all.extend(text::read(&name, &bytes)?),
-                (Source::Texts(_), _) => {}
+                Source::Documents(all) => all.extend(text::read(&name, &bytes)?),
+                Source::Texts(_) => {}
             }
         }
-        Ok((all, fingerprint.value()))
+        Ok((all, sum.value()))
     }
 
     fn classes(&self, kind: Option<Kind>) -> Option<Classes> {
@@ -232,6 +235,46 @@ impl Source {
             Source::Questions(_) | Source::Documents(_) => None,
         }
     }
+}
+
+/// Labelled texts. What their labels are, all files say together: one with fractions makes those of the others numbers too.
+fn texts(
+    files: &[PathBuf],
+    columns: Option<&Columns>,
+    kind: &mut Option<Kind>,
+    sum: &mut Fingerprint,
+    left_out: &mut Vec<(String, u64)>,
+) -> Result<Vec<(Place, classify::Example)>> {
+    let mut all = Vec::with_capacity(files.len());
+    for path in files {
+        let (name, bytes) = bytes_of(path)?;
+        sum.add(&bytes);
+        let read = classify::read(&name, &bytes, Format::of(&name)?, columns, *kind)?;
+        all.push((path, name, read));
+    }
+    let said = |kind: &Kind| all.iter().any(|(_, _, read)| read.kind == *kind);
+    *kind = kind.or_else(|| [Kind::MultiLabel, Kind::Regression, Kind::SingleLabel].into_iter().find(said));
+    let mut examples = Vec::new();
+    for (path, name, mut read) in all {
+        if Some(read.kind) != *kind {
+            let (_, bytes) = bytes_of(path)?;
+            read = classify::read(&name, &bytes, Format::of(&name)?, columns, *kind)?;
+        }
+        left_out.extend((read.left_out > 0).then(|| (name.to_string(), read.left_out)));
+        examples.extend(placed(&name, read.examples));
+    }
+    Ok(examples)
+}
+
+/// A file's name, for messages, and its bytes.
+fn bytes_of(path: &Path) -> Result<(Arc<str>, Vec<u8>)> {
+    let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
+    Ok((path.display().to_string().into(), read_at_most(file, path, MAX_BYTES)?))
+}
+
+fn placed<E>(file: &Arc<str>, examples: Vec<(u64, E)>) -> impl Iterator<Item = (Place, E)> {
+    let file = file.clone();
+    examples.into_iter().map(move |(line, example)| (Place { file: file.clone(), line }, example))
 }
 
 /// Whether a file whose name says nothing looks like a token and its tag a line, as WNUT-17's files do.

@@ -85,6 +85,12 @@ impl Log {
         self.best.clone()
     }
 
+    /// The steps and losses of at most so many steps, the last ones.
+    pub fn last_losses(&self, most: usize) -> &[(f64, f64)] {
+        let points = &self.losses.points;
+        points.get(points.len().saturating_sub(most)..).unwrap_or_default()
+    }
+
     pub fn step(&mut self, line: &StepLine) -> Result<()> {
         self.losses.points.push((line.step as f64, line.loss));
         self.write(line)

@@ -116,7 +116,6 @@ pub struct Run {
     progress: Progress,
     /// The last checkpoint's step, if there is one.
     saved: Option<u64>,
-    losses: Vec<f64>,
     best: Option<(u64, Scores)>,
 }
 
@@ -136,6 +135,9 @@ impl Run {
         let Setup { task, options, .. } = &setup;
         options.check()?;
         let mut data = Data::read(task, &setup.data, &setup.eval)?;
+        for (file, lines) in &data.left_out {
+            observe(Event::Notice(format!("{file}: {lines} lines are no examples and are left out")));
+        }
         check_metric(&setup, &data)?;
         let store = Store::open(&setup.output, setup.resume)?;
         let base = match &setup.base {
@@ -162,6 +164,8 @@ impl Run {
             settings.insert("columns".into(), columns.to_string().into());
         }
         // By its text: a value would have the digits that f32 has as f64.
+        // An adapter that training goes on from has its own say.
+        let options = &RunOptions { train: model.trainer.options().clone(), ..options.clone() };
         let told = serde_json::to_string(options).and_then(|text| serde_json::from_str(&text));
         settings.extend(flat(&told.map_err(|e| Error::io("write", "the options", e.into()))?));
         // How often to save changes nothing of what is saved, nor does what is computed again.
@@ -200,23 +204,9 @@ impl Run {
         model.trainer.reserve(plan.largest).await?;
         let schedule = Schedule { peak: options.lr, warmup: options.warmup_steps(plan.steps), total: plan.steps };
         let saved = found.map(|found| found.progress.counters.steps);
-        let (losses, best) = (Vec::new(), log.best());
+        let best = log.best();
         let tokens = plan.tokens;
-        Ok(Self {
-            setup,
-            store,
-            log,
-            model,
-            examples,
-            settings,
-            lengths,
-            schedule,
-            tokens,
-            progress,
-            saved,
-            losses,
-            best,
-        })
+        Ok(Self { setup, store, log, model, examples, settings, lengths, schedule, tokens, progress, saved, best })
     }
 
     /// Whether there is anything left to do.
@@ -243,15 +233,19 @@ impl Run {
             Err(Error::Diverged { step, problem, .. }) => {
                 return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
             }
+            // What was learnt is not lost with a model that could not be saved, if there is room for it in the run's own place.
+            Err(error @ Error::Io { .. }) => {
+                let _ = self.checkpoint(observe).await;
+                return Err(error);
+            }
             other => other?,
         }
-        let last = self.losses.len().saturating_sub(LAST);
-        let last = self.losses.get(last..).unwrap_or_default();
+        let last = self.log.last_losses(LAST);
         Ok(Summary {
             steps: self.progress.counters.steps,
             epochs: self.progress.epoch,
             tokens: self.progress.tokens,
-            loss: (!last.is_empty()).then(|| last.iter().sum::<f64>() / last.len() as f64),
+            loss: (!last.is_empty()).then(|| last.iter().map(|(_, loss)| loss).sum::<f64>() / last.len() as f64),
             best: self.best.clone(),
             stopped_early: self.progress.counters.steps < self.schedule.total,
         })
@@ -321,7 +315,6 @@ impl Run {
         let norm = trainer.update(rate).await?;
         self.progress.counters = trainer.counters();
         self.progress.tokens += tokens;
-        self.losses.push(loss);
         let line = StepLine { step, epoch, loss, norm, lr: rate, tokens, seconds: begun.elapsed().as_secs_f64() };
         self.log.step(&line)?;
         observe(Event::Step(line));

@@ -9,7 +9,7 @@ use super::fingerprint::Fingerprint;
 use crate::checkpoint::adapter::directory::{self, is_adapter};
 use crate::checkpoint::adapter::{self, Adapter, Base, Eight, Lora, Tensor};
 use crate::checkpoint::source::read_small;
-use crate::checkpoint::{Checkpoint, names};
+use crate::checkpoint::{Checkpoint, TOKENIZERS, names};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result, clip};
@@ -23,7 +23,7 @@ pub(super) struct Model {
     pub trainer: Trainer,
     /// The text of the trained model's `config.json`.
     config: Vec<u8>,
-    /// Where configuration and tokenizer come from.
+    /// Where the tokenizer comes from.
     beside: PathBuf,
     /// Where the weights do, as an adapter's file says it.
     origin: Base,
@@ -54,17 +54,18 @@ impl Model {
             None if is_adapter(base) => (directory::open(base, Eight::Widens)?, base.into()),
             None => (Checkpoint::open(base)?, base.into()),
         };
+        let adapter_file = start.as_ref().map(Start::file);
         let origin = match &options.method {
             Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), output, &checkpoint)?,
             _ => Base::default(),
         };
-        // PEFT writes neither configuration nor tokenizer.
-        let base = if base.join("config.json").exists() { base } else { &weights };
-        let known = Config::open(base)?;
-        let tokenizer = Tokenizer::load(base, known.vocab_size)?;
+        let described = Checkpoint::place_of(&["config.json"], base)?;
+        let beside = Checkpoint::place_of(&TOKENIZERS, base)?;
+        let known = Config::open(&described)?;
+        let tokenizer = Tokenizer::load(&beside, known.vocab_size)?;
         let is_known = data.is_known_to(task, &known);
         data.check_classes()?;
-        let path = base.join("config.json");
+        let path = described.join("config.json");
         let file = path.display().to_string();
         let config = save::config(&read_small(&path, MAX_CONFIG)?, &file, data.purpose(task))?;
         let parsed = Config::from_json(&config, &file)?;
@@ -92,6 +93,8 @@ impl Model {
                 unknown.push(clip(name));
             }
         }
+        let of_start = start.iter().flat_map(|start| start.adapter.tensors.iter());
+        dropped.extend(of_start.filter_map(|tensor| names::head_of(&tensor.name)).filter(|_| !is_known));
         dropped.dedup();
         if !dropped.is_empty() {
             notice(format!("dropped: the base's head for {}", dropped.join(", ")));
@@ -103,7 +106,13 @@ impl Model {
             notice(format!("labels: {labels}"));
         }
         let checkpoint = checkpoint.recast(parsed.clone(), drops)?;
-        let trainer = Trainer::new(checkpoint, task.head(), device, options)?;
+        let trainer =
+            Trainer::new(checkpoint, task.head(), device, options).map_err(|error| match (error, &adapter_file) {
+                (Error::Option { name: "lora-targets", problem, .. }, Some(file)) => {
+                    not_trained(file, problem.split(" is ").next().unwrap_or_default())
+                }
+                (error, _) => error,
+            })?;
         let mut seeded = trainer.seeded().to_vec();
         if let Some(start) = &start {
             let set = start.give(&trainer, &known, is_known).await?;
@@ -122,7 +131,7 @@ impl Model {
             sum.add(tensor.name.as_bytes());
             sum.add(bytemuck::cast_slice(&tensor.values));
         }
-        Ok((Self { trainer, config, beside: base.into(), origin, fingerprint: sum.value() }, tokenizer))
+        Ok((Self { trainer, config, beside, origin, fingerprint: sum.value() }, tokenizer))
     }
 
     /// After a resume: what was saved before names its base where that is now.
@@ -170,6 +179,21 @@ impl Start {
             return Ok(None);
         }
         let adapter = Adapter::open(dir)?;
+        let usual = Lora::default();
+        let wishes = [
+            ("lora-r", lora.r.to_string(), usual.r.to_string(), adapter.lora.r.to_string()),
+            ("lora-alpha", lora.alpha.to_string(), usual.alpha.to_string(), adapter.lora.alpha.to_string()),
+            ("lora-targets", listed(&lora.targets), listed(&usual.targets), listed(&adapter.lora.targets)),
+        ];
+        if let Some((name, wish, _, has)) =
+            wishes.into_iter().find(|(_, wish, usual, has)| wish != usual && wish != has)
+        {
+            return Err(Error::Option {
+                name,
+                problem: format!("it is {wish}, and the adapter that training goes on from has {has}"),
+                mend: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
+            });
+        }
         *lora = Lora { dropout: lora.dropout, ..adapter.lora.clone() };
         let targets = listed(&lora.targets);
         notice(format!("goes on from the base's adapter: r {}, alpha {}, targets {targets}", lora.r, lora.alpha));
@@ -200,17 +224,17 @@ impl Start {
         self.adapter.check(config, &self.file())?;
         let mut set = HashSet::new();
         for tensor in &self.adapter.tensors {
-            if names::head_of(&tensor.name).is_some() && !keeps_head {
+            // Where another head is trained, the pooler is as much the old one's.
+            let is_of_head = names::head_of(&tensor.name).is_some()
+                || tensor.name.starts_with("bert.pooler.") && !trainer.names().any(|name| name == tensor.name);
+            if is_of_head && !keeps_head {
                 continue;
             }
             if trainer.names().any(|name| name == tensor.name) {
                 trainer.set_parameter(&tensor.name, &tensor.values).await?;
                 set.insert(tensor.name.clone());
             } else if !self.is_said_twice(trainer, tensor).await? {
-                return Err(Error::Unsupported {
-                    what: format!("{}: to go on from {}, which would not be trained", self.file(), clip(&tensor.name)),
-                    mend: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
-                });
+                return Err(not_trained(&self.file(), &clip(&tensor.name)));
             }
         }
         Ok(set)
@@ -225,6 +249,13 @@ impl Start {
             }
             _ => Ok(false),
         }
+    }
+}
+
+fn not_trained(file: &str, part: &str) -> Error {
+    Error::Unsupported {
+        what: format!("{file}: to go on from an adapter of {part}, which would not be trained,"),
+        mend: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
     }
 }
 

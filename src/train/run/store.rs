@@ -215,7 +215,10 @@ pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> O
         Some(value) => clip(&value.to_string()),
     };
     let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    let parts = names.into_iter().map(|name| (name.as_str(), text(was.get(name)), text(is.get(name))));
+    // On another device all kernels are others.
+    let is_moved = was.get("device") != is.get("device");
+    let names = names.into_iter().filter(|name| !(is_moved && name.starts_with("kernels")));
+    let parts = names.map(|name| (name.as_str(), text(was.get(name)), text(is.get(name))));
     let words = |(name, was, is): (&str, String, String)| match name {
         // Sums over bytes, which say nothing to people.
         "base" | "data" | "eval" => format!("{name} is not what it was"),
@@ -240,9 +243,7 @@ fn sweep(output: &Path, dir: &Path) -> Result<()> {
     let output = output.canonicalize().map_err(|e| Error::io("open", output, e))?;
     let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = name_of(&output);
-    // A parent that may not be listed had nothing built in it.
-    let beside = list(output.parent().unwrap_or(Path::new("/"))).unwrap_or_default();
-    for path in beside.into_iter().filter(|path| path.is_dir() && Staging::is_of(&name_of(path), &name)) {
+    for path in list(&output)?.into_iter().filter(|path| path.is_dir() && Staging::is_of(&name_of(path), &name)) {
         std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
     }
     let is_left = |path: &PathBuf| name_of(path).starts_with('.') && name_of(path).ends_with(".partial");
