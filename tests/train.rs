@@ -1,5 +1,6 @@
 //! `cloze train`: every task from files to a model that the other commands load, and what happens when it is stopped.
 
+mod adapters;
 mod refusals;
 mod resume;
 mod tasks;
@@ -110,6 +111,11 @@ fn copy(from: &Path, to: &Path) {
         let file = entry.unwrap().path();
         std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
     }
+}
+
+/// A measure of the best evaluation, by a run's summary.
+fn score(summary: &Value, name: &str) -> f64 {
+    summary["best"]["scores"][name].as_f64().unwrap_or_else(|| panic!("{name} in {summary}"))
 }
 
 /// The tensors of a safetensors file, by name; of a checkpoint without the sum over its bytes.

@@ -147,6 +147,8 @@ fn data_that_is_none_is_named_with_its_line() {
     place.put("none.jsonl", "{\"text\": \"a\", \"labels\": []}\n");
     place.put("one.tsv", "sentence\tlabel\na\tgood\nb\tgood\n");
     place.put("twice.tsv", "sentence\tlabel\tlabel\na\tx\ty\n");
+    place.put("open.csv", "text,label\na,x\nb,\"y\nc,x\n");
+    place.put("marks.jsonl", "{\"text\": \"a\", \"labels\": [1, 0]}\n{\"text\": \"b\", \"labels\": [0, 1]}\n");
     place.put("quote.csv", "text,label\na,b,x\n");
     place.put("space.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 1, \"end\": 2, \"label\": \"X\"}]}\n");
     place.put("unnamed.jsonl", "{\"text\": \"a b\", \"spans\": [{\"start\": 0, \"end\": 1, \"label\": \"\"}]}\n");
@@ -204,6 +206,8 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "none.jsonl", vec!["--kind", "multi"], "data", "no example has a label"),
         ("classify", "one.tsv", vec![], "data", "all labels are \"good\""),
         ("classify", "twice.tsv", vec![], "data", "two columns \"label\""),
+        ("classify", "open.csv", vec![], "data", "line 3: a quote that begins here is not closed"),
+        ("classify", "marks.jsonl", vec![], "data", "line 1: its labels are marks"),
         ("classify", "quote.csv", vec![], "data", "quotes around texts that hold commas"),
         ("classify", "missing.tsv", vec![], "io", "missing.tsv"),
         ("classify", "directory.tsv", vec![], "io", "not a file"),

@@ -183,13 +183,23 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let other = spawn(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat()).wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(other.status.code() == Some(2) && text.contains("another process trains in"), "{text}");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let stop = |child: &Child, signal: &str| {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    };
+    stop(&child, "-INT");
     let ended = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(130), "{text}");
     assert!(text.contains("--resume goes on from there"), "{text}");
     let step = place.losses().len();
     assert!(text.contains(&format!("stopped after step {step}:")), "{step}: {text}");
+    // So does what ends services.
+    let before = saved(&place);
+    let child = spawn(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat());
+    until("a step", || saved(&place) != before);
+    stop(&child, "-TERM");
+    let text = String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned();
+    assert!(text.contains("--resume goes on from there"), "{text}");
     assert!(
         finish(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat()) == expected,
         "other bits after step {step}"

@@ -1,7 +1,5 @@
 //! Every task, end to end: files in, a model out that has learnt something and that its command loads.
 
-use cloze::checkpoint::adapter::Adapter;
-
 use super::*;
 
 /// What every run leaves behind, and that it learnt.
@@ -22,10 +20,6 @@ fn check(place: &Place, ran: &Ran, architecture: &str) -> Value {
     let names: Vec<_> = std::fs::read_dir(place.0.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{names:?}");
     summary.clone()
-}
-
-fn score(summary: &Value, name: &str) -> f64 {
-    summary["best"]["scores"][name].as_f64().unwrap_or_else(|| panic!("{name} in {summary}"))
 }
 
 #[test]
@@ -190,89 +184,6 @@ fn masked_words_are_filled() {
 }
 
 #[test]
-fn adapters_are_trained_beside_their_base() {
-    let place = Place::new();
-    place.put("train.tsv", &mood_tsv(64));
-    let dev = place.put("dev.tsv", &mood_tsv(90));
-    let more = ["--eval", path(&dev), "--method", "lora", "--lora-targets", "query,value,dense", "--epochs", "20"];
-    let ran =
-        place.train("classify", "train.tsv", &[more.as_slice(), &["--lr", "1e-2", "--batch-tokens", "128"]].concat());
-    let [summary] = &ran.lines()[..] else { panic!("one line: {}", ran.out) };
-    assert!(score(summary, "accuracy") > 0.85, "{summary}");
-    let out = place.out();
-    assert!(out.join("adapter_model.safetensors").is_file() && !out.join("model.safetensors").exists());
-    let config: Value = serde_json::from_slice(&std::fs::read(out.join("adapter_config.json")).unwrap()).unwrap();
-    assert_eq!((&config["r"], &config["task_type"]), (&8.into(), &"SEQ_CLS".into()));
-    let said =
-        run(&["classify", "the movie was great and it was hot", "--model", path(&out), "--json", "--device", "cpu"]);
-    assert_eq!(said.lines()[0]["label"], "good", "{}", said.out);
-
-    // From there a run goes on: here with steps too small to change anything.
-    let again = place.at("again");
-    let more = ["--model", path(&out), "--method", "lora", "--eval", path(&dev), "--lr", "1e-12", "--max-steps", "2"];
-    let more = [more.as_slice(), &["--output", path(&again), "--batch-tokens", "128", "--no-dropout"]].concat();
-    let ran = place.train("classify", "train.tsv", &more);
-    assert!(ran.err.contains("goes on from the base's adapter: r 8, alpha 16"), "{}", ran.err);
-    assert!(!ran.err.contains("new, from the seed"), "{}", ran.err);
-    assert_eq!(score(&ran.lines()[0], "accuracy"), score(summary, "accuracy"));
-    // What a run would not train of it, it would lose.
-    let other_out = place.at("frozen");
-    let frozen = ["--model", path(&out), "--method", "lora", "--freeze-layers", "1", "--output", path(&other_out)];
-    let (code, text) = place.train("classify", "train.tsv", &frozen).error();
-    assert!(code == "unsupported" && text.contains("which would not be trained"), "{text}");
-    // An adapter of other values is another base.
-    let mut other = Adapter::open(&out).unwrap();
-    other.tensors[0].values[0] += 1.0;
-    std::fs::write(out.join("adapter_model.safetensors"), &other.write().unwrap()[1]).unwrap();
-    let (code, text) = place.train("classify", "train.tsv", &[more.as_slice(), &["--resume"]].concat()).error();
-    assert!(code == "option" && text.contains("base is not what it was"), "{text}");
-}
-
-/// An adapter's head is its own, whatever size the base's has.
-#[test]
-fn an_adapter_is_trained_on_over_a_base_of_another_head() {
-    let place = Place::new();
-    place.put("train.tsv", &mood_tsv(16));
-    let moods = fixture("tasks").join("moods");
-    let (first, second) = (place.at("first"), place.at("second"));
-    let train = |base: &Path, out: &Path, lr: &str| {
-        let more = ["--model", path(base), "--output", path(out), "--method", "lora", "--lr", lr, "--no-dropout"];
-        let ran = place.train("classify", "train.tsv", &[&more[..], &["--epochs", "4"]].concat());
-        assert_eq!(ran.code, Some(0), "{}", ran.err);
-        ran
-    };
-    let scores = |model: &Path| {
-        let lines =
-            run(&["classify", "the movie was great", "--model", path(model), "--json", "--device", "cpu"]).lines();
-        lines.iter().map(|line| (line["label"].to_string(), line["score"].as_f64().unwrap())).collect::<Vec<_>>()
-    };
-    assert!(train(&moods, &first, "1e-2").err.contains("new, from the seed: classifier.weight"));
-    assert!(!train(&first, &second, "1e-12").err.contains("from the seed"));
-    for ((label, was), (other, is)) in scores(&first).iter().zip(scores(&second)) {
-        assert!(*label == other && (was - is).abs() < 1e-6, "{label} {was}, then {other} {is}");
-    }
-}
-
-#[test]
-fn a_base_that_moved_is_named_again_by_a_resume() {
-    let place = Place::new();
-    place.put("train.tsv", &mood_tsv(16));
-    let (before, after) = (place.at("before"), place.at("after"));
-    copy(&base(), &before);
-    let train = |base: &Path, more: &[&str]| {
-        let usual = ["--model", path(base), "--method", "lora", "--max-steps", "2"];
-        place.train("classify", "train.tsv", &[&usual[..], more].concat())
-    };
-    assert_eq!(train(&before, &[]).code, Some(0));
-    std::fs::rename(&before, &after).unwrap();
-    let classify = || run(&["classify", "a film", "--model", path(&place.out()), "--json", "--device", "cpu"]);
-    assert!(classify().error().1.contains("base_model_name_or_path"));
-    let resumed = train(&after, &["--resume"]);
-    assert_eq!(resumed.code, Some(0), "{}", resumed.err);
-    assert_eq!(classify().lines().len(), 2);
-}
-
-#[test]
 fn the_embedded_model_is_a_base() {
     let place = Place::new();
     let squad = r#"{"data": [{"paragraphs": [{"context": "Otters sleep in kelp.", "qas": [{"id": "1",
@@ -288,5 +199,34 @@ fn the_embedded_model_is_a_base() {
         let asked = ["answer", "-q", "Where do otters sleep?", "-c", "Otters sleep in kelp.", "--model", path(&moved)];
         let answer = run(&[asked.as_slice(), &["--json", "--device", "cpu"]].concat());
         assert!(answer.lines()[0]["answer"].as_str().unwrap().contains("kelp"), "{}", answer.out);
+    }
+}
+
+/// What labels are is said by all files, whichever comes first.
+#[test]
+fn labels_of_several_files_are_of_one_kind() {
+    let place = Place::new();
+    let whole = place.put("whole.tsv", "text\tlabel\nthe movie\t1\nthe film\t3\n");
+    let parts = place.put("parts.tsv", "text\tlabel\nthe game\t1.5\nthe wine\t2.0\n");
+    for (first, second, out) in [("whole.tsv", &parts, "a"), ("parts.tsv", &whole, "b")] {
+        let out = place.at(out);
+        let ran = place.train("classify", first, &["--data", path(second), "--output", path(&out), "--max-steps", "1"]);
+        assert!(ran.code == Some(0) && ran.err.contains("labels: numbers"), "{}", ran.err);
+    }
+}
+
+/// transformers sizes a head by the labels of the configuration, whatever they were once for.
+#[test]
+fn a_model_for_questions_has_no_labels_of_its_bases_head() {
+    let place = Place::new();
+    let squad = r#"{"data": [{"paragraphs": [{"context": "the movie was great", "qas": [{"id": "1",
+        "question": "what was it", "answers": [{"text": "great", "answer_start": 14}]}]}]}]}"#;
+    place.put("train.json", squad);
+    let moods = fixture("tasks").join("moods");
+    let ran = place.train("qa", "train.json", &["--model", path(&moods), "--max-steps", "1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let config: Value = serde_json::from_slice(&std::fs::read(place.out().join("config.json")).unwrap()).unwrap();
+    for stale in ["id2label", "label2id", "num_labels", "problem_type"] {
+        assert!(config.get(stale).is_none(), "{stale}: {config}");
     }
 }
