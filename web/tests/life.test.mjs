@@ -140,7 +140,7 @@ for (const worker of [true, false]) {
           answer('', 'text'), answer('Who?', ''), answer(1, 'text'), answer('Who?'), answer('Who?', 'text', { topK: 0 }),
           answer('Who?', 'text', { topk: 3 }), answer('Who?', 'text', { topK: 'a' }), answer('Who?', 'text', { topK: 1, top_k: 2 }),
           answer('Who?', 'text', { maxSeqLen: 4 }), answer(['Who?', ' '], 'text'), answer(['a', 'b'], ['c', 'd', 'e']),
-          answer('Who?', 'text', { signal: 1 }),
+          answer('Who?', 'text', { signal: 1 }), answer(['Who?', 5], 'text'),
           pipeline('answering'), pipeline('fill-mask'), pipeline('question-answering', { device: 'gpu', worker }),
           pipeline('question-answering', { dtype: 'q8' }), pipeline('question-answering', { device: 'webgpu', worker }),
         ].map(rejection));
@@ -156,10 +156,10 @@ for (const worker of [true, false]) {
       const codes = found.all.map(({ code }) => code);
       assert.deepEqual(codes, [
         'input', 'input', 'input', 'input', 'option', 'option', 'option', 'option', 'input', 'input', 'input', 'option',
-        'option', 'option', 'option', 'option', 'gpu',
+        'input', 'option', 'option', 'option', 'option', 'gpu',
       ], JSON.stringify(found.all, null, 1));
       assert.ok(found.all.every(({ name }) => name === 'ClozeError'));
-      assert.equal(found.all[9].index, 1, 'which input it is');
+      assert.deepEqual([found.all[9].index, found.all[12].index], [1, 1], 'which input it is');
       assert.match(found.all[5].message, /topk.*topK/);
       const words = [/^topK: it is 0/, /^maxSeqLen: /, /raise maxSeqLen$/, /^docStride: .*lower docStride/, /^dtype: /, /^model: .*twice/];
       for (const [i, word] of words.entries()) assert.match(found.named[i], word);

@@ -417,12 +417,12 @@ mod tests {
 
     #[test]
     fn what_data_sets_leave_out_is_counted() {
-        let qqp = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\ta\tb\t1\n4\t5\n6\t7\t8\tc\td\t0\n";
+        let qqp = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\ta\tb\t1\n4\t5\t6\t\tc\t0\n6\t7\t8\tc\td\t0\n9\t10\n";
         let snli = "sentence1\tsentence2\tgold_label\na\tb\tneutral\nc\td\t-\ne\tf\tentailment\n";
         for text in [qqp, snli] {
             let Read { examples, left_out, .. } =
                 super::read("t.tsv", text.as_bytes(), Format::Tsv, None, None).unwrap();
-            assert_eq!((examples.len(), left_out), (2, 1), "{text:?}");
+            assert_eq!((examples.len(), left_out), (2, if text == qqp { 2 } else { 1 }), "{text:?}");
             assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4]);
         }
     }

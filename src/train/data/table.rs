@@ -69,7 +69,8 @@ pub(super) fn read<'a>(
     let width = header.as_ref().map(Vec::len);
     let before = rows.len();
     if header.iter().flatten().any(|name| name == BROKEN) {
-        rows.retain(|row| matches!(&row.cells, Cells::Texts(cells) if Some(cells.len()) == width));
+        let is_full = |cells: &[String]| Some(cells.len()) == width && cells.iter().all(|cell| !cell.trim().is_empty());
+        rows.retain(|row| matches!(&row.cells, Cells::Texts(cells) if is_full(cells)));
     }
     let left_out = (before - rows.len()) as u64;
     for Row { at, cells } in &rows {
