@@ -35,7 +35,7 @@ impl Collated {
                 *targets = match target {
                     Target::Span(_) => Targets::Spans(Vec::new()),
                     Target::Class(_) | Target::Tags(_) | Target::Words(_) => Targets::Classes(Vec::new()),
-                    Target::Classes(_) | Target::Value(_) => Targets::Values(Vec::new()),
+                    Target::Classes(..) | Target::Value(_) => Targets::Values(Vec::new()),
                 };
             }
             batch.push(&sequence.ids, &sequence.types);
@@ -44,7 +44,9 @@ impl Collated {
                 (Target::Span(span), Targets::Spans(spans)) => spans.push(*span),
                 (Target::Class(class), Targets::Classes(classes)) => classes.push(*class),
                 (Target::Value(value), Targets::Values(values)) => values.push(*value),
-                (Target::Classes(applies), Targets::Values(values)) => values.extend(applies),
+                (Target::Classes(apply, of), Targets::Values(values)) => {
+                    values.extend((0..*of).map(|class| f32::from(u8::from(apply.binary_search(&class).is_ok()))));
+                }
                 (Target::Tags(tags), Targets::Classes(classes)) => {
                     *counted += tags.iter().flatten().count();
                     *counted -= 1;
@@ -102,7 +104,7 @@ mod tests {
         let batch = Collated::of(&words).unwrap();
         assert_eq!((batch.counted, &batch.batch.picked[..]), (3, &[1, 3, 5][..]));
         assert!(matches!(batch.labels(), Labels::Classes([9, 5, 6])));
-        let several = [feature(2, Target::Classes(vec![1.0, 0.0])), feature(2, Target::Classes(vec![0.0, 0.0]))];
+        let several = [feature(2, Target::Classes(vec![0], 2)), feature(2, Target::Classes(vec![], 2))];
         let batch = Collated::of(&several).unwrap();
         assert!(batch.counted == 2 && matches!(batch.labels(), Labels::Targets(t) if t == [1.0, 0.0, 0.0, 0.0]));
         let mixed = [feature(2, Target::Class(1)), feature(2, Target::Value(1.0))];

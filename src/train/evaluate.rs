@@ -132,7 +132,7 @@ impl<'a> Logits<'a> {
 /// Rows that the logits have for a feature.
 fn rows_of(feature: &Feature) -> usize {
     match &feature.target {
-        Target::Class(_) | Target::Classes(_) | Target::Value(_) => 1,
+        Target::Class(_) | Target::Classes(..) | Target::Value(_) => 1,
         Target::Span(_) | Target::Tags(_) => feature.sequence.ids.len(),
         Target::Words(words) => words.len(),
     }
@@ -165,11 +165,12 @@ impl Seen {
                 self.count = logits.width;
                 push(&mut self.classes, predicted, *class as usize);
             }
-            Target::Classes(applies) => {
-                for (x, y) in logits.values.iter().zip(applies) {
-                    push(&mut self.applies, *x > 0.0, *y > 0.5);
+            Target::Classes(apply, of) => {
+                for (class, x) in (0..*of).zip(logits.values) {
+                    let applies = apply.binary_search(&class).is_ok();
+                    push(&mut self.applies, *x > 0.0, applies);
                     // -log sigmoid(x) where it applies, -log sigmoid(-x) where not.
-                    let x = f64::from(if *y > 0.5 { -*x } else { *x });
+                    let x = f64::from(if applies { -*x } else { *x });
                     self.loss.0 += x.max(0.0) + (-x.abs()).exp().ln_1p();
                     self.loss.1 += 1;
                 }

@@ -1,5 +1,7 @@
 //! Examples as the encoder reads them, with what it should say about them.
 
+use std::collections::BTreeSet;
+
 use super::data::classify::{self, Kind, Label};
 use super::data::{At, Classes, tag};
 use super::random::Random;
@@ -22,8 +24,8 @@ pub enum Target {
     /// The answer's first and last token; 0, `[CLS]`, twice where the window does not have it.
     Span([u32; 2]),
     Class(u32),
-    /// 1 for each class that applies, else 0.
-    Classes(Vec<f32>),
+    /// The numbers of the classes that apply, in order, and how many classes there are.
+    Classes(Vec<u32>, u32),
     Value(f32),
     /// A class a token, nothing where none is asked for.
     Tags(Vec<Option<u32>>),
@@ -76,11 +78,8 @@ pub fn labelled(
     let target = match (&example.label, kind) {
         (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, at)? as u32),
         (Label::Classes(names), Kind::MultiLabel) => {
-            let mut applies = vec![0.0; classes.names().len()];
-            for name in names {
-                applies[classes.id(name, at)?] = 1.0;
-            }
-            Target::Classes(applies)
+            let ids = names.iter().map(|name| Ok(classes.id(name, at)? as u32)).collect::<Result<BTreeSet<_>>>()?;
+            Target::Classes(ids.into_iter().collect(), classes.names().len() as u32)
         }
         (Label::Value(value), Kind::Regression) => Target::Value(*value),
         (label, kind) => {
