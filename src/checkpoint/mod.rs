@@ -93,7 +93,7 @@ impl Checkpoint {
     pub fn place_of(files: &[&str], dir: &std::path::Path) -> Result<std::path::PathBuf> {
         #[cfg(feature = "train")]
         if adapter::directory::is_adapter(dir) && !files.iter().any(|file| dir.join(file).is_file()) {
-            return adapter::directory::base_of(dir, &adapter::Adapter::open(dir)?);
+            return adapter::directory::base_of(dir, &adapter::directory::base(dir)?);
         }
         let _ = files;
         Ok(dir.into())

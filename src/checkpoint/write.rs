@@ -80,6 +80,9 @@ pub(crate) fn safetensors(
     Ok(size)
 }
 
+/// In the names of directories under construction inside others.
+const INSIDE: &str = "cloze";
+
 /// A directory under construction: beside the one it will become, or inside the one its files will go to, which may be a file
 /// system of its own. Dropped before [`Staging::commit`], it leaves nothing.
 pub(crate) struct Staging {
@@ -107,6 +110,8 @@ impl Staging {
         };
         fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
         let mut attempt = 0;
+        // Inside, a directory that is renamed later is still known by what is left in it.
+        let name = if out.exists() { INSIDE } else { &name };
         loop {
             let dir = parent.join(format!(".{name}.{}-{attempt}.partial", std::process::id()));
             match fs::create_dir(&dir) {
@@ -117,11 +122,11 @@ impl Staging {
         }
     }
 
-    /// Whether a directory of this name was begun by some process for one called `out`.
+    /// Whether a directory of this name was begun by some process inside the one that its files were to go to.
     #[cfg(feature = "train")]
-    pub(crate) fn is_of(name: &str, out: &str) -> bool {
+    pub(crate) fn is_name(name: &str) -> bool {
         let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(out)?.strip_prefix('.'));
+        let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(INSIDE)?.strip_prefix('.'));
         let middle = rest.and_then(|rest| rest.strip_suffix(".partial")?.split_once('-'));
         middle.is_some_and(|(process, attempt)| number(process) && number(attempt))
     }

@@ -18,7 +18,7 @@ use super::train::TrainArgs;
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Results go to stdout, everything else to stderr. Exit status: 0 all good, 1 failed or a line of a
-batch has an error, 2 wrong usage, 130 stopped by Ctrl-C.
+batch has an error, 2 wrong usage, 130 stopped by Ctrl-C or SIGTERM.
 
 Examples:
   cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'

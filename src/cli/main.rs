@@ -29,7 +29,7 @@ use args::{Cli, Command};
 use batch::Outcome;
 use cloze::Error;
 
-/// The exit status after Ctrl-C, as shells count it: 128 and the signal's number.
+/// The exit status after Ctrl-C, as shells count it: 128 and the signal's number. That after SIGTERM is the same.
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {

@@ -27,7 +27,7 @@ Examples:
 
 The output directory is the trained model: `cloze classify --model out 'A text.'`, or transformers.
 In its run/ are config.json, metrics.jsonl, loss.svg, metrics.svg and the last checkpoint, from which
---resume goes on to the same bits. Ctrl-C saves one.")]
+--resume goes on to the same bits. Ctrl-C saves one, as does SIGTERM.")]
 pub struct TrainArgs {
     #[command(subcommand)]
     pub task: TrainTask,

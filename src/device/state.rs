@@ -122,6 +122,14 @@ impl Device {
         }
     }
 
+    /// Makes all of a state zero, in no memory but its own.
+    pub fn clear_state(&self, state: &State) {
+        match self {
+            Device::Cpu(_) => state.host(|values| values.fill(0.0)),
+            Device::Gpu(gpu) => gpu.clear(state.buffer()),
+        }
+    }
+
     /// Reads all of a state, row after row.
     ///
     /// # Errors

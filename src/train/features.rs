@@ -106,7 +106,7 @@ pub fn tagged(
     let (mut ids, mut tags) = (Vec::new(), vec![None]);
     for (word, tag) in example.words.iter().zip(&example.tags) {
         let tokens = tokenizer.encode(word)?.ids;
-        let class = classes.id(tag, at)? as u32;
+        let class = classes.id_of_tag(tag, at)? as u32;
         tags.extend((0..tokens.len()).map(|i| (i == 0).then_some(class)));
         ids.extend(tokens);
         if ids.len() >= room {

@@ -115,7 +115,7 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
         let shape = match names::param(checkpoint.config(), name) {
             Some(Param { cols, is_vector: true, .. }) => vec![cols],
             Some(Param { rows, cols, .. }) => vec![rows, cols],
-            None if name.ends_with(".lora_A.weight") => vec![lora.r, values.len() / lora.r],
+            None if name.ends_with(A) => vec![lora.r, values.len() / lora.r],
             None => vec![values.len() / lora.r, lora.r],
         };
         tensors.push(Tensor { name: name.into(), shape, values });

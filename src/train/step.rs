@@ -315,7 +315,7 @@ impl Trainer {
     pub fn forget_gradients(&mut self) {
         self.at.batches = self.kept;
         for gradient in self.params.entries.iter().map(|entry| &entry.param.gradient) {
-            self.device.write_state(gradient, &vec![0.0; gradient.len()]);
+            self.device.clear_state(gradient);
         }
     }
 

@@ -267,6 +267,7 @@ impl Training {
         let file = |name: &str, bytes: &[u8]| -> JsValue {
             [JsValue::from(name), Uint8Array::from(bytes).into()].into_iter().collect::<Array>().into()
         };
+        let base = base.filter(|name| !name.is_empty());
         let is_adapter = !merged && matches!(self.trainer.options().method, Method::Lora(_));
         if is_adapter && base.is_none() {
             return Err(Error::Option {

@@ -133,6 +133,9 @@ fn an_adapter_as_peft_saves_it_is_a_model_and_a_base() {
         let (code, text) = goes_on("classify", "train.tsv", "lora", "wish", &wish).error();
         assert!(code == "option" && text.contains(name) && text.contains("goes on from has"), "{text}");
     }
+    // Its own, in whatever order, are no other wish.
+    let ran = goes_on("classify", "train.tsv", "lora", "same", &["--lora-targets", "value,query", "--lora-r", "8"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
     let read: Value = serde_json::from_slice(&std::fs::read(place.at("lora/run/config.json")).unwrap()).unwrap();
     assert_eq!(read["train.method.lora.r"], 8);
 }

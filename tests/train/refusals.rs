@@ -54,8 +54,8 @@ fn what_others_have_in_an_output_stays() {
         std::fs::create_dir(place.out().join(name)).unwrap();
         place.out().join(name)
     };
-    let own = inside(".out.12-0.partial");
-    let others = [".out.b.12-0.partial", ".out.mine.partial", ".out.1-2-3.partial", ".out.partial"].map(inside);
+    let own = inside(".cloze.12-0.partial");
+    let others = [".cloze.b.12-0.partial", ".cloze.mine.partial", ".cloze.1-2-3.partial", ".cloze.partial"].map(inside);
     assert_eq!(place.train("classify", "train.tsv", &["--max-steps", "1"]).code, Some(0));
     assert!(!own.exists() && others.iter().all(|other| other.exists()));
 }
@@ -187,7 +187,7 @@ fn data_that_is_none_is_named_with_its_line() {
             "train.conll",
             vec!["--eval", path(&strange)],
             "data",
-            "dev.conll: line 3: the label \"B-ship\" is none",
+            "dev.conll: line 3: in the sentence that begins here the label \"B-ship\" is none",
         ),
         ("classify", "train.tsv", vec!["--lora-r", "4"], "option", "lora-r: the method is full, which has no adapters"),
         ("classify", "train.tsv", vec!["--lora-targets", "key", "--method", "head"], "option", "the method is head"),

@@ -198,8 +198,9 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let child = spawn(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat());
     until("a step", || saved(&place) != before);
     stop(&child, "-TERM");
-    let text = String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned();
-    assert!(text.contains("--resume goes on from there"), "{text}");
+    let ended = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(130) && text.contains("--resume goes on from there"), "{text}");
     assert!(
         finish(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat()) == expected,
         "other bits after step {step}"

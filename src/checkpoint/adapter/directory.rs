@@ -23,7 +23,7 @@ pub(crate) fn is_adapter(dir: &Path) -> bool {
 /// Base and adapter, for the adapter in `dir`.
 pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     let adapter = Adapter::open(dir)?;
-    let base = base_of(dir, &adapter)?;
+    let base = base_of(dir, &adapter.base)?;
     let checkpoint = Checkpoint::open(&base)?;
     let mut config = Config::open(if dir.join("config.json").exists() { dir } else { &base })?;
     if !dir.join("config.json").exists()
@@ -35,12 +35,19 @@ pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     checkpoint.adapt_as(&adapter, config, &file, eight)
 }
 
+/// What the adapter in `dir` says of its base, without its weights.
+pub(crate) fn base(dir: &Path) -> Result<Base> {
+    let path = dir.join(CONFIG);
+    let json = read_small(&path, config::MAX_BYTES as u64)?;
+    Ok(config::parse(&json, &path.display().to_string())?.base)
+}
+
 /// The directory of the base of the adapter in `dir`.
 ///
 /// # Errors
 /// [`Error::Config`] if it is not there, [`Error::Unsupported`] if it is an adapter itself.
-pub(crate) fn base_of(dir: &Path, adapter: &Adapter) -> Result<PathBuf> {
-    let base = base_dir(dir, &adapter.base)?;
+pub(crate) fn base_of(dir: &Path, base: &Base) -> Result<PathBuf> {
+    let base = base_dir(dir, base)?;
     if is_adapter(&base) {
         return Err(Error::Unsupported {
             what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),

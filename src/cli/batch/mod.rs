@@ -178,7 +178,7 @@ pub fn interruptible() -> Result<Cancel> {
     for signal in [SIGINT, SIGTERM] {
         let end_at_once = flag::register_conditional_shutdown(signal, super::INTERRUPTED, flag.clone());
         let watched = end_at_once.and_then(|_| flag::register(signal, flag.clone()));
-        watched.map_err(|e| Error::io("watch", "Ctrl-C", e))?;
+        watched.map_err(|e| Error::io("watch", "for Ctrl-C and SIGTERM", e))?;
     }
     Ok(Cancel::by(flag))
 }

@@ -126,6 +126,13 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Makes a whole buffer zero.
+    pub(in crate::device) fn clear(&self, buffer: &wgpu::Buffer) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(buffer, 0, None);
+        self.queue.submit([encoder.finish()]);
+    }
+
     /// Writes a buffer from its beginning.
     pub(in crate::device) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
         self.queue.write_buffer(buffer, 0, bytes);

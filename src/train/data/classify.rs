@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+pub use super::columns::Columns;
+use super::columns::{named, recognised};
 use super::table::{self, Cells, Row};
 use super::{At, Format, empty};
 use crate::error::{Error, Result, clip};
@@ -67,71 +69,6 @@ impl Kind {
     }
 }
 
-/// Which columns hold what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    pub text: String,
-    pub pair: Option<String>,
-    pub label: String,
-}
-
-impl std::fmt::Display for Columns {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { text, pair, label } = self;
-        write!(to, "text={text},")?;
-        pair.iter().try_for_each(|pair| write!(to, "pair={pair},"))?;
-        write!(to, "label={label}")
-    }
-}
-
-impl std::str::FromStr for Columns {
-    type Err = Error;
-
-    /// `text=NAME,label=NAME` and perhaps `pair=NAME`.
-    fn from_str(words: &str) -> Result<Self> {
-        let wrong = |problem: String| Error::Option {
-            name: "columns",
-            problem,
-            mend: "Give text=NAME,label=NAME, and pair=NAME where there is one".into(),
-        };
-        let [mut text, mut pair, mut label] = [const { None }; 3];
-        for word in words.split(',') {
-            let (key, name) = word.split_once('=').ok_or_else(|| wrong(format!("{:?} names no column", clip(word))))?;
-            let place = match key.trim() {
-                "text" => &mut text,
-                "pair" => &mut pair,
-                "label" => &mut label,
-                other => return Err(wrong(format!("there is nothing called {:?}", clip(other)))),
-            };
-            if place.replace(name.to_owned()).is_some() {
-                return Err(wrong(format!("{} is given twice", key.trim())));
-            }
-        }
-        let need = |column: Option<String>, key: &str| column.ok_or_else(|| wrong(format!("there is no {key}=")));
-        Ok(Self { text: need(text, "text")?, pair, label: need(label, "label")? })
-    }
-}
-
-/// Names of columns by which data sets are known: the text's, the pair's, the label's. The first that fits counts.
-const KNOWN: [(&str, &str, &str); 16] = [
-    ("#1 String", "#2 String", "Quality"),
-    ("sentence1", "sentence2", "gold_label"),
-    ("sentence1", "sentence2", "label"),
-    ("sentence1", "sentence2", "score"),
-    ("question1", "question2", "is_duplicate"),
-    ("question", "sentence", "label"),
-    ("premise", "hypothesis", "label"),
-    ("text", "pair", "label"),
-    ("text", "text_pair", "label"),
-    ("text", "pair", "score"),
-    ("text", "text_pair", "score"),
-    ("text", "", "label"),
-    ("text", "", "labels"),
-    ("sentence", "", "label"),
-    ("text", "", "score"),
-    ("sentence", "", "score"),
-];
-
 /// CoLA's columns: source, acceptability, the author's mark, sentence.
 const COLA: [usize; 2] = [3, 1];
 
@@ -145,8 +82,18 @@ pub struct Read {
     pub kind: Kind,
     /// Each with its line.
     pub examples: Vec<(u64, Example)>,
-    /// Lines that data sets are known to have and their own readers leave out: QQP's broken ones, SNLI's without an agreed label.
+    /// Lines that data sets are known to have and that are no examples: QQP's that break off or lack a question, SNLI's without an
+    /// agreed label.
     pub left_out: u64,
+}
+
+/// QQP's columns, and whether a line of it has not all of them.
+const QQP: [&str; 3] = ["question1", "question2", "is_duplicate"];
+
+fn is_broken_qqp(header: &[String], cells: &[String]) -> bool {
+    let places = QQP.map(|name| header.iter().position(|column| column == name));
+    let is_full = |place: usize| cells.get(place).is_some_and(|cell| !cell.trim().is_empty());
+    places.iter().all(Option::is_some) && !places.into_iter().flatten().all(is_full)
 }
 
 /// The examples of a file; their labels are all of one kind, which the data says where `kind` does not: lists are
@@ -156,7 +103,9 @@ pub struct Read {
 /// [`Error::Data`] for a line that is broken, of other columns, without a text or with a label of another kind;
 /// [`Error::Option`] for columns that the file has not.
 pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>, kind: Option<Kind>) -> Result<Read> {
-    let table = table::read(file, bytes, format, |first| columns.is_none() && is_cola(first))?;
+    let is_headless = |first: &[String]| columns.is_none() && is_cola(first);
+    let is_broken = |header: &[String], cells: &[String]| columns.is_none() && is_broken_qqp(header, cells);
+    let table = table::read(file, bytes, format, is_headless, is_broken)?;
     let Some(first) = table.rows.first() else { return Err(empty(file)) };
     let names: Vec<&str> = match (&table.header, &first.cells) {
         (Some(header), _) => header.iter().map(String::as_str).collect(),
@@ -184,6 +133,9 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
         let before = found.len();
         found.retain(|(.., label)| label != UNDECIDED.1);
         left_out += (before - found.len()) as u64;
+        if found.is_empty() {
+            return Err(empty(file));
+        }
     }
     let said = || {
         let is = |test: fn(&Value) -> bool| found.iter().any(|(.., label)| test(label));
@@ -198,7 +150,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     let kind = kind.unwrap_or_else(said);
     if let (Kind::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
         let mend = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
-        return Err(at.wrong("its labels are marks, 0 and 1, that name no class", mend));
+        return Err(at.wrong("its labels are marks, such as 0 and 1, that name no class", mend));
     }
     let example = |(at, text, pair, label): (At<'_>, _, _, _)| {
         Ok((at.line, Example { text, pair, label: label_of(at, label, kind)? }))
@@ -213,7 +165,9 @@ const UNDECIDED: (&str, &str) = ("gold_label", "-");
 /// Whether all labels are lists of as many zeros and ones: a mark for each class.
 fn are_marks(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     let marks = |label: &Value| match label {
-        Value::Array(marks) if marks.iter().all(|mark| matches!(mark.as_f64(), Some(0.0 | 1.0))) => Some(marks.len()),
+        Value::Array(marks) if marks.iter().all(|m| m.is_boolean() || matches!(m.as_f64(), Some(0.0 | 1.0))) => {
+            Some(marks.len())
+        }
         _ => None,
     };
     let count = rows.first().and_then(|(.., label)| marks(label));
@@ -226,37 +180,6 @@ fn are_fractions(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     let mut texts = rows.iter().filter_map(|(.., label)| label.as_str());
     let are_numbers = texts.clone().count() == rows.len() && texts.clone().all(number);
     are_numbers && texts.any(|text| text.trim().parse::<i64>().is_err())
-}
-
-/// The columns that were asked for, if the file has them.
-fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Result<&'a Columns> {
-    let wanted = [Some(&columns.text), columns.pair.as_ref(), Some(&columns.label)];
-    match wanted.into_iter().flatten().find(|name| !names.contains(&name.as_str())) {
-        None => Ok(columns),
-        Some(name) => Err(Error::Option {
-            name: "columns",
-            problem: format!("{file} has no column {:?}", clip(name)),
-            mend: format!("It has {}", clip(&names.join(", "))),
-        }),
-    }
-}
-
-fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
-    let fits = |(text, pair, label): &&(&str, &str, &str)| {
-        names.contains(text) && names.contains(label) && (pair.is_empty() || names.contains(pair))
-    };
-    match KNOWN.iter().find(fits) {
-        Some((text, pair, label)) => Ok(Columns {
-            text: (*text).into(),
-            pair: (!pair.is_empty()).then(|| (*pair).into()),
-            label: (*label).into(),
-        }),
-        None => Err(Error::Data {
-            file: file.into(),
-            problem: format!("its columns are not known: {}", clip(&names.join(", "))),
-            mend: "Say which they are with --columns text=NAME,pair=NAME,label=NAME".into(),
-        }),
-    }
 }
 
 /// Text, pair and label of a row; without names they are CoLA's.
@@ -433,8 +356,15 @@ mod tests {
             (Format::Tsv, "text\tlabel\na\tx\n\nb\ty\n", [2, 4]),
             (Format::Tsv, "gj04\t1\t\tThe boat sank.\ngj04\t0\t*\tSank boat the.\n", [1, 2]),
             (Format::Csv, "text,label\n\"a\nb\",x\nc,y\n", [2, 4]),
+            (Format::Csv, "text,label\r\na,x\r\nb,y\r\n", [2, 3]),
+            (Format::Csv, "\u{feff}text,label\n\n\na,x\n\r\nb,y", [4, 6]),
             (Format::Jsonl, "\n{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": 2}\n", [2, 3]),
         ];
+        let qqp = "note\tquestion1\tquestion2\tis_duplicate\n\ta\tb\t1\nx\ta\tb\t0\t7\n";
+        let error = tsv(qqp).unwrap_err().to_string();
+        assert!(error.contains("line 3: it has 5 columns"), "{error}");
+        let snli = "sentence1\tsentence2\tgold_label\na\tb\t-\n";
+        assert!(tsv(snli).unwrap_err().to_string().contains("no example"));
         for (format, text, wanted) in cases {
             let examples = super::read("t", text.as_bytes(), format, None, None).unwrap().examples;
             assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), wanted, "{text:?}");

@@ -3,6 +3,7 @@
 //! What is wrong with a file is an [`Error::Data`] that names the line.
 
 pub mod classify;
+mod columns;
 mod table;
 pub mod tag;
 pub mod text;
@@ -134,10 +135,21 @@ impl Classes {
     /// # Errors
     /// [`Error::Data`] for one that is not among them: what is there has labels that the training data has not.
     pub fn id(&self, name: &str, at: At<'_>) -> Result<usize> {
-        self.ids.get(name).copied().ok_or_else(|| {
-            let problem = format!("the label {:?} is none of those that are learnt", clip(name));
-            at.wrong(problem, &format!("Use {}", clip(&self.names.join(", "))))
-        })
+        self.ids.get(name).copied().ok_or_else(|| self.unknown("", name, at))
+    }
+
+    /// The same of a word's tag, where `at` is its sentence.
+    ///
+    /// # Errors
+    /// As [`id`](Self::id).
+    pub fn id_of_tag(&self, tag: &str, at: At<'_>) -> Result<usize> {
+        let place = if at.line > 0 { "in the sentence that begins here " } else { "" };
+        self.ids.get(tag).copied().ok_or_else(|| self.unknown(place, tag, at))
+    }
+
+    fn unknown(&self, place: &str, name: &str, at: At<'_>) -> Error {
+        let problem = format!("{place}the label {:?} is none of those that are learnt", clip(name));
+        at.wrong(problem, &format!("Use {}", clip(&self.names.join(", "))))
     }
 }
 

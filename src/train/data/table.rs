@@ -11,7 +11,7 @@ use crate::error::{Result, clip, clip_message};
 pub(super) struct Table<'a> {
     pub header: Option<Vec<String>>,
     pub rows: Vec<Row<'a>>,
-    /// Rows that are none by the header, where that is known to happen.
+    /// Rows that [`read`]'s `is_broken` left out.
     pub left_out: u64,
 }
 
@@ -35,7 +35,8 @@ pub(super) enum Cells {
     Object(serde_json::Map<String, Value>),
 }
 
-/// Reads a table. `is_headless` looks at the first row of a TSV or CSV and says whether it is data.
+/// Reads a table. `is_headless` looks at the first row of a TSV or CSV and says whether it is data; `is_broken` at the header and each
+/// row, and says whether that is to be left out.
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) for bytes that are no such table; a row of another number of cells than the header.
@@ -44,6 +45,7 @@ pub(super) fn read<'a>(
     bytes: &'a [u8],
     format: Format,
     is_headless: impl Fn(&[String]) -> bool,
+    is_broken: impl Fn(&[String], &[String]) -> bool,
 ) -> Result<Table<'a>> {
     let mut rows: Vec<Row<'a>> = match format {
         Format::Csv => csv(file, bytes)?,
@@ -68,9 +70,8 @@ pub(super) fn read<'a>(
     };
     let width = header.as_ref().map(Vec::len);
     let before = rows.len();
-    if header.iter().flatten().any(|name| name == BROKEN) {
-        let is_full = |cells: &[String]| Some(cells.len()) == width && cells.iter().all(|cell| !cell.trim().is_empty());
-        rows.retain(|row| matches!(&row.cells, Cells::Texts(cells) if is_full(cells)));
+    if let Some(header) = &header {
+        rows.retain(|row| !matches!(&row.cells, Cells::Texts(cells) if is_broken(header, cells)));
     }
     let left_out = (before - rows.len()) as u64;
     for Row { at, cells } in &rows {
@@ -86,9 +87,6 @@ pub(super) fn read<'a>(
     }
     Ok(Table { header, rows, left_out })
 }
-
-/// The column by which QQP is known: some lines of GLUE's own file are no records, and its readers leave them out.
-const BROKEN: &str = "is_duplicate";
 
 fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
     let wrong = |problem: String| at.wrong(problem, "Give a JSON object a line");
@@ -106,12 +104,20 @@ fn csv<'a>(file: &'a str, bytes: &[u8]) -> Result<Vec<Row<'a>>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.chain(END));
     let mut rows = Vec::new();
+    // The byte up to which lines are counted, and that byte's line.
+    let (mut counted, mut line) = (0, 1);
     for record in reader.records() {
         let record = record.map_err(|e| {
             let line = e.position().map_or(0, csv::Position::line);
             At { file, line }.wrong(clip_message(&e), "Give CSV in UTF-8, with quotes where RFC 4180 wants them")
         })?;
-        let at = At { file, line: record.position().map_or(0, csv::Position::line) };
+        // Its position is where the reader looked for it: before what is left of a line's end, and before empty lines.
+        let from = record.position().map_or(0, |position| position.byte() as usize);
+        let rest = bytes.get(from..).unwrap_or_default();
+        let start = from + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        line += bytes.get(counted..start).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = start.max(counted);
+        let at = At { file, line };
         rows.push(Row { at, cells: Cells::Texts(record.iter().map(str::to_owned).collect()) });
     }
     match rows.pop() {

@@ -258,6 +258,7 @@ fn texts(
     for (path, name, mut read) in all {
         if Some(read.kind) != *kind {
             let (_, bytes) = bytes_of(path)?;
+            sum.add(&bytes);
             read = classify::read(&name, &bytes, Format::of(&name)?, columns, *kind)?;
         }
         left_out.extend((read.left_out > 0).then(|| (name.to_string(), read.left_out)));

@@ -136,7 +136,7 @@ impl Run {
         options.check()?;
         let mut data = Data::read(task, &setup.data, &setup.eval)?;
         for (file, lines) in &data.left_out {
-            observe(Event::Notice(format!("{file}: {lines} lines are no examples and are left out")));
+            observe(Event::Notice(format!("{file}: {lines} of its lines are no examples and are left out")));
         }
         check_metric(&setup, &data)?;
         let store = Store::open(&setup.output, setup.resume)?;
@@ -232,11 +232,6 @@ impl Run {
             }
             Err(Error::Diverged { step, problem, .. }) => {
                 return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
-            }
-            // What was learnt is not lost with a model that could not be saved, if there is room for it in the run's own place.
-            Err(error @ Error::Io { .. }) => {
-                let _ = self.checkpoint(observe).await;
-                return Err(error);
             }
             other => other?,
         }
@@ -335,8 +330,13 @@ impl Run {
                 self.progress.best.is_none_or(|best| value > f64::from_bits(best.bits))
             }
         };
-        if is_best {
-            self.model.save(&self.setup.output).await?;
+        if is_best && let Err(error) = self.model.save(&self.setup.output).await {
+            // What was learnt is not lost with a model that could not be saved, if there is room for it in the run's own place:
+            // the evaluation is still due.
+            if matches!(error, Error::Io { .. }) {
+                let _ = self.checkpoint(observe).await;
+            }
+            return Err(error);
         }
         let progress = &mut self.progress;
         progress.since_best = if is_best { 0 } else { progress.since_best + 1 };

@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::error::{Error, Result, clip};
 use crate::files::write_atomically;
 use crate::text::Tokenizer;
+use crate::train::lora::checked;
 use crate::train::{Method, TrainOptions, Trainer, save};
 
 /// A base that is ready to be trained for a task.
@@ -179,25 +180,33 @@ impl Start {
             return Ok(None);
         }
         let adapter = Adapter::open(dir)?;
+        let base = directory::base_of(dir, &adapter.base)?;
+        let layers = options.freeze_layers..Config::open(&base)?.num_hidden_layers;
+        let modules =
+            |lora: &Lora| checked(lora, layers.clone()).map_or_else(|_| lora.targets.clone(), |lora| lora.targets);
         let usual = Lora::default();
+        // What is as usual may not have been said.
         let wishes = [
             ("lora-r", lora.r.to_string(), usual.r.to_string(), adapter.lora.r.to_string()),
             ("lora-alpha", lora.alpha.to_string(), usual.alpha.to_string(), adapter.lora.alpha.to_string()),
-            ("lora-targets", listed(&lora.targets), listed(&usual.targets), listed(&adapter.lora.targets)),
+            ("lora-targets", modules(lora).join(", "), modules(&usual).join(", "), modules(&adapter.lora).join(", ")),
         ];
         if let Some((name, wish, _, has)) =
             wishes.into_iter().find(|(_, wish, usual, has)| wish != usual && wish != has)
         {
             return Err(Error::Option {
                 name,
-                problem: format!("it is {wish}, and the adapter that training goes on from has {has}"),
+                problem: format!(
+                    "it is {}, and the adapter that training goes on from has {}",
+                    clip(&wish),
+                    clip(&has)
+                ),
                 mend: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
             });
         }
         *lora = Lora { dropout: lora.dropout, ..adapter.lora.clone() };
         let targets = listed(&lora.targets);
         notice(format!("goes on from the base's adapter: r {}, alpha {}, targets {targets}", lora.r, lora.alpha));
-        let base = directory::base_of(dir, &adapter)?;
         Ok(Some(Self { adapter, dir: dir.into(), base }))
     }
 

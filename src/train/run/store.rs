@@ -240,13 +240,12 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Removes what a process that was killed left half done: nobody else is at work here.
 fn sweep(output: &Path, dir: &Path) -> Result<()> {
-    let output = output.canonicalize().map_err(|e| Error::io("open", output, e))?;
     let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = name_of(&output);
-    for path in list(&output)?.into_iter().filter(|path| path.is_dir() && Staging::is_of(&name_of(path), &name)) {
+    for path in list(output)?.into_iter().filter(|path| path.is_dir() && Staging::is_name(&name_of(path))) {
         std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
     }
-    let is_left = |path: &PathBuf| name_of(path).starts_with('.') && name_of(path).ends_with(".partial");
+    let is_left =
+        |path: &PathBuf| path.is_file() && name_of(path).starts_with('.') && name_of(path).ends_with(".partial");
     for path in list(dir)?.into_iter().filter(is_left) {
         std::fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))?;
     }
