@@ -1,7 +1,5 @@
 //! Examples as the encoder reads them, with what it should say about them.
 
-use std::collections::BTreeSet;
-
 use super::data::classify::{self, Kind, Label};
 use super::data::{At, Classes, tag};
 use super::random::Random;
@@ -78,8 +76,10 @@ pub fn labelled(
     let target = match (&example.label, kind) {
         (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, at)? as u32),
         (Label::Classes(names), Kind::MultiLabel) => {
-            let ids = names.iter().map(|name| Ok(classes.id(name, at)? as u32)).collect::<Result<BTreeSet<_>>>()?;
-            Target::Classes(ids.into_iter().collect(), classes.names().len() as u32)
+            let mut ids = names.iter().map(|name| Ok(classes.id(name, at)? as u32)).collect::<Result<Vec<u32>>>()?;
+            ids.sort_unstable();
+            ids.dedup();
+            Target::Classes(ids, classes.names().len() as u32)
         }
         (Label::Value(value), Kind::Regression) => Target::Value(*value),
         (label, kind) => {
