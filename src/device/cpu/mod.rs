@@ -165,15 +165,19 @@ impl Cpu {
         };
         // What no address reaches is not begun with, nor what the system would promise and then end the program for.
         usize::try_from(slots.bytes()).map_err(|_| no_room(usize::MAX as u64))?;
-        let have = if slots.bytes() > UNASKED { available() } else { None };
+        let is_large = slots.bytes() > LARGE;
+        let have = if is_large { available() } else { None };
         if let Some(have) = have.filter(|have| slots.bytes() > *have) {
             return Err(no_room(have));
         }
         let mut buffers = Vec::with_capacity(slots.len.len());
         let mut had = 0;
         for &len in &slots.len {
-            buffers.push(Floats::zeros(len).filter(|_| has_headroom()).ok_or_else(|| no_room(had))?);
+            buffers.push(Floats::zeros(len).ok_or_else(|| no_room(had))?);
             had += len as u64 * 4;
+        }
+        if is_large && !has_headroom() {
+            return Err(no_room(had));
         }
         Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
     }
@@ -265,11 +269,11 @@ impl Cpu {
     }
 }
 
-/// Bytes for which the system is not asked what it has.
-const UNASKED: u64 = 64 << 20;
+/// Bytes from which on a plan may take the last that there is: for less nobody is asked, and nothing is kept free.
+const LARGE: u64 = 256 << 20;
 
-/// Bytes that must be left when a plan is made, for what comes and goes in a run, such as its results: where addresses have
-/// 32 bits, so that memory does end.
+/// Bytes that must be left beside a large plan, for what comes and goes in a run, such as its results: where addresses have 32
+/// bits, so that memory does end. There they are taken for a moment, and memory that was taken once is never given back.
 const HEADROOM: usize = if cfg!(target_pointer_width = "32") { 32 << 20 } else { 0 };
 
 fn has_headroom() -> bool {

@@ -60,7 +60,7 @@ pub struct Data {
     pub kind: Option<Kind>,
     /// The classes that the labels name, by their ids.
     pub classes: Option<Classes>,
-    /// Files with lines that are left out as their data set's own readers do, and how many.
+    /// Files with lines that are known to be no examples, and how many.
     pub left_out: Vec<(String, u64)>,
     /// Of the files' bytes.
     pub fingerprint: u64,
