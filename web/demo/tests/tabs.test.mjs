@@ -41,6 +41,8 @@ describe('the tabs', () => {
 
     // The sentences are read once: the next query is one call more.
     const calls = async () => {
+      // What it said of the report before says nothing of this one.
+      await page.evaluate(() => { document.querySelector('#report-status').textContent = ''; });
       await page.click('#report');
       await page.waitForFunction(() => document.querySelector('#report-status').textContent !== '');
       return page.evaluate(() => navigator.clipboard.readText());
