@@ -55,7 +55,6 @@ impl Model {
             None if is_adapter(base) => (directory::open(base, Eight::Widens)?, base.into()),
             None => (Checkpoint::open(base)?, base.into()),
         };
-        let adapter_file = start.as_ref().map(Start::file);
         let origin = match &options.method {
             Method::Lora(_) => origin(&weights, name.filter(|_| start.is_none()), output, &checkpoint)?,
             _ => Base::default(),
@@ -107,13 +106,7 @@ impl Model {
             notice(format!("labels: {labels}"));
         }
         let checkpoint = checkpoint.recast(parsed.clone(), drops)?;
-        let trainer =
-            Trainer::new(checkpoint, task.head(), device, options).map_err(|error| match (error, &adapter_file) {
-                (Error::Option { name: "lora-targets", problem, .. }, Some(file)) => {
-                    not_trained(file, problem.split(" is ").next().unwrap_or_default())
-                }
-                (error, _) => error,
-            })?;
+        let trainer = Trainer::new(checkpoint, task.head(), device, options)?;
         let mut seeded = trainer.seeded().to_vec();
         if let Some(start) = &start {
             let set = start.give(&trainer, &known, is_known).await?;
@@ -203,6 +196,13 @@ impl Start {
                 ),
                 mend: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
             });
+        }
+        let is_trained = |target: &&String| {
+            layers.is_empty()
+                || checked(&Lora { targets: vec![(*target).clone()], ..adapter.lora }, layers.clone()).is_ok()
+        };
+        if let Some(other) = adapter.lora.targets.iter().find(|target| !is_trained(target)) {
+            return Err(not_trained(&dir.join(adapter::FILES[1]).display().to_string(), &clip(other)));
         }
         *lora = Lora { dropout: lora.dropout, ..adapter.lora.clone() };
         let targets = listed(&lora.targets);
