@@ -41,6 +41,33 @@ fn tokens_equal_the_fast_tokenizers() {
     }
 }
 
+/// Files of `tokenizers` before 0.9 do not say which kind of model they have; its fields do.
+#[test]
+fn a_model_without_a_type_is_told_by_its_fields() {
+    let good: Value = serde_json::from_slice(&std::fs::read(fixtures().join("json/tokenizer.json")).unwrap()).unwrap();
+    let load = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut file = good.clone();
+        let model = file["model"].as_object_mut().unwrap();
+        model.remove("type");
+        change(model);
+        let bytes = serde_json::to_vec(&file).unwrap();
+        Tokenizer::from_files(&TokenizerFiles { json: Some(&bytes), ..Default::default() }, VOCAB)
+    };
+    let old = load(&|_| ()).unwrap();
+    for entry in json("tokens.json") {
+        let ids = old.encode(entry["text"].as_str().unwrap()).unwrap().ids;
+        assert_eq!(serde_json::json!(ids), entry["json"][0]);
+    }
+    let fails = |change: &dyn Fn(&mut serde_json::Map<String, Value>), kind: &str| {
+        let error = load(change).unwrap_err().to_string();
+        assert!(error.contains(&format!("model of type {kind}")), "{error}");
+    };
+    fails(&|model| drop(model.insert("merges".into(), serde_json::json!(["a b"]))), "BPE");
+    fails(&|model| drop(model.remove("max_input_chars_per_word")), "WordLevel");
+    fails(&|model| drop(model.remove("vocab")), "none");
+    fails(&|model| *model = serde_json::from_str(r#"{"vocab": [["a", -1.5]], "unk_id": 0}"#).unwrap(), "Unigram");
+}
+
 /// The first tokens of a text are those of the whole text, wherever it is cut to get them.
 #[test]
 fn first_tokens_are_the_whole_texts() {

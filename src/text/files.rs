@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use tokenizers::normalizers::BertNormalizer;
 
 use super::added::{AddedToken, plain};
+use super::json;
+use super::model::ModelParts;
+use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
@@ -18,7 +20,13 @@ const MAX_FILE: u64 = 64 << 20;
 
 /// WordPiece tries every substring of a word, so its time grows with the square of this limit; every BERT has 100.
 /// Added tokens are looked for at every byte of a text, each time over no more than this.
-const MAX_WORD_CHARS: usize = 1000;
+pub(super) const MAX_WORD_CHARS: usize = 1000;
+
+/// What every BERT has.
+pub(super) const USUAL_WORD_CHARS: usize = 100;
+
+/// What a piece inside a word begins with, for every BERT.
+pub(super) const PREFIX: &str = "##";
 
 /// The contents of a model directory's tokenizer files. One of `json` and `vocab` is needed; `json` wins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,11 +43,8 @@ pub struct TokenizerFiles<'a> {
 pub(super) struct Parts {
     /// Where the vocabulary came from.
     pub file: String,
-    pub vocab: HashMap<String, u32>,
+    pub model: ModelParts,
     pub added: Vec<AddedToken>,
-    pub normalizer: BertNormalizer,
-    pub prefix: String,
-    pub max_word_chars: usize,
     pub names: Names,
     pub model_max_length: Option<usize>,
     /// Whether the decoder takes the space before a stop.
@@ -56,47 +61,13 @@ pub(super) struct Names {
     pub mask: String,
 }
 
-#[derive(Deserialize)]
-struct TokenizerJson {
-    #[serde(default)]
-    added_tokens: Vec<AddedToken>,
-    normalizer: Option<Value>,
-    pre_tokenizer: Option<Value>,
-    post_processor: Option<Value>,
-    decoder: Option<Value>,
-    model: Value,
-}
-
-#[derive(Deserialize)]
-struct WordPieceJson {
-    #[serde(default = "unk_token")]
-    unk_token: String,
-    #[serde(default = "continuing_subword_prefix")]
-    continuing_subword_prefix: String,
-    #[serde(default = "max_input_chars_per_word")]
-    max_input_chars_per_word: usize,
-    vocab: HashMap<String, u32>,
-}
-
-fn unk_token() -> String {
-    "[UNK]".into()
-}
-
-fn continuing_subword_prefix() -> String {
-    "##".into()
-}
-
-fn max_input_chars_per_word() -> usize {
-    100
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Config {
-    tokenizer_class: Option<String>,
-    do_lower_case: Option<bool>,
-    strip_accents: Option<bool>,
-    tokenize_chinese_chars: Option<bool>,
+pub(super) struct Config {
+    pub tokenizer_class: Option<String>,
+    pub do_lower_case: Option<bool>,
+    pub strip_accents: Option<bool>,
+    pub tokenize_chinese_chars: Option<bool>,
     /// transformers writes 1e30 for "no limit".
     model_max_length: Option<f64>,
     clean_up_tokenization_spaces: Option<bool>,
@@ -118,7 +89,7 @@ enum Name {
 }
 
 const CONFIG: &str = "tokenizer_config.json";
-const JSON: &str = "tokenizer.json";
+pub(super) const JSON: &str = "tokenizer.json";
 const VOCAB: &str = "vocab.txt";
 
 impl Parts {
@@ -134,7 +105,7 @@ impl Parts {
             });
         }
         let mut parts = match (files.json, files.vocab) {
-            (Some(json), _) => Self::from_json(checked(JSON, json)?, &config)?,
+            (Some(json), _) => json::read(checked(JSON, json)?, &config)?,
             (None, Some(vocab)) => Self::from_vocab(checked(VOCAB, vocab)?, &config)?,
             (None, None) => return Err(absent("tokenizer")),
         };
@@ -156,7 +127,7 @@ impl Parts {
             add(AddedToken { id, ..token });
         }
         let Names { cls, sep, pad, unk, mask } = &parts.names;
-        [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.vocab.contains_key(*n)).for_each(|n| add(plain(n)));
+        [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.model.id(n).is_some()).for_each(|n| add(plain(n)));
         if let Some(long) = parts.added.iter().find(|t| t.content.chars().count() > MAX_WORD_CHARS) {
             let what = format!(
                 "{}: the added token {:?}, of over {MAX_WORD_CHARS} characters,",
@@ -166,58 +137,6 @@ impl Parts {
             return Err(Error::Unsupported { what, mend: "Remove it".into() });
         }
         Ok(parts)
-    }
-
-    fn from_json(bytes: &[u8], config: &Config) -> Result<Self> {
-        let file: TokenizerJson = parse(JSON, bytes)?;
-        is(&file.model, "model", &["WordPiece"])?;
-        let model: WordPieceJson = section("model", file.model)?;
-        let normalizer = file.normalizer.unwrap_or_default();
-        is(&normalizer, "normalizer", &["BertNormalizer"])?;
-        let mut normalizer: BertNormalizer = section("normalizer", normalizer)?;
-        is(&file.pre_tokenizer.unwrap_or_default(), "pre_tokenizer", &["BertPreTokenizer"])?;
-        let names = Names::new(config, Some(model.unk_token));
-        let post = file.post_processor.unwrap_or_default();
-        is(&post, "post_processor", &["TemplateProcessing", "BertProcessing"])?;
-        let [single, pair] = names.templates();
-        if post["type"] == "TemplateProcessing" && (post["pair"] != pair || post["single"] != single) {
-            return Err(Error::Unsupported {
-                what: format!("{JSON}: a post_processor other than [CLS] A [SEP] and [CLS] A [SEP] B [SEP]"),
-                mend: "Use a BERT tokenizer".into(),
-            });
-        }
-        let decoder = file.decoder.unwrap_or_default();
-        is(&decoder, "decoder", &["WordPiece"])?;
-        if decoder["prefix"] != model.continuing_subword_prefix.as_str() {
-            return Err(Error::Unsupported {
-                what: format!("{JSON}: a decoder with another prefix than the model's"),
-                mend: "Use a BERT tokenizer, where both are ##".into(),
-            });
-        }
-        // transformers rewrites the normaliser where tokenizer_config.json contradicts it.
-        if config.tokenizer_class.as_deref().is_none_or(|class| class.starts_with("Bert")) {
-            normalizer.lowercase = config.do_lower_case.unwrap_or(normalizer.lowercase);
-            normalizer.strip_accents = config.strip_accents.or(normalizer.strip_accents);
-            normalizer.handle_chinese_chars = config.tokenize_chinese_chars.unwrap_or(normalizer.handle_chinese_chars);
-        }
-        if model.max_input_chars_per_word > MAX_WORD_CHARS {
-            return Err(Error::Unsupported {
-                what: format!("{JSON}: max_input_chars_per_word above {MAX_WORD_CHARS}"),
-                mend: "Set it to BERT's 100".into(),
-            });
-        }
-        Ok(Self {
-            file: JSON.into(),
-            vocab: model.vocab,
-            added: file.added_tokens,
-            normalizer,
-            prefix: model.continuing_subword_prefix,
-            max_word_chars: model.max_input_chars_per_word,
-            names,
-            model_max_length: None,
-            decoder_cleans: decoder["cleanup"].as_bool().unwrap_or(true),
-            text_is_cleaned: false,
-        })
     }
 
     fn from_vocab(bytes: &[u8], config: &Config) -> Result<Self> {
@@ -237,16 +156,20 @@ impl Parts {
             let id = u32::try_from(id).map_err(|_| broken(VOCAB, "it has too many lines", "Use a BERT vocabulary"))?;
             vocab.insert(token.to_owned(), id);
         }
+        let names = Names::new(config, None);
         let chinese = config.tokenize_chinese_chars.unwrap_or(true);
         let lowercase = config.do_lower_case.unwrap_or(true);
         Ok(Self {
             file: VOCAB.into(),
-            vocab,
+            model: ModelParts::WordPiece(WordPieceParts {
+                vocab,
+                unk: names.unk.clone(),
+                prefix: PREFIX.into(),
+                max_word_chars: USUAL_WORD_CHARS,
+                normalizer: BertNormalizer::new(true, chinese, config.strip_accents, lowercase),
+            }),
             added: Vec::new(),
-            normalizer: BertNormalizer::new(true, chinese, config.strip_accents, lowercase),
-            prefix: continuing_subword_prefix(),
-            max_word_chars: max_input_chars_per_word(),
-            names: Names::new(config, None),
+            names,
             model_max_length: None,
             decoder_cleans: true,
             text_is_cleaned: false,
@@ -255,7 +178,7 @@ impl Parts {
 }
 
 impl Names {
-    fn new(config: &Config, unk: Option<String>) -> Self {
+    pub fn new(config: &Config, unk: Option<&str>) -> Self {
         let or = |name: &Option<Name>, default: &str| match name {
             Some(Name::Text(content) | Name::Token { content }) => content.clone(),
             None => default.to_owned(),
@@ -264,22 +187,13 @@ impl Names {
             cls: or(&config.cls_token, "[CLS]"),
             sep: or(&config.sep_token, "[SEP]"),
             pad: or(&config.pad_token, "[PAD]"),
-            unk: unk.unwrap_or_else(|| or(&config.unk_token, "[UNK]")),
+            unk: unk.map_or_else(|| or(&config.unk_token, "[UNK]"), str::to_owned),
             mask: or(&config.mask_token, "[MASK]"),
         }
     }
-
-    /// BERT's sequences of one text and of two in the words of TemplateProcessing.
-    fn templates(&self) -> [Value; 2] {
-        let special = |name: &str, type_id| json!({"SpecialToken": {"id": name, "type_id": type_id}});
-        let text = |name, type_id| json!({"Sequence": {"id": name, "type_id": type_id}});
-        let first = [special(&self.cls, 0), text("A", 0), special(&self.sep, 0)];
-        let second = [text("B", 1), special(&self.sep, 1)];
-        [json!(first), Value::Array(first.iter().chain(&second).cloned().collect())]
-    }
 }
 
-fn broken(file: &str, problem: impl Into<String>, mend: &str) -> Error {
+pub(super) fn broken(file: &str, problem: impl Into<String>, mend: &str) -> Error {
     Error::Tokenizer { file: file.into(), problem: problem.into(), mend: mend.into() }
 }
 
@@ -299,25 +213,8 @@ fn absent(place: &str) -> Error {
     broken(place, problem, "Put the model's tokenizer files into its directory")
 }
 
-fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
-}
-
-fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
-    let mend = "Download or export the file again";
-    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {}", clip_message(&e)), mend))
-}
-
-/// Checks a section's type tag.
-fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
-    let found = value.get("type").and_then(Value::as_str).unwrap_or("none");
-    if types.contains(&found) {
-        return Ok(());
-    }
-    Err(Error::Unsupported {
-        what: format!("{JSON}: {section} of type {}", clip(found)),
-        mend: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
-    })
 }
 
 /// A directory's tokenizer files, read.

@@ -8,9 +8,12 @@
 mod added;
 mod decode;
 mod files;
+mod json;
+mod model;
 mod offsets;
 mod tokenizer;
 pub mod windows;
+mod wordpiece;
 #[cfg(feature = "train")]
 mod words;
 

@@ -6,15 +6,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::NormalizedString;
 use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
-use tokenizers::{Model, NormalizedString, Normalizer, PreTokenizer};
 
 use super::added::Matcher;
 use super::decode::Joining;
 use super::files::{Parts, TokenizerFiles};
+use super::model::Model;
 use crate::error::clip;
 use crate::{Error, Result};
 
@@ -77,13 +75,12 @@ pub struct Sequence {
 pub struct Tokenizer {
     /// The file it came from, for messages.
     file: String,
-    normalizer: BertNormalizer,
     /// Added tokens looked for before and after normalisation.
     raw: Matcher,
     normalized: Matcher,
     /// Whether no token reaches over white space, so that a text may be cut there.
     can_cut: bool,
-    model: WordPiece,
+    model: Model,
     special: SpecialTokens,
     model_max_length: Option<usize>,
     pub(super) joining: Joining,
@@ -121,13 +118,13 @@ impl Tokenizer {
     }
 
     fn from_parts(parts: Parts, vocab_size: usize) -> Result<Self> {
-        let Parts { file, vocab, mut added, normalizer, names, .. } = parts;
+        let Parts { file, model, mut added, names, .. } = parts;
         let broken = |problem: String, mend: &str| Error::Tokenizer { file: file.clone(), problem, mend: mend.into() };
         for token in &mut added {
             // As in Hugging Face tokenizers, the vocabulary's id is the one that counts.
-            token.id = vocab.get(&token.content).copied().unwrap_or(token.id);
+            token.id = model.id(&token.content).unwrap_or(token.id);
         }
-        let all = vocab.iter().map(|(t, id)| (t, *id)).chain(added.iter().map(|t| (&t.content, t.id)));
+        let all = model.last().into_iter().chain(added.iter().map(|t| (t.content.as_str(), t.id)));
         if let Some((token, id)) = all.max_by_key(|(_, id)| *id).filter(|(_, id)| *id as usize >= vocab_size) {
             return Err(broken(
                 format!("token {:?} has id {id}, but the model's vocab_size is {vocab_size}", clip(token)),
@@ -135,7 +132,7 @@ impl Tokenizer {
             ));
         }
         let contents: HashMap<_, _> = added.iter().map(|t| (t.content.as_str(), t.id)).collect();
-        let find = |name: &str| vocab.get(name).or_else(|| contents.get(name)).copied();
+        let find = |name: &str| model.id(name).or_else(|| contents.get(name).copied());
         let need = |name: &str| {
             let mend =
                 "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
@@ -148,11 +145,17 @@ impl Tokenizer {
             unk: need(&names.unk)?,
             mask: find(&names.mask),
         };
-        if !vocab.contains_key(&names.unk) {
-            // WordPiece looks for it there alone.
-            let problem = format!("{} is an added token and not in the vocabulary", clip(&names.unk));
+        let joining = Joining {
+            prefix: model.prefix().to_owned(),
+            decoder_cleans: parts.decoder_cleans,
+            text_is_cleaned: parts.text_is_cleaned,
+        };
+        let unk = model.unk().to_owned();
+        let Some(model) = model.build() else {
+            // The model looks for it there alone.
+            let problem = format!("{} is an added token and not in the vocabulary", clip(&unk));
             return Err(broken(problem, "Add it to the vocabulary"));
-        }
+        };
         let mut specials: Vec<u32> = added.iter().filter(|t| t.special).map(|t| t.id).collect();
         specials.sort_unstable();
         let by_id = added.iter().map(|t| (t.id, t.content.clone())).collect();
@@ -160,40 +163,13 @@ impl Tokenizer {
         let failed = |e| broken(format!("an added token cannot be normalised: {e}"), "Remove it");
         for token in &mut normalized {
             let mut content = NormalizedString::from(token.content.as_str());
-            normalizer.normalize(&mut content).map_err(failed)?;
+            model.normalize(&mut content).map_err(failed)?;
             token.content = content.get().to_owned();
         }
-        let joining = Joining {
-            prefix: parts.prefix.clone(),
-            decoder_cleans: parts.decoder_cleans,
-            text_is_cleaned: parts.text_is_cleaned,
-        };
-        // The only way to the crate's own map type that needs no dependency on its hasher.
-        let mut map = WordPiece::read_bytes(b"").map_err(|e| broken(e.to_string(), "Report this as a bug"))?;
-        map.extend(vocab);
-        let model = WordPiece::builder()
-            .vocab(map)
-            .unk_token(names.unk)
-            .continuing_subword_prefix(parts.prefix)
-            .max_input_chars_per_word(parts.max_word_chars)
-            .build()
-            .map_err(|e| broken(e.to_string(), "Use the tokenizer that belongs to this checkpoint"))?;
         let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
         let can_cut = ![&raw, &normalized].iter().any(|matcher| matcher.takes_white_space());
         let model_max_length = parts.model_max_length;
-        Ok(Self {
-            file,
-            normalizer,
-            raw,
-            normalized,
-            can_cut,
-            model,
-            special,
-            model_max_length,
-            joining,
-            added: by_id,
-            specials,
-        })
+        Ok(Self { file, raw, normalized, can_cut, model, special, model_max_length, joining, added: by_id, specials })
     }
 
     /// The ids of the special tokens.
@@ -214,7 +190,7 @@ impl Tokenizer {
 
     /// The token with this id, if there is one.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
-        self.added.get(&id).cloned().or_else(|| self.model.id_to_token(id))
+        self.added.get(&id).cloned().or_else(|| self.model.id_to_token(id).map(str::to_owned))
     }
 
     /// Whether this is one of the tokens that are no part of a text: `[CLS]`, `[SEP]`, `[PAD]`, `[UNK]`, `[MASK]` and
@@ -273,10 +249,10 @@ impl Tokenizer {
         let mut pieces = PreTokenizedString::from(text);
         pieces.split(|_, piece| Ok(self.raw.split(piece)))?;
         pieces.split(|_, mut piece| {
-            self.normalizer.normalize(&mut piece)?;
+            self.model.normalize(&mut piece)?;
             Ok(self.normalized.split(piece))
         })?;
-        BertPreTokenizer.pre_tokenize(&mut pieces)?;
+        self.model.cut(&mut pieces)?;
         pieces.tokenize(|word| self.model.tokenize(word.get()))?;
         pieces.into_encoding(None, 0, OffsetType::Byte)
     }
