@@ -6,6 +6,8 @@ use half::{bf16, f16};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     F32,
+    /// Read, and narrowed to f32 where it is used.
+    F64,
     F16,
     BF16,
     /// Symmetric 8-bit: `value = q * scale[row]`, q in -127..=127, one f32 scale a row.
@@ -17,6 +19,7 @@ impl DType {
     pub const fn size(self) -> usize {
         match self {
             DType::F32 => 4,
+            DType::F64 => 8,
             DType::F16 | DType::BF16 => 2,
             DType::I8 => 1,
         }
@@ -26,6 +29,7 @@ impl DType {
     pub const fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
+            DType::F64 => "f64",
             DType::F16 => "f16",
             DType::BF16 => "bf16",
             DType::I8 => "i8",
@@ -99,6 +103,11 @@ impl<'a> HostTensor<'a> {
             DType::F32 => {
                 for (o, b) in out.iter_mut().zip(bytes.chunks_exact(4)) {
                     *o = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                }
+            }
+            DType::F64 => {
+                for (o, b) in out.iter_mut().zip(bytes.as_chunks::<8>().0) {
+                    *o = f64::from_le_bytes(*b) as f32;
                 }
             }
             DType::F16 => {

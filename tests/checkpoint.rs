@@ -51,6 +51,51 @@ fn float_types_are_read() {
 }
 
 #[test]
+fn doubles_are_read_as_floats() {
+    let dir = tempfile::tempdir().unwrap();
+    let f32s = fixture::tensors();
+    let widen = |t: &Tensor| Tensor {
+        dtype: "F64".into(),
+        bytes: t.values().iter().flat_map(|v| (f64::from(*v) + 1e-12).to_le_bytes()).collect(),
+        ..t.clone()
+    };
+    let f64s: Vec<Tensor> = f32s.iter().map(widen).collect();
+    let rounded = |x: f32| (f64::from(x) + 1e-12) as f32;
+    assert_values(&opened(&f64s), &f32s, rounded);
+    fixture::save(&dir.path().join("src"), &f64s);
+    convert(&dir.path().join("src"), &dir.path().join("out"), DType::F32).unwrap();
+    assert_values(&Checkpoint::open(&dir.path().join("out")).unwrap(), &f32s, rounded);
+}
+
+#[test]
+fn an_index_may_list_what_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let tensors = fixture::tensors();
+    fixture::save_sharded(dir.path(), &tensors, 2);
+    let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+    // The shards are confused, one tensor is listed twice, and one is nowhere: all of it loads in transformers.
+    let mut map: Vec<String> = tensors.iter().map(|t| format!(r#""{}": "{first}""#, t.name)).collect();
+    map.push(format!(r#""{}": "{second}""#, tensors[3].name));
+    map.push(format!(r#""cls.predictions.decoder.weight": "{second}""#));
+    fixture::save_index(dir.path(), &map.join(","));
+    assert_values(&Checkpoint::open(dir.path()).unwrap(), &tensors, identity);
+}
+
+/// The last of two equal names counts, as in the safetensors crate.
+#[test]
+fn a_name_may_be_in_the_header_twice() {
+    let tensors = fixture::tensors();
+    let bytes = fixture::safetensors(&tensors);
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
+    let twice =
+        format!(r#"{{"{}":{{"dtype":"F16","shape":[1],"data_offsets":[2,4]}},{}"#, tensors[4].name, &header[1..]);
+    let bytes = fixture::with_header(&twice, &bytes[8 + length..]);
+    assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok(), "the reference reads it");
+    assert_values(&Checkpoint::from_bytes(CONFIG.as_bytes(), bytes).unwrap(), &tensors, identity);
+}
+
+#[test]
 fn tensors_need_not_be_aligned() {
     let mut tensors = fixture::tensors();
     tensors.insert(0, Tensor { name: "odd".into(), dtype: "U8".into(), shape: vec![3], bytes: vec![1, 2, 3] });

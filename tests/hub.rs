@@ -256,10 +256,15 @@ fn what_is_not_there_or_not_allowed() {
     }
     server.as_usual();
     server.remove(WEIGHTS);
-    server.put("pytorch_model.bin", b"pickle");
+    server.put("tf_model.h5", b"weights");
     let (code, message) = code_of(fetch(&server, home));
-    assert!(code == "checkpoint" && message.contains("there is pytorch_model.bin"), "{message}");
-    assert!(message.contains("from_pretrained(\"org/tiny\")"), "{message}");
+    assert!(code == "checkpoint" && message.contains("there is tf_model.h5"), "{message}");
+    assert!(message.contains("from_pretrained(\"org/tiny\", from_tf=True)"), "{message}");
+    // What PyTorch wrote is fetched where there is nothing better.
+    server.put("pytorch_model.bin", b"pickle");
+    let fresh = tempfile::tempdir().unwrap();
+    let dir = fetch(&server, fresh.path()).unwrap();
+    assert_eq!(std::fs::read(dir.join("pytorch_model.bin")).unwrap(), b"pickle");
     server.remove("config.json");
     assert_eq!(code_of(fetch(&server, tempfile::tempdir().unwrap().path())).0, "hub_not_found");
 

@@ -30,6 +30,7 @@ mod support;
 mod tasks;
 mod text;
 mod tidy;
+mod torch;
 #[cfg(feature = "train")]
 mod train;
 #[cfg(feature = "train")]

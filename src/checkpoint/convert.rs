@@ -56,10 +56,10 @@ pub struct Converted {
 /// What [`Checkpoint::open`] refuses; `Error::Option` for another type or if `out` is `src`; `Error::Checkpoint` for a value that
 /// is not finite or does not fit; `Error::Io`.
 pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
-    if dtype == DType::BF16 {
+    if matches!(dtype, DType::BF16 | DType::F64) {
         return Err(Error::Option {
             name: "dtype",
-            problem: "bf16 is read but not written".into(),
+            problem: format!("{} is read but not written", dtype.name()),
             mend: "Give f32, f16 or i8".into(),
         });
     }

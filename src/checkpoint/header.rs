@@ -1,15 +1,15 @@
 //! The header of a safetensors file, read strictly.
 //!
 //! A file is eight bytes of header length, a JSON object of `name: {dtype, shape, data_offsets}`, then the data.
-//! The `safetensors` crate lets the last of two equal names win, does not say which tensor is wrong, and can take many
-//! times the header's size in memory; here every name is unique, the tensors tile the data exactly, every
-//! fault names its tensor, and what is kept is smaller than the text it was read from.
+//! The `safetensors` crate does not say which tensor is wrong, and can take many times the header's size in memory. Here
+//! the tensors tile the data exactly, every fault names its tensor, and what is kept is smaller than the text it was read
+//! from. As in that crate, the last of two equal names counts.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result, clip, clip_message};
 use crate::tensor::DType;
@@ -57,10 +57,11 @@ const TYPES: [(&str, u64); 20] = [
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Box<str>,
-    /// Where its bytes begin and end, counted from the end of the header.
+    /// Where its bytes begin, counted from the end of the header.
     start: u64,
-    end: u64,
     dims: [u32; MAX_RANK],
+    /// How many entries came before it in the header.
+    order: u32,
     rank: u8,
     /// Its place in `TYPES`.
     dtype: u8,
@@ -80,6 +81,7 @@ impl Entry {
     pub(crate) fn dtype(&self) -> Option<DType> {
         match self.dtype_name() {
             "F32" => Some(DType::F32),
+            "F64" => Some(DType::F64),
             "F16" => Some(DType::F16),
             "BF16" => Some(DType::BF16),
             "I8" => Some(DType::I8),
@@ -91,6 +93,25 @@ impl Entry {
         TYPES[usize::from(self.dtype)].0
     }
 
+    /// An entry of a file in another format, whose bytes begin at `start`; nothing for a type or shape that this format has not.
+    #[cfg(feature = "native")]
+    pub(crate) fn new(name: &str, dtype: &str, shape: &[u64], start: u64) -> Option<Self> {
+        let mut dims = [0; MAX_RANK];
+        for (at, dim) in shape.iter().enumerate() {
+            *dims.get_mut(at)? = u32::try_from(*dim).ok()?;
+        }
+        let dtype = TYPES.iter().position(|(known, _)| *known == dtype)? as u8;
+        let (rank, vetted) = (shape.len() as u8, AtomicBool::new(false));
+        Some(Self { name: name.into(), start, dims, order: 0, rank, dtype, vetted })
+    }
+
+    /// The bytes that so many elements of a type take.
+    #[cfg(feature = "native")]
+    pub(crate) fn bytes_for(dtype: &str, count: u64) -> Option<u64> {
+        let (_, bits) = TYPES.iter().find(|(known, _)| *known == dtype)?;
+        count.checked_mul(bits / 8)
+    }
+
     /// Its bytes in `data`, what follows the header.
     pub(crate) fn slice<'a>(&self, data: &'a [u8]) -> &'a [u8] {
         // `parse` checked that the tensors tile the data.
@@ -99,12 +120,12 @@ impl Entry {
 
     /// Where its bytes lie in what follows the header.
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
+        let start = self.start as usize;
+        start..start + self.size().unwrap_or_default() as usize
     }
 
     /// Says that its bytes lie elsewhere now.
     pub(crate) fn move_to(&mut self, start: usize) {
-        self.end = self.end - self.start + start as u64;
         self.start = start as u64;
     }
 
@@ -144,12 +165,16 @@ pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
         .and_then(|()| json.end())
         .map_err(|e| fault(format!("the header cannot be read: {}", clip_message(&e))))?;
 
+    sort(&mut entries);
+    entries.dedup_by(|earlier, last| earlier.name == last.name);
     check_places(&mut entries, data.len() as u64, path)?;
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if let Some((twice, _)) = entries.iter().zip(entries.iter().skip(1)).find(|(a, b)| a.name == b.name) {
-        return Err(broken(path, Some(&twice.name), format!("the tensor {} occurs twice", clip(&twice.name)), DAMAGED));
-    }
+    sort(&mut entries);
     Ok((entries, file.len() - data.len()))
+}
+
+/// By name, of equal ones the last first.
+fn sort(entries: &mut [Entry]) {
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name).then(b.order.cmp(&a.order)));
 }
 
 /// Looks over the text before it is parsed, so that parsing takes no more memory than the text: how many tensors it
@@ -191,21 +216,14 @@ fn survey(header: &[u8]) -> Result<usize, &'static str> {
 
 /// The tensors must follow each other without gap or overlap from the data's first byte to its last.
 fn check_places(entries: &mut [Entry], data: u64, path: &str) -> Result<()> {
-    entries.sort_unstable_by_key(|e| (e.start, e.end));
+    entries.sort_unstable_by_key(|e| (e.start, e.size()));
     let mut next = 0;
     for entry in entries.iter() {
-        let Entry { start, end, .. } = *entry;
+        let start = entry.start;
+        // The entry's end is known to be a number.
+        let end = start + entry.size().unwrap_or_default();
         let name = clip(&entry.name);
-        let problem = if end < start {
-            format!("the tensor {name} ends at byte {end}, before its start at {start}")
-        } else if entry.size() != Some(end - start) {
-            format!(
-                "the tensor {name}, {} {:?}, does not fill its {} bytes",
-                entry.dtype_name(),
-                entry.shape(),
-                end - start
-            )
-        } else if end > data {
+        let problem = if end > data {
             format!("the tensor {name} ends at byte {end} of {data} bytes of data: the file is truncated")
         } else if start < next {
             format!("the tensor {name} overlaps the one before it (it starts at byte {start}, not {next})")
@@ -248,22 +266,76 @@ impl<'de> Visitor<'de> for Tensors<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut has_metadata = false;
         while let Some(name) = map.next_key::<Box<str>>()? {
             if &*name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                let texts = map.next_value::<Option<Texts>>().is_ok();
+                if !texts || std::mem::replace(&mut has_metadata, true) {
+                    return Err(A::Error::custom("__metadata__ is not one object of strings"));
+                }
                 continue;
             }
             let Info { dtype, shape, data_offsets: (start, end) } =
                 map.next_value().map_err(|e| A::Error::custom(format!("tensor {}: {e}", clip(&name))))?;
-            let Shape { dims, rank } = shape;
-            self.0.push(Entry { name, start, end, dims, rank, dtype: dtype.0, vetted: AtomicBool::new(false) });
+            let (Shape { dims, rank }, order) = (shape, self.0.len() as u32);
+            let entry = Entry { name, start, dims, order, rank, dtype: dtype.0, vetted: AtomicBool::new(false) };
+            let fault = |problem: String| A::Error::custom(format!("tensor {}: {problem}", clip(&entry.name)));
+            if end < start {
+                return Err(fault(format!("it ends at byte {end}, before its start at {start}")));
+            }
+            if entry.size() != Some(end - start) {
+                let (dtype, shape) = (entry.dtype_name(), entry.shape());
+                return Err(fault(format!("{dtype} {shape:?} does not fill its {} bytes", end - start)));
+            }
+            self.0.push(entry);
         }
         Ok(())
     }
 }
 
+/// What `__metadata__` holds: texts by name, which are looked at and not kept.
+struct Texts;
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                while map.next_entry::<Text, Text>()?.is_some() {}
+                Ok(Texts)
+            }
+        }
+        deserializer.deserialize_map(Map)
+    }
+}
+
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Text, E> {
+                Ok(Text)
+            }
+        }
+        deserializer.deserialize_str(Any)
+    }
+}
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Info {
     dtype: TypeIndex,
     shape: Shape,
@@ -361,7 +433,7 @@ mod tests {
         let two = |a: String, b: String| format!("{{{a},{b}}}");
         refused(&two(t("a", "[2]", 0, 2), t("b", "[2]", 1, 3)), 3, "b overlaps");
         refused(&two(t("a", "[2]", 0, 2), t("b", "[2]", 3, 5)), 5, "belong to none");
-        refused(&two(t("a", "[2]", 0, 2), t("a", "[2]", 2, 4)), 4, "a occurs twice");
+        refused(&two(t("a", "[2]", 0, 2), t("a", "[2]", 2, 4)), 4, "2 bytes before the tensor a");
         refused(&format!("{{{}}}", t("a", "[2]", 0, 2)), 1, "truncated");
         refused(&format!("{{{}}}", t("a", "[2]", 0, 2)), 3, "belong to no tensor");
         refused(&format!("{{{}}}", t("a", "[3]", 0, 2)), 2, "does not fill");
@@ -375,6 +447,10 @@ mod tests {
         refused(r#"{"a":7}"#, 0, "tensor a");
         refused(&format!(r#"{{"a":{}"#, "[".repeat(1 << 16)), 0, "nested too deeply");
         refused(&format!(r#"{{"{}":1}}"#, "a".repeat(5000)), 0, "no tensor's name");
+        for metadata in [r#"{"a":1}"#, r#"{"a":null}"#, r#"{"a":{}}"#, "7", r#""a""#, r#"{"a":"b"},"__metadata__":{}"#]
+        {
+            refused(&format!(r#"{{"__metadata__":{metadata}}}"#), 0, "__metadata__ is not one object of strings");
+        }
         refused("[]", 0, "not a JSON object");
         refused("{} {}", 0, "cannot be read");
         for bytes in [&b""[..], b"\x01", &u64::MAX.to_le_bytes(), &[9, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {

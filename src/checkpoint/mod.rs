@@ -24,6 +24,8 @@ pub mod names;
 #[cfg(feature = "native")]
 mod quantize;
 pub(crate) mod source;
+#[cfg(feature = "native")]
+mod torch;
 mod vet;
 #[cfg(any(feature = "native", feature = "train"))]
 #[cfg_attr(
@@ -62,8 +64,10 @@ pub struct Checkpoint {
 pub const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 
 impl Checkpoint {
-    /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors` or
-    /// `model.safetensors.index.json`, mapped into memory. The encoder's tensors are all there, of the right shape.
+    /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors`, `pytorch_model.bin` or either's
+    /// index, mapped into memory. The encoder's tensors are all there, of the right shape.
+    ///
+    /// Another program must not write to a mapped file in place; where one may, set `CLOZE_NO_MMAP=1`, and files are read into memory.
     /// Or, with the feature `train`, the directory of an [adapter], whose base is then opened and adapted: in memory, but for matrices in
     /// 8 bits, which stay as they are.
     ///
@@ -108,7 +112,8 @@ impl Checkpoint {
         Self::from_files(config_json, [("model.safetensors".into(), weights.into())])
     }
 
-    /// The same of weights in one or several files, by their names. All of their tensors count.
+    /// The same of weights in one or several files, by their names. All of their tensors count. With the feature `native` a file
+    /// whose name ends with `.bin` is read as PyTorch writes it.
     ///
     /// # Errors
     /// As [`Checkpoint::open`]; there must be one file, and no tensor in two.
@@ -117,8 +122,12 @@ impl Checkpoint {
         weights: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>,
     ) -> Result<Self> {
         let config = Config::from_json(config_json, "config.json")?;
-        let held = |(file, bytes): (String, Cow<'static, [u8]>)| Shard::held(bytes, &file);
-        let shards = weights.into_iter().map(held).collect::<Result<Vec<_>>>()?;
+        #[cfg(feature = "native")]
+        let held = |(file, bytes): (String, Cow<'static, [u8]>)| Shard::held_any(bytes, &file);
+        #[cfg(not(feature = "native"))]
+        let held = |(file, bytes): (String, Cow<'static, [u8]>)| Shard::held(bytes, &file).map(Some);
+        let shards =
+            weights.into_iter().map(held).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
         let Some(first) = shards.first() else {
             let mend = "Give a Hugging Face BERT model";
             return Err(broken("model.safetensors", None, "it is missing".into(), mend));
@@ -319,11 +328,13 @@ impl Checkpoint {
         let mut found = spellings.iter().filter_map(|name| self.find(name));
         let Some((shard, entry)) = found.next() else { return Ok(None) };
         let fault = |problem: String, mend: &str| Err(broken(&shard.file, Some(&entry.name), problem, mend));
-        let name = &entry.name;
+        let name = &clip(&entry.name);
         if let Some((beside, other)) = found.next()
-            && shard.bytes_of(entry) != beside.bytes_of(other)
+            && (shard.bytes_of(entry) != beside.bytes_of(other)
+                || (entry.dtype_name(), entry.shape()) != (other.dtype_name(), other.shape()))
         {
-            return fault(format!("both {name} and {} are there, and they differ", other.name), "Keep one of them");
+            let problem = format!("both {name} and {} are there, and they differ", clip(&other.name));
+            return fault(problem, "Keep one of them");
         }
         let is = entry.shape();
         let fits = match is {
@@ -352,7 +363,7 @@ impl Checkpoint {
 
     /// A tensor of a supported type as rows and columns, with its scales if it is I8.
     fn tensor<'a>(&'a self, shard: &'a Shard, entry: &Entry) -> Result<HostTensor<'a>> {
-        let name = &entry.name;
+        let name = &clip(&entry.name);
         let fault = |problem: String, mend: &str| broken(&shard.file, Some(name), problem, mend);
         let dtype = entry.dtype().ok_or_else(|| {
             fault(format!("{name} is {}", entry.dtype_name()), "Save the model as float32 or float16")
@@ -368,7 +379,7 @@ impl Checkpoint {
         let scales: &[u8] = if dtype == DType::I8 {
             const OTHER: &str = "Give the unquantized checkpoint; `cloze convert --dtype i8` makes a small one of it";
             let (file, scale) = self
-                .find(&format!("{name}{SCALE}"))
+                .find(&format!("{}{SCALE}", entry.name))
                 .ok_or_else(|| fault(format!("{name} is I8 but {name}{SCALE} is missing"), OTHER))?;
             if scale.dtype() != Some(DType::F32) || scale.shape() != [rows as u32] {
                 let is = format!("{} {:?}", scale.dtype_name(), scale.shape());

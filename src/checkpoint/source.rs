@@ -1,4 +1,9 @@
 //! Where a checkpoint's bytes come from: files mapped into memory, one or several, or bytes that are there already.
+//!
+//! A mapped file must not be truncated or written to while a model uses it: the operating system then ends the process with
+//! SIGBUS, or the weights change. That is the price of not copying them, paid by every reader of safetensors. This crate
+//! replaces files by renaming, which leaves a mapping whole. Where other programs may write to a file in place, set the
+//! environment variable `CLOZE_NO_MMAP=1`: weights are then read into memory.
 
 use std::borrow::Cow;
 
@@ -7,7 +12,7 @@ use super::header::{self, Entry};
 use crate::error::{Error, clip_message};
 use crate::error::{Result, clip};
 
-/// One safetensors file.
+/// The tensors of one file: safetensors, or what `torch.save` wrote.
 #[derive(Debug)]
 pub(crate) struct Shard {
     /// What errors call it.
@@ -22,6 +27,9 @@ pub(crate) struct Shard {
 #[derive(Debug)]
 enum Bytes {
     Held(Cow<'static, [u8]>),
+    /// What a file has in another order, copied from it.
+    #[cfg(feature = "native")]
+    Copied(Vec<u8>),
     #[cfg(feature = "native")]
     Mapped(memmap2::Mmap),
 }
@@ -32,6 +40,8 @@ impl std::ops::Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match self {
             Bytes::Held(bytes) => bytes,
+            #[cfg(feature = "native")]
+            Bytes::Copied(bytes) => bytes,
             #[cfg(feature = "native")]
             Bytes::Mapped(map) => map,
         }
@@ -49,6 +59,28 @@ impl Shard {
         Ok(Self { file, bytes, data, entries })
     }
 
+    /// What a file holds in either format, by its name: one shard, or two where some tensors had to be copied.
+    #[cfg(feature = "native")]
+    fn any(bytes: Bytes, file: String) -> Result<Vec<Self>> {
+        if !file.ends_with(".bin") {
+            return Ok(vec![Self::new(bytes, file)?]);
+        }
+        let super::torch::Found { in_file, copies, copied } = super::torch::read(&bytes, &file)?;
+        let more = (!copies.is_empty()).then(|| Self {
+            file: file.clone(),
+            bytes: Bytes::Copied(copied),
+            data: 0,
+            entries: copies,
+        });
+        Ok(std::iter::once(Self { file, bytes, data: 0, entries: in_file }).chain(more).collect())
+    }
+
+    /// The same of bytes in memory.
+    #[cfg(feature = "native")]
+    pub(crate) fn held_any(bytes: Cow<'static, [u8]>, file: &str) -> Result<Vec<Self>> {
+        Self::any(Bytes::Held(bytes), file.into())
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
         self.entries.binary_search_by(|e| (*e.name).cmp(name)).ok().and_then(|i| self.entries.get(i))
     }
@@ -56,6 +88,10 @@ impl Shard {
     /// Lets go of all tensors but the `wanted`, if the bytes are memory of this shard's own.
     pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
         let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return };
+        if self.file.ends_with(".bin") {
+            // Its tensors may share bytes, and its order is not that of the names.
+            return;
+        }
         self.entries.retain(|entry| wanted(&entry.name));
         // In place: a second buffer could be more than there is room for.
         self.entries.sort_unstable_by_key(|entry| entry.range().start);
@@ -72,15 +108,19 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
-    /// The JSON that says what is in the file, as far as [`keep`](Self::keep) has not let go of it.
+    /// The JSON that says what is in a safetensors file, as far as [`keep`](Self::keep) has not let go of it.
     #[cfg(all(feature = "native", feature = "train"))]
     pub(crate) fn header(&self) -> &[u8] {
         self.bytes.get(8..self.data).unwrap_or_default()
     }
 
-    /// The whole file.
+    /// The whole file; nothing of what was copied from it.
     #[cfg(feature = "train")]
     pub(crate) fn file_bytes(&self) -> &[u8] {
+        #[cfg(feature = "native")]
+        if matches!(self.bytes, Bytes::Copied(_)) {
+            return &[];
+        }
         &self.bytes
     }
 
@@ -106,13 +146,12 @@ pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(feature = "hub")]
-pub(crate) use native::{INDEX, no_weights_among, shard_names};
-#[cfg(feature = "native")]
 #[cfg(all(feature = "native", feature = "train"))]
-pub(crate) use native::{WEIGHTS, map};
+pub(crate) use native::map;
 #[cfg(feature = "native")]
-pub(crate) use native::{open, read_small};
+pub(crate) use native::{WEIGHTS, open, read_small};
+#[cfg(feature = "hub")]
+pub(crate) use native::{class_of, no_weights_among, shard_names};
 
 #[cfg(feature = "native")]
 mod native {
@@ -126,11 +165,9 @@ mod native {
     use super::*;
     use crate::files::open_regular;
 
-    pub(crate) const INDEX: &str = "model.safetensors.index.json";
-
-    /// What a whole model's weights are in: one of them.
-    #[cfg(feature = "train")]
-    pub(crate) const WEIGHTS: [&str; 2] = ["model.safetensors", INDEX];
+    /// What a whole model's weights are in, as transformers looks for them: the first that is there. An index names files.
+    pub(crate) const WEIGHTS: [&str; 4] =
+        ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
@@ -150,26 +187,53 @@ mod native {
         read().map_err(|e| Error::io("read", path, e))
     }
 
-    /// The weights of the model in the directory `dir`: `model.safetensors`, or the files its index names.
+    /// The weights in the directory `dir`, of a model or of a module of one: the first of [`WEIGHTS`] that is there.
     pub(crate) fn open(dir: &Path) -> Result<Vec<Shard>> {
-        let single = dir.join("model.safetensors");
-        if single.exists() {
-            return Ok(vec![map(&single)?]);
-        }
-        let index = dir.join(INDEX);
-        if index.exists() {
-            return open_index(dir, &index);
-        }
-        Err(no_weights(dir))
+        let Some(found) = WEIGHTS.iter().map(|name| dir.join(name)).find(|path| path.exists()) else {
+            return Err(no_weights(dir));
+        };
+        let is_index = found.extension().is_some_and(|end| end == "json");
+        let opened = if is_index { open_index(dir, &found) } else { open_file(&found) };
+        // Python can do what this cannot: with the class that keeps the model's head.
+        opened.map_err(|error| match error {
+            Error::Checkpoint { file, tensor, problem, mend } if file.ends_with(".bin") => {
+                let mend = format!("{mend}. {}", in_python(&dir.display().to_string(), "", &class_of(dir)));
+                Error::Checkpoint { file, tensor, problem, mend }
+            }
+            other => other,
+        })
     }
 
+    /// The tensors of one file: safetensors, or what `torch.save` wrote if its name ends with `.bin`.
+    fn open_file(path: &Path) -> Result<Vec<Shard>> {
+        Shard::any(bytes_of_file(path)?, path.display().to_string())
+    }
+
+    /// A file of safetensors.
+    #[cfg(feature = "train")]
     pub(crate) fn map(path: &Path) -> Result<Shard> {
-        let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
-        // SAFETY: the mapping is read-only and private to this process. Another process that truncates the file meanwhile
-        // can still stop this one with SIGBUS: the price of not copying it, paid by every reader of safetensors;
-        // `convert` replaces files by renaming, which leaves a mapping whole.
+        Shard::new(bytes_of_file(path)?, path.display().to_string())
+    }
+
+    /// A file's bytes, mapped, or read where `CLOZE_NO_MMAP` is set.
+    fn bytes_of_file(path: &Path) -> Result<Bytes> {
+        let mut file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
+        if std::env::var_os("CLOZE_NO_MMAP").is_some_and(|value| !value.is_empty() && value != "0") {
+            let need = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(usize::try_from(need).unwrap_or(usize::MAX)).map_err(|_| Error::Memory {
+                what: path.display().to_string(),
+                need,
+                have: 0,
+                mend: "Unset CLOZE_NO_MMAP, and the file is mapped".into(),
+            })?;
+            file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
+            return Ok(Bytes::Held(Cow::Owned(bytes)));
+        }
+        // SAFETY: the mapping is read-only and private to this process. What other processes may still do to it, the module
+        // says.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
-        Shard::new(Bytes::Mapped(map), path.display().to_string())
+        Ok(Bytes::Mapped(map))
     }
 
     /// The files that an index names, each a plain name.
@@ -187,11 +251,13 @@ mod native {
             .map_err(|e| broken(file, None, format!("the index cannot be used: {}", clip_message(&e)), SAVE_AGAIN))
     }
 
+    /// The files that an index names, all of the kind that its own name says.
     fn names_in(json: &[u8], file: &str) -> Result<BTreeSet<String>> {
+        let end = if file.ends_with(".bin.index.json") { ".bin" } else { ".safetensors" };
         let mut names = BTreeSet::new();
         visit_index(json, file, &mut |_, shard| {
-            if !is_plain_name(shard) {
-                return Err(format!("{:?} is not the name of a .safetensors file beside it", clip(shard)));
+            if !is_plain_name(shard) || !shard.ends_with(end) {
+                return Err(format!("{:?} is not the name of a {end} file beside it", clip(shard)));
             }
             if !names.contains(shard) {
                 names.insert(shard.to_string());
@@ -216,40 +282,37 @@ mod native {
                 let problem = format!("the shard {name} that it names is missing");
                 return Err(broken(&file, None, problem, "Download all the files that the index names"));
             }
-            shards.push(map(&shard)?);
+            shards.extend(open_file(&shard)?.into_iter().map(|shard| (name.as_str(), shard)));
         }
 
-        let mut listed: Vec<Vec<bool>> = shards.iter().map(|s| vec![false; s.entries.len()]).collect();
-        visit_index(&json, &file, &mut |tensor, shard| {
-            let held = names.iter().zip(&shards).zip(&mut listed).find(|((name, _), _)| *name == shard);
-            let Some(((_, holder), marks)) = held else { return Err(format!("the shard {} is unknown", clip(shard))) };
-            let place = holder.entries.binary_search_by(|e| (*e.name).cmp(tensor)).ok();
-            match place.and_then(|i| marks.get_mut(i)) {
-                None => {
-                    let elsewhere = names.iter().zip(&shards).find(|(_, s)| s.find(tensor).is_some());
-                    let hint = elsewhere.map_or(String::new(), |(name, _)| format!(" (it is in {name})"));
-                    Err(format!("the tensor {} is not in {shard}{hint}", clip(tensor)))
-                }
-                Some(true) => Err(format!("the tensor {} is listed twice", clip(tensor))),
-                Some(mark) => {
-                    *mark = true;
-                    Ok(())
-                }
+        // As transformers does it: a tensor counts if it is listed, wherever it lies. What is listed and lies nowhere is
+        // missing only if the model has such a tensor.
+        let mut marks: Vec<Vec<bool>> = shards.iter().map(|(_, shard)| vec![false; shard.entries.len()]).collect();
+        visit_index(&json, &file, &mut |tensor, listed| {
+            let place = |(_, shard): &(&str, Shard)| shard.entries.binary_search_by(|e| (*e.name).cmp(tensor)).ok();
+            let here = shards.iter().position(|held| held.0 == listed && place(held).is_some());
+            let at = here.or_else(|| shards.iter().position(|held| place(held).is_some()));
+            if let Some(at) = at
+                && let Some(mark) = place(&shards[at]).and_then(|entry| marks[at].get_mut(entry))
+            {
+                *mark = true;
             }
+            Ok(())
         })?;
         // What a shard holds beyond what the index lists is no part of the model.
-        for (shard, marks) in shards.iter_mut().zip(listed) {
+        let mut kept = Vec::with_capacity(shards.len());
+        for ((_, mut shard), marks) in shards.into_iter().zip(marks) {
             let mut marks = marks.into_iter();
             shard.entries.retain(|_| marks.next().unwrap_or(false));
+            kept.push(shard);
         }
-        no_tensor_twice(&shards)?;
-        Ok(shards)
+        no_tensor_twice(&kept)?;
+        Ok(kept)
     }
 
     /// Whether an index may name this file: one beside it, of the right kind.
     fn is_plain_name(name: &str) -> bool {
-        name.ends_with(".safetensors")
-            && name.len() <= 255
+        name.len() <= 255
             && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
             && !name.contains("..")
     }
@@ -267,22 +330,37 @@ mod native {
         }
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let files: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
-        no_weights_among(files, &name, "DIR")
+        no_weights_among(files, &name, "DIR", &class_of(dir))
     }
 
-    /// What to do about a model without safetensors, of which there are these files. Python knows it as `model`.
-    pub(crate) fn no_weights_among(mut files: Vec<String>, name: &str, model: &str) -> Error {
+    /// The class of transformers that a model was saved as, as far as its `config.json` says so.
+    pub(crate) fn class_of(dir: &Path) -> String {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            architectures: Vec<String>,
+        }
+        let text = read_small(&dir.join("config.json"), 16 << 20).unwrap_or_default();
+        let named: Option<Named> = serde_json::from_slice(&text).ok();
+        let is_class =
+            |name: &String| name.len() <= 100 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let class = named.and_then(|named| named.architectures.into_iter().next()).filter(is_class);
+        class.unwrap_or_else(|| "AutoModelForPreTraining".into())
+    }
+
+    /// How Python saves a model as safetensors; it knows it as `model`.
+    fn in_python(model: &str, from: &str, class: &str) -> String {
+        format!(
+            "In Python: transformers.{class}.from_pretrained({model:?}{from}).save_pretrained({model:?}, safe_serialization=True)"
+        )
+    }
+
+    /// What to do about a model without weights that are read, of which there are these files. Python knows it as `model`, of
+    /// the class `class`.
+    pub(crate) fn no_weights_among(mut files: Vec<String>, name: &str, model: &str, class: &str) -> Error {
         files.sort_unstable();
         let other = |wanted: fn(&str) -> bool| files.iter().find(|f| wanted(f));
         let problem = |found: &str| format!("no model.safetensors; there is {}, which is not read", clip(found));
-        let python = |from: &str| {
-            let load = format!("transformers.AutoModelForQuestionAnswering.from_pretrained({model}{from})");
-            format!("In Python: {load}.save_pretrained(DIR, safe_serialization=True)")
-        };
-        if let Some(found) = other(|f| f.starts_with("pytorch_model") && (f.ends_with(".bin") || f.ends_with(".json")))
-        {
-            return broken(name, None, problem(found), &python(""));
-        }
+        let python = |from: &str| in_python(model, from, class);
         if let Some(found) = other(|f| f == "tf_model.h5" || f.contains(".ckpt")) {
             return broken(name, None, problem(found), &python(", from_tf=True"));
         }
@@ -292,7 +370,7 @@ mod native {
         if let Some(found) = other(|f| f.ends_with(".onnx") || f == "onnx") {
             return broken(name, None, problem(found), "Get the safetensors of the model it was exported from");
         }
-        broken(name, None, format!("neither model.safetensors nor {INDEX}"), "Give a Hugging Face BERT model")
+        broken(name, None, "no model.safetensors and no pytorch_model.bin".into(), "Give a Hugging Face BERT model")
     }
 
     /// The pairs of an index's `weight_map`, each handed to `visit`.

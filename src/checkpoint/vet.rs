@@ -30,6 +30,11 @@ pub(crate) fn first_fault(tensor: &HostTensor) -> Option<Fault> {
             let index = find(tensor.bytes, |b| u32::from_le_bytes(b) & 0x7f80_0000 == 0x7f80_0000)?;
             (index, element(tensor.bytes, index, f32::from_le_bytes).to_string())
         }
+        DType::F64 => {
+            // Too large for f32 is as bad.
+            let index = find(tensor.bytes, |b| !(f64::from_le_bytes(b) as f32).is_finite())?;
+            (index, element(tensor.bytes, index, f64::from_le_bytes).to_string())
+        }
         DType::F16 => {
             let index = find(tensor.bytes, |b| u16::from_le_bytes(b) & 0x7c00 == 0x7c00)?;
             (index, element(tensor.bytes, index, f16::from_le_bytes).to_string())

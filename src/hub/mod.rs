@@ -27,7 +27,7 @@ use parts::Parts;
 use remote::{Found, Meta, Remote};
 use store::{Partial, State, Store};
 
-use crate::checkpoint::source::no_weights_among;
+use crate::checkpoint::source::{class_of, no_weights_among};
 use crate::error::{Error, HubFault, Result, clip};
 
 /// How far the download of one file is.
@@ -114,7 +114,7 @@ impl Hub {
     /// last stood for will do. A download that broke off is continued by the next call; `progress` hears of every piece.
     ///
     /// # Errors
-    /// [`Error::Hub`]; [`Error::Checkpoint`] if the model has no safetensors, or an index names files that it must not;
+    /// [`Error::Hub`]; [`Error::Checkpoint`] if the model has no weights that are read, or an index names files that it must not;
     /// [`Error::Config`] for a `modules.json` that cannot be read; [`Error::Io`].
     pub fn model_dir(&self, id: &ModelId, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
         let store = Store::new(&self.cache, id);
@@ -146,7 +146,7 @@ impl Hub {
                 Parts::Whole => {}
                 Parts::Lacks(file) => return Err(remote.missing(format!("its index names {file}, which it has not"))),
                 Parts::NoWeights => {
-                    return Err(no_weights_among(remote.list(), &id.to_string(), &format!("{:?}", id.repo())));
+                    return Err(no_weights_among(remote.list(), &id.to_string(), id.repo(), &class_of(&dir)));
                 }
             }
         }

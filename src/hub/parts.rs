@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::checkpoint::source::{INDEX, read_small, shard_names};
+use crate::checkpoint::source::{WEIGHTS, read_small, shard_names};
 use crate::error::Result;
 use crate::sentence::Sentence;
 
@@ -13,8 +13,6 @@ pub(super) use crate::checkpoint::TOKENIZERS;
 
 /// What stands beside the weights where it is there.
 const COMPANIONS: [&str; 4] = [CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
-
-const WEIGHTS: &str = "model.safetensors";
 
 /// No module's configuration is larger.
 const MAX_MODULE: u64 = 1 << 20;
@@ -41,16 +39,19 @@ pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Re
         true => read_small(&dir.join(file), MAX_MODULE).map(Some),
         false => Ok(None),
     })?;
-    if have(WEIGHTS)? {
+    // In the loader's order: what it takes is what is fetched.
+    for file in WEIGHTS {
+        if !have(file)? {
+            continue;
+        }
+        if file.ends_with(".json") {
+            for shard in shard_names(&dir.join(file))? {
+                if !have(&shard)? {
+                    return Ok(Parts::Lacks(shard));
+                }
+            }
+        }
         return Ok(Parts::Whole);
     }
-    if !have(INDEX)? {
-        return Ok(Parts::NoWeights);
-    }
-    for shard in shard_names(&dir.join(INDEX))? {
-        if !have(&shard)? {
-            return Ok(Parts::Lacks(shard));
-        }
-    }
-    Ok(Parts::Whole)
+    Ok(Parts::NoWeights)
 }

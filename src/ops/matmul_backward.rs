@@ -119,7 +119,7 @@ fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
     let load_b = match site.dtype(1) {
         DType::F16 => include_str!("../../shaders/lib/matmul_b_f16.wgsl"),
         DType::I8 => include_str!("../../shaders/lib/matmul_b_i8.wgsl"),
-        DType::F32 | DType::BF16 => include_str!("../../shaders/lib/matmul_backward_b.wgsl"),
+        DType::F32 | DType::BF16 | DType::F64 => include_str!("../../shaders/lib/matmul_backward_b.wgsl"),
     };
     vec![params, load_a, load_b, store, core]
 }

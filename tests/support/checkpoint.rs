@@ -36,6 +36,7 @@ impl Tensor {
         let values = self.values();
         let bytes = match dtype {
             DType::F32 => self.bytes.clone(),
+            DType::F64 => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
             DType::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
             DType::BF16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
             DType::I8 => unreachable!("not a cast"),

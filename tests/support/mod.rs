@@ -8,6 +8,7 @@ pub mod devices;
 pub mod hub;
 #[cfg(feature = "train")]
 pub mod lab;
+pub mod torch;
 
 use std::path::PathBuf;
 

@@ -262,7 +262,7 @@ test('a page in place of a missing file is no file', async () => {
 test('other weights are named, with the mend', async () => {
   const { 'model.safetensors': _, ...rest } = model();
   for (const [file, words] of [
-    ['pytorch_model.bin', /there is pytorch_model\.bin, .*save_pretrained/],
+    ['pytorch_model.bin', /there is pytorch_model\.bin, .*cloze convert --model/],
     ['onnx/model.onnx', /there is onnx\/model\.onnx/],
     ['README.md', /neither model\.safetensors nor/],
   ]) {

@@ -43,6 +43,7 @@ impl Stored {
         let x = noise(seed, rows * cols);
         let bytes = match dtype {
             DType::F32 => x.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DType::F64 => x.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
             DType::F16 => x.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
             DType::BF16 => x.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
             DType::I8 => x.iter().map(|v| (v * 127.0).round() as i8 as u8).collect(),

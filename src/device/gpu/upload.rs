@@ -21,7 +21,7 @@ impl Gpu {
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
         let dtype = match common_dtype(parts) {
-            DType::BF16 => DType::F32,
+            DType::BF16 | DType::F64 => DType::F32,
             other => other,
         };
         let bytes = pack(parts, rows, cols, dtype);
@@ -93,7 +93,7 @@ fn pack(parts: &[HostTensor<'_>], rows: usize, cols: usize, dtype: DType) -> Vec
                     out[place(c)..place(c) + 2].copy_from_slice(&f16::from_f32(*v).to_le_bytes());
                 }
             }
-            DType::F32 | DType::BF16 => {
+            DType::F32 | DType::BF16 | DType::F64 => {
                 part.row_f32(r, &mut wide);
                 for (c, v) in wide.iter().enumerate() {
                     out[place(c)..place(c) + 4].copy_from_slice(&v.to_le_bytes());

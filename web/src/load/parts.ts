@@ -147,11 +147,15 @@ export function shardsOf(bytes: Uint8Array, file: string): Set<string> {
 /** What to do about a model without safetensors, of which there are these files. */
 function noWeights(files: string[], model: string): ClozeError {
   const broken = (problem: string, mend: string) => new ClozeError('checkpoint', `${model}: ${problem}. ${mend}`);
+  // With the class that the model was trained as: another would drop its head.
   const python = (from: string) =>
-    'In Python: transformers.AutoModelForQuestionAnswering.from_pretrained(MODEL' +
+    'In Python, with CLASS from architectures in config.json: transformers.CLASS.from_pretrained(MODEL' +
     `${from}).save_pretrained(DIR, safe_serialization=True)`;
   const kinds: [RegExp, string][] = [
-    [/^pytorch_model.*\.(bin|json)$/, python('')],
+    [
+      /^pytorch_model.*\.(bin|json)$/,
+      'Make safetensors of it with the command line: cloze convert --model MODEL --dtype f32 --output DIR',
+    ],
     [/^tf_model\.h5$|\.ckpt/, python(', from_tf=True')],
     [/^flax_model\.msgpack$/, python(', from_flax=True')],
     [/\.onnx$/, 'Get the safetensors of the model it was exported from'],
