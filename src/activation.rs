@@ -87,6 +87,24 @@ impl Activation {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
     }
 
+    /// The function of a PyTorch module made without arguments, by its class's path, such as
+    /// `torch.nn.modules.activation.Sigmoid`; `None` for a path that is none of these.
+    pub fn from_torch(path: &str) -> Option<Self> {
+        const CLASSES: [(&str, Activation); 9] = [
+            ("Identity", Activation::Linear),
+            ("Sigmoid", Activation::Sigmoid),
+            ("Tanh", Activation::Tanh),
+            ("ReLU", Activation::Relu),
+            ("ReLU6", Activation::Relu6),
+            ("LeakyReLU", Activation::LeakyRelu),
+            ("GELU", Activation::Gelu),
+            ("SiLU", Activation::Silu),
+            ("Mish", Activation::Mish),
+        ];
+        let class = path.strip_prefix("torch.nn.")?.rsplit('.').next()?;
+        CLASSES.iter().find(|(known, _)| *known == class).map(|(_, activation)| *activation)
+    }
+
     /// The number that shaders know the function by.
     pub const fn id(self) -> u32 {
         self as u32
@@ -107,5 +125,10 @@ mod tests {
         assert_eq!(Activation::from_name("swish"), Some(Activation::Silu));
         assert_eq!(Activation::from_name("prelu"), None);
         assert_eq!(Activation::from_name("GELU"), None);
+        assert_eq!(Activation::from_torch("torch.nn.modules.linear.Identity"), Some(Activation::Linear));
+        assert_eq!(Activation::from_torch("torch.nn.Sigmoid"), Some(Activation::Sigmoid));
+        for unknown in ["torch.nn.Softmax", "Sigmoid", "mine.nn.Sigmoid", "torch.nn.", ""] {
+            assert_eq!(Activation::from_torch(unknown), None, "{unknown}");
+        }
     }
 }

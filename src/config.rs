@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
@@ -63,6 +64,9 @@ pub struct Config {
     quantization: Option<Quantization>,
     #[serde(deserialize_with = "presence")]
     quantization_config: bool,
+    /// What sentence-transformers has to say about a cross-encoder, from version 4 on and before.
+    sentence_transformers: Option<Value>,
+    sbert_ce_default_activation_function: Option<Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -104,6 +108,8 @@ impl Default for Config {
             add_cross_attention: None,
             quantization: None,
             quantization_config: false,
+            sentence_transformers: None,
+            sbert_ce_default_activation_function: None,
         }
     }
 }
@@ -164,6 +170,12 @@ impl Config {
     /// Whether the first of `architectures` is `name`, such as `BertForQuestionAnswering`.
     pub fn is_architecture(&self, name: &str) -> bool {
         self.architectures.iter().flatten().next().is_some_and(|first| first == name)
+    }
+
+    /// The class of the activation that sentence-transformers' CrossEncoder puts on the logits, where the file names one.
+    pub fn cross_encoder_activation(&self) -> Option<&str> {
+        let newer = self.sentence_transformers.as_ref().and_then(|section| section.get("activation_fn"));
+        newer.or(self.sbert_ce_default_activation_function.as_ref())?.as_str()
     }
 
     /// How many scalars the encoder's parameters hold, the pooler left out.

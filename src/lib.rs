@@ -36,6 +36,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod choose;
 pub mod config;
+pub mod cross_encoder;
 pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;

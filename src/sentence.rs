@@ -50,13 +50,7 @@ impl Sentence {
     /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for a module unknown here.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        Self::read(&mut |name| {
-            let path = dir.join(name);
-            if !path.exists() {
-                return Ok(None);
-            }
-            crate::checkpoint::source::read_small(&path, MAX_BYTES).map(Some)
-        })
+        Self::read(&mut |name| read_if_there(&dir.join(name)))
     }
 
     /// The same with files found by `file`, by their path in the directory; nothing for one that is not there.
@@ -139,8 +133,17 @@ fn pooling(name: &str, bytes: &[u8]) -> Result<Pooling> {
     }
 }
 
+/// A module's configuration, or nothing where there is none.
+#[cfg(feature = "native")]
+pub(crate) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>> {
+    match path.exists() {
+        true => crate::checkpoint::source::read_small(path, MAX_BYTES).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// A module's directory must lie inside the model's.
-fn check_path(path: &str) -> Result<()> {
+pub(crate) fn check_path(path: &str) -> Result<()> {
     let plain = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         !part.is_empty() && !part.starts_with('.') && part.chars().all(known)

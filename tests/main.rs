@@ -23,6 +23,7 @@ mod memory;
 #[cfg(feature = "train")]
 mod methods;
 mod pausing;
+mod rank;
 mod selection;
 mod self_test;
 mod squad;

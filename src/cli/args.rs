@@ -8,6 +8,7 @@ use super::common::Common;
 use super::convert::ConvertArgs;
 use super::embed::EmbedArgs;
 use super::eval::EvalArgs;
+use super::rerank::RerankArgs;
 use super::shell::{CompletionsArgs, ManArgs};
 use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroShotArgs};
 use super::tokenize::TokenizeArgs;
@@ -41,6 +42,7 @@ pub enum Command {
     Embed(EmbedArgs),
     NextSentence(NextSentenceArgs),
     ZeroShot(ZeroShotArgs),
+    Rerank(RerankArgs),
     Tokenize(TokenizeArgs),
     Eval(EvalArgs),
     Train(TrainArgs),

@@ -12,6 +12,7 @@ mod eval;
 mod info;
 mod machine;
 mod npy;
+mod rerank;
 mod shell;
 mod show;
 mod source;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::embed(args, &common),
         Command::NextSentence(args) => tasks::next_sentence(args, &common),
         Command::ZeroShot(args) => tasks::zero_shot(args, &common),
+        Command::Rerank(args) => rerank::rerank(args, &common),
         Command::Tokenize(args) => tokenize::tokenize(args, &common),
         Command::Eval(args) => eval::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Train(args) => train::run(args, &common).map(|()| Outcome::AllGood),

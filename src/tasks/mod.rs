@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod fill_mask;
 pub mod next_sentence;
 pub mod question_answering;
+pub mod rank;
 pub mod run;
 pub(crate) mod scores;
 pub mod squad;

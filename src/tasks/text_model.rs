@@ -6,7 +6,7 @@ use crate::checkpoint::{Checkpoint, Head};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::text::{Encoding, Sequence, Tokenizer};
+use crate::text::{Sequence, Tokenizer};
 
 /// A model with one head, and the tokenizer that belongs to it.
 #[derive(Debug)]
@@ -102,14 +102,9 @@ pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<
         return Ok(tokenizer.single(&tokenizer.encode_first(&input.text, room(most, 2)?)?.ids));
     };
     let room = room(most, 3)?;
-    let encode = |text: &String| tokenizer.encode_first(text, room + 1);
-    let (mut a, mut b) = (encode(&input.text)?, encode(pair)?);
-    if a.len() > room && b.len() > room {
-        // Which of two long texts is the longer decides who has the odd token.
-        (a, b) = (tokenizer.encode(&input.text)?, tokenizer.encode(pair)?);
-    }
-    longest_first(&mut a, &mut b, room);
-    Ok(tokenizer.pair(&a.ids, &b.ids))
+    let (mut a, mut b) = (Side::new(tokenizer, &input.text, room)?, Side::new(tokenizer, pair, room)?);
+    let (first, second) = a.fit(&mut b, room)?;
+    Ok(tokenizer.pair(a.first(first), b.first(second)))
 }
 
 /// Tokens left for texts beside `special` ones.
@@ -120,17 +115,55 @@ pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     })
 }
 
-/// Cuts the longer of two texts, and both once they are equally long, until together they fit.
-fn longest_first(a: &mut Encoding, b: &mut Encoding, room: usize) {
-    if a.len() + b.len() <= room {
-        return;
+/// A text that is read with others, one at a time: its tokens, as far as any pair can hold them.
+pub(super) struct Side<'a> {
+    tokenizer: &'a Tokenizer,
+    text: &'a str,
+    ids: Vec<u32>,
+    /// Tokens of the whole text, where that was asked for.
+    whole: Option<usize>,
+}
+
+impl<'a> Side<'a> {
+    /// `room` is what a pair has beside its special tokens.
+    pub fn new(tokenizer: &'a Tokenizer, text: &'a str, room: usize) -> Result<Self> {
+        // One token more than fits tells that the text is longer.
+        let ids = tokenizer.encode_first(text, room + 1)?.ids;
+        Ok(Self { tokenizer, text, ids, whole: None })
     }
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    if short.len() * 2 > room {
-        // Both are too long; the odd token is the longer one's.
-        short.truncate(room / 2);
+
+    /// Its first tokens.
+    pub fn first(&self, count: usize) -> &[u32] {
+        &self.ids[..count.min(self.ids.len())]
     }
-    long.truncate(room - short.len());
+
+    /// How many tokens of this text and of `other` a pair holds that has so much room.
+    pub fn fit(&mut self, other: &mut Side<'_>, room: usize) -> Result<(usize, usize)> {
+        let (mut a, mut b) = (self.ids.len(), other.ids.len());
+        if a > room && b > room {
+            // Which of two long texts is the longer decides who has the odd token.
+            (a, b) = (self.whole()?, other.whole()?);
+        }
+        Ok(longest_first(a, b, room))
+    }
+
+    fn whole(&mut self) -> Result<usize> {
+        if self.whole.is_none() {
+            self.whole = Some(self.tokenizer.encode(self.text)?.len());
+        }
+        Ok(self.whole.unwrap_or_default())
+    }
+}
+
+/// How many tokens of two texts of so many are kept: the longer is cut, and both once they are equally long, until
+/// together they fit.
+fn longest_first(a: usize, b: usize, room: usize) -> (usize, usize) {
+    if a + b <= room {
+        return (a, b);
+    }
+    // Where both are too long, the odd token is the longer one's.
+    let short = a.min(b).min(room / 2);
+    if a <= b { (short, room - short) } else { (room - short, short) }
 }
 
 #[cfg(test)]
@@ -139,7 +172,6 @@ mod tests {
 
     #[test]
     fn the_longer_text_is_cut_first() {
-        let of = |n: usize| Encoding { ids: vec![7; n], offsets: vec![0..0; n], words: vec![0; n] };
         for (a, b, room, expected) in [
             (3, 4, 7, (3, 4)),
             (3, 9, 7, (3, 4)),
@@ -148,9 +180,7 @@ mod tests {
             (8, 9, 7, (3, 4)),
             (5, 5, 0, (0, 0)),
         ] {
-            let (mut x, mut y) = (of(a), of(b));
-            longest_first(&mut x, &mut y, room);
-            assert_eq!((x.len(), y.len()), expected, "{a} {b} in {room}");
+            assert_eq!(longest_first(a, b, room), expected, "{a} {b} in {room}");
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Fields {
     pub pair: Option<String>,
     pub question: Option<String>,
     pub context: Option<String>,
+    pub query: Option<String>,
+    pub texts: Option<Vec<String>>,
 }
 
 impl Fields {
@@ -116,6 +118,10 @@ impl Line {
             question: Option<&'a RawValue>,
             #[serde(borrow)]
             context: Option<&'a RawValue>,
+            #[serde(borrow)]
+            query: Option<&'a RawValue>,
+            #[serde(borrow)]
+            texts: Option<&'a RawValue>,
         }
         fn some<'de, D: serde::Deserializer<'de>>(id: D) -> Result<Option<Box<RawValue>>, D::Error> {
             Box::deserialize(id).map(Some)
@@ -127,6 +133,11 @@ impl Line {
             None => Ok(None),
             Some(value) => serde_json::from_str(value.get())
                 .map_err(|_| malformed(format!("{name:?} is not a string of Unicode text"))),
+        };
+        let texts = |value: Option<&RawValue>| match value {
+            None => Ok(None),
+            Some(value) => serde_json::from_str(value.get())
+                .map_err(|_| malformed("\"texts\" is not an array of strings of Unicode text".into())),
         };
         let object = match bytes.first() {
             Some(b'{') => serde_json::from_slice::<Raw>(bytes)
@@ -143,6 +154,8 @@ impl Line {
                         pair: text("pair", raw.pair)?,
                         question: text("question", raw.question)?,
                         context: text("context", raw.context)?,
+                        query: text("query", raw.query)?,
+                        texts: texts(raw.texts)?,
                     })
                 };
                 (raw.id.clone(), fields())

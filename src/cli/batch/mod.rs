@@ -29,7 +29,7 @@ use output::{Output, same_file};
 /// Where inputs come from and results go.
 #[derive(Debug, Args)]
 pub struct Batch {
-    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, pair, question, context, id
+    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, pair, question, context, query, texts, id
     #[arg(long, value_name = "FILE", help_heading = "Batches")]
     pub input: Option<PathBuf>,
     /// Write results to a file, or `-` for stdout

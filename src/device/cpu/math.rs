@@ -150,7 +150,7 @@ fn laplace<const FMA: bool>(x: f32) -> f32 {
 
 for_isa! {
     /// Applies an activation in place.
-    pub(super) fn activate(act: Activation, x: &mut [f32]) = activate_body
+    pub(crate) fn activate(act: Activation, x: &mut [f32]) = activate_body
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@
 
 pub mod attention;
 pub mod gemm;
-mod math;
+pub(crate) mod math;
 pub mod micro;
 mod pace;
 pub mod pack;

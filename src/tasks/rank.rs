@@ -1,0 +1,164 @@
+//! Texts ranked by how well they answer a query: a cross-encoder reads each together with the query.
+//!
+//! Scores are those of the CrossEncoder of sentence-transformers 5.7, by its `rank`.
+
+use std::cmp::Ordering;
+
+use super::run::{Item, Task};
+use super::scores::best;
+use super::text_model::{Side, TextModel, room};
+use crate::activation::Activation;
+use crate::cross_encoder::CrossEncoder;
+use crate::device::Cancel;
+use crate::device::cpu::math::activate;
+use crate::device::cpu::micro::Isa;
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// A cross-encoder: a sequence classifier with one label.
+#[derive(Debug)]
+pub struct Reranker {
+    text_model: TextModel,
+    cross_encoder: CrossEncoder,
+    activation: Activation,
+    /// Tokens of a query and a text together with the special ones.
+    max_len: usize,
+}
+
+/// A query, and the texts to rank for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    pub query: String,
+    pub texts: Vec<String>,
+}
+
+/// How to rank.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RankOptions {
+    /// How many of the best texts to give; `None` for all.
+    pub top_k: Option<usize>,
+    /// What stands before the query: the name of one of the model's prompts, or a text. `None` for the model's default.
+    pub prompt: Option<String>,
+}
+
+impl RankOptions {
+    /// # Errors
+    /// [`Error::Option`] if no text is wanted.
+    pub fn check(&self) -> Result<()> {
+        match self.top_k {
+            Some(0) => Err(Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A text's place in a ranking.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Ranked {
+    /// The text's number among those given, from 0.
+    pub index: usize,
+    /// Higher is better. In 0 to 1 where the model's activation is a sigmoid, the default.
+    pub score: f32,
+}
+
+impl Reranker {
+    /// # Errors
+    /// [`Error::Unsupported`] if the model has another number of labels than one, or an activation that is not known.
+    pub fn new(text_model: TextModel, cross_encoder: CrossEncoder) -> Result<Self> {
+        let config = text_model.model().config();
+        let labels = config.num_labels();
+        if labels != 1 {
+            return Err(Error::Unsupported {
+                what: format!("ranking with a model of {labels} labels"),
+                mend: "Give a cross-encoder with one label; for several, classify each pair of texts".into(),
+            });
+        }
+        let activation = cross_encoder.activation(config)?;
+        let positions = config.max_position_embeddings;
+        let max_len = cross_encoder.max_seq_length.map_or(text_model.max_len(), |n| n.min(positions));
+        Ok(Self { text_model, cross_encoder, activation, max_len })
+    }
+
+    /// Opens a directory of sentence-transformers or transformers.
+    ///
+    /// # Errors
+    /// What [`CrossEncoder::open`], [`TextModel::open`] and [`Reranker::new`] refuse.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path, device: impl Into<std::sync::Arc<crate::device::Device>>) -> Result<Self> {
+        let cross_encoder = CrossEncoder::open(dir)?;
+        let inner = cross_encoder.encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
+        let head = crate::checkpoint::Head::SequenceClassification;
+        Self::new(TextModel::open(&inner, head, device)?, cross_encoder)
+    }
+
+    pub fn text_model(&self) -> &TextModel {
+        &self.text_model
+    }
+}
+
+/// A query at work: its sequence with each text, and what the model has said about them.
+#[derive(Debug)]
+pub struct Work {
+    query: Vec<u32>,
+    /// Of each text: how many tokens of the query stand before it, and its own.
+    texts: Vec<(usize, Vec<u32>)>,
+    logits: Vec<f32>,
+}
+
+impl Task for Reranker {
+    type Input = Query;
+    type Options = RankOptions;
+    type Work = Work;
+    /// The best first; of equal scores the first text first.
+    type Output = Vec<Ranked>;
+
+    fn model(&self) -> &Model {
+        self.text_model.model()
+    }
+
+    async fn begin(&self, input: &Query, options: &RankOptions, cancel: &Cancel) -> Result<Work> {
+        let tokenizer = self.text_model.tokenizer();
+        let room = room(self.max_len, 3)?;
+        let read = |text: &str| match self.cross_encoder.do_lower_case {
+            true => text.to_lowercase(),
+            false => text.to_owned(),
+        };
+        let prompt = self.cross_encoder.prompt(options.prompt.as_deref());
+        let query = read(&format!("{prompt}{}", input.query));
+        let mut query = Side::new(tokenizer, &query, room)?;
+        let mut texts = Vec::with_capacity(input.texts.len());
+        for text in &input.texts {
+            self.model().device().give_way(cancel).await?;
+            let text = read(text);
+            let mut text = Side::new(tokenizer, &text, room)?;
+            let (kept, own) = query.fit(&mut text, room)?;
+            texts.push((kept, text.first(own).to_vec()));
+        }
+        Ok(Work { query: query.first(room).to_vec(), texts, logits: Vec::new() })
+    }
+
+    /// Every text's sequence has both parts, however short: `[CLS] query [SEP] [SEP]` for an empty text.
+    fn item(&self, work: &Work, index: usize) -> Option<Item> {
+        let (kept, text) = work.texts.get(index)?;
+        Some(self.text_model.tokenizer().pair(&work.query[..*kept], text).into())
+    }
+
+    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &RankOptions) {
+        work.logits.extend(values.first());
+    }
+
+    fn end(&self, work: Work, _: &Query, options: &RankOptions) -> Result<Vec<Ranked>> {
+        let mut scores = work.logits;
+        activate(Isa::detect(), self.activation, &mut scores);
+        let all = scores.into_iter().enumerate().map(|(index, score)| Ranked { index, score }).collect();
+        Ok(best(all, options.top_k.unwrap_or(usize::MAX), Ranked::order))
+    }
+}
+
+impl Ranked {
+    /// The better score first, then the text that was given first.
+    pub fn order(a: &Self, b: &Self) -> Ordering {
+        // Logits are finite, and so is what any of the activations makes of them.
+        b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal).then(a.index.cmp(&b.index))
+    }
+}
