@@ -1,9 +1,8 @@
 //! Files that are read and written with care: no waiting for a pipe's writer, and no reader sees half a file.
 
-use std::fs::File;
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -28,8 +27,9 @@ pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Writes `bytes` to `path`: under another name first, then renamed over what was there. Through a link it is the
-/// link's target that is replaced. What is no regular file, such as a pipe or `/dev/null`, stays and is written to.
+/// Writes `bytes` to `path`: under another name first, then renamed over what was there, whose permissions and owner it
+/// keeps. Through a link it is the link's target that is replaced. What is no regular file, such as a pipe or `/dev/null`,
+/// stays and is written to.
 ///
 /// # Errors
 /// [`Error::Io`]; a regular file that was there is then untouched.
@@ -50,16 +50,21 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
+    /// Begins a file, and removes what killed runs left of the same one.
+    ///
     /// # Errors
     /// [`Error::Io`]
     pub fn create(path: &Path) -> Result<Self> {
-        let places = places(path).map_err(|e| Error::io("write", path, e))?;
-        let file = match &places {
-            Some((_, partial)) => File::create(partial),
-            None => File::options().write(true).open(path),
+        let begin = || match target(path)? {
+            Some(target) => {
+                sweep(&target);
+                let (file, partial) = begin(&target)?;
+                Ok((file, Some((target, partial))))
+            }
+            None => Ok((File::options().write(true).open(path)?, None)),
         };
-        let sink = BufWriter::new(file.map_err(|e| Error::io("write", path, e))?);
-        Ok(Self { sink, path: path.into(), places })
+        let (file, places) = begin().map_err(|e| Error::io("write", path, e))?;
+        Ok(Self { sink: BufWriter::new(file), path: path.into(), places })
     }
 
     fn with(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
@@ -83,10 +88,10 @@ impl AtomicFile {
         })
     }
 
-    /// Makes the file appear.
+    /// Makes the file appear, so that it is there after a power cut too.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was there is then untouched.
+    /// [`Error::Io`]; what was there is then untouched, unless only the last step failed, which makes the change last.
     pub fn commit(mut self) -> Result<()> {
         let places = self.places.clone();
         self.with(|sink| {
@@ -96,8 +101,8 @@ impl AtomicFile {
             std::fs::rename(partial, target)
         })?;
         // There is nothing left to remove.
-        self.places = None;
-        Ok(())
+        let Some((target, _)) = self.places.take() else { return Ok(()) };
+        sync_parent(&target).map_err(|e| Error::io("write", &self.path, e))
     }
 }
 
@@ -115,41 +120,234 @@ impl Drop for AtomicFile {
 /// # Errors
 /// [`Error::Io`] as writing it would give.
 pub fn check_writable(path: &Path) -> Result<()> {
-    let check = || match places(path)? {
-        Some((_, partial)) => File::create(&partial).and_then(|_| std::fs::remove_file(&partial)),
+    let check = || match target(path)? {
+        Some(target) => begin(&target).and_then(|(_, partial)| std::fs::remove_file(partial)),
         None => Ok(()),
     };
     check().map_err(|e| Error::io("write", path, e))
 }
 
-/// Where a regular file of this path really lies, and the name beside it under which it is made; none for what is
-/// there and cannot be replaced.
-fn places(path: &Path) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
-    let target = match std::fs::metadata(path) {
-        Ok(found) if found.is_file() => path.canonicalize()?,
-        Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-        Ok(_) => return Ok(None),
-        Err(_) => path.to_owned(),
-    };
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    // Threads may write the same file as well as processes.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let partial = target.with_file_name(format!(".{name}.{}.{number}.partial", std::process::id()));
-    Ok(Some((target, partial)))
+/// Makes renames inside a directory last through a power cut, where the system knows how.
+pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-#[cfg(test)]
-mod tests {
+/// The same for the directory of a file. One that may be written but not read cannot be synced, nor can those of some file
+/// systems: then it is left to the system.
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    match sync_dir(parent(path)) {
+        Err(e)
+            if matches!(e.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a regular file of this path really lies; none for what is there and cannot be replaced.
+fn target(path: &Path) -> std::io::Result<Option<PathBuf>> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => path.canonicalize().map(Some),
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Some(path.to_owned())),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the file that is to become `target`, beside it, under a name that nobody can guess and that was not there.
+fn begin(target: &Path) -> std::io::Result<(File, PathBuf)> {
+    let replaced = std::fs::metadata(target).ok();
+    // Whoever finds a name taken tries others; names are random, so the first will do.
+    for _ in 0..100 {
+        let partial = target.with_file_name(format!("{}{:016x}{PARTIAL}", prefix(target), random()));
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        if replaced.is_some() {
+            // Until it has the permissions of what it replaces, it is its owner's alone.
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        let file = match options.open(&partial) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        // The lock says that somebody is at work. Where there are no locks nothing is swept either.
+        let is_held = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if !is_held || was_removed(&file) {
+            // It was taken for a leftover in the moment before.
+            continue;
+        }
+        let kept = replaced.as_ref().map_or(Ok(()), |replaced| keep_permissions(&file, replaced));
+        return match kept {
+            Ok(()) => Ok((file, partial)),
+            Err(e) => {
+                let _ = std::fs::remove_file(&partial);
+                Err(e)
+            }
+        };
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Removes what killed runs left of `target`: files of our names that no process holds. What cannot be removed stays.
+fn sweep(target: &Path) {
+    let prefix = prefix(target);
+    for entry in std::fs::read_dir(parent(target)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(PARTIAL));
+        let is_ours = random.is_some_and(|r| r.len() == 16 && r.bytes().all(|b| b.is_ascii_hexdigit()));
+        // A link is none of ours, and to open a pipe would wait.
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let path = entry.path();
+            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+const PARTIAL: &str = ".partial";
+
+/// What the names of files that are to become `target` begin with; the rest has 24 bytes, and names at most 255.
+fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let fits = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 200).last();
+    format!(".{}.", name.get(..fits.unwrap_or(0)).unwrap_or_default())
+}
+
+/// A number that others cannot guess: the keys of hash maps are random.
+fn random() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
+}
+
+/// Whether a file that was just made has no name any more.
+fn was_removed(file: &File) -> bool {
     #[cfg(unix)]
+    return file.metadata().is_ok_and(|found| std::os::unix::fs::MetadataExt::nlink(&found) == 0);
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        false
+    }
+}
+
+/// Gives a file the owner and the permissions of the one that it is to replace, as far as this process may.
+#[cfg(unix)]
+fn keep_permissions(file: &File, replaced: &Metadata) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+    let made = file.metadata()?;
+    let mut mode = replaced.mode() & 0o777;
+    if made.uid() != replaced.uid() {
+        // Only root may give files away.
+        let _ = fchown(file, Some(replaced.uid()), None);
+    }
+    if made.gid() != replaced.gid() && fchown(file, None, Some(replaced.gid())).is_err() {
+        // What the old group might do, another need not.
+        mode &= 0o707;
+    }
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// Elsewhere a directory's files have its permissions.
+#[cfg(not(unix))]
+fn keep_permissions(_: &File, _: &Metadata) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_replaced_keeps_its_permissions() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+        for wanted in [0o600, 0o644, 0o660, 0o400, 0o755] {
+            std::fs::write(&path, "old").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(wanted)).unwrap();
+            let mut file = AtomicFile::create(&path).unwrap();
+            let partial = file.places.clone().unwrap().1;
+            assert_eq!(mode(&partial), wanted, "nobody else reads it meanwhile");
+            file.write(b"new").unwrap();
+            file.commit().unwrap();
+            assert_eq!((mode(&path), std::fs::read(&path).unwrap()), (wanted, b"new".to_vec()));
+            std::fs::remove_file(&path).unwrap();
+        }
+        // A new one has what any new file has.
+        let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+        write_atomically(&ours, b"x").unwrap();
+        std::fs::write(&theirs, "x").unwrap();
+        assert_eq!(mode(&ours), mode(&theirs));
+    }
+
+    #[test]
+    fn a_name_is_never_that_of_another_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("out"), dir.path().join("victim"));
+        std::fs::write(&victim, "victim").unwrap();
+        let first = begin(&path).unwrap();
+        let second = begin(&path).unwrap();
+        assert_ne!(first.1, second.1);
+        // Whoever guessed it would have to be there before, and then another is taken.
+        std::fs::remove_file(&first.1).unwrap();
+        symlink(&victim, &first.1).unwrap();
+        assert_eq!(File::create_new(&first.1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        write_atomically(&path, b"mine").unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"victim");
+        let long = dir.path().join("ü".repeat(127));
+        write_atomically(&long, b"a name of 254 bytes").unwrap();
+        assert!(long.is_file());
+    }
+
+    #[test]
+    fn leftovers_of_killed_runs_are_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        // A process that was killed holds no lock.
+        let (killed, left) = begin(&path).unwrap();
+        drop(killed);
+        let at_work = begin(&path).unwrap();
+        let others = [".out.1234.0.partial", ".out.notes.partial", ".out2.0123456789abcdef.partial", "out.partial"];
+        others.iter().for_each(|name| std::fs::write(dir.path().join(name), "x").unwrap());
+        let link = dir.path().join(".out.00000000000000ff.partial");
+        symlink("nowhere", &link).unwrap();
+        write_atomically(&path, b"new").unwrap();
+        assert!(!left.exists() && at_work.1.exists() && link.is_symlink());
+        assert_eq!(names(dir.path()).len(), others.len() + 3, "{:?}", names(dir.path()));
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let path = path.clone();
+                std::thread::spawn(move || (0..50).try_for_each(|_| write_atomically(&path, &[n; 100])))
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+        let found = std::fs::read(&path).unwrap();
+        assert!(found.len() == 100 && found.iter().all(|byte| *byte == found[0]), "one of them, and whole");
+    }
+
     #[test]
     fn a_link_and_a_device_stay_what_they_are() {
-        use super::*;
-
         let dir = tempfile::tempdir().unwrap();
         let (target, link) = (dir.path().join("target"), dir.path().join("link"));
         std::fs::write(&target, "old").unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
+        symlink(&target, &link).unwrap();
         check_writable(&link).unwrap();
         assert_eq!(std::fs::read(&target).unwrap(), b"old");
         write_atomically(&link, b"new").unwrap();

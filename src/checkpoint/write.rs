@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files::sync_dir;
 use crate::tensor::DType;
 
 /// A tensor to be written.
@@ -187,11 +188,6 @@ fn replace_files(from: &Path, to: &Path) -> Result<()> {
         }
     }
     sync_dir(to).map_err(io(to))
-}
-
-/// Makes renames inside a directory last through a power cut, where the system knows how.
-pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -177,8 +177,7 @@ impl Store {
             file.write(bytes)?;
         }
         file.write(&sum.finalize())?;
-        file.commit()?;
-        write::sync_dir(&self.dir).map_err(|e| Error::io("write", &self.dir, e))
+        file.commit()
     }
 }
 
