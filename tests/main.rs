@@ -16,6 +16,8 @@ mod heads;
 mod hostile;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_attacks;
 mod kernels;
 mod large;
 mod lockstep;

@@ -13,14 +13,18 @@
 //! # }
 //! ```
 
+mod address;
 mod id;
 mod parts;
 mod remote;
 mod store;
+mod watch;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use address::{Address, redacted};
 use hf_hub::Cache;
 pub use id::ModelId;
 use parts::Parts;
@@ -44,23 +48,31 @@ pub struct Progress<'a> {
 #[derive(Clone)]
 pub struct Hub {
     cache: Cache,
-    endpoint: String,
+    endpoint: Address,
     token: Option<String>,
     offline: bool,
+    patience: Duration,
 }
 
+/// How long a silent server is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl std::fmt::Debug for Hub {
-    /// Without the token.
+    /// Without the token, and without a password of the endpoint.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cache, endpoint, offline, .. } = self;
-        f.debug_struct("Hub").field("cache", cache).field("endpoint", endpoint).field("offline", offline).finish()
+        let Self { cache, endpoint, offline, patience, token: _ } = self;
+        let endpoint = endpoint.to_string();
+        let mut shown = f.debug_struct("Hub");
+        shown.field("cache", cache).field("endpoint", &endpoint).field("offline", offline).field("patience", patience);
+        shown.finish()
     }
 }
 
 impl Hub {
     /// As the environment says, in the words of `huggingface_hub`: the cache by `HF_HUB_CACHE`, or `HF_HOME`, or
     /// `XDG_CACHE_HOME`, or `~/.cache/huggingface`; the token by `HF_TOKEN`, or the file `token` that a login left beside
-    /// the cache; `HF_ENDPOINT` instead of `https://huggingface.co`; and `HF_HUB_OFFLINE`.
+    /// the cache; `HF_ENDPOINT` instead of `https://huggingface.co`; `HF_HUB_OFFLINE`; and `HF_HUB_DOWNLOAD_TIMEOUT`, the
+    /// seconds of [`patience`](Self::patience).
     ///
     /// # Errors
     /// [`Error::Option`] for a variable that cannot be used, or where there is no home directory.
@@ -79,8 +91,16 @@ impl Hub {
         let token = text("HF_TOKEN").or_else(|| cache.token());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
         let yes = |v: String| ["1", "ON", "YES", "TRUE"].contains(&v.to_ascii_uppercase().as_str());
-        let hub = Self::new(cache.path().clone(), &endpoint, token)?;
-        Ok(hub.offline(text("HF_HUB_OFFLINE").is_some_and(yes)))
+        let hub = Self::new(cache.path().clone(), &endpoint, token)?.offline(text("HF_HUB_OFFLINE").is_some_and(yes));
+        let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT") else { return Ok(hub) };
+        match seconds.parse() {
+            Ok(seconds @ 1..=3600) => Ok(hub.patience(Duration::from_secs(seconds))),
+            _ => Err(Error::Option {
+                name: "HF_HUB_DOWNLOAD_TIMEOUT",
+                problem: format!("{:?} is not a number of seconds", clip(&seconds)),
+                mend: "Give a whole number from 1 to 3600".into(),
+            }),
+        }
     }
 
     /// The Hub at `endpoint`, as the owner of `token`, with the cache in the directory `cache`.
@@ -92,18 +112,28 @@ impl Hub {
             let problem = "the token has characters that no token has".into();
             return Err(Error::Option { name: "HF_TOKEN", problem, mend: "Copy it again".into() });
         }
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-        if host.is_none_or(|h| h.is_empty() || !h.bytes().all(|b| b.is_ascii_graphic())) {
-            let problem = format!("{:?} is no address", clip(&endpoint));
-            return Err(Error::Option { name: "HF_ENDPOINT", problem, mend: "Give https://HOST".into() });
+        let wrong = |why: &str| Error::Option {
+            name: "HF_ENDPOINT",
+            problem: format!("{:?} {why}", clip(&redacted(endpoint))),
+            mend: "Give https://HOST, or https://HOST:PORT/PATH".into(),
+        };
+        let endpoint = Address::parse(endpoint).map_err(wrong)?;
+        if !endpoint.is_base() {
+            return Err(wrong("has a query, which a server's address has not"));
         }
-        Ok(Self { cache: Cache::new(cache), endpoint, token, offline: false })
+        Ok(Self { cache: Cache::new(cache), endpoint, token, offline: false, patience: PATIENCE })
     }
 
     /// Never touches the network: what the cache does not hold is an error.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline |= offline;
+        self
+    }
+
+    /// How long a silent server is waited for; 30 seconds unless this says otherwise. A download whose server sends less than
+    /// a kilobyte a second for so long is ended, too.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.max(Duration::from_secs(1));
         self
     }
 
@@ -125,7 +155,7 @@ impl Hub {
         if let Some(commit) = known.as_deref().filter(|c| id::is_commit(id.revision()) && is_settled(&store, c)) {
             return Ok(store.snapshot(commit));
         }
-        let remote = Remote::new(&self.endpoint, self.token.as_deref(), id);
+        let remote = Remote::new(&self.endpoint, self.token.as_deref(), id, self.patience);
         let config = match remote.meta(parts::CONFIG) {
             Err(error @ Error::Hub { fault: HubFault::Network, .. }) => {
                 let dir = cached(&store, known.as_deref(), id).map_err(|_| error)?;
@@ -151,6 +181,7 @@ impl Hub {
             }
         }
         store.set_commit(id.revision(), &config.commit)?;
+        store.sweep();
         Ok(dir)
     }
 }
@@ -223,8 +254,14 @@ impl Fetch<'_> {
         if self.store.state(self.commit, file) == State::Present {
             return Ok(());
         }
+        let most = parts::most_bytes(file);
         let blob = match self.store.blob(&meta.etag, meta.size) {
             Some(blob) => blob,
+            // Before anything of it is written.
+            None if meta.size > most => {
+                let problem = format!("{} bytes are announced, and such a file has at most {most}", meta.size);
+                return Err(self.remote.nonsense(file, &problem));
+            }
             None => self.blob(file, meta)?,
         };
         self.store.link(self.commit, file, &blob)

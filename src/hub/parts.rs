@@ -17,6 +17,19 @@ const COMPANIONS: [&str; 4] = [CONFIG, "tokenizer_config.json", "special_tokens_
 /// No module's configuration is larger.
 const MAX_MODULE: u64 = 1 << 20;
 
+/// The most bytes that are fetched of a file: by far more than files of its kind have, and no more than a disk can take.
+pub(super) fn most_bytes(file: &str) -> u64 {
+    let is_weights = [".safetensors", ".bin"].iter().any(|end| file.ends_with(end));
+    let is_index = file.ends_with(".index.json");
+    if is_weights {
+        64 << 30
+    } else if is_index {
+        100_000_000
+    } else {
+        64 << 20
+    }
+}
+
 /// What a walk through a model's files found.
 pub(super) enum Parts {
     Whole,

@@ -1,23 +1,25 @@
 //! The Hub's side: what a file is (`resolve` with a range of one byte), and its bytes.
 //!
-//! The token goes to the endpoint alone: a redirect to another host, as large files have, is followed without it.
+//! Redirects are followed here and not by the client, so that the token goes to the endpoint's own origin alone: a redirect
+//! to another scheme, host or port, as large files have, is followed without it.
+//!
+//! No server holds a request for long: connecting, sending the request, and all headers of an answer have a time limit each,
+//! and a body has to keep a lowest speed (`watch`).
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use super::address::Address;
 use super::id::{ModelId, is_commit, is_plain};
 use super::store::Partial;
+use super::watch::{LEAST_PER_SECOND, Watch};
 use crate::error::{Error, HubFault, Result, clip, clip_message};
 
-/// Connecting, and each read: what is silent for longer has gone.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Relative redirects are those of a renamed model: one, as a rule.
+/// A renamed model redirects once, as a rule, and its storage once more.
 const MOST_REDIRECTS: usize = 5;
 
 /// A model's list of files; the largest seen are a few megabytes.
@@ -45,65 +47,87 @@ pub(super) enum Found {
 /// Where files come from, and as whom they are asked for.
 pub(super) struct Remote<'a> {
     agent: Agent,
-    endpoint: &'a str,
+    endpoint: &'a Address,
     authorization: Option<String>,
     id: &'a ModelId,
+    patience: Duration,
 }
 
 impl<'a> Remote<'a> {
-    pub fn new(endpoint: &'a str, token: Option<&str>, id: &'a ModelId) -> Self {
+    /// `patience` is how long a silent server is waited for, and the time over which the speed of a body is measured.
+    pub fn new(endpoint: &'a Address, token: Option<&str>, id: &'a ModelId, patience: Duration) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-            .https_only(endpoint.starts_with("https://"))
+            .max_redirects(0)
+            .https_only(endpoint.is_secure())
             .user_agent(concat!("cloze/", env!("CARGO_PKG_VERSION")))
             // Or sizes would be those of the compressed text.
             .accept_encoding("identity")
-            .timeout_connect(Some(PATIENCE))
-            .timeout_per_read(Some(PATIENCE))
-            .timeout_per_write(Some(PATIENCE))
+            // Not for looking up names: the client starts a thread for that, and panics where it gets none.
+            .timeout_connect(Some(patience))
+            .timeout_send_request(Some(patience))
+            .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
+            .timeout_per_write(Some(patience))
             .build()
             .into();
-        Self { agent, endpoint, authorization: token.map(|t| format!("Bearer {t}")), id }
+        Self { agent, endpoint, authorization: token.map(|t| format!("Bearer {t}")), id, patience }
     }
 
     /// Where the model is looked at by people.
     pub fn page(&self) -> String {
-        format!("{}/{}", self.endpoint, self.id.repo())
+        self.endpoint.join(&format!("/{}", self.id.repo())).to_string()
     }
 
-    fn url(&self, file: &str) -> String {
-        format!("{}/resolve/{}/{file}", self.page(), self.id.revision().replace('/', "%2F"))
+    fn address(&self, file: &str) -> Address {
+        let revision = self.id.revision().replace('/', "%2F");
+        self.endpoint.join(&format!("/{}/resolve/{revision}/{file}", self.id.repo()))
     }
 
     /// What the server says of a file.
     pub fn meta(&self, file: &str) -> Result<Found> {
-        let url = self.url(file);
-        let mut at = url.clone();
+        let first = self.address(file);
+        let mut at = first.clone();
         let mut said = Said::default();
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.get(&at, Some("bytes=0-0"), false, file)?;
+            let response = self.get(&at, true, Some("bytes=0-0"), self.patience, file)?;
             said.hear(&response);
-            let status = response.status().as_u16();
-            match (status, header(&response, "location")) {
+            match self.redirect(&at, &response, file)? {
                 // Within the Hub: a model that was renamed, or a file of its own cache.
-                (301 | 302 | 303 | 307 | 308, Some(to)) if to.starts_with('/') && !to.starts_with("//") => {
-                    at = format!("{}{to}", self.origin());
-                }
+                Some(next) if next.origin() == self.endpoint.origin() => at = next,
                 // To a storage that knows neither commits nor the Hub's etags.
-                (301 | 302 | 303 | 307 | 308, Some(_)) => return self.described(file, &url, said).map(Found::File),
-                (200 | 206 | 416, _) => {
-                    said.size = said.size.or_else(|| length(&response));
-                    return self.described(file, &url, said).map(Found::File);
+                Some(_) => return self.described(file, &first, said).map(Found::File),
+                None => {
+                    return match response.status().as_u16() {
+                        200 | 206 | 416 => {
+                            said.size = said.size.or_else(|| length(&response));
+                            self.described(file, &first, said).map(Found::File)
+                        }
+                        404 => self.absent(header(&response, "x-error-code").as_deref()),
+                        status => Err(self.refused(file, status)),
+                    };
                 }
-                (404, _) => return self.absent(header(&response, "x-error-code").as_deref()),
-                _ => return Err(self.refused(file, status)),
             }
         }
-        Err(self.nonsense(file, "it redirects without end"))
+        Err(self.endless(file))
     }
 
-    fn described(&self, file: &str, url: &str, said: Said) -> Result<Meta> {
+    /// Where an answer leads, if it leads elsewhere.
+    fn redirect(&self, at: &Address, response: &Response<Body>, file: &str) -> Result<Option<Address>> {
+        match (response.status().as_u16(), header(response, "location")) {
+            (301 | 302 | 303 | 307 | 308, Some(to)) => {
+                let next = at.follow(&to);
+                next.map(Some).map_err(|why| self.nonsense(file, &format!("it redirects to an address that {why}")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn endless(&self, file: &str) -> Error {
+        self.nonsense(file, "it redirects without end")
+    }
+
+    fn described(&self, file: &str, at: &Address, said: Said) -> Result<Meta> {
         let Said { commit, etag, linked, size } = said;
         let sha256 = linked.as_deref().map(bare).filter(|e| e.len() == 64).map(str::to_ascii_lowercase);
         let (Some(commit), Some(etag)) = (commit, linked.or(etag)) else {
@@ -112,7 +136,7 @@ impl<'a> Remote<'a> {
         let size = match size {
             Some(size) => Some(size),
             // Only the storage knows it.
-            None => length(&self.get(url, Some("bytes=0-0"), true, file)?),
+            None => length(&self.open(at, Some("bytes=0-0"), self.patience, file)?),
         };
         let Some(size) = size.and_then(|s| s.parse().ok()) else {
             return Err(self.nonsense(file, "the answer does not say how long it is"));
@@ -141,7 +165,9 @@ impl<'a> Remote<'a> {
             return Ok(());
         }
         let range = (have > 0).then(|| format!("bytes={have}-"));
-        let response = self.get(&self.url(file), range.as_deref(), true, file)?;
+        // The watch sees to the speed; the limit is for what a server sends beside a body's bytes, without end.
+        let slowest = Duration::from_secs((meta.size - have) / LEAST_PER_SECOND);
+        let response = self.open(&self.address(file), range.as_deref(), self.patience + slowest, file)?;
         let status = response.status().as_u16();
         if let Some(total) = length(&response).filter(|total| total.parse() != Ok(meta.size)) {
             // What is another file must not be mistaken for the beginning of this one.
@@ -157,6 +183,7 @@ impl<'a> Remote<'a> {
             206 => return Err(self.nonsense(file, "the answer is another part than the one asked for")),
             _ => return Err(self.refused(file, status)),
         }
+        let watch = Watch::start(&self.agent, self.patience).map_err(|e| Error::io("start", "a thread", e))?;
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -164,8 +191,10 @@ impl<'a> Remote<'a> {
                 Ok(0) => break,
                 Ok(read) => read,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(_) if watch.has_ended() => break,
                 Err(e) => return Err(self.broken_off(file, have, meta.size, &clip_message(&e))),
             };
+            watch.count(read);
             have += read as u64;
             if have > meta.size {
                 partial.clear()?;
@@ -176,7 +205,11 @@ impl<'a> Remote<'a> {
             report(have);
         }
         if have < meta.size {
-            return Err(self.broken_off(file, have, meta.size, "the server closed the connection"));
+            let why = match watch.has_ended() {
+                true => format!("less than {LEAST_PER_SECOND} bytes a second came for {} s", self.patience.as_secs()),
+                false => "the server closed the connection".into(),
+            };
+            return Err(self.broken_off(file, have, meta.size, &why));
         }
         Ok(())
     }
@@ -192,41 +225,60 @@ impl<'a> Remote<'a> {
             rfilename: String,
         }
         let revision = self.id.revision().replace('/', "%2F");
-        let url = format!("{}/api/models/{}/revision/{revision}", self.endpoint, self.id.repo());
-        let Ok(response) = self.get(&url, None, true, "its list of files") else { return Vec::new() };
+        let at = self.endpoint.join(&format!("/api/models/{}/revision/{revision}", self.id.repo()));
+        let Ok(response) = self.open(&at, None, self.patience, "its list of files") else { return Vec::new() };
         let mut text = Vec::new();
         let read = response.into_body().into_reader().take(MOST_LIST).read_to_end(&mut text);
         let info = read.ok().and_then(|_| serde_json::from_slice::<Info>(&text).ok());
         info.map(|i| i.siblings.into_iter().map(|s| s.rfilename).collect()).unwrap_or_default()
     }
 
-    fn get(&self, url: &str, range: Option<&str>, follow: bool, file: &str) -> Result<Response<Body>> {
-        let mut request = self.agent.get(url);
-        if let Some(token) = &self.authorization {
+    /// Sends a request and follows where it leads.
+    fn open(&self, at: &Address, range: Option<&str>, most: Duration, file: &str) -> Result<Response<Body>> {
+        let mut at = at.clone();
+        let mut is_ours = true;
+        for _ in 0..=MOST_REDIRECTS {
+            // Another server does not lead the token back either.
+            is_ours &= at.origin() == self.endpoint.origin();
+            let response = self.get(&at, is_ours, range, most, file)?;
+            match self.redirect(&at, &response, file)? {
+                Some(next) => at = next,
+                None => return Ok(response),
+            }
+        }
+        Err(self.endless(file))
+    }
+
+    /// Sends one request, with the token where the endpoint itself is asked. The body has to be there after `most`.
+    fn get(
+        &self,
+        at: &Address,
+        is_ours: bool,
+        range: Option<&str>,
+        most: Duration,
+        file: &str,
+    ) -> Result<Response<Body>> {
+        let mut request = self.agent.get(at.url());
+        if let Some(token) = self.authorization.as_ref().filter(|_| is_ours) {
             request = request.header("authorization", token);
         }
         if let Some(range) = range {
             request = request.header("range", range);
         }
-        let redirects = if follow { 10 } else { 0 };
-        let request = request.config().max_redirects(redirects).max_redirects_will_error(follow).build();
-        request.call().map_err(|e| match e {
-            ureq::Error::Io(_)
-            | ureq::Error::Timeout(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed => {
-                let problem = format!("{} cannot be reached: {}", self.endpoint, clip_message(&e));
-                self.fault(HubFault::Network, file, problem, "Check the network, or give a model's directory instead")
+        request.config().timeout_recv_body(Some(most)).build().call().map_err(|e| {
+            let said = at.redact(&clip_message(&e));
+            match e {
+                ureq::Error::Io(_)
+                | ureq::Error::Timeout(_)
+                | ureq::Error::HostNotFound
+                | ureq::Error::ConnectionFailed => {
+                    let problem = format!("{} cannot be reached: {said}", self.endpoint);
+                    let mend = "Check the network, or give a model's directory instead";
+                    self.fault(HubFault::Network, file, problem, mend)
+                }
+                _ => self.nonsense(file, &said),
             }
-            e => self.nonsense(file, &clip_message(&e)),
         })
-    }
-
-    /// The endpoint without its path.
-    fn origin(&self) -> &str {
-        let host = self.endpoint.find("://").map_or(0, |at| at + 3);
-        let end = self.endpoint.get(host..).and_then(|rest| rest.find('/')).map_or(self.endpoint.len(), |n| host + n);
-        self.endpoint.get(..end).unwrap_or(self.endpoint)
     }
 
     /// A file that is not there, or a model that is not.

@@ -4,12 +4,13 @@
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::id::{ModelId, is_commit};
 use crate::error::{Error, Result};
-use crate::files::{open_regular, read_at_most, write_atomically};
+use crate::files::{open_regular, read_at_most, sync_dir, write_atomically};
 
 /// What the cache knows about a file of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub(super) enum State {
     Absent,
     Unknown,
 }
+
+/// How long the beginning of a file is kept for a download that goes on with it.
+const STALE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The part of the cache that belongs to one model.
 pub(super) struct Store {
@@ -68,8 +72,10 @@ impl Store {
     pub fn mark_absent(&self, commit: &str, file: &str) -> Result<()> {
         let path = self.no_exist(commit, file);
         make_parent(&path)?;
-        File::create(&path).map_err(|e| Error::io("write", &path, e))?;
-        Ok(())
+        match File::create_new(&path) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => Err(Error::io("write", &path, e)),
+            _ => Ok(()),
+        }
     }
 
     fn no_exist(&self, commit: &str, file: &str) -> PathBuf {
@@ -92,7 +98,8 @@ impl Store {
         make_parent(&blob)?;
         // hf-hub's names, so that its processes and ours wait for each other and continue each other's files.
         let (lock, path) = (self.blob_path(&format!("{etag}.lock")), self.blob_path(&format!("{etag}.part")));
-        let held = File::create(&lock).map_err(|e| Error::io("write", &lock, e))?;
+        let held = File::options().create(true).write(true).truncate(false).open(&lock);
+        let held = held.map_err(|e| Error::io("write", &lock, e))?;
         match held.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -103,10 +110,28 @@ impl Store {
             Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock, e)),
         }
-        let mut options = File::options();
-        let open = options.read(true).append(true).create(true);
-        let file = open.open(&path).map_err(|e| Error::io("write", &path, e))?;
+        let io = |e| Error::io("write", &path, e);
+        // A link could lead to any file of this user.
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            fs::remove_file(&path).map_err(io)?;
+        }
+        let file = File::options().read(true).append(true).create(true).open(&path).map_err(io)?;
         Ok(Partial { file, path, blob, _held: held })
+    }
+
+    /// Removes the beginnings of files that nobody has gone on with for [`STALE`]. What cannot be removed stays.
+    pub fn sweep(&self) {
+        let entries = fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "part")) {
+            let is_stale = fs::symlink_metadata(&path)
+                .and_then(|found| found.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE));
+            // Whoever works on it holds its lock.
+            let lock = File::open(path.with_extension("lock"));
+            if is_stale && !lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// Lets a commit's file be the contents with this tag.
@@ -166,6 +191,7 @@ impl Partial {
     /// Gives the finished contents their name.
     pub fn finish(self) -> Result<PathBuf> {
         let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, &self.blob));
+        let done = done.and_then(|()| self.blob.parent().map_or(Ok(()), sync_dir));
         done.map_err(|e| Error::io("write", &self.blob, e))?;
         Ok(self.blob)
     }
