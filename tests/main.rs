@@ -24,6 +24,7 @@ mod lockstep;
 mod memory;
 #[cfg(feature = "train")]
 mod methods;
+mod outputs;
 mod pausing;
 mod rank;
 mod selection;

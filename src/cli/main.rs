@@ -20,7 +20,7 @@ mod tasks;
 mod tokenize;
 mod train;
 
-use std::io::{ErrorKind, IsTerminal};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,14 +28,20 @@ use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use batch::Outcome;
-use cloze::Error;
+use cloze::{Error, Result};
 
 /// The exit status after Ctrl-C, as shells count it: 128 and the signal's number. That after SIGTERM is the same.
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     quiet_device_select();
-    let Cli { command, common } = Cli::parse();
+    let Cli { command, common } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Usage that is wrong: a message on stderr, and the status 2.
+        Err(usage) if usage.use_stderr() => usage.exit(),
+        // The help or the version, which somebody asked to be written.
+        Err(text) => return exit_code(text.print().map_err(stdout_failed).map(|()| Outcome::AllGood), false),
+    };
     let level = if common.quiet { "cloze=error" } else { "cloze=warn" };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CLOZE_LOG").unwrap_or_else(|_| level.into()))
@@ -63,6 +69,13 @@ fn main() -> ExitCode {
         Command::Completions(args) => shell::completions(&args, Cli::command()).map(|()| Outcome::AllGood),
         Command::Man(args) => shell::man(&args, Cli::command()).map(|()| Outcome::AllGood),
     };
+    exit_code(done, common.json)
+}
+
+/// The status that the program ends with, once all that it wrote is out; an error is shown first.
+fn exit_code(done: Result<Outcome>, as_json: bool) -> ExitCode {
+    // What is left in the buffer could only be lost in silence later.
+    let done = done.and_then(|outcome| std::io::stdout().flush().map_err(stdout_failed).map(|()| outcome));
     match done {
         Ok(Outcome::AllGood) => ExitCode::SUCCESS,
         Ok(Outcome::BadLines) => ExitCode::from(1),
@@ -74,11 +87,15 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            show::error(&error, common.json);
+            show::error(&error, as_json);
             // What clap cannot see of an argument is wrong usage too.
             ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 1 })
         }
     }
+}
+
+fn stdout_failed(error: std::io::Error) -> Error {
+    Error::io("write", "stdout", error)
 }
 
 /// Keeps Mesa's device-select layer out of the Vulkan loader where there is no session to ask.

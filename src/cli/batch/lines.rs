@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::Builder;
 use std::time::Duration;
 
 use cloze::device::Cancel;
@@ -70,11 +71,15 @@ pub struct Lines {
 
 impl Lines {
     /// Starts to read, after the first `skip` lines; errors call the input `path`.
-    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, skip: u64) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the system grants no thread.
+    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, skip: u64) -> Result<Self> {
         let (send, receive) = sync_channel(AHEAD);
         // Not joined: where the work stops early it may be waiting for a terminal.
-        std::thread::spawn(move || read_lines(input, &path, skip, &send));
-        Self { receive, ended: false }
+        let reader = Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, &path, skip, &send));
+        reader.map_err(|e| Error::io("start", "the thread that reads the input", e))?;
+        Ok(Self { receive, ended: false })
     }
 
     /// The next ones: those that are there, up to a chunk's worth, and at least one; nothing at the end.

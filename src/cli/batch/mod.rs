@@ -112,6 +112,7 @@ pub fn run<I>(
         common.note(&format!("stopped: {} holds whole lines; --resume goes on", batch.output.display()));
     }
     done?;
+    output.finish()?;
     Ok(if bad { Outcome::BadLines } else { Outcome::AllGood })
 }
 
@@ -157,7 +158,7 @@ pub fn each_chunk(
         (Box::new(file), found.is_file().then_some(found.len()))
     };
     let cancel = interruptible()?;
-    let mut read = Lines::read(BufReader::new(input), path, skip);
+    let mut read = Lines::read(BufReader::new(input), path, skip)?;
     let bar = bar(length, common);
     let most = (CHUNK_ROWS / rows.max(1)).clamp(1, lines::CHUNK_LINES);
     while let Some(chunk) = read.next_chunk(most, &cancel)? {

@@ -11,18 +11,60 @@ use super::{Batch, Place};
 
 /// Where result lines go.
 pub struct Output {
-    sink: Box<dyn Write>,
+    sink: Sink,
     path: PathBuf,
     /// Result lines that were there before, and whether one of them is an error.
     pub held: u64,
     pub bad: bool,
 }
 
+enum Sink {
+    Stdout(std::io::Stdout),
+    File(BufWriter<Replacing>),
+}
+
+impl Sink {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Sink::Stdout(stdout) => stdout,
+            Sink::File(file) => file,
+        }
+    }
+}
+
+/// A file whose old contents are there until the first of the new is written: what stops a run before its first result, such
+/// as a model that cannot be loaded, costs nothing.
+struct Replacing {
+    file: File,
+    has_old: bool,
+}
+
+impl Replacing {
+    fn drop_old(&mut self) -> std::io::Result<()> {
+        if self.has_old {
+            self.file.set_len(0)?;
+            self.has_old = false;
+        }
+        Ok(())
+    }
+}
+
+impl Write for Replacing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.drop_old()?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Output {
     pub fn open(batch: &Batch) -> Result<Self> {
         let path = batch.output.clone();
         if path == Path::new("-") {
-            return Ok(Self { sink: Box::new(std::io::stdout()), path: "stdout".into(), held: 0, bad: false });
+            return Ok(Self { sink: Sink::Stdout(std::io::stdout()), path: "stdout".into(), held: 0, bad: false });
         }
         let io = |e| Error::io("write", &path, e);
         let regular = std::fs::metadata(&path).map_or(true, |found| found.is_file());
@@ -34,13 +76,9 @@ impl Output {
                 TryLockError::Error(e) => io(e),
             })?;
         }
-        let (mut held, mut bad) = (0, false);
-        if regular && batch.overwrite {
-            file.set_len(0).map_err(io)?;
-        } else if regular {
-            (held, bad) = what_is_held(&mut file, &path)?;
-        }
-        Ok(Self { sink: Box::new(BufWriter::new(file)), path, held, bad })
+        let has_old = regular && batch.overwrite;
+        let (held, bad) = if regular && !has_old { what_is_held(&mut file, &path)? } else { (0, false) };
+        Ok(Self { sink: Sink::File(BufWriter::new(Replacing { file, has_old })), path, held, bad })
     }
 
     pub fn line(&mut self, place: &Place, result: Result<String>) -> Result<()> {
@@ -53,11 +91,20 @@ impl Output {
                 format!(r#""error":{error}"#)
             }
         };
-        writeln!(self.sink, r#"{{"line":{number}{id},{rest}}}"#).map_err(|e| Error::io("write", &self.path, e))
+        writeln!(self.sink.writer(), r#"{{"line":{number}{id},{rest}}}"#).map_err(|e| Error::io("write", &self.path, e))
     }
 
     pub fn flush(&mut self) -> Result<()> {
-        self.sink.flush().map_err(|e| Error::io("write", &self.path, e))
+        self.sink.writer().flush().map_err(|e| Error::io("write", &self.path, e))
+    }
+
+    /// Says that all lines were written: none, where the input has none.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        match &mut self.sink {
+            Sink::Stdout(_) => Ok(()),
+            Sink::File(file) => file.get_mut().drop_old().map_err(|e| Error::io("write", &self.path, e)),
+        }
     }
 }
 
