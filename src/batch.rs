@@ -15,11 +15,14 @@ pub struct Batch {
     pub bounds: Vec<u32>,
     /// Tokens of the batch that a language model's head reads, such as the masked ones `[P]`; other heads read all.
     pub picked: Vec<u32>,
+    /// How many of each sequence's first tokens pooling leaves out, where the model leaves out a prompt's `[B]`.
+    pub skipped: Vec<u32>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { ids: Vec::new(), types: Vec::new(), positions: Vec::new(), bounds: vec![0], picked: Vec::new() }
+        let (ids, types, positions, picked, skipped) = Default::default();
+        Self { ids, types, positions, bounds: vec![0], picked, skipped }
     }
 }
 
@@ -31,6 +34,16 @@ impl Batch {
         self.types.extend_from_slice(types);
         self.positions.extend(0..ids.len() as u32);
         self.bounds.push(self.ids.len() as u32);
+        self.skipped.push(0);
+    }
+
+    /// Leaves the first `tokens` of the sequence that was pushed last out of pooling.
+    ///
+    /// # Panics
+    /// If there is no sequence.
+    pub fn skip(&mut self, tokens: usize) {
+        let last = self.skipped.len() - 1;
+        self.skipped[last] = tokens as u32;
     }
 
     /// Picks a token of the sequence that was pushed last, for a language model's head.

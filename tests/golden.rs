@@ -95,7 +95,7 @@ impl Expected {
         };
         let picked = if file.tensor("picked").is_ok() { words("picked") } else { Vec::new() };
         let [ids, types, positions, bounds] = ["ids", "types", "positions", "offsets"].map(words);
-        let batch = Batch { ids, types, positions, bounds, picked };
+        let batch = Batch { ids, types, positions, bounds, picked, ..Batch::default() };
         let activations = file
             .tensors()
             .into_iter()

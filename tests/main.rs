@@ -29,6 +29,7 @@ mod pausing;
 mod rank;
 mod selection;
 mod self_test;
+mod sentence;
 mod squad;
 mod support;
 mod tasks;

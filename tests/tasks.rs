@@ -179,20 +179,20 @@ fn tokens_are_tagged() {
 fn texts_are_embedded() {
     let mut seen = Vec::new();
     check("embed", 15, |case| {
-        let sentence = Sentence::open(&model_dir(&case.model))?;
-        let pooling = match case.options["pooling"].as_str().unwrap() {
-            "auto" => sentence.pooling.unwrap_or(Pooling::Mean),
-            "mean" => Pooling::Mean,
-            "cls" => Pooling::Cls,
-            "max" => Pooling::Max,
-            other => panic!("{other}"),
-        };
-        seen.push(pooling);
-        let normalize = case.options["normalize"].as_bool().unwrap_or(sentence.normalize);
-        let task = Embedder::new(open(&case.model, Head::Embedding(pooling)), &sentence);
-        Ok(json!({ "embedding": one(&task, pair(case), &EmbedOptions { normalize })? }))
+        let mut sentence = Sentence::open(&model_dir(&case.model))?;
+        let word = case.options["pooling"].as_str().unwrap();
+        if word != "auto" {
+            sentence.pool_by(vec![Pooling::from_word(word).unwrap()]);
+        }
+        seen.extend(sentence.poolings().to_owned());
+        let normalize = Some(case.options["normalize"].as_bool().unwrap_or(sentence.normalize));
+        let task = Embedder::open_with(&model_dir(&case.model), sentence, Device::Cpu(Cpu::new(1)))?;
+        Ok(json!({ "embedding": one(&task, pair(case), &EmbedOptions { normalize, ..EmbedOptions::default() })? }))
     });
-    assert!(Pooling::KEYS.iter().all(|(_, pooling)| seen.contains(pooling)), "{seen:?}");
+    assert!(
+        [Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::MeanSqrtLen].iter().all(|p| seen.contains(p)),
+        "{seen:?}"
+    );
 }
 
 #[test]

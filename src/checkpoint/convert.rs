@@ -13,7 +13,7 @@ use super::write::{self, Planned, Staging};
 use super::{Checkpoint, SCALE, TOKENIZERS, adapter, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
-use crate::sentence::Sentence;
+use crate::sentence::{self, Layout};
 use crate::tensor::{DType, HostTensor};
 
 /// What is read beside the weights, copied as it is where it is there.
@@ -92,7 +92,10 @@ pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
 
 /// The same where `others`, files of another kind of model, must not be there either.
 pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> {
-    let modules = Sentence::open(src)?.configs;
+    let modules = match Layout::read(&mut |name| sentence::read_if_there(&src.join(name)))? {
+        Some(layout) => layout.files().concat(),
+        None => Vec::new(),
+    };
     let companions: BTreeSet<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
     let stale = companions.iter().filter(|name| !src.join(name).is_file()).chain(others);
     if let Some(stale) = stale.into_iter().find(|name| out.join(name).exists()) {

@@ -20,6 +20,7 @@ pub mod adapter;
 #[cfg(feature = "native")]
 mod convert;
 mod header;
+pub mod module;
 pub mod names;
 #[cfg(feature = "native")]
 mod quantize;

@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use cloze::checkpoint::Head;
 use cloze::device::Cancel;
 use cloze::files::AtomicFile;
 use cloze::pooling::Pooling;
 use cloze::sentence::Sentence;
 use cloze::tasks::embed::{EmbedOptions, Embedder};
 use cloze::tasks::run::run;
-use cloze::tasks::text_model::{TextModel, TextPair};
+use cloze::tasks::text_model::TextPair;
 use cloze::{Error, Result};
 use serde::Serialize;
 
@@ -25,22 +24,30 @@ use super::npy;
 Examples:
   cloze embed 'A cat sleeps.' 'A kitten naps.' --model sentence-transformers/all-MiniLM-L6-v2
   cloze embed --input texts.jsonl --format npy --output vectors.npy --model sentence-transformers/all-MiniLM-L6-v2
+  cloze embed 'where do kittens sleep' --prompt query --dimensions 256 --model ./my-matryoshka-model
 
-Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize. A text that is too long
-is cut, at max_seq_length of sentence_bert_config.json where there is one.")]
+Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize, or unless the model's files say
+that vectors are compared by something else than their angle. A text that is too long is cut.")]
 pub struct EmbedArgs {
     /// The texts
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
     pub texts: Vec<String>,
     #[command(flatten)]
     pub batch: Batch,
+    /// What stands before every text: the name of one of the model's prompts, such as query or document, or a text;
+    /// '' for none. By default the model's default prompt
+    #[arg(long, value_name = "NAME|TEXT")]
+    pub prompt: Option<String>,
+    /// Keep the first N numbers of each vector (Matryoshka models), scaled to length 1 after that
+    #[arg(long, value_name = "N")]
+    pub dimensions: Option<usize>,
     /// How tokens become a vector; auto: as modules.json says, else the mean
     #[arg(long, value_enum, default_value_t = PoolingArg::Auto)]
     pub pooling: PoolingArg,
     /// Keep the vectors' own lengths
     #[arg(long)]
     pub no_normalize: bool,
-    /// An object a line, or a NumPy array [N, H] of f32
+    /// An object a line, or a NumPy array of f32, a row a text
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     pub format: Format,
 }
@@ -51,6 +58,26 @@ pub enum PoolingArg {
     Mean,
     Cls,
     Max,
+    #[value(name = "mean_sqrt_len_tokens")]
+    MeanSqrtLen,
+    #[value(name = "weightedmean")]
+    WeightedMean,
+    #[value(name = "lasttoken")]
+    LastToken,
+}
+
+impl PoolingArg {
+    fn pooling(self) -> Option<Pooling> {
+        Some(match self {
+            PoolingArg::Auto => return None,
+            PoolingArg::Mean => Pooling::Mean,
+            PoolingArg::Cls => Pooling::Cls,
+            PoolingArg::Max => Pooling::Max,
+            PoolingArg::MeanSqrtLen => Pooling::MeanSqrtLen,
+            PoolingArg::WeightedMean => Pooling::WeightedMean,
+            PoolingArg::LastToken => Pooling::LastToken,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,17 +108,17 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
         });
     }
     let dir = common.required_model_dir()?;
-    let sentence = Sentence::open(dir)?;
-    let pooling = match args.pooling {
-        PoolingArg::Auto => sentence.pooling.unwrap_or(Pooling::Mean),
-        PoolingArg::Mean => Pooling::Mean,
-        PoolingArg::Cls => Pooling::Cls,
-        PoolingArg::Max => Pooling::Max,
-    };
-    let encoder = sentence.encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
-    let model = TextModel::open(&encoder, Head::Embedding(pooling), common.open_device()?.device)?;
-    let task = Embedder::new(model, &sentence);
-    let options = EmbedOptions { normalize: !args.no_normalize };
+    let mut sentence = Sentence::open(dir)?;
+    if let Some(pooling) = args.pooling.pooling() {
+        sentence.pool_by(vec![pooling]);
+    }
+    let task = Embedder::open_with(dir, sentence, common.open_device()?.device)?;
+    let normalize = args.no_normalize.then_some(false);
+    let options = EmbedOptions { normalize, prompt: args.prompt, dimensions: args.dimensions };
+    task.check(&options)?;
+    if let Some(name) = task.sentence().prompts.default_name().filter(|_| options.prompt.is_none()) {
+        common.note(&format!("prompt: {name}, the model's default"));
+    }
     let texts: Vec<TextPair> = args.texts.iter().map(|text| text.as_str().into()).collect();
     match (args.format, args.batch.input.is_some()) {
         (Format::Npy, _) => array(&task, &options, &args.batch, common, &texts),
@@ -116,7 +143,7 @@ fn array(
     common: &Common,
     texts: &[TextPair],
 ) -> Result<Outcome> {
-    let cols = task.text_model().model().config().hidden_size;
+    let cols = task.width(options)?;
     let run = |inputs: &[TextPair], cancel: &Cancel| cloze::block_on(run(task, inputs, options, cancel));
     if batch.input.is_none() {
         let found = run(texts, &Cancel::new())?.into_iter().collect::<Result<Vec<_>>>()?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::checkpoint::source::{WEIGHTS, read_small, shard_names};
 use crate::error::Result;
-use crate::sentence::Sentence;
+use crate::sentence::Layout;
 
 pub(super) const CONFIG: &str = "config.json";
 
@@ -47,11 +47,17 @@ pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Re
     for file in COMPANIONS.iter().chain(&TOKENIZERS) {
         have(file)?;
     }
-    // Reading the modules asks for what they name, such as `1_Pooling/config.json`.
-    Sentence::read(&mut |file| match have(file)? {
+    let modules = Layout::read(&mut |file| match have(file)? {
         true => read_small(&dir.join(file), MAX_MODULE).map(Some),
         false => Ok(None),
     })?;
+    for names in modules.iter().flat_map(Layout::files) {
+        for name in names {
+            if have(&name)? {
+                break;
+            }
+        }
+    }
     // In the loader's order: what it takes is what is fetched.
     for file in WEIGHTS {
         if !have(file)? {

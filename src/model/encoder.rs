@@ -24,6 +24,8 @@ pub(super) struct Recorded {
     pub bounds: Tensor,
     /// The picked tokens `[P]`, u32.
     pub picked: Tensor,
+    /// Tokens of each sequence that pooling leaves out `[B]`, u32; where it leaves out some.
+    pub skipped: Option<Tensor>,
     /// The last hidden state `[T, H]`.
     pub hidden: Tensor,
 }
@@ -51,15 +53,16 @@ impl Encoder {
         &self.shape
     }
 
-    /// Records the whole encoder.
-    pub fn record(&self, g: &mut Graph) -> Recorded {
+    /// Records the whole encoder; `skips` says whether what comes after it leaves out tokens of a sequence.
+    pub fn record(&self, g: &mut Graph, skips: bool) -> Recorded {
         let embedded = g.input("embeddings.sum", Rows::Tokens, self.hidden);
         let bounds = g.input("bounds", Rows::Bounds, 1);
         let picked = g.input("picked", Rows::Picked, 1);
+        let skipped = skips.then(|| g.input("skipped", Rows::Sequences, 1));
         let mut x = self.embeddings_norm.normalize(g, "embeddings.output", embedded, self.shape.eps);
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.record(g, i, x, bounds, &self.shape);
         }
-        Recorded { embedded, bounds, picked, hidden: x }
+        Recorded { embedded, bounds, picked, skipped, hidden: x }
     }
 }

@@ -11,13 +11,15 @@ pub mod memory;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::Batch;
+use crate::checkpoint::module::ModuleWeights;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
-use crate::device::{CallList, Cancel, Device, Input, Live, Plan, TensorId, Weight};
+use crate::device::{CallList, Cancel, Device, Input, Live, Plan, Rows, TensorId, Weight};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::sentence::Module;
 use encoder::Encoder;
-use heads::Top;
+use heads::{Stacked, Top};
 use memory::Footprint;
 
 /// A BERT model on a device, ready to run.
@@ -30,6 +32,7 @@ pub struct Model {
     top: Top,
     list: CallList,
     inputs: [TensorId; 3],
+    skipped: Option<TensorId>,
     outputs: Vec<heads::Output>,
     /// The plan of the largest batch yet; a smaller batch runs on it at no cost. Taken out while it runs.
     plan: Mutex<Option<Plan>>,
@@ -69,22 +72,52 @@ impl Model {
     /// # Errors
     /// [`Error::Checkpoint`] if the checkpoint is not such a model, [`Error::Memory`] or [`Error::Gpu`] if the device
     /// cannot take it.
-    pub fn load(mut checkpoint: Checkpoint, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
-        let device = device.into();
+    pub fn load(checkpoint: Checkpoint, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
+        let pooled = match head {
+            Head::Embedding(pooling) => vec![(Module::Pool { poolings: vec![pooling], with_prompt: true }, None)],
+            _ => Vec::new(),
+        };
+        Self::load_with(checkpoint, head, &pooled, device.into())
+    }
+
+    /// The same of a sentence encoder: its `modules` with their weights stand on the encoder, or on BERT's pooler where
+    /// `has_pooler` says so. Its head is [`Head::Encoder`] where no module pools.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; [`Error::Config`] for modules that do not fit each other or the model.
+    pub fn load_sentence(
+        checkpoint: Checkpoint,
+        modules: &[(Module, Option<ModuleWeights>)],
+        has_pooler: bool,
+        device: impl Into<Arc<Device>>,
+    ) -> Result<Self> {
+        let pooling = modules.iter().find_map(|(module, _)| module.poolings()?.first().copied());
+        let head = match pooling {
+            _ if has_pooler => Head::Pooler,
+            Some(pooling) => Head::Embedding(pooling),
+            None => Head::Encoder,
+        };
+        Self::load_with(checkpoint, head, modules, device.into())
+    }
+
+    fn load_with(mut checkpoint: Checkpoint, head: Head, modules: &[Stacked], device: Arc<Device>) -> Result<Self> {
         checkpoint.require(head)?;
         let kept = device.kept_as(checkpoint.dtype()?);
         let tokens = BATCH_TOKENS.max(checkpoint.config().max_position_embeddings);
-        let footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);
+        let mut footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);
+        let module_bytes = modules.iter().filter_map(|(_, weights)| weights.as_ref()).map(ModuleWeights::bytes);
+        footprint.weights = module_bytes.fold(footprint.weights, u64::saturating_add);
         footprint.check("the model")?;
         let encoder = Encoder::load(&checkpoint, &device)?;
-        let top = Top::load(&checkpoint, head, &device)?;
+        let top = Top::load(&checkpoint, head, modules, &device)?;
         checkpoint.keep(&embeddings::TABLES);
         let mut g = Graph::new();
-        let recorded = encoder.record(&mut g);
+        let recorded = encoder.record(&mut g, top.skips());
         let outputs = top.record(&mut g, &recorded, encoder.shape());
         let list = g.finish(&outputs.iter().flat_map(|o| o.parts.iter().copied()).collect::<Vec<_>>());
         let inputs = [recorded.embedded, recorded.bounds, recorded.picked].map(|t| t.id);
-        Ok(Self { checkpoint, device, encoder, head, top, list, inputs, outputs, plan: Mutex::new(None) })
+        let skipped = recorded.skipped.map(|t| t.id);
+        Ok(Self { checkpoint, device, encoder, head, top, list, inputs, skipped, outputs, plan: Mutex::new(None) })
     }
 
     /// What it has on top.
@@ -109,6 +142,11 @@ impl Model {
         &self.list
     }
 
+    /// Columns of a row of the first output: the numbers of an embedding.
+    pub fn width(&self) -> usize {
+        self.outputs.first().map_or(0, heads::Output::cols)
+    }
+
     /// The parameters in the device's memory; the embedding tables are not among them.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
         self.encoder.weights().chain(self.top.weights())
@@ -121,7 +159,7 @@ impl Model {
             Head::TokenClassification => config.num_labels(),
             _ => 0,
         };
-        let widest = config.intermediate_size.max(3 * config.hidden_size).max(logits);
+        let widest = config.intermediate_size.max(3 * config.hidden_size).max(logits).max(self.widest(Rows::Tokens));
         self.device.max_rows(widest as u32) as usize / BUCKET * BUCKET
     }
 
@@ -129,10 +167,17 @@ impl Model {
     pub fn max_sequences(&self) -> usize {
         let labels = match self.head {
             Head::SequenceClassification => self.config().num_labels().max(1),
-            _ => return MAX_SEQUENCES,
+            // No wider than what all tokens together have.
+            _ if self.widest(Rows::Sequences) <= self.config().hidden_size => return MAX_SEQUENCES,
+            _ => self.widest(Rows::Sequences),
         };
         let most = (MAX_LOGITS_BYTES / (labels * 4)).min(self.device.max_rows(labels as u32) as usize);
         most.clamp(1, MAX_SEQUENCES)
+    }
+
+    /// Columns of the widest tensor that has so many rows.
+    fn widest(&self, rows: Rows) -> usize {
+        self.list.tensors.iter().filter(|t| t.rows == rows).map(|t| t.cols as usize).max().unwrap_or(0)
     }
 
     /// The most tokens that may be picked in one batch: their logits are as wide as the vocabulary.
@@ -170,7 +215,10 @@ impl Model {
         }
         let mut sum = Vec::new();
         embeddings::gather(&self.checkpoint, batch, &mut sum)?;
-        Ok(Inputs { ids: self.inputs, sum, bounds: batch.bounds.clone(), picked: batch.picked.clone() })
+        let mut skipped = batch.skipped.clone();
+        skipped.resize(batch.sequences(), 0);
+        let skipped = self.skipped.map(|id| (id, skipped));
+        Ok(Inputs { ids: self.inputs, sum, bounds: batch.bounds.clone(), picked: batch.picked.clone(), skipped })
     }
 
     /// Bytes of activations that a batch of so many tokens takes on this device.
@@ -225,7 +273,7 @@ impl Model {
 
 /// One output from the values of its parts.
 fn side_by_side(output: &heads::Output, values: impl Iterator<Item = Vec<f32>>) -> Output {
-    let cols = output.parts.iter().map(|part| part.cols as usize).sum();
+    let cols = output.cols();
     let mut parts: Vec<Vec<f32>> = values.take(output.parts.len()).collect();
     if parts.len() == 1 {
         return Output { name: output.name, cols, values: parts.swap_remove(0) };
@@ -249,6 +297,7 @@ pub struct Inputs {
     sum: Vec<f32>,
     bounds: Vec<u32>,
     picked: Vec<u32>,
+    skipped: Option<(TensorId, Vec<u32>)>,
 }
 
 impl Inputs {
@@ -257,12 +306,14 @@ impl Inputs {
         &self.sum
     }
 
-    pub fn list(&self) -> [Input<'_>; 3] {
+    pub fn list(&self) -> Vec<Input<'_>> {
         let [embedded, bounds, picked] = self.ids;
-        [
+        let mut list: Vec<Input<'_>> = vec![
             (embedded, bytemuck::cast_slice(&self.sum)),
             (bounds, bytemuck::cast_slice(&self.bounds)),
             (picked, bytemuck::cast_slice(&self.picked)),
-        ]
+        ];
+        list.extend(self.skipped.iter().map(|(id, skipped)| (*id, bytemuck::cast_slice(skipped))));
+        list
     }
 }

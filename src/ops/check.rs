@@ -5,6 +5,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
 use super::pool::pool;
+use super::unit_rows::unit_rows;
 use super::{OPS, attention::attention, gather::gather, layer_norm::layer_norm, matmul::matmul};
 use crate::activation::Activation;
 use crate::device::call::{PARAMS_BINDING, WRITE_BINDING};
@@ -56,9 +57,11 @@ fn sites() -> CallList {
     let index = g.input("picked", Rows::Picked, 1);
     gather(&mut g, "y", x, index);
     let bounds = g.input("bounds", Rows::Bounds, 1);
-    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Max, Pooling::MeanSqrtLen] {
-        pool(&mut g, "y", x, bounds, pooling);
+    let skip = g.input("skip", Rows::Sequences, 1);
+    for skip in [None, Some(skip)] {
+        pool(&mut g, "y", x, bounds, &Pooling::WORDS.map(|(_, pooling)| pooling), skip);
     }
+    unit_rows(&mut g, "y", x);
     #[cfg(feature = "train")]
     training(&mut g);
     g.finish(&[])

@@ -25,6 +25,7 @@ pub mod gather;
 pub mod layer_norm;
 pub mod matmul;
 pub mod pool;
+pub mod unit_rows;
 
 /// Declares the ops that only training needs, and the table.
 macro_rules! training {
@@ -33,7 +34,7 @@ macro_rules! training {
 
         /// Every op there is.
         pub static OPS: &[&Op] = &[
-            &matmul::OP, &attention::OP, &layer_norm::OP, &gather::OP, &pool::OP,
+            &matmul::OP, &attention::OP, &layer_norm::OP, &gather::OP, &pool::OP, &unit_rows::OP,
             $(#[cfg(feature = "train")] &$op::OP,)+
         ];
     };

@@ -1,6 +1,7 @@
-//! One row a sequence from its tokens' rows: the first, the mean, the maximum, or the sum over the square root of their number.
+//! One row a sequence from its tokens' rows, by one or several poolings side by side.
 //!
-//! x `[T, C]`, bounds `[B + 1]`; y `[B, C]`.
+//! x `[T, C]`, bounds `[B + 1]`, skip `[B]`: the first tokens of each sequence that do not count; y `[B, P C]`. Of a sequence
+//! without a token that counts, `Cls` takes the first one and the others give zeros.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Family, Op, Rows, Variant, Word};
@@ -10,8 +11,8 @@ use crate::pooling::Pooling;
 
 pub static OP: Op = Op {
     name: "pool",
-    params: &["sequences", "cols", "mode"],
-    reads: &["x", "bounds"],
+    params: &["sequences", "cols", "modes", "poolings", "skips"],
+    reads: &["x", "bounds", "skip"],
     writes: &["y"],
     twin,
     variants: &[Variant {
@@ -20,46 +21,84 @@ pub static OP: Op = Op {
         fits: |_, _| true,
         wgsl: |_| vec![include_str!("../../shaders/pool.wgsl")],
         overrides: |_| Vec::new(),
-        grid: |w| [groups(w[1], 64), w[0], 1],
+        grid: |w| [groups(w[1] * w[3], 64), w[0], 1],
     }],
     // The batch's tokens are not a parameter, and the work is next to nothing beside a matmul.
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    flops: |w| f64::from(w[0]) * f64::from(w[1]) * f64::from(w[3]),
 };
 
-/// Records the pooling of `x` over the sequences that `bounds` cuts it into.
-pub fn pool(g: &mut Graph, name: &str, x: Tensor, bounds: Tensor, pooling: Pooling) -> Tensor {
-    let y = g.temp(name, Rows::Sequences, x.cols);
-    let params = vec![Word::Rows(Rows::Sequences), Word::U32(x.cols), Word::U32(pooling.id())];
-    g.call(&OP, &[x, bounds], &[y], params);
+/// Bits of a pooling's number among `modes`.
+const BITS: u32 = 3;
+
+/// Records the poolings of `x`, side by side, over the sequences that `bounds` cuts it into.
+///
+/// # Panics
+/// If there is none, or more than [`Pooling::MOST`].
+pub fn pool(
+    g: &mut Graph,
+    name: &str,
+    x: Tensor,
+    bounds: Tensor,
+    poolings: &[Pooling],
+    skip: Option<Tensor>,
+) -> Tensor {
+    let count = poolings.len();
+    assert!((1..=Pooling::MOST).contains(&count), "{name}: {count} poolings");
+    let modes = poolings.iter().rev().fold(0, |modes, pooling| modes << BITS | pooling.id());
+    let y = g.temp(name, Rows::Sequences, x.cols * count as u32);
+    let shape = [Word::Rows(Rows::Sequences), Word::U32(x.cols), Word::U32(modes), Word::U32(count as u32)];
+    let params = shape.into_iter().chain([Word::U32(skip.is_some().into())]).collect();
+    // Where nothing is skipped its binding is given the bounds, unread.
+    g.call(&OP, &[x, bounds, skip.unwrap_or(bounds)], &[y], params);
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols, mode] = *call.params else { unreachable!("three parameters") };
+    let [_, cols, modes, count, skips] = *call.params else { unreachable!("five parameters") };
     let cols = cols as usize;
     let x = call.reads[0].plain();
-    let bounds: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
-    for (y, range) in call.writes[0].chunks_exact_mut(cols).zip(bounds.windows(2)) {
-        let mut tokens = x[range[0] as usize * cols..range[1] as usize * cols].chunks_exact(cols);
-        let n = tokens.len() as f32;
-        if let Some(first) = tokens.next() {
-            y.copy_from_slice(first);
+    let [bounds, skip]: [&[u32]; 2] = [1, 2].map(|i| bytemuck::cast_slice(call.reads[i].plain()));
+    let rows = call.writes[0].chunks_exact_mut(cols * count as usize);
+    for (at, (y, range)) in rows.zip(bounds.windows(2)).enumerate() {
+        let tokens = &x[range[0] as usize * cols..range[1] as usize * cols];
+        let skipped = if skips == 0 { 0 } else { skip[at] as usize };
+        for (p, y) in y.chunks_exact_mut(cols).enumerate() {
+            reduce(y, tokens, skipped, modes >> (BITS * p as u32) & ((1 << BITS) - 1));
         }
-        if mode == Pooling::Cls.id() {
-            continue;
+    }
+}
+
+/// One pooling of a sequence's `tokens`, of which the first `skipped` do not count.
+fn reduce(y: &mut [f32], tokens: &[f32], skipped: usize, mode: u32) {
+    let cols = y.len();
+    let rows = tokens.chunks_exact(cols);
+    let mut counted = rows.clone().skip(skipped);
+    if mode == Pooling::Cls.id() || mode == Pooling::LastToken.id() {
+        let row = if mode == Pooling::Cls.id() { counted.next().or(rows.clone().next()) } else { counted.last() };
+        match row {
+            Some(row) => y.copy_from_slice(row),
+            None => y.fill(0.0),
         }
-        for token in tokens {
-            let pairs = y.iter_mut().zip(token);
-            if mode == Pooling::Max.id() {
-                pairs.for_each(|(y, x)| *y = y.max(*x));
-            } else {
-                pairs.for_each(|(y, x)| *y += x);
-            }
+        return;
+    }
+    y.fill(if mode == Pooling::Max.id() && rows.len() > skipped { f32::NEG_INFINITY } else { 0.0 });
+    let mut total = 0.0;
+    for (at, token) in rows.enumerate().skip(skipped) {
+        let pairs = y.iter_mut().zip(token);
+        if mode == Pooling::Max.id() {
+            pairs.for_each(|(y, x)| *y = y.max(*x));
+        } else if mode == Pooling::WeightedMean.id() {
+            let weight = (at + 1) as f32;
+            total += weight;
+            pairs.for_each(|(y, x)| *y += weight * x);
+        } else {
+            total += 1.0;
+            pairs.for_each(|(y, x)| *y += x);
         }
-        if mode == Pooling::Mean.id() {
-            y.iter_mut().for_each(|y| *y /= n);
-        } else if mode == Pooling::MeanSqrtLen.id() {
-            y.iter_mut().for_each(|y| *y /= n.sqrt());
-        }
+    }
+    if mode != Pooling::Max.id() {
+        let total = f32::max(total, 1e-9);
+        let by = if mode == Pooling::MeanSqrtLen.id() { total.sqrt() } else { total };
+        y.iter_mut().for_each(|y| *y /= by);
     }
 }

@@ -1,44 +1,161 @@
 //! Texts as vectors whose angle says how much alike they are.
 
+use std::sync::Arc;
+
 use super::run::{Item, Single, Task};
 use super::text_model::{TextModel, TextPair};
-use crate::device::Cancel;
-use crate::error::Result;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::module::ModuleWeights;
+use crate::device::{Cancel, Device};
+use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::pooling::Pooling;
+use crate::sentence::{Module, Sentence, Similarity};
+use crate::text::Tokenizer;
 
-/// A sentence encoder: a model loaded with [`Head::Embedding`](crate::checkpoint::Head::Embedding); or with
-/// [`Head::Encoder`](crate::checkpoint::Head::Encoder), for a vector a token.
+/// A sentence encoder. Without pooling it gives a vector a token.
 #[derive(Debug)]
 pub struct Embedder {
     text_model: TextModel,
+    sentence: Sentence,
     /// Tokens of a text with the special ones; what is beyond is cut off.
     max_len: usize,
-    lowercase: bool,
 }
 
 /// How to embed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmbedOptions {
-    /// Scale each vector, of a text or of a token, to length 1.
-    pub normalize: bool,
-}
-
-impl Default for EmbedOptions {
-    fn default() -> Self {
-        Self { normalize: true }
-    }
+    /// Scale each vector, of a text or of a token, to length 1. By default [`Embedder::normalizes`].
+    pub normalize: Option<bool>,
+    /// What stands before every text: the name of one of the model's prompts, or a text. By default the model's default
+    /// prompt; an empty text for none.
+    pub prompt: Option<String>,
+    /// How many numbers of a vector are kept, at most those that the model gives. By default as the model's files say.
+    pub dimensions: Option<usize>,
 }
 
 impl Embedder {
-    /// Of a `sentence` description only how texts are read counts; how they are pooled, the model was loaded with.
-    pub fn new(text_model: TextModel, sentence: &crate::sentence::Sentence) -> Self {
+    /// A sentence encoder of a checkpoint; `weights` finds the weights of a module by its directory.
+    ///
+    /// # Errors
+    /// What [`Model::load_sentence`] refuses; what `weights` refuses.
+    pub fn new(
+        checkpoint: Checkpoint,
+        tokenizer: Tokenizer,
+        sentence: Sentence,
+        weights: &mut dyn FnMut(&str) -> Result<ModuleWeights>,
+        device: impl Into<Arc<Device>>,
+    ) -> Result<Self> {
+        let stacked = |module: &Module| Ok((module.clone(), module.dir().map(&mut *weights).transpose()?));
+        let modules = sentence.modules.iter().map(stacked).collect::<Result<Vec<_>>>()?;
+        let model = Model::load_sentence(checkpoint, &modules, sentence.has_pooler, device)?;
+        let text_model = TextModel::of(model, tokenizer);
         let positions = text_model.model().config().max_position_embeddings;
         let max_len = sentence.max_seq_length.map_or(text_model.max_len(), |n| n.min(positions));
-        Self { text_model, max_len, lowercase: sentence.do_lower_case }
+        Ok(Self { text_model, sentence, max_len })
+    }
+
+    /// Opens the directory of a sentence-transformers model, or of any other BERT, whose tokens' mean is taken.
+    ///
+    /// # Errors
+    /// What [`Sentence::open`] and [`Embedder::open_with`] refuse.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
+        Self::open_with(dir, Sentence::open(dir)?, device)
+    }
+
+    /// The same with a description that was changed, such as by another pooling.
+    ///
+    /// # Errors
+    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Embedder::new`] refuse.
+    #[cfg(feature = "native")]
+    pub fn open_with(dir: &std::path::Path, sentence: Sentence, device: impl Into<Arc<Device>>) -> Result<Self> {
+        let inner = sentence.encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
+        let checkpoint = Checkpoint::open(&inner)?;
+        let beside = Checkpoint::place_of(&crate::checkpoint::TOKENIZERS, &inner)?;
+        let tokenizer = Tokenizer::load(&beside, checkpoint.config().vocab_size)?;
+        Self::new(checkpoint, tokenizer, sentence, &mut |module| ModuleWeights::open(&dir.join(module)), device)
     }
 
     pub fn text_model(&self) -> &TextModel {
         &self.text_model
+    }
+
+    /// What the model's files say about texts and vectors.
+    pub fn sentence(&self) -> &Sentence {
+        &self.sentence
+    }
+
+    /// Whether vectors are scaled to length 1 where nothing else is asked for: they are compared by their angle, or the
+    /// model's last module does it.
+    pub fn normalizes(&self) -> bool {
+        self.sentence.normalize || (self.is_pooled() && self.sentence.similarity == Similarity::Cosine)
+    }
+
+    /// Whether a text has one vector, instead of one a token.
+    pub fn is_pooled(&self) -> bool {
+        self.sentence.has_pooler || !self.sentence.poolings().is_empty()
+    }
+
+    /// Numbers of a vector with these options.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for more than the model gives.
+    pub fn width(&self, options: &EmbedOptions) -> Result<usize> {
+        let most = self.model().width();
+        match options.dimensions {
+            None => Ok(self.sentence.dimensions.map_or(most, |n| n.min(most))),
+            Some(n) if self.is_pooled() && (1..=most).contains(&n) => Ok(n),
+            Some(n) => Err(Error::Option {
+                name: "dimensions",
+                problem: match self.is_pooled() {
+                    true => format!("{n} of {most} numbers cannot be kept"),
+                    false => "tokens' vectors are given whole".into(),
+                },
+                mend: format!("Give 1 to {most}, for texts' vectors"),
+            }),
+        }
+    }
+
+    /// Checks options before any text is read.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a prompt's name or a number of dimensions that the model does not have.
+    pub fn check(&self, options: &EmbedOptions) -> Result<()> {
+        self.sentence.prompts.text(options.prompt.as_deref())?;
+        self.width(options).map(drop)
+    }
+
+    fn sequence(&self, text: &str, pair: Option<&String>) -> Result<crate::text::Sequence> {
+        // One by one: what a character becomes does not depend on its neighbours, as in the tokenizers crate.
+        let lower = |text: &str| match self.sentence.do_lower_case {
+            true => text.chars().flat_map(char::to_lowercase).collect(),
+            false => text.to_owned(),
+        };
+        let input = TextPair { text: lower(text), pair: pair.map(|pair| lower(pair)) };
+        self.text_model.sequence(&input, self.max_len)
+    }
+
+    /// How many of a sequence's first tokens do not count: those of `prompt`, `[CLS]` among them.
+    fn skipped(&self, prompt: &str, tokens: usize) -> Result<usize> {
+        let leaves_out = |module: &Module| matches!(module, Module::Pool { with_prompt: false, .. });
+        if prompt.is_empty() || !self.sentence.modules.iter().any(leaves_out) {
+            return Ok(0);
+        }
+        let ids = self.sequence(prompt, None)?.ids;
+        let is_special = |id: &u32| *id == self.text_model.tokenizer().special().sep || self.is_special(*id);
+        let skipped = ids.len() - usize::from(ids.last().is_some_and(is_special));
+        if skipped >= tokens && self.sentence.poolings().contains(&Pooling::Max) {
+            return Err(Error::Input {
+                problem: "the text has no token beside the prompt's, which do not count".into(),
+                mend: "Give a longer text".into(),
+            });
+        }
+        Ok(skipped)
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.text_model.tokenizer().is_special(id)
     }
 }
 
@@ -46,21 +163,21 @@ impl Task for Embedder {
     type Input = TextPair;
     type Options = EmbedOptions;
     type Work = Single;
-    /// `[H]`, or `[S, H]` of an encoder without pooling
+    /// As many numbers as [`Embedder::width`] says; without pooling as many for each token.
     type Output = Vec<f32>;
 
     fn model(&self) -> &Model {
         self.text_model.model()
     }
 
-    async fn begin(&self, input: &TextPair, _: &EmbedOptions, _: &Cancel) -> Result<Single> {
-        let sequence = if self.lowercase {
-            let pair = input.pair.as_ref().map(|p| p.to_lowercase());
-            self.text_model.sequence(&TextPair { text: input.text.to_lowercase(), pair }, self.max_len)?
-        } else {
-            self.text_model.sequence(input, self.max_len)?
+    async fn begin(&self, input: &TextPair, options: &EmbedOptions, _: &Cancel) -> Result<Single> {
+        let prompt = self.sentence.prompts.text(options.prompt.as_deref())?;
+        let sequence = match prompt {
+            "" => self.sequence(&input.text, input.pair.as_ref())?,
+            _ => self.sequence(&[prompt, &input.text].concat(), input.pair.as_ref())?,
         };
-        Ok(Single::new(sequence))
+        let skipped = self.skipped(prompt, sequence.ids.len())?;
+        Ok(Single::new(Item { skipped, ..sequence.into() }))
     }
 
     fn item(&self, work: &Single, index: usize) -> Option<Item> {
@@ -72,16 +189,31 @@ impl Task for Embedder {
     }
 
     fn end(&self, work: Single, _: &TextPair, options: &EmbedOptions) -> Result<Vec<f32>> {
+        let width = self.width(options)?;
         let mut embedding = work.values;
-        if !options.normalize {
-            return Ok(embedding);
+        let by_angle = self.sentence.similarity == Similarity::Cosine;
+        let normalize = options.normalize.unwrap_or(self.normalizes());
+        // What is kept of a vector has length 1; but vectors that are not compared by their angle, only if that is asked for.
+        let whole_first = normalize && options.normalize.is_none() && !by_angle;
+        if whole_first {
+            scale(&mut embedding, self.model().width());
         }
-        for row in embedding.chunks_exact_mut(self.model().config().hidden_size) {
-            let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-            // As in PyTorch: a vector of zeros stays one.
-            let length = length.max(1e-12) as f32;
-            row.iter_mut().for_each(|x| *x /= length);
+        if self.is_pooled() {
+            embedding.truncate(width);
+        }
+        if normalize && !whole_first {
+            scale(&mut embedding, width);
         }
         Ok(embedding)
+    }
+}
+
+/// Scales every `width` numbers to length 1.
+fn scale(vectors: &mut [f32], width: usize) {
+    for row in vectors.chunks_exact_mut(width) {
+        let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        // As in PyTorch: a vector of zeros stays one.
+        let length = length.max(1e-12) as f32;
+        row.iter_mut().for_each(|x| *x /= length);
     }
 }

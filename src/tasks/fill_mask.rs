@@ -167,7 +167,7 @@ impl Task for FillMask {
 
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
         let picked = work.masks.chunks(self.at_once()).nth(index)?.to_vec();
-        Some(Item { sequence: work.sequence.clone(), picked })
+        Some(Item { picked, ..work.sequence.clone().into() })
     }
 
     fn take(&self, work: &mut Work, _: usize, values: &[f32], options: &FillMaskOptions) {

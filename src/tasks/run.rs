@@ -16,28 +16,30 @@ pub struct Item {
     pub sequence: Sequence,
     /// Positions whose words a language model is asked for.
     pub picked: Vec<usize>,
+    /// How many of the first tokens pooling leaves out: those of a prompt.
+    pub skipped: usize,
 }
 
 impl From<Sequence> for Item {
     fn from(sequence: Sequence) -> Self {
-        Self { sequence, picked: Vec::new() }
+        Self { sequence, picked: Vec::new(), skipped: 0 }
     }
 }
 
 /// An input that is one sequence at work: its tokens, then what the model says about them.
 #[derive(Debug)]
 pub struct Single {
-    sequence: Sequence,
+    item: Item,
     pub(super) values: Vec<f32>,
 }
 
 impl Single {
-    pub(super) fn new(sequence: Sequence) -> Self {
-        Self { sequence, values: Vec::new() }
+    pub(super) fn new(item: impl Into<Item>) -> Self {
+        Self { item: item.into(), values: Vec::new() }
     }
 
     pub(super) fn item(&self, index: usize) -> Option<Item> {
-        (index == 0).then(|| self.sequence.clone().into())
+        (index == 0).then(|| self.item.clone())
     }
 
     pub(super) fn take(&mut self, values: &[f32]) {
@@ -159,6 +161,7 @@ impl Pack {
 
     fn push(&mut self, input: usize, index: usize, item: &Item) {
         self.batch.push(&item.sequence.ids, &item.sequence.types);
+        self.batch.skip(item.skipped);
         let first = self.batch.picked.len();
         item.picked.iter().for_each(|position| self.batch.pick(*position));
         self.picked.push(first..self.batch.picked.len());

@@ -57,7 +57,12 @@ impl TextModel {
                 );
             }
         }
-        Ok(Self { tokenizer, model: Model::load(checkpoint, head, device)? })
+        Ok(Self::of(Model::load(checkpoint, head, device)?, tokenizer))
+    }
+
+    /// A model that was loaded, and the tokenizer that belongs to it.
+    pub fn of(model: Model, tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, model }
     }
 
     /// Opens a Hugging Face directory.

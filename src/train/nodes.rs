@@ -210,7 +210,7 @@ impl Tape {
 
     /// The first token's row of each sequence; `sorted` is of those tokens.
     pub fn first(&mut self, name: &str, x: Tensor, bounds: Tensor, sorted: Sorted) -> Tensor {
-        let y = pool(&mut self.graph, name, x, bounds, Pooling::Cls);
+        let y = pool(&mut self.graph, name, x, bounds, &[Pooling::Cls], None);
         self.scattered(y, x, sorted);
         y
     }

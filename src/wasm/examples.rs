@@ -159,13 +159,13 @@ impl Reader {
                 if picked.is_empty() {
                     return Err(wrong("the text has no mask", "Write [MASK] where a word is asked for"));
                 }
-                one(Item { sequence, picked })
+                one(Item { picked, ..sequence.into() })
             }
             Example::Ids { ids, types, target } => {
                 let sequence = self.ready(ids, types.as_deref())?;
                 let target = target.as_ref().map(|target| self.target(target, ids.len())).transpose()?;
                 let Some(Target::Words(words)) = target else { return one(sequence.into()) };
-                one(Item { sequence, picked: words.iter().map(|(at, _)| *at as usize).collect() })
+                one(Item { picked: words.iter().map(|(at, _)| *at as usize).collect(), ..sequence.into() })
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+#[cfg(not(feature = "train"))]
+use std::sync::Arc;
 
 use js_sys::Uint8Array;
 use sha2::{Digest, Sha256};
@@ -9,9 +11,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-#[cfg(not(feature = "train"))]
-use crate::sentence::Sentence;
 use crate::text::{Tokenizer, TokenizerFiles};
+#[cfg(not(feature = "train"))]
+use crate::{checkpoint::module::ModuleWeights, device::Device, sentence::Sentence, tasks::embed::Embedder};
 
 /// Files by their paths in the model's directory.
 #[wasm_bindgen]
@@ -81,15 +83,21 @@ fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize, exact: bool) -> Result<
     })
 }
 
+/// Whether a file has weights of the model in `dir`, and not of a module that stands on it.
+fn is_weights(name: &str, dir: Option<&str>) -> bool {
+    let (place, name) = name.rsplit_once('/').map_or((None, name), |(place, name)| (Some(place), name));
+    place == dir && name.ends_with(".safetensors")
+}
+
 impl Files {
     fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.get(name).map(|file| file.bytes.as_slice())
     }
 
-    /// All but the weights.
+    /// All but the weights of the model itself.
     #[cfg(feature = "train")]
     pub(super) fn beside(&self) -> BTreeMap<String, Vec<u8>> {
-        let beside = self.0.iter().filter(|(name, _)| !name.ends_with(".safetensors"));
+        let beside = self.0.iter().filter(|(name, _)| !is_weights(name, None));
         beside.map(|(name, file)| (name.clone(), file.bytes.clone())).collect()
     }
 
@@ -99,8 +107,20 @@ impl Files {
         Sentence::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
     }
 
+    /// The sentence encoder that is described so.
+    #[cfg(not(feature = "train"))]
+    pub(super) fn embedder(mut self, sentence: Sentence, device: Arc<Device>) -> Result<Embedder> {
+        let (checkpoint, tokenizer) = self.open(sentence.encoder.as_deref())?;
+        let mut weights = |dir: &str| {
+            let name = format!("{dir}/{}", ModuleWeights::FILE);
+            let file = self.0.remove(&name).unwrap_or_default();
+            ModuleWeights::held(file.bytes, &name)
+        };
+        Embedder::new(checkpoint, tokenizer, sentence, &mut weights, device)
+    }
+
     /// The model in `dir`, or in no directory of its own. The weights are taken, not copied.
-    pub(super) fn open(mut self, dir: Option<&str>) -> Result<(Checkpoint, Tokenizer)> {
+    pub(super) fn open(&mut self, dir: Option<&str>) -> Result<(Checkpoint, Tokenizer)> {
         let path = |name: &str| dir.map_or(name.to_owned(), |dir| format!("{dir}/{name}"));
         let config = self.get(&path("config.json")).ok_or_else(|| Error::Config {
             file: path("config.json"),
@@ -108,8 +128,7 @@ impl Files {
             mend: "Give the files of a Hugging Face BERT model".into(),
         })?;
         let config = config.to_vec();
-        let weights = |name: &str| name.strip_suffix(".safetensors").is_some();
-        let names: Vec<String> = self.0.keys().filter(|name| weights(name)).cloned().collect();
+        let names: Vec<String> = self.0.keys().filter(|name| is_weights(name, dir)).cloned().collect();
         let shards = names.into_iter().filter_map(|name| self.0.remove(&name).map(|file| (name, file.bytes.into())));
         let checkpoint = Checkpoint::from_files(&config, shards.collect::<Vec<(String, Cow<'static, [u8]>)>>())?;
         let files = TokenizerFiles {

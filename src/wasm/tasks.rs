@@ -104,6 +104,8 @@ struct FillJson {
 struct EmbedJson {
     pooling: Option<String>,
     normalize: Option<bool>,
+    prompt: Option<String>,
+    dimensions: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -169,7 +171,7 @@ fn bad(error: &Error) -> JsValue {
 }
 
 impl Tasks {
-    pub fn load(task: &str, files: Files, device: Arc<Device>, options: &str) -> Result<Self> {
+    pub fn load(task: &str, mut files: Files, device: Arc<Device>, options: &str) -> Result<Self> {
         let LoadOptions { pooling } = parse(options)?;
         if pooling.is_some() && task != "feature-extraction" {
             return Err(Error::Option {
@@ -178,8 +180,8 @@ impl Tasks {
                 mend: "Leave it out".into(),
             });
         }
-        let open = |files: Files, dir: Option<&str>, head: Head| {
-            let (checkpoint, tokenizer) = files.open(dir)?;
+        let open = |mut files: Files, head: Head| {
+            let (checkpoint, tokenizer) = files.open(None)?;
             TextModel::new(checkpoint, tokenizer, head, device.clone())
         };
         Ok(match task {
@@ -187,20 +189,22 @@ impl Tasks {
                 let (checkpoint, tokenizer) = files.open(None)?;
                 Tasks::QuestionAnswering(QuestionAnswering::new(checkpoint, tokenizer, device.clone())?)
             }
-            "fill-mask" => Tasks::FillMask(FillMask::new(open(files, None, Head::MaskedLm)?)?),
+            "fill-mask" => Tasks::FillMask(FillMask::new(open(files, Head::MaskedLm)?)?),
             "feature-extraction" => {
-                let sentence = files.sentence()?;
-                let head = head_of(pooling.as_deref(), sentence.pooling)?;
-                Tasks::FeatureExtraction(Embedder::new(open(files, sentence.encoder.as_deref(), head)?, &sentence))
+                let mut sentence = files.sentence()?;
+                match pooling.as_deref() {
+                    None | Some("auto") => {}
+                    Some("none") => sentence.without_pooling(),
+                    Some(word) => sentence.pool_by(vec![pooling_of(word)?]),
+                }
+                Tasks::FeatureExtraction(files.embedder(sentence, device)?)
             }
             "text-classification" => {
-                Tasks::TextClassification(Classifier::new(open(files, None, Head::SequenceClassification)?))
+                Tasks::TextClassification(Classifier::new(open(files, Head::SequenceClassification)?))
             }
-            "token-classification" => {
-                Tasks::TokenClassification(Tagger::new(open(files, None, Head::TokenClassification)?))
-            }
-            "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, None, Head::NextSentence)?)),
-            "zero-shot" => Tasks::ZeroShot(ZeroShot::new(open(files, None, Head::SequenceClassification)?)?),
+            "token-classification" => Tasks::TokenClassification(Tagger::new(open(files, Head::TokenClassification)?)),
+            "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, Head::NextSentence)?)),
+            "zero-shot" => Tasks::ZeroShot(ZeroShot::new(open(files, Head::SequenceClassification)?)?),
             _ => {
                 return Err(Error::Option {
                     name: "task",
@@ -259,18 +263,20 @@ impl Tasks {
             }
             Tasks::FeatureExtraction(task) => {
                 let Request { inputs, options } = parse::<Request<TextJson, EmbedJson>>(request)?;
-                let EmbedJson { pooling, normalize } = options;
-                let model = task.model();
+                let EmbedJson { pooling, normalize, prompt, dimensions } = options;
                 if let Some(word) = pooling.filter(|word| word != "auto") {
-                    loaded_with(model.head(), &word)?;
+                    loaded_with(task, &word)?;
                 }
-                let pooled = matches!(model.head(), Head::Embedding(_));
-                let options = EmbedOptions { normalize: normalize.unwrap_or(pooled) };
+                let options = EmbedOptions { normalize, prompt, dimensions };
+                task.check(&options)?;
                 let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
-                let width = model.config().hidden_size;
+                let width = task.width(&options)?;
                 values(&inputs, run(task, &inputs, &options, cancel).await?, |_, values| {
                     let rows = || values.chunks_exact(width).map(|row| JsValue::from(Float32Array::from(row)));
-                    if pooled { Float32Array::from(values.as_slice()).into() } else { rows().collect::<Array>().into() }
+                    match task.is_pooled() {
+                        true => Float32Array::from(values.as_slice()).into(),
+                        false => rows().collect::<Array>().into(),
+                    }
                 })
             }
             Tasks::TextClassification(task) => {
@@ -308,24 +314,19 @@ impl Tasks {
     }
 }
 
-/// Feature extraction's head: tokens as they are, or pooled as asked, else as the model's files say, else by the mean.
-fn head_of(asked: Option<&str>, said: Option<Pooling>) -> Result<Head> {
-    let known = |word: &str| Pooling::WORDS.iter().find(|(known, _)| *known == word).map(|(_, pooling)| *pooling);
-    match asked {
-        None | Some("auto") => Ok(Head::Embedding(said.unwrap_or(Pooling::Mean))),
-        Some("none") => Ok(Head::Encoder),
-        Some(word) => known(word).map(Head::Embedding).ok_or_else(|| Error::Option {
-            name: "pooling",
-            problem: format!("there is no pooling '{}'", clip(word)),
-            mend: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
-        }),
-    }
+fn pooling_of(word: &str) -> Result<Pooling> {
+    Pooling::from_word(word).ok_or_else(|| Error::Option {
+        name: "pooling",
+        problem: format!("there is no pooling '{}'", clip(word)),
+        mend: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+    })
 }
 
 /// # Errors
 /// [`Error::Option`] if a call asks for another pooling than its model was loaded with.
-fn loaded_with(head: Head, word: &str) -> Result<()> {
-    match head_of(Some(word), None)? == head {
+fn loaded_with(task: &Embedder, word: &str) -> Result<()> {
+    let asked = if word == "none" { None } else { Some(pooling_of(word)?) };
+    match task.sentence().poolings() == asked.as_slice() && task.is_pooled() == asked.is_some() {
         true => Ok(()),
         false => Err(Error::Option {
             name: "pooling",

@@ -109,7 +109,8 @@ class Runner:
         settings = self.read("sentence_bert_config.json", {})
         text = given["text"].strip()
         if settings.get("do_lower_case"):
-            text = text.lower()
+            # As the tokenizers crate does it: character by character.
+            text = "".join(map(str.lower, text))
         longest = settings.get("max_seq_length") or min(LONGEST, self.tokenizer.model_max_length)
         tokens = self.tokenizer(text, truncation=True, max_length=longest, return_tensors="pt")
         x = self.model(**tokens).last_hidden_state[0]

@@ -3,6 +3,7 @@
 mod language_model;
 mod linear;
 mod pooler;
+mod tower;
 
 use super::encoder::Recorded;
 use super::layer::Shape;
@@ -15,6 +16,8 @@ use crate::pooling::Pooling;
 use language_model::LanguageModel;
 use linear::Linear;
 use pooler::Pooler;
+pub(super) use tower::Stacked;
+use tower::Tower;
 
 /// A head's parameters on a device.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Top {
     pooler: Option<Pooler>,
     words: Option<LanguageModel>,
     linear: Option<Linear>,
+    tower: Tower,
 }
 
 /// A result as it is recorded: its name, and the tensors that side by side are its columns.
@@ -36,10 +40,16 @@ impl Output {
     fn whole(name: &'static str, tensor: Tensor) -> Self {
         Self { name, parts: vec![tensor] }
     }
+
+    /// Columns of all parts together.
+    pub fn cols(&self) -> usize {
+        self.parts.iter().map(|part| part.cols as usize).sum()
+    }
 }
 
 impl Top {
-    pub fn load(checkpoint: &Checkpoint, head: Head, device: &Device) -> Result<Self> {
+    /// `modules` stand on a head that gives hidden states or vectors of sequences.
+    pub fn load(checkpoint: &Checkpoint, head: Head, modules: &[Stacked], device: &Device) -> Result<Self> {
         let linear = match head {
             Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => None,
             Head::QuestionAnswering => Some(("qa_outputs", "logits")),
@@ -53,22 +63,20 @@ impl Top {
             pooler: head.has_pooler().then(|| Pooler::load(checkpoint, device)).transpose()?,
             words: head.has_language_model().then(|| LanguageModel::load(checkpoint, device)).transpose()?,
             linear: linear.map(|(name, output)| Linear::load(checkpoint, device, name, output)).transpose()?,
+            tower: Tower::load(modules, checkpoint.config().hidden_size, device)?,
         })
     }
 
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
         let pooler = self.pooler.iter().flat_map(Pooler::weights);
         let words = self.words.iter().flat_map(LanguageModel::weights);
-        pooler.chain(words).chain(self.linear.iter().flat_map(Linear::weights))
+        pooler.chain(words).chain(self.linear.iter().flat_map(Linear::weights)).chain(self.tower.weights())
     }
 
     /// Records the head on the encoder's hidden states; what it gives is read back after a run.
     pub fn record(&self, g: &mut Graph, encoder: &Recorded, shape: &Shape) -> Vec<Output> {
-        if let Head::Encoder = self.head {
-            return vec![Output::whole("hidden", encoder.hidden)];
-        }
-        if let Head::Embedding(pooling) = self.head {
-            return vec![Output::whole("embedding", pool(g, "embedding", encoder.hidden, encoder.bounds, pooling))];
+        if let Head::Encoder | Head::Embedding(_) = self.head {
+            return vec![self.tower.record(g, "hidden", encoder, encoder.hidden)];
         }
         let mut outputs = Vec::new();
         if let Some(words) = &self.words {
@@ -76,17 +84,22 @@ impl Top {
         }
         let x = match &self.pooler {
             Some(pooler) => {
-                let first = pool(g, "first", encoder.hidden, encoder.bounds, Pooling::Cls);
+                let first = pool(g, "first", encoder.hidden, encoder.bounds, &[Pooling::Cls], None);
                 pooler.record(g, first)
             }
             None => encoder.hidden,
         };
         match &self.linear {
             Some(linear) => outputs.push(linear.record(g, x)),
-            None if self.pooler.is_some() => outputs.push(Output::whole("pooled", x)),
+            None if self.pooler.is_some() => outputs.push(self.tower.record(g, "pooled", encoder, x)),
             None => {}
         }
         outputs
+    }
+
+    /// Whether pooling leaves tokens out.
+    pub fn skips(&self) -> bool {
+        self.tower.skips()
     }
 
     /// Columns of the widest part of a picked token's logits.

@@ -1,0 +1,128 @@
+//! What sentence-transformers puts on top of the encoder: a list of modules, each reading what the one before gave.
+
+use super::Output;
+use crate::activation::Activation;
+use crate::checkpoint::module::ModuleWeights;
+use crate::device::{Device, Weight};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Tensor};
+use crate::model::encoder::Recorded;
+use crate::model::layer::Pair;
+use crate::ops::pool::pool;
+use crate::ops::unit_rows::unit_rows;
+use crate::pooling::Pooling;
+use crate::sentence::{Dense, Module};
+use crate::tensor::{DType, HostTensor};
+
+/// A module with its weights, where it has some.
+pub type Stacked = (Module, Option<ModuleWeights>);
+
+/// PyTorch's default, which the module has no way to change.
+const EPS: f32 = 1e-5;
+
+/// The modules' parameters on a device.
+#[derive(Debug)]
+pub(super) struct Tower(Vec<Step>);
+
+#[derive(Debug)]
+enum Step {
+    Pool { poolings: Vec<Pooling>, skips: bool },
+    Dense(Pair, Activation),
+    Norm(Pair),
+    Normalize,
+}
+
+impl Tower {
+    /// Uploads `modules`, the first of which reads vectors of `hidden` numbers.
+    pub fn load(modules: &[Stacked], hidden: usize, device: &Device) -> Result<Self> {
+        let mut width = hidden;
+        let mut steps = Vec::with_capacity(modules.len());
+        for (module, weights) in modules {
+            let weights = || weights.as_ref().ok_or_else(|| missing(module.dir().unwrap_or_default()));
+            let fits = |dir: &str, cols: usize| if cols == width { Ok(()) } else { Err(misfit(dir, cols, width)) };
+            steps.push(match module {
+                Module::Pool { poolings, with_prompt } => {
+                    width *= poolings.len();
+                    Step::Pool { poolings: poolings.clone(), skips: !with_prompt }
+                }
+                Module::Dense(dense) => {
+                    fits(&dense.dir, dense.cols)?;
+                    width = dense.rows;
+                    Step::Dense(linear(dense, weights()?, device)?, dense.activation)
+                }
+                Module::Norm { dir, cols } => {
+                    fits(dir, *cols)?;
+                    let [gain, offset] = weights()?.exactly([("norm.weight", &[*cols]), ("norm.bias", &[*cols])])?;
+                    let upload = |kind: &str, tensor| device.upload_vector(&format!("{dir}.{kind}"), &[tensor]);
+                    Step::Norm(Pair::new(upload("weight", gain)?, upload("bias", offset)?))
+                }
+                Module::Normalize => Step::Normalize,
+            });
+        }
+        Ok(Self(steps))
+    }
+
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        self.0
+            .iter()
+            .filter_map(|step| match step {
+                Step::Dense(pair, _) | Step::Norm(pair) => Some(pair.weights()),
+                Step::Pool { .. } | Step::Normalize => None,
+            })
+            .flatten()
+    }
+
+    pub fn skips(&self) -> bool {
+        self.0.iter().any(|step| matches!(step, Step::Pool { skips: true, .. }))
+    }
+
+    /// Records the modules on `x`, which is called `name`; what they give of a sequence is its "embedding".
+    pub fn record(&self, g: &mut Graph, name: &'static str, encoder: &Recorded, x: Tensor) -> Output {
+        let (mut name, mut x) = (name, x);
+        for step in &self.0 {
+            x = match step {
+                Step::Pool { poolings, skips } => {
+                    name = "embedding";
+                    let skip = encoder.skipped.filter(|_| *skips);
+                    pool(g, name, x, encoder.bounds, poolings, skip)
+                }
+                Step::Dense(pair, activation) => pair.apply(g, name, x, *activation, None),
+                Step::Norm(pair) => pair.normalize(g, name, x, EPS),
+                Step::Normalize => unit_rows(g, name, x),
+            };
+        }
+        Output::whole(name, x)
+    }
+}
+
+fn linear(dense: &Dense, weights: &ModuleWeights, device: &Device) -> Result<Pair> {
+    let Dense { dir, rows, cols, .. } = dense;
+    let zeros;
+    let (weight, bias) = if dense.has_bias {
+        let [weight, bias] = weights.exactly([("linear.weight", &[*rows, *cols]), ("linear.bias", &[*rows])])?;
+        (weight, bias)
+    } else {
+        let [weight] = weights.exactly([("linear.weight", &[*rows, *cols])])?;
+        // As many as there are rows, so no more than the file is large.
+        zeros = vec![0; rows * 4];
+        (weight, HostTensor::new(DType::F32, 1, *rows, &zeros, &[]))
+    };
+    let weight = device.upload_matrix(&format!("{dir}.weight"), &[weight])?;
+    Ok(Pair::new(weight, device.upload_vector(&format!("{dir}.bias"), &[bias])?))
+}
+
+fn missing(dir: &str) -> Error {
+    Error::Config {
+        file: format!("{dir}/{}", ModuleWeights::FILE),
+        problem: "it is missing, and modules.json names its module".into(),
+        mend: "Give the files that were saved with the model".into(),
+    }
+}
+
+fn misfit(dir: &str, cols: usize, width: usize) -> Error {
+    Error::Config {
+        file: format!("{dir}/config.json"),
+        problem: format!("the module reads {cols} numbers, and what comes before it gives {width}"),
+        mend: "Give the files that were saved with the model".into(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Which files a sentence-transformers directory has.
+
+use serde::Deserialize;
+
+use super::settings::malformed;
+use crate::error::{Error, Result, clip, clip_message};
+
+pub(super) const MODULES: &str = "modules.json";
+
+/// What the configuration of a `Transformer` may be called, the first one that says something counting.
+const READING: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// The modules that `modules.json` lists, by their directories and classes. None of what they do is looked at here: so a
+/// model's files are found whatever they are for.
+#[derive(Debug)]
+pub struct Layout(Vec<Entry>);
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Entry {
+    #[serde(default)]
+    path: String,
+    #[serde(rename = "type")]
+    class: String,
+}
+
+impl Entry {
+    /// The class without its modules.
+    pub fn kind(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or_default()
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of one of its files.
+    pub fn at(&self, name: &str) -> String {
+        match self.path.as_str() {
+            "" => name.to_owned(),
+            path => format!("{path}/{name}"),
+        }
+    }
+}
+
+impl Layout {
+    /// Reads `modules.json`, which `file` finds; nothing where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a malformed file, or one that leads out of the directory.
+    pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Option<Self>> {
+        let Some(bytes) = file(MODULES)? else { return Ok(None) };
+        let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|e| malformed(MODULES, clip_message(&e)))?;
+        entries.iter().try_for_each(|entry| check_path(&entry.path))?;
+        Ok(Some(Self(entries)))
+    }
+
+    /// The directory of the first module, where it has one of its own.
+    pub fn encoder(&self) -> Option<String> {
+        self.0.first().map(|entry| entry.path.clone()).filter(|path| !path.is_empty())
+    }
+
+    /// The files of all modules, of which any may be absent: but for the model's own weights and tokenizer. Each is a list of
+    /// names of which the first that is there counts.
+    pub fn files(&self) -> Vec<Vec<String>> {
+        let mut files = vec![vec![super::WHOLE.to_owned()], self.reading()];
+        for entry in self.followers() {
+            if entry.kind() != "Normalize" {
+                files.push(vec![entry.at("config.json")]);
+            }
+            if !matches!(entry.kind(), "Normalize" | "Pooling" | "Dropout") {
+                files.push(["model.safetensors", "pytorch_model.bin"].map(|name| entry.at(name)).into());
+            }
+        }
+        files
+    }
+
+    /// What the first module's configuration may be called.
+    pub(super) fn reading(&self) -> Vec<String> {
+        self.0.first().map(|entry| READING.map(|name| entry.at(name)).into()).unwrap_or_default()
+    }
+
+    /// What comes after the first module.
+    pub(super) fn followers(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().skip(1)
+    }
+
+    pub(super) fn kinds(&self) -> String {
+        self.0.iter().map(Entry::kind).collect::<Vec<_>>().join(", ")
+    }
+
+    /// # Errors
+    /// [`Error::Unsupported`] for a module that is unknown here, or none at all.
+    pub(super) fn check(&self) -> Result<()> {
+        const KNOWN: [&str; 5] = ["Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"];
+        let is_known = |(at, entry): (usize, &Entry)| {
+            // A class of another package may do anything, whatever it is called.
+            entry.class.starts_with("sentence_transformers.")
+                && if at == 0 { entry.kind() == "Transformer" } else { KNOWN.contains(&entry.kind()) }
+        };
+        let what = match self.0.iter().enumerate().find(|entry| !is_known(*entry)) {
+            Some((_, entry)) => format!("{MODULES}: the module {}", clip(&entry.class)),
+            None if self.0.is_empty() => format!("{MODULES}: a model without modules"),
+            None => return Ok(()),
+        };
+        let mend = format!("Give a sentence-transformers model of Transformer, then any of {}", KNOWN.join(", "));
+        Err(Error::Unsupported { what, mend })
+    }
+}
+
+/// A module's directory must lie inside the model's.
+pub(crate) fn check_path(path: &str) -> Result<()> {
+    let plain = |part: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(known)
+    };
+    match path.is_empty() || (path.len() <= 255 && path.split('/').all(plain)) {
+        true => Ok(()),
+        false => Err(malformed(MODULES, format!("{:?} is no directory inside the model's", clip(path)))),
+    }
+}

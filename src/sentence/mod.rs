@@ -1,0 +1,273 @@
+//! What a sentence-transformers directory says beyond the model: how a text is read, and what becomes of its tokens.
+//!
+//! Files are read as sentence-transformers 5.7 reads them. `modules.json` lists the modules in order, the first of them the
+//! `Transformer`. What is not understood is refused by name: a model without one of its modules gives other vectors.
+
+mod layout;
+mod modules;
+mod prompts;
+mod settings;
+mod similarity;
+#[cfg(test)]
+mod tests;
+
+pub use layout::Layout;
+pub(crate) use layout::check_path;
+pub use modules::{Dense, Module};
+pub use prompts::Prompts;
+pub use similarity::Similarity;
+
+use crate::error::{Error, Result, clip};
+use crate::pooling::Pooling;
+use settings::Settings;
+
+/// What holds for the model as a whole.
+const WHOLE: &str = "config_sentence_transformers.json";
+
+/// How texts become vectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// The directory of the encoder inside the model's, where it has one of its own.
+    pub encoder: Option<String>,
+    /// What follows the encoder, in order. Without a `modules.json` that is the mean of the tokens.
+    pub modules: Vec<Module>,
+    /// Whether the modules begin with BERT's own pooler instead of a `Pooling`.
+    pub has_pooler: bool,
+    /// Whether the last module scales vectors to length 1; it is not among `modules`.
+    pub normalize: bool,
+    /// Tokens of a text, special ones counted.
+    pub max_seq_length: Option<usize>,
+    pub do_lower_case: bool,
+    /// Texts that stand before a text.
+    pub prompts: Prompts,
+    /// How vectors are compared.
+    pub similarity: Similarity,
+    /// How many numbers of a vector are kept (`truncate_dim`).
+    pub dimensions: Option<usize>,
+}
+
+impl Default for Sentence {
+    fn default() -> Self {
+        Self {
+            encoder: None,
+            modules: vec![Module::Pool { poolings: vec![Pooling::Mean], with_prompt: true }],
+            has_pooler: false,
+            normalize: false,
+            max_seq_length: None,
+            do_lower_case: false,
+            prompts: Prompts::default(),
+            similarity: Similarity::default(),
+            dimensions: None,
+        }
+    }
+}
+
+/// No such file is larger.
+#[cfg(feature = "native")]
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A module's configuration, or nothing where there is none.
+#[cfg(feature = "native")]
+pub(crate) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>> {
+    match path.exists() {
+        true => crate::checkpoint::source::read_small(path, MAX_BYTES).map(Some),
+        false => Ok(None),
+    }
+}
+
+impl Sentence {
+    /// Reads the directory's `modules.json` and what it names; without one, the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for a module that is unknown here.
+    #[cfg(feature = "native")]
+    pub fn open(dir: &std::path::Path) -> Result<Self> {
+        Self::read(&mut |name| read_if_there(&dir.join(name)))
+    }
+
+    /// The same with files found by `file`, by their path in the directory; nothing for one that is not there.
+    ///
+    /// # Errors
+    /// As [`Sentence::open`].
+    pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
+        let Some(layout) = Layout::read(file)? else { return Ok(Self::default()) };
+        let mut sentence = Self { modules: Vec::new(), encoder: layout.encoder(), ..Self::default() };
+        if let Some(bytes) = file(WHOLE)? {
+            sentence.whole(&Settings::parse(WHOLE, &bytes)?)?;
+        }
+        layout.check()?;
+        for name in layout.reading() {
+            if let Some(bytes) = file(&name)?
+                && sentence.reading(&Settings::parse(&name, &bytes)?)?
+            {
+                break;
+            }
+        }
+        for entry in layout.followers() {
+            sentence.follow(entry, file)?;
+        }
+        while sentence.modules.pop_if(|module| *module == Module::Normalize).is_some() {
+            sentence.normalize = true;
+        }
+        if !sentence.is_pooled() {
+            return Err(Error::Unsupported {
+                what: format!("{}: the modules {}", layout::MODULES, clip(&layout.kinds())),
+                mend: "Give a model with a Pooling module, which makes one vector of a text's tokens".into(),
+            });
+        }
+        Ok(sentence)
+    }
+
+    /// Takes what `config_sentence_transformers.json` says.
+    fn whole(&mut self, settings: &Settings) -> Result<()> {
+        let kind = settings.text("model_type")?.unwrap_or("SentenceTransformer");
+        if kind != "SentenceTransformer" {
+            return Err(Error::Unsupported {
+                what: format!("{WHOLE}: embedding with a {}", clip(kind)),
+                mend: "Give a SentenceTransformer; a CrossEncoder is for `cloze rerank`".into(),
+            });
+        }
+        self.prompts = Prompts::read(settings)?;
+        if let Some(word) = settings.text("similarity_fn_name")? {
+            let unknown = || settings.unsupported("similarity_fn_name", word);
+            self.similarity = Similarity::from_word(word).ok_or_else(unknown)?;
+        }
+        self.dimensions = settings.size("truncate_dim")?;
+        Ok(())
+    }
+
+    /// Takes what a `Transformer` module's configuration says; false if it says nothing.
+    fn reading(&mut self, settings: &Settings) -> Result<bool> {
+        if settings.is_empty() {
+            return Ok(false);
+        }
+        settings.only(&[
+            "transformer_task",
+            "modality_config",
+            "module_output_name",
+            "processing_kwargs",
+            "unpad_inputs",
+            "max_seq_length",
+            "do_lower_case",
+            "tokenizer_name_or_path",
+            "model_args",
+            "model_kwargs",
+            "tokenizer_args",
+            "processor_kwargs",
+            "config_args",
+            "config_kwargs",
+        ])?;
+        settings.is_word("transformer_task", "feature-extraction")?;
+        if settings.text("tokenizer_name_or_path")?.is_some() {
+            return Err(settings.unsupported("tokenizer_name_or_path", "a tokenizer elsewhere"));
+        }
+        self.do_lower_case = settings.flag("do_lower_case", false)?;
+        self.max_seq_length = settings.size("max_seq_length")?;
+        // The later ones win.
+        for key in ["tokenizer_args", "processor_kwargs"] {
+            if let Some(inner) = settings.inner(key)? {
+                // None of these changes the tokens of a text.
+                inner.only(&["model_max_length", "padding_side", "use_fast", "trust_remote_code"])?;
+                self.max_seq_length = inner.size("model_max_length")?.or(self.max_seq_length);
+            }
+        }
+        for key in ["config_args", "config_kwargs"] {
+            if let Some(inner) = settings.inner(key)? {
+                inner.only(&["trust_remote_code", "use_cache", "torch_dtype", "dtype", "attn_implementation"])?;
+            }
+        }
+        if let Some(inner) = settings.inner("processing_kwargs")?
+            && let Some(text) = inner.inner("text")?
+        {
+            text.only(&["max_length", "truncation", "padding", "pad_to_multiple_of"])?;
+            if !matches!(text.value("truncation"), None | Some(serde_json::Value::Bool(true))) {
+                text.is_word("truncation", "longest_first")?;
+            }
+            self.max_seq_length = text.size("max_length")?.or(self.max_seq_length);
+        }
+        if self.max_seq_length.is_some_and(|n| n < 3) {
+            return Err(settings.malformed("max_seq_length leaves no room for text".into()));
+        }
+        if let Some(ways) = settings.inner("modality_config")? {
+            if ways.value("message").is_some() {
+                return Err(settings.unsupported("modality_config", "message"));
+            }
+            let way = ways.inner("text")?.ok_or_else(|| settings.unsupported("modality_config", "no text"))?;
+            way.is_word("method", "forward")?;
+            self.has_pooler = settings.text("module_output_name")? == Some("sentence_embedding");
+            let (taken, named) = match self.has_pooler {
+                true => ("pooler_output", "sentence_embedding"),
+                false => ("last_hidden_state", "token_embeddings"),
+            };
+            way.is_word("method_output_name", taken)?;
+            settings.is_word("module_output_name", named)?;
+        }
+        Ok(true)
+    }
+
+    /// Appends the module `entry`, if it does something.
+    fn follow(&mut self, entry: &layout::Entry, file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<()> {
+        let name = entry.at("config.json");
+        let mut settings = || {
+            let missing = || settings::malformed(&name, "it is missing, and modules.json names it".into());
+            Settings::parse(&name, &file(&name)?.ok_or_else(missing)?)
+        };
+        let early = || Error::Unsupported {
+            what: format!("{}: {} before a text has a vector", layout::MODULES, clip(entry.kind())),
+            mend: "Give a model whose Pooling module comes first".into(),
+        };
+        let is_pooled = self.is_pooled();
+        let module = match entry.kind() {
+            "Pooling" if is_pooled => {
+                return Err(Error::Unsupported {
+                    what: format!("{}: a second pooling", layout::MODULES),
+                    mend: "Give a model with one Pooling module".into(),
+                });
+            }
+            "Pooling" => modules::pooling(&settings()?)?,
+            "Dense" => Module::Dense(modules::dense(&settings()?, entry.path())?),
+            "LayerNorm" => modules::norm(&settings()?, entry.path())?,
+            // Without a text's vector it does nothing.
+            "Normalize" if !is_pooled => return Ok(()),
+            "Normalize" => Module::Normalize,
+            // Dropout does something in training alone.
+            _ if is_pooled => return Ok(()),
+            _ => return Err(early()),
+        };
+        let is_of_tokens = matches!(&module, Module::Pool { .. } | Module::Dense(Dense { of_tokens: true, .. }));
+        match (is_pooled, is_of_tokens) {
+            (false, false) => return Err(early()),
+            // Nobody reads the tokens any more.
+            (true, true) => {}
+            _ => self.modules.push(module),
+        }
+        Ok(())
+    }
+
+    fn is_pooled(&self) -> bool {
+        self.has_pooler || self.modules.iter().any(|module| matches!(module, Module::Pool { .. }))
+    }
+
+    /// Pools by these instead of what the files say; all else stays.
+    pub fn pool_by(&mut self, by: Vec<Pooling>) {
+        for module in &mut self.modules {
+            if let Module::Pool { poolings, .. } = module {
+                *poolings = by;
+                return;
+            }
+        }
+        self.has_pooler = false;
+        self.modules.insert(0, Module::Pool { poolings: by, with_prompt: true });
+    }
+
+    /// Keeps what is done to tokens, so that each has a vector.
+    pub fn without_pooling(&mut self) {
+        self.modules.retain(|module| matches!(module, Module::Dense(Dense { of_tokens: true, .. })));
+        (self.has_pooler, self.normalize, self.dimensions) = (false, false, None);
+    }
+
+    /// How tokens become a vector; nothing where the model's own pooler does it, or where they stay.
+    pub fn poolings(&self) -> &[Pooling] {
+        self.modules.iter().find_map(|module| module.poolings()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,141 @@
+//! What the modules after the `Transformer` do, as their configurations say.
+
+use serde_json::Value;
+
+use super::settings::Settings;
+use crate::activation::Activation;
+use crate::error::{Error, Result, clip};
+use crate::pooling::Pooling;
+
+/// A module after the `Transformer`. H numbers go in, P H or N come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Module {
+    /// A vector of a text's tokens `[S, H]`: one pooling, or P side by side.
+    Pool {
+        poolings: Vec<Pooling>,
+        /// Whether a prompt's tokens count.
+        with_prompt: bool,
+    },
+    Dense(Dense),
+    /// LayerNorm over `cols` numbers; its weights lie in the directory `dir`.
+    Norm {
+        dir: String,
+        cols: usize,
+    },
+    /// Vectors are scaled to length 1.
+    Normalize,
+}
+
+/// `act(W x + b)`, W `[N, H]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dense {
+    /// The directory of its weights.
+    pub dir: String,
+    /// N
+    pub rows: usize,
+    /// H
+    pub cols: usize,
+    pub has_bias: bool,
+    pub activation: Activation,
+    /// Whether it is each token's vector that goes in, and not the text's.
+    pub of_tokens: bool,
+}
+
+impl Module {
+    /// What it pools by, if it does.
+    pub fn poolings(&self) -> Option<&[Pooling]> {
+        match self {
+            Module::Pool { poolings, .. } => Some(poolings),
+            _ => None,
+        }
+    }
+
+    /// The directory of its weights, if it has some.
+    pub fn dir(&self) -> Option<&str> {
+        match self {
+            Module::Dense(Dense { dir, .. }) | Module::Norm { dir, .. } => Some(dir),
+            Module::Pool { .. } | Module::Normalize => None,
+        }
+    }
+}
+
+/// What a `Pooling` module's configuration turns on.
+pub(super) fn pooling(settings: &Settings) -> Result<Module> {
+    let word = |value: &Value| {
+        let unknown = || Error::Unsupported {
+            what: settings.unsupported_what("pooling_mode", &value.to_string()),
+            mend: format!("Known are {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+        };
+        value.as_str().and_then(Pooling::from_word).ok_or_else(unknown)
+    };
+    // A word or a list of them in newer files, which then is all that counts; a switch a mode in older ones.
+    let poolings = match settings.value("pooling_mode") {
+        Some(Value::Array(list)) => list.iter().map(word).collect::<Result<Vec<_>>>()?,
+        Some(value) => vec![word(value)?],
+        None => {
+            let mut on = Vec::new();
+            for (key, pooling) in Pooling::KEYS {
+                if settings.flag(key, false)? {
+                    on.push(pooling);
+                }
+            }
+            // An older default: the mean.
+            if on.is_empty() { vec![Pooling::Mean] } else { on }
+        }
+    };
+    for (key, _) in settings.keys().filter(|(key, _)| key.starts_with("pooling_mode_")) {
+        if !Pooling::KEYS.iter().any(|(known, _)| known == key) {
+            return Err(settings.unsupported(key, "unknown here"));
+        }
+    }
+    if !(1..=Pooling::MOST).contains(&poolings.len()) {
+        return Err(settings.unsupported("pooling_mode", &format!("{} poolings", poolings.len())));
+    }
+    Ok(Module::Pool { poolings, with_prompt: settings.flag("include_prompt", true)? })
+}
+
+/// A `Dense` module whose weights lie in `dir`.
+pub(super) fn dense(settings: &Settings, dir: &str) -> Result<Dense> {
+    settings.only(&[
+        "in_features",
+        "out_features",
+        "bias",
+        "activation_function",
+        "module_input_name",
+        "module_output_name",
+    ])?;
+    let size = |key: &str| settings.size(key)?.ok_or_else(|| settings.malformed(format!("{key} is missing")));
+    let input = settings.text("module_input_name")?.unwrap_or("sentence_embedding");
+    let output = settings.text("module_output_name")?.unwrap_or(input);
+    if output != input || !["sentence_embedding", "token_embeddings"].contains(&input) {
+        return Err(settings.unsupported("module_input_name", &format!("{input} to {output}")));
+    }
+    Ok(Dense {
+        dir: dir.to_owned(),
+        rows: size("out_features")?,
+        cols: size("in_features")?,
+        has_bias: settings.flag("bias", true)?,
+        activation: activation(settings)?,
+        of_tokens: input == "token_embeddings",
+    })
+}
+
+fn activation(settings: &Settings) -> Result<Activation> {
+    let Some(class) = settings.text("activation_function")? else { return Ok(Activation::Tanh) };
+    if let Some(known) = Activation::from_torch(class) {
+        return Ok(known);
+    }
+    if class.starts_with("torch.") {
+        return Err(settings.unsupported("activation_function", class));
+    }
+    // sentence-transformers runs no foreign code either, unless it is told to.
+    tracing::warn!("the activation function {:?} is not PyTorch's: tanh, the default, is used", clip(class));
+    Ok(Activation::Tanh)
+}
+
+/// A `LayerNorm` module whose weights lie in `dir`.
+pub(super) fn norm(settings: &Settings, dir: &str) -> Result<Module> {
+    settings.only(&["dimension"])?;
+    let cols = settings.size("dimension")?.ok_or_else(|| settings.malformed("dimension is missing".into()))?;
+    Ok(Module::Norm { dir: dir.to_owned(), cols })
+}

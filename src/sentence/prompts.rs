@@ -1,0 +1,79 @@
+//! Texts that stand before a text, such as "query: ".
+
+use std::collections::BTreeMap;
+
+use super::settings::Settings;
+use crate::error::{Error, Result, clip};
+
+/// A model's prompts by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    named: BTreeMap<String, String>,
+    default: Option<String>,
+}
+
+impl Default for Prompts {
+    /// Every model has these two names.
+    fn default() -> Self {
+        let named = ["query", "document"].map(|name| (name.to_owned(), String::new()));
+        Self { named: named.into(), default: None }
+    }
+}
+
+impl Prompts {
+    pub(super) fn read(settings: &Settings) -> Result<Self> {
+        let mut prompts = Self::default();
+        if let Some(named) = settings.inner("prompts")? {
+            for (name, _) in named.keys() {
+                prompts.named.insert(name.clone(), named.text(name)?.unwrap_or_default().to_owned());
+            }
+        }
+        if let Some(name) = settings.text("default_prompt_name")? {
+            if !prompts.named.contains_key(name) {
+                let problem =
+                    format!("default_prompt_name {:?} is none of the prompts {}", clip(name), prompts.names());
+                return Err(settings.malformed(problem));
+            }
+            prompts.default = Some(name.to_owned());
+        }
+        Ok(prompts)
+    }
+
+    /// The text that stands before a text: of the prompt that is called `asked`, else `asked` itself; by default the model's
+    /// own, for which an empty text stands in.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a word that looks like a name and is none.
+    pub fn text<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
+        let Some(name) = asked.or(self.default.as_deref()) else { return Ok("") };
+        if let Some(text) = self.named.get(name) {
+            return Ok(text);
+        }
+        // Put right before a text, such a word would become part of the first one's.
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if !name.is_empty() && name.chars().all(is_name) {
+            return Err(Error::Option {
+                name: "prompt",
+                problem: format!("the model has no prompt called {:?}", clip(name)),
+                mend: format!("Give one of {}, or a text such as \"query: \"", self.names()),
+            });
+        }
+        Ok(name)
+    }
+
+    /// The names, and the texts that they stand for.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// The name of the prompt that stands before every text, unless another one is asked for.
+    pub fn default_name(&self) -> Option<&str> {
+        self.default.as_deref()
+    }
+
+    fn names(&self) -> String {
+        const LISTED: usize = 12;
+        let names: Vec<_> = self.named.keys().take(LISTED).map(|name| clip(name)).collect();
+        names.join(", ")
+    }
+}

@@ -1,0 +1,54 @@
+//! How alike two vectors are.
+
+/// A measure that grows with likeness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Similarity {
+    /// The cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// The sum of products.
+    Dot,
+    /// The distance, with a minus sign.
+    Euclidean,
+    /// The sum of the differences' sizes, with a minus sign.
+    Manhattan,
+}
+
+impl Similarity {
+    /// Each with the word that sentence-transformers has for it.
+    pub const WORDS: [(&'static str, Similarity); 4] = [
+        ("cosine", Similarity::Cosine),
+        ("dot", Similarity::Dot),
+        ("euclidean", Similarity::Euclidean),
+        ("manhattan", Similarity::Manhattan),
+    ];
+
+    /// The measure that sentence-transformers calls `word`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, similarity)| *similarity)
+    }
+
+    /// The word that sentence-transformers has for it.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, similarity)| *similarity == self).map_or("", |(word, _)| word)
+    }
+
+    /// How alike two vectors are; of vectors of different lengths the common numbers count.
+    pub fn of(self, a: &[f32], b: &[f32]) -> f32 {
+        let sum = |a: &[f32], b: &[f32], of: fn(f64, f64) -> f64| -> f64 {
+            a.iter().zip(b).map(|(a, b)| of(f64::from(*a), f64::from(*b))).sum()
+        };
+        let product = |a: f64, b: f64| a * b;
+        let found = match self {
+            Similarity::Cosine => {
+                // As in PyTorch: a vector of zeros is as unlike as one at a right angle.
+                let length = |x: &[f32]| sum(x, x, product).sqrt().max(1e-12);
+                sum(a, b, product) / (length(a) * length(b))
+            }
+            Similarity::Dot => sum(a, b, product),
+            Similarity::Euclidean => -sum(a, b, |a, b| (a - b) * (a - b)).sqrt(),
+            Similarity::Manhattan => -sum(a, b, |a, b| (a - b).abs()),
+        };
+        found as f32
+    }
+}
