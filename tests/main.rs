@@ -8,6 +8,7 @@ mod checkpoint;
 mod cli;
 mod faults;
 mod features;
+mod fields;
 mod golden;
 #[cfg(feature = "train")]
 mod gradients;
