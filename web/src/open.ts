@@ -4,7 +4,8 @@ import { abortError, clip, ClozeError, messageOf } from './errors.js';
 import { json } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
-import { pathOf } from './load/names.js';
+import { baseAddress, isAddress, pathOf } from './load/names.js';
+import { onDisk } from './load/node.js';
 import type { GiveFile, Manifest, ModelSpec, Progress } from './load/index.js';
 import type { Backend, Hooks, OpenEngine, OpenRequest, State } from './protocol.js';
 import { NoWorker, RemoteEngine } from './remote.js';
@@ -57,7 +58,7 @@ export async function openEngine(
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw wrong('onProgress', 'it is no function', 'Give one');
   }
-  const spec = wanted === undefined ? engines.model?.(task) : sendable(wanted);
+  const spec = wanted === undefined ? engines.model?.(task) : sendable(wanted, others);
   if (spec === undefined) {
     const none = engines.model ? `the package has no model for ${task}` : 'there is none';
     throw wrong('model', none, 'Give a Hub id, an address, or files');
@@ -110,8 +111,11 @@ export function isModel(value: unknown): boolean {
     || (typeof FileList !== 'undefined' && value instanceof FileList);
 }
 
+/** What is never a Hub id, and so a path where there is a disk: it begins with `.`, `/`, `~` or a drive, or has backslashes. */
+const PATH = /^([./~]|[a-z]:)|\\/i;
+
 /** A model as it can be sent to a worker, which has another address than its page. */
-function sendable(model: unknown): ModelSpec {
+function sendable(model: unknown, { hub, token }: Record<string, unknown>): ModelSpec {
   if (model instanceof URL) return model.href;
   if (typeof model === 'function') return model as GiveFile;
   if (typeof model !== 'string') {
@@ -119,13 +123,30 @@ function sendable(model: unknown): ModelSpec {
     if (files.every((file) => file instanceof File)) return files.map((file) => ({ path: pathOf(file), file }));
     throw wrong('model', 'it is no name, address, list of files, or function that gives them', 'Give one of them');
   }
-  const isAddress = /^(\.{0,2}\/|[a-z][a-z0-9+.-]*:)/i.test(model);
-  if (!isAddress || typeof document === 'undefined') return model;
+  const directory = directoryOf(model, (hub ?? token) !== undefined);
+  if (directory !== undefined) return directory;
+  if (!isAddress(model)) return model;
   try {
-    return new URL(model, document.baseURI).href;
+    return new URL(model, baseAddress()).href;
   } catch {
-    throw wrong('model', `${clip(model)} is no address`, 'Give one, or a Hub id such as owner/name');
+    throw wrong('model', `${clip(model)} is no address`, 'Give one, a Hub id such as owner/name, or a function that gives the files');
   }
+}
+
+/**
+ * The `file:` address of the directory that a text names, where there is a disk. A directory goes before a model of the
+ * Hub with the same name, as on the command line and in Python, unless an option says that the Hub is meant.
+ */
+function directoryOf(model: string, onHub: boolean): string | undefined {
+  const path = model.replace(/^file:(?!\/)/i, './');
+  // A letter and a colon are a drive.
+  if (/^[a-z][a-z0-9+.-]+:/i.test(path)) return undefined;
+  const isPath = PATH.test(path);
+  const isHubId = !isPath && path.replace(/@.*/s, '').split('/').length === 2;
+  const found = isHubId && onHub ? undefined : onDisk(path);
+  if (!found || found.directory !== undefined || isHubId) return found?.directory;
+  const problem = `${clip(found.problem, 300)}${isPath ? '' : ', and it is no name on the Hub'}`;
+  throw wrong('model', problem, 'Give the path or file: address of a directory, an https address, or a Hub id such as owner/name');
 }
 
 async function open(engines: Engines, wanted: unknown, request: OpenRequest, hooks: Hooks): Promise<Backend> {

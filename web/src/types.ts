@@ -6,8 +6,9 @@ import type { GiveFile, Progress } from './load/index.js';
 export interface PipelineOptions {
   /**
    * Where the model comes from: a Hub id (`owner/name`, `owner/name@revision`), the address of a directory, the files of
-   * one that the visitor picked, or a function that gives files by their names. Without it, the default question
-   * answering model that the package holds.
+   * one that the visitor picked, or a function that gives files by their names. In Node, Deno and Bun also the path of a
+   * directory, relative to the working directory; `owner/name` is a directory where there is one. Without it, the
+   * default question answering model that the package holds.
    */
   model?: string | URL | FileList | readonly File[] | GiveFile;
   /** `auto`, the default: WebGPU on a real GPU that passes the self-test, else WebAssembly. */
@@ -51,7 +52,7 @@ export interface TransformersLoadNames {
 
 /** What every call takes. */
 export interface CallOptions {
-  /** Aborts this call, while it waits or while it runs: it rejects with an `AbortError`. */
+  /** Aborts this call, while it waits or while it runs: it rejects with an `AbortError` at once. */
   signal?: AbortSignal;
 }
 

@@ -3,6 +3,7 @@
 import { ClozeError, clip } from '../errors.js';
 import { readRef, writeRef, type Ref } from './cache.js';
 import { baseAddress, isCommit, isPath, isSha256, type HubId } from './names.js';
+import { onDisk } from './node.js';
 import { faultOf, type Fault, type Remote, type Source } from './source.js';
 import { text } from './transfer.js';
 
@@ -72,16 +73,19 @@ export class Hub {
   fault(fault: Fault, file: string, problem: string, cause?: unknown): ClozeError {
     const what = file ? `${this.name}, ${file}` : this.name;
     const page = `${this.endpoint}/${this.id.repo}`;
+    // It may have been meant as a path.
+    const none = fault === 'missing' || fault === 'access' ? onDisk(this.id.repo)?.problem : undefined;
+    const also = none ? `. Also, ${none}` : '';
     switch (fault) {
       case 'missing':
-        return faultOf(fault, 'hub_not_found', `${what}: ${problem}. Check the name at ${page}`);
+        return faultOf(fault, 'hub_not_found', `${what}: ${problem}. Check the name at ${page}${also}`);
       case 'access':
         return this.token === undefined
           ? faultOf(
               fault,
               'hub_no_access',
               `${what}: there is no such model, or it is not for everyone (${problem}). ` +
-                `Check the name at ${page}; for a private or gated model give the option token`,
+                `Check the name at ${page}; for a private or gated model give the option token${also}`,
             )
           : faultOf(
               fault,

@@ -8,7 +8,7 @@ import { Shelf } from './cache.js';
 import { givenSource } from './given.js';
 import { Hub, hubPage } from './hub.js';
 import { Load, type Setting } from './load.js';
-import { baseAddress, parseHubId, parseIntegrity } from './names.js';
+import { baseAddress, isAddress, parseHubId, parseIntegrity } from './names.js';
 import { pickedSource } from './picked.js';
 import { shippedSource, siteSource } from './site.js';
 import { NotCached, Unreachable, type Source } from './source.js';
@@ -120,11 +120,6 @@ function targetOf(model: ModelSpec, options: LoadOptions): Target {
 
 function isManifest(model: object): model is Manifest {
   return 'files' in model && !('length' in model);
-}
-
-/** Whether a text is an address and no name. */
-function isAddress(text: string): boolean {
-  return /^([a-z][a-z0-9+.-]*:|\.{0,2}\/)/i.test(text);
 }
 
 function addressOf(model: string | URL): URL {

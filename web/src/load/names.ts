@@ -51,6 +51,11 @@ export function parseHubId(text: string, revision?: string): HubId {
   return { repo, revision: chosen };
 }
 
+/** Whether a text is an address and no name. */
+export function isAddress(text: string): boolean {
+  return /^([a-z][a-z0-9+.-]*:|\.{0,2}\/)/i.test(text);
+}
+
 /** Files that a loader may ask for; what else an `integrity` names is a slip of the pen. */
 const KNOWN = new RegExp(
   '^(.+/)?((config|tokenizer|tokenizer_config|modules|sentence_bert_config)\\.json|vocab\\.txt' +
