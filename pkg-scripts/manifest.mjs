@@ -3,6 +3,8 @@
 // The manifest is a module, not a file that is fetched: it is there before any loading starts, and a bundler takes each
 // file by its `new URL('…', import.meta.url)`. Small JSON files are in it as text, since bundlers turn assets of a few
 // kilobytes into `data:` URLs, which a strict content policy refuses to fetch.
+//
+// Beside each WebAssembly module, in DIST/wasm and DIST/train/wasm, it writes integrity.js with the module's digest.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -74,3 +76,12 @@ export declare const revision: string;
 export declare const files: { readonly [name: string]: ManifestFile };
 `,
 );
+
+for (const dir of ['wasm', 'train/wasm']) {
+  const module = createHash('sha256').update(readFileSync(join(dist, dir, 'cloze_bg.wasm'))).digest('base64');
+  writeFileSync(join(dist, dir, 'integrity.js'), `// Written by the build.\n\nexport const integrity = 'sha256-${module}';\n`);
+  writeFileSync(
+    join(dist, dir, 'integrity.d.ts'),
+    '/** The SHA-256 of cloze_bg.wasm, as in HTML. */\nexport declare const integrity: string;\n',
+  );
+}

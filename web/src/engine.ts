@@ -4,6 +4,7 @@
  * Calls take turns. A GPU that is lost or fails is replaced, and the call is run once more.
  */
 
+import { onAbort, unlessAborted } from './aborts.js';
 import { wasmSource } from './assets.js';
 import { abortError, ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
@@ -19,6 +20,8 @@ export interface Crate {
   Files: typeof Files;
   Host: typeof Host;
   load(task: string, files: Files, host: Host, options: string): Model;
+  /** The SHA-256 of the module that this JavaScript belongs to, as in HTML. */
+  integrity: string;
   /** Whether models change at work: another device, which reads their files anew, could not go on. */
   learns: boolean;
 }
@@ -56,7 +59,7 @@ function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
     compiled.delete(crate);
     const name = typeof module === 'string' ? ` ${module}` : '';
     const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
-    const mend = "Serve the package's files whole, with a content policy that lets it be fetched and compiled";
+    const mend = "Serve the package's files whole and of one version, with a content policy that lets it be fetched and compiled";
     throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   compiled.set(crate, started);
@@ -64,7 +67,7 @@ function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
 }
 
 async function instantiate(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
-  return crate.init({ module_or_path: typeof module === 'string' ? await wasmSource(module) : module });
+  return crate.init({ module_or_path: typeof module === 'string' ? await wasmSource(module, crate.integrity) : module });
 }
 
 /** What wasm throws, as the package's errors. */
@@ -138,7 +141,8 @@ export class Engine implements Backend {
       const { undo } = work;
       if (status === 'rejected' && undo !== undefined) await this.#attempt(undo).catch(() => {});
     });
-    return call;
+    // Whether work that has an undo was done is for the caller to know: only its own end tells.
+    return work.undo === undefined ? unlessAborted(call, signal) : call;
   }
 
   async #attempt(request: string, signal?: AbortSignal): Promise<unknown> {
@@ -158,7 +162,7 @@ export class Engine implements Backend {
     if (signal?.aborted) throw abortError(signal);
     const stopping = new AbortController();
     const stop = (this.#stop = (): void => stopping.abort());
-    signal?.addEventListener('abort', stop);
+    const off = onAbort(signal, stop);
     try {
       const { model } = (this.#opened ??= await this.#reopen(stopping.signal));
       const cancel = new this.#crate.CancelToken();
@@ -175,7 +179,7 @@ export class Engine implements Backend {
       if (!stopping.signal.aborted || !isStop(error)) throw error;
       throw signal?.aborted ? abortError(signal) : disposed();
     } finally {
-      signal?.removeEventListener('abort', stop);
+      off();
       this.#stop = undefined;
     }
   }
@@ -235,7 +239,7 @@ async function open(
       reject(abortError(signal));
     };
   });
-  signal?.addEventListener('abort', stop);
+  const off = onAbort(signal, stop);
   // The device is opened and tested while the model comes.
   const hosting = crate.Host.open(device, turn);
   const loading = loadModel(
@@ -261,24 +265,11 @@ async function open(
     if (!taken) void loading.catch(() => {}).then(() => files.free());
     throw typed(error);
   } finally {
-    signal?.removeEventListener('abort', stop);
+    off();
   }
 }
 
 function stateOf(host: Host, { name, revision, files, cached }: Loaded): State {
   const model = { name, files, cached, ...(revision !== undefined && { revision }) };
   return { device: host.device as State['device'], reason: host.reason, adapter: host.name, model };
-}
-
-/** Waits, but no longer than until the signal is aborted. */
-function unlessAborted(waiting: Promise<unknown>, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(abortError(signal));
-    if (signal?.aborted) stop();
-    signal?.addEventListener('abort', stop);
-    void waiting.then(() => {
-      signal?.removeEventListener('abort', stop);
-      resolve();
-    });
-  });
 }

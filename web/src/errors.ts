@@ -1,6 +1,6 @@
 /**
  * The package's errors. Each names the thing that is wrong and what to do about it, and bears the code that the Rust
- * crate's error of the same kind has (`src/error.rs`).
+ * crate's error of the same kind has (`src/error.rs`). `worker_lost` is the package's own.
  */
 
 export type Code =
@@ -22,7 +22,8 @@ export type Code =
   | 'hub_answer'
   | 'wrong'
   | 'diverged'
-  | 'cancelled';
+  | 'cancelled'
+  | 'worker_lost';
 
 export class ClozeError extends Error {
   /** Stable, for programs; the message is for people. */

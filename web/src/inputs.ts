@@ -11,7 +11,8 @@ export interface Inputs<I> {
 
 /** A text that Rust can read: halves of surrogate pairs, which are no characters, become U+FFFD, as long as they. */
 function wellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+  const modern = text as { toWellFormed?(): string };
+  return modern.toWellFormed?.() ?? text.replace(/\p{Surrogate}/gu, '\ufffd');
 }
 
 export function text(value: unknown, what: string): string {
@@ -49,7 +50,12 @@ export function questionOf(value: unknown): { question: string; context: string 
   return { question: text(question, 'question'), context: text(context, 'context') };
 }
 
-/** A request as JSON that Rust can read. */
+/** A request as JSON that Rust can read. @throws `memory` for more text than a string holds. */
 export function json(request: unknown): string {
-  return JSON.stringify(request, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
+  try {
+    return JSON.stringify(request, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ClozeError('memory', 'The texts are too long for one call. Give fewer or shorter ones', { cause });
+  }
 }

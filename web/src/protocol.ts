@@ -64,10 +64,15 @@ export interface Hooks {
 export type ToWorker =
   | { kind: 'open'; id: number; request: OpenRequest }
   | { kind: 'work'; id: number; work: Work }
-  | { kind: 'abort'; id: number };
+  | { kind: 'abort'; id: number }
+  /** Is to be answered by `pong` at once. */
+  | { kind: 'ping' };
 
 export type FromWorker =
   | { kind: 'started' }
+  | { kind: 'pong' }
+  /** The name of a lock that the worker holds until it ends, however it does. */
+  | { kind: 'alive'; lock: string }
   | { kind: 'progress'; progress: Progress }
   | { kind: 'done'; id: number; value: unknown; state: State }
   | { kind: 'failed'; id: number; failure: Failure };

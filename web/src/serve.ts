@@ -8,16 +8,32 @@ const say = (message: FromWorker): void => self.postMessage(message);
 const aborts = new Map<number, AbortController>();
 let engine: Backend | undefined;
 
-/** Answers the page's messages with an engine that is opened when one asks. */
+/** Answers the page's messages with an engine that is opened when one asks. Other messages are not for it. */
 export function serve(open: OpenEngine): void {
-  self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-    if (data.kind === 'abort') aborts.get(data.id)?.abort();
-    else void answer(open, data);
+  self.onmessage = ({ data }: MessageEvent<ToWorker | null>) => {
+    switch (data?.kind) {
+      case 'ping':
+        say({ kind: 'pong' });
+        break;
+      case 'abort':
+        aborts.get(data.id)?.abort();
+        break;
+      case 'open':
+      case 'work':
+        void answer(open, data);
+    }
   };
   say({ kind: 'started' });
+  const lock = `cloze worker ${Math.random()}`;
+  // Only secure contexts have locks. Elsewhere the page goes by the worker's answers alone.
+  const locks = (self.navigator as { locks?: LockManager } | undefined)?.locks;
+  locks?.request(lock, () => {
+    say({ kind: 'alive', lock });
+    return new Promise(() => {});
+  }).catch(() => {});
 }
 
-async function answer(open: OpenEngine, message: Exclude<ToWorker, { kind: 'abort' }>): Promise<void> {
+async function answer(open: OpenEngine, message: Extract<ToWorker, { kind: 'open' | 'work' }>): Promise<void> {
   const { id } = message;
   const abort = new AbortController();
   aborts.set(id, abort);

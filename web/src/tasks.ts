@@ -1,6 +1,6 @@
 /** The tasks: what each is asked, and what its answers are made of. One entry of `TASKS` a task. */
 
-import { ClozeError, crateError } from './errors.js';
+import { ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
 import { json, list, pairOf, questionOf, text, textOf } from './inputs.js';
 import type { Inputs } from './inputs.js';
@@ -176,13 +176,19 @@ export function taskNamed(name: string): keyof typeof TASKS | undefined {
 
 /** The engine's results, as the caller's. @throws the first input's error, with its `index`. */
 export function results({ single, result }: Prepared, value: unknown): unknown {
-  const all = typeof value === 'string' ? (JSON.parse(value) as unknown[]) : (value as unknown[]);
-  const each = all.map((one, index) => {
-    const { code, message } = failure(one);
-    if (code !== undefined) throw Object.assign(crateError(code, message), { index });
-    return result(one, index);
-  });
-  return single ? each[0] : each;
+  try {
+    const all = typeof value === 'string' ? (JSON.parse(value) as unknown[]) : (value as unknown[]);
+    const each = all.map((one, index) => {
+      const { code, message } = failure(one);
+      if (code !== undefined) throw Object.assign(crateError(code, message), { index });
+      return result(one, index);
+    });
+    return single ? each[0] : each;
+  } catch (error) {
+    if (error instanceof ClozeError) throw error;
+    // Of a worker whose script is another's.
+    throw new ClozeError('worker_lost', `The engine gave results that cannot be read: ${messageOf(error)}. Open the pipeline again`);
+  }
 }
 
 function failure(one: unknown): { code?: Code; message: string } {

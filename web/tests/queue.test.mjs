@@ -63,3 +63,29 @@ test('a call that is given up in the queue ends at once, and those behind it kee
   await Promise.all(calls);
   assert.deepEqual(order, ['given up', 'a', 'b']);
 });
+
+test('thousands of calls on one signal take no time to make or to give up, and warn of nothing', async () => {
+  const warnings = [];
+  const warn = (warning) => warnings.push(warning);
+  process.on('warning', warn);
+  const stop = new AbortController();
+  const many = (count) => Array.from({ length: count }, () => answer(QUESTION, CONTEXT, { signal: stop.signal }).catch(({ name }) => name));
+  const begun = performance.now();
+  const calls = many(8000);
+  stop.abort();
+  assert.deepEqual(new Set(await Promise.all(calls)), new Set(['AbortError']));
+  const took = performance.now() - begun;
+  assert.ok(took < 4000, `${took} ms`);
+  assert.equal((await answer(QUESTION, CONTEXT))[0].answer, 'Rome');
+  // Nor do calls that are over leave anything at a signal that lives on.
+  const lasting = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = EventTarget.prototype;
+  lasting.signal.addEventListener = function (...args) { listeners += 1; return addEventListener.apply(this, args); };
+  lasting.signal.removeEventListener = function (...args) { listeners -= 1; return removeEventListener.apply(this, args); };
+  await Promise.all(Array.from({ length: 50 }, () => answer(QUESTION, CONTEXT, { signal: lasting.signal })));
+  await new Promise((over) => setTimeout(over, 10));
+  assert.equal(listeners, 0);
+  process.off('warning', warn);
+  assert.deepEqual(warnings, []);
+});

@@ -29,7 +29,7 @@ export type Stage =
 export type Device = 'auto' | 'webgpu' | 'wasm';
 
 /** Codes of errors after which a pipeline is of no use any more. */
-const FATAL = ['io', 'memory', 'cancelled'];
+const FATAL = ['io', 'memory', 'cancelled', 'worker_lost'];
 
 export class Model<T extends Task> {
   stage: Stage = { stage: 'empty' };

@@ -3,8 +3,9 @@
 import { Engine } from '../engine.js';
 import type { Crate } from '../engine.js';
 import type { OpenEngine } from '../protocol.js';
+import { integrity } from './wasm/integrity.js';
 import init, { CancelToken, Files, Host, Training } from './wasm/cloze.js';
 
-const crate: Crate = { init, CancelToken, Files, Host, load: Training.load, learns: true };
+const crate: Crate = { init, CancelToken, Files, Host, load: Training.load, learns: true, integrity };
 
 export const open: OpenEngine = (request, hooks) => Engine.open(crate, request, hooks);
