@@ -13,14 +13,21 @@ export const LIMITS = {
   /** UTF-16 units. */
   question: 500,
   context: 10_000,
+  /**
+   * Tokens, as `tokensOf` estimates them. They are what an answer costs: each of the context is read in one or two
+   * windows of 384 tokens, and each window begins with the question. Ordinary prose of the lengths above has fewer.
+   */
+  questionTokens: 64,
+  contextTokens: 4000,
   topK: 10,
   /** Requests that wait for an answer, with the one that is worked on. More are sent away. */
   queue: 16,
   /** Bodies that are read at once: with `body` the most memory that strangers can take. */
   bodies: 128,
-  /** Milliseconds for a body, and then for its answer, waiting included. */
+  /** Milliseconds for a body, then for its answer, waiting included, and for the work on it alone. */
   bodyTime: 5000,
   answerTime: 30_000,
+  workTime: 10_000,
   /** Seconds after which those who were sent away may come again. */
   retryAfter: 1,
 };
@@ -42,6 +49,8 @@ class Refusal extends Error {
 export function service(answer, limits = {}) {
   const most = { ...LIMITS, ...limits };
   const busy = { reading: 0, working: 0 };
+  /** Ends when the last request so far has. */
+  let last = Promise.resolve();
 
   const routes = {
     '/health': { GET: () => json(200, { status: 'ok', ...busy }) },
@@ -54,8 +63,34 @@ export function service(answer, limits = {}) {
       readText(request, most.body, signal));
     const { question, context, topK = 1 } = readFields(text, most);
     const answers = await admitted('working', most.queue, most.answerTime, tooLong, request, (signal) =>
-      answer(question, context, { topK, signal }));
+      inTurn(signal, (signal) => answer(question, context, { topK, signal })));
     return json(200, { answers });
+  }
+
+  /** Does `work` when all that came before is done, for no longer than a request may be worked on. */
+  async function inTurn(signal, work) {
+    const before = last;
+    let done;
+    last = new Promise((resolve) => (done = resolve));
+    const stop = new AbortController();
+    const left = new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        stop.abort(signal.reason);
+        reject(signal.reason);
+      });
+    });
+    let timer;
+    try {
+      await Promise.race([before, left]);
+      timer = setTimeout(() => stop.abort(tooCostly(most.workTime)), most.workTime);
+      return await Promise.race([work(stop.signal), left]);
+    } catch (error) {
+      throw stop.signal.aborted ? stop.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+      // Who leaves the queue lets nobody past those before it.
+      void before.then(done);
+    }
   }
 
   /** Does `work` if there is room for it, and stops it when its time is over or nobody waits for it any more. */
@@ -102,6 +137,7 @@ export function service(answer, limits = {}) {
 
 const tooSlow = (ms) => new Refusal(408, 'slow_body', `The body did not come within ${ms} ms`);
 const tooLong = (ms) => new Refusal(504, 'timeout', `There is no answer within ${ms} ms`);
+const tooCostly = (ms) => new Refusal(422, 'too_costly', `The answer takes more than ${ms} ms of work. Ask about a shorter text`);
 const tooLarge = (bytes) => new Refusal(413, 'too_large', `A body has at most ${bytes} bytes`);
 
 function json(status, value, headers = {}) {
@@ -171,12 +207,27 @@ function readFields(text, most) {
     if (typeof value !== 'string') throw new Refusal(422, 'fields', `${name} must be a string`);
     if (value.length > most[name]) throw new Refusal(422, 'too_long', `${name} has at most ${most[name]} characters`);
     if (value.trim() === '') throw new Refusal(422, 'empty', `${name} is empty`);
+    const tokens = tokensOf(value);
+    const limit = most[`${name}Tokens`];
+    if (tokens > limit) {
+      throw new Refusal(422, 'too_long', `${name} has some ${tokens} tokens, of at most ${limit}. Give a shorter one`);
+    }
   }
   const { topK = 1 } = fields;
   if (!Number.isInteger(topK) || topK < 1 || topK > most.topK) {
     throw new Refusal(422, 'fields', `topK must be a whole number from 1 to ${most.topK}`);
   }
   return fields;
+}
+
+/**
+ * About how many tokens a text has, rather more than fewer: three letters or digits of ASCII make one, and so does every
+ * other character that is not white space, each part of a Korean syllable among them.
+ */
+function tokensOf(text) {
+  let tokens = 0;
+  for (const [word] of text.normalize('NFD').matchAll(/[a-z0-9\p{M}]+|\S/giu)) tokens += Math.ceil(word.length / 3);
+  return tokens;
 }
 
 function parse(text) {

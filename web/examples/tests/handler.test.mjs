@@ -73,18 +73,70 @@ test('who goes away is not worked for', async () => {
 test('the queue has an end, and room again when it is shorter', async () => {
   const ends = [];
   const handle = service((question, context) => new Promise((resolve) => ends.push(() => resolve([context]))), { queue: 3 });
-  const first = ['a', 'b', 'c'].map((context) => handle(asks(context)));
+  const waiting = ['a', 'b', 'c'].map((context) => [context, handle(asks(context))]);
   await later(20);
   const { headers } = await refused(handle(asks('d')), 503, 'busy');
   assert.equal(headers.get('retry-after'), '1');
+  assert.equal(ends.length, 1, 'one at a time');
   ends[0]();
-  assert.deepEqual(await (await first[0]).json(), { answers: ['a'] });
-  const next = handle(asks('e'));
-  await later(20);
-  ends.slice(1).forEach((end) => end());
-  for (const [promise, context] of [[first[1], 'b'], [first[2], 'c'], [next, 'e']]) {
+  await waiting[0][1];
+  waiting.push(['e', handle(asks('e'))]);
+  for (const [i, [context, promise]] of waiting.entries()) {
+    while (!ends[i]) await later(5);
+    ends[i]();
     assert.deepEqual(await (await promise).json(), { answers: [context] });
   }
+});
+
+test('a request may be worked on for so long, and those behind it are served', async () => {
+  const handle = service(answer, { workTime: 200 });
+  const begun = performance.now();
+  const all = [handle(asks(LONG)), handle(asks(LONG)), handle(asks('The king built the castle.'))];
+  await refused(all[0], 422, 'too_costly');
+  // The time that the first one took was not the second one's.
+  assert.ok(performance.now() - begun >= 200);
+  await refused(all[1], 422, 'too_costly');
+  assert.ok(performance.now() - begun >= 400);
+  assert.equal((await all[2]).status, 200);
+  await rests();
+});
+
+test('who leaves the queue lets nobody past those before it', async () => {
+  const order = [];
+  const ends = [];
+  const handle = service((_, context) => new Promise((resolve) => {
+    order.push(context);
+    ends.push(() => resolve([]));
+  }));
+  const gone = new AbortController();
+  const first = handle(asks('a'));
+  await later(20);
+  const second = handle(asks('b', { signal: gone.signal }));
+  await later(20);
+  const third = handle(asks('c'));
+  await later(20);
+  gone.abort();
+  await refused(second, 499, 'gone');
+  await later(20);
+  assert.deepEqual(order, ['a']);
+  ends[0]();
+  assert.equal((await first).status, 200);
+  while (ends.length < 2) await later(5);
+  assert.deepEqual(order, ['a', 'c']);
+  ends[1]();
+  assert.equal((await third).status, 200);
+});
+
+test('tokens are limited before a request enters the queue, whatever they are made of', async () => {
+  const handle = service(() => Promise.reject(new Error('it was worked on')));
+  const costly = ['. '.repeat(5000), '漢'.repeat(5000), '한글 '.repeat(2000), 'a '.repeat(5000), '🙂'.repeat(4500), '8. '.repeat(3000)];
+  for (const context of costly) await refused(handle(asks(context)), 422, 'too_long');
+  const questions = ['a '.repeat(250), '?'.repeat(400), '漢'.repeat(200), 'x1 '.repeat(150)];
+  for (const question of questions) await refused(handle(request({ question, context: 'Ada built it.' })), 422, 'too_long');
+  // Prose of the greatest length is taken.
+  const prose = 'The castle was built by the king of the hill, in the year of the great storm. '.repeat(200).slice(0, 10_000);
+  const got = await service(async () => [])(request({ question: 'Who built the castle, and in which year was it?', context: prose }));
+  assert.equal(got.status, 200);
 });
 
 test('so have bodies that are on their way', async () => {
