@@ -95,7 +95,8 @@ impl Expected {
         };
         let picked = if file.tensor("picked").is_ok() { words("picked") } else { Vec::new() };
         let [ids, types, positions, bounds] = ["ids", "types", "positions", "offsets"].map(words);
-        let batch = Batch { ids, types, positions, bounds, picked, ..Batch::default() };
+        let skipped = vec![0; bounds.len() - 1];
+        let batch = Batch { ids, types, positions, bounds, picked, skipped };
         let activations = file
             .tensors()
             .into_iter()
