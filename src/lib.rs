@@ -36,7 +36,6 @@ pub mod batch;
 pub mod checkpoint;
 pub mod choose;
 pub mod config;
-pub mod cross_encoder;
 pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;
@@ -51,6 +50,8 @@ pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod pooling;
+#[cfg(feature = "native")]
+pub mod search;
 pub mod self_test;
 pub mod sentence;
 pub mod tasks;

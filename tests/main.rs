@@ -28,6 +28,7 @@ mod methods;
 mod outputs;
 mod pausing;
 mod rank;
+mod search;
 mod selection;
 mod self_test;
 mod sentence;

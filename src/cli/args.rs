@@ -9,6 +9,7 @@ use super::convert::ConvertArgs;
 use super::embed::EmbedArgs;
 use super::eval::EvalArgs;
 use super::rerank::RerankArgs;
+use super::search::SearchArgs;
 use super::shell::{CompletionsArgs, ManArgs};
 use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroShotArgs};
 use super::tokenize::TokenizeArgs;
@@ -43,6 +44,7 @@ pub enum Command {
     NextSentence(NextSentenceArgs),
     ZeroShot(ZeroShotArgs),
     Rerank(RerankArgs),
+    Search(SearchArgs),
     Tokenize(TokenizeArgs),
     Eval(EvalArgs),
     Train(TrainArgs),

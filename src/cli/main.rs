@@ -13,6 +13,7 @@ mod info;
 mod machine;
 mod npy;
 mod rerank;
+mod search;
 mod shell;
 mod show;
 mod source;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::NextSentence(args) => tasks::next_sentence(args, &common),
         Command::ZeroShot(args) => tasks::zero_shot(args, &common),
         Command::Rerank(args) => rerank::rerank(args, &common),
+        Command::Search(args) => search::search(args, &common),
         Command::Tokenize(args) => tokenize::tokenize(args, &common),
         Command::Eval(args) => eval::run(&args, &common).map(|()| Outcome::AllGood),
         Command::Train(args) => train::run(args, &common).map(|()| Outcome::AllGood),

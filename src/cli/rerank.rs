@@ -64,6 +64,10 @@ pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
     }
     let dir = common.required_model_dir()?;
     let task = Reranker::open(dir, common.open_device()?.device)?;
+    task.check(&options)?;
+    if let Some(name) = task.cross_encoder().prompts.default_name().filter(|_| options.prompt.is_none()) {
+        common.note(&format!("prompt: {name}, the model's default"));
+    }
     match (args.query, args.batch.input.is_some()) {
         (Some(query), true) => one_ranking(&task, query, &options, &args.batch, common),
         (query, _) => {

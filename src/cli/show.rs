@@ -37,6 +37,18 @@ pub fn error(error: &Error, as_json: bool) {
     }
 }
 
+/// At most `most` characters of a text on one line, and without what could command the terminal.
+pub fn flat(text: &str, most: usize) -> String {
+    // White space is one space: more characters than these are not needed.
+    let start: String = text.chars().filter(|c| c.is_whitespace() || !c.is_control()).take(most * 4).collect();
+    let mut line: String = start.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((at, _)) = line.char_indices().nth(most) {
+        line.truncate(at);
+        line.push('…');
+    }
+    line
+}
+
 /// The answer inside its sentence. Where there is no colour it stands between asterisks.
 pub fn highlighted(context: &str, start: usize, end: usize) -> String {
     let (from, to) = sentence(context, start, end);

@@ -14,12 +14,16 @@ impl Common {
     pub fn model_dir(&self) -> Result<Option<&Path>> {
         let Some(model) = &self.model else { return Ok(None) };
         if self.located.get().is_none() {
-            // What is there wins, even where it is no directory: its loader says what is wrong with it.
-            let dir = if Path::new(model).exists() { PathBuf::from(model) } else { self.fetched(model)? };
             // Only this function sets it, on one thread.
-            let _ = self.located.set(dir);
+            let _ = self.located.set(self.dir_of(model)?);
         }
         Ok(self.located.get().map(PathBuf::as_path))
+    }
+
+    /// The directory of a model, fetched first if it is a name on the Hub.
+    pub fn dir_of(&self, model: &OsStr) -> Result<PathBuf> {
+        // What is there wins, even where it is no directory: its loader says what is wrong with it.
+        if Path::new(model).exists() { Ok(PathBuf::from(model)) } else { self.fetched(model) }
     }
 
     /// The directory that a command needs and that has no default.

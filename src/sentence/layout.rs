@@ -116,7 +116,7 @@ impl Layout {
 }
 
 /// A module's directory must lie inside the model's.
-pub(crate) fn check_path(path: &str) -> Result<()> {
+fn check_path(path: &str) -> Result<()> {
     let plain = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         !part.is_empty() && !part.starts_with('.') && part.chars().all(known)

@@ -3,22 +3,25 @@
 //! Files are read as sentence-transformers 5.7 reads them. `modules.json` lists the modules in order, the first of them the
 //! `Transformer`. What is not understood is refused by name: a model without one of its modules gives other vectors.
 
+mod cross_encoder;
 mod layout;
 mod modules;
 mod prompts;
+mod reading;
 mod settings;
 mod similarity;
 #[cfg(test)]
 mod tests;
 
+pub use cross_encoder::CrossEncoder;
 pub use layout::Layout;
-pub(crate) use layout::check_path;
 pub use modules::{Dense, Module};
 pub use prompts::Prompts;
 pub use similarity::Similarity;
 
 use crate::error::{Error, Result, clip};
 use crate::pooling::Pooling;
+use reading::Reading;
 use settings::Settings;
 
 /// What holds for the model as a whole.
@@ -127,7 +130,7 @@ impl Sentence {
                 mend: "Give a SentenceTransformer; a CrossEncoder is for `cloze rerank`".into(),
             });
         }
-        self.prompts = Prompts::read(settings)?;
+        self.prompts = Prompts::default().read(settings)?;
         if let Some(word) = settings.text("similarity_fn_name")? {
             let unknown = || settings.unsupported("similarity_fn_name", word);
             self.similarity = Similarity::from_word(word).ok_or_else(unknown)?;
@@ -141,53 +144,9 @@ impl Sentence {
         if settings.is_empty() {
             return Ok(false);
         }
-        settings.only(&[
-            "transformer_task",
-            "modality_config",
-            "module_output_name",
-            "processing_kwargs",
-            "unpad_inputs",
-            "max_seq_length",
-            "do_lower_case",
-            "tokenizer_name_or_path",
-            "model_args",
-            "model_kwargs",
-            "tokenizer_args",
-            "processor_kwargs",
-            "config_args",
-            "config_kwargs",
-        ])?;
+        let Reading { max_seq_length, do_lower_case } = Reading::of(settings)?;
+        (self.max_seq_length, self.do_lower_case) = (max_seq_length, do_lower_case);
         settings.is_word("transformer_task", "feature-extraction")?;
-        if settings.text("tokenizer_name_or_path")?.is_some() {
-            return Err(settings.unsupported("tokenizer_name_or_path", "a tokenizer elsewhere"));
-        }
-        self.do_lower_case = settings.flag("do_lower_case", false)?;
-        self.max_seq_length = settings.size("max_seq_length")?;
-        // The later ones win.
-        for key in ["tokenizer_args", "processor_kwargs"] {
-            if let Some(inner) = settings.inner(key)? {
-                // None of these changes the tokens of a text.
-                inner.only(&["model_max_length", "padding_side", "use_fast", "trust_remote_code"])?;
-                self.max_seq_length = inner.size("model_max_length")?.or(self.max_seq_length);
-            }
-        }
-        for key in ["config_args", "config_kwargs"] {
-            if let Some(inner) = settings.inner(key)? {
-                inner.only(&["trust_remote_code", "use_cache", "torch_dtype", "dtype", "attn_implementation"])?;
-            }
-        }
-        if let Some(inner) = settings.inner("processing_kwargs")?
-            && let Some(text) = inner.inner("text")?
-        {
-            text.only(&["max_length", "truncation", "padding", "pad_to_multiple_of"])?;
-            if !matches!(text.value("truncation"), None | Some(serde_json::Value::Bool(true))) {
-                text.is_word("truncation", "longest_first")?;
-            }
-            self.max_seq_length = text.size("max_length")?.or(self.max_seq_length);
-        }
-        if self.max_seq_length.is_some_and(|n| n < 3) {
-            return Err(settings.malformed("max_seq_length leaves no room for text".into()));
-        }
         if let Some(ways) = settings.inner("modality_config")? {
             if ways.value("message").is_some() {
                 return Err(settings.unsupported("modality_config", "message"));

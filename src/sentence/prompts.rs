@@ -21,8 +21,13 @@ impl Default for Prompts {
 }
 
 impl Prompts {
-    pub(super) fn read(settings: &Settings) -> Result<Self> {
-        let mut prompts = Self::default();
+    pub(super) fn none() -> Self {
+        Self { named: BTreeMap::new(), default: None }
+    }
+
+    /// These prompts and those of the settings, which win.
+    pub(super) fn read(self, settings: &Settings) -> Result<Self> {
+        let mut prompts = self;
         if let Some(named) = settings.inner("prompts")? {
             for (name, _) in named.keys() {
                 prompts.named.insert(name.clone(), named.text(name)?.unwrap_or_default().to_owned());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::run::{Item, Single, Task};
-use super::text_model::{TextModel, TextPair};
+use super::text_model::{TextModel, TextPair, lowercase};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::module::ModuleWeights;
 use crate::device::{Cancel, Device};
@@ -81,6 +81,11 @@ impl Embedder {
         &self.text_model
     }
 
+    /// Tokens of a text with the special ones; what is beyond is cut off.
+    pub fn max_len(&self) -> usize {
+        self.max_len
+    }
+
     /// What the model's files say about texts and vectors.
     pub fn sentence(&self) -> &Sentence {
         &self.sentence
@@ -127,9 +132,8 @@ impl Embedder {
     }
 
     fn sequence(&self, text: &str, pair: Option<&String>) -> Result<crate::text::Sequence> {
-        // One by one: what a character becomes does not depend on its neighbours, as in the tokenizers crate.
         let lower = |text: &str| match self.sentence.do_lower_case {
-            true => text.chars().flat_map(char::to_lowercase).collect(),
+            true => lowercase(text),
             false => text.to_owned(),
         };
         let input = TextPair { text: lower(text), pair: pair.map(|pair| lower(pair)) };

@@ -6,14 +6,14 @@ use std::cmp::Ordering;
 
 use super::run::{Item, Task};
 use super::scores::best;
-use super::text_model::{Side, TextModel, room};
+use super::text_model::{Side, TextModel, lowercase, room};
 use crate::activation::Activation;
-use crate::cross_encoder::CrossEncoder;
 use crate::device::Cancel;
 use crate::device::cpu::math::activate;
 use crate::device::cpu::micro::Isa;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::sentence::CrossEncoder;
 
 /// A cross-encoder: a sequence classifier with one label.
 #[derive(Debug)]
@@ -91,6 +91,20 @@ impl Reranker {
         Self::new(TextModel::open(&inner, head, device)?, cross_encoder)
     }
 
+    /// What the model's files say beside the model.
+    pub fn cross_encoder(&self) -> &CrossEncoder {
+        &self.cross_encoder
+    }
+
+    /// Checks options before any text is read.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a prompt's name that the model does not have, or if no text is wanted.
+    pub fn check(&self, options: &RankOptions) -> Result<()> {
+        options.check()?;
+        self.cross_encoder.prompts.text(options.prompt.as_deref()).map(drop)
+    }
+
     pub fn text_model(&self) -> &TextModel {
         &self.text_model
     }
@@ -120,10 +134,10 @@ impl Task for Reranker {
         let tokenizer = self.text_model.tokenizer();
         let room = room(self.max_len, 3)?;
         let read = |text: &str| match self.cross_encoder.do_lower_case {
-            true => text.to_lowercase(),
+            true => lowercase(text),
             false => text.to_owned(),
         };
-        let prompt = self.cross_encoder.prompt(options.prompt.as_deref());
+        let prompt = self.cross_encoder.prompts.text(options.prompt.as_deref())?;
         let query = read(&format!("{prompt}{}", input.query));
         let mut query = Side::new(tokenizer, &query, room)?;
         let mut texts = Vec::with_capacity(input.texts.len());

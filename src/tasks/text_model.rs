@@ -112,6 +112,11 @@ pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<
     Ok(tokenizer.pair(a.first(first), b.first(second)))
 }
 
+/// As sentence-transformers' do_lower_case: character by character, whatever stands beside them.
+pub(super) fn lowercase(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
+}
+
 /// Tokens left for texts beside `special` ones.
 pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     most.checked_sub(special).ok_or_else(|| Error::Input {

@@ -13,7 +13,10 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::text::{Tokenizer, TokenizerFiles};
 #[cfg(not(feature = "train"))]
-use crate::{checkpoint::module::ModuleWeights, device::Device, sentence::Sentence, tasks::embed::Embedder};
+use crate::{
+    checkpoint::module::ModuleWeights, device::Device, sentence::CrossEncoder, sentence::Sentence,
+    tasks::embed::Embedder,
+};
 
 /// Files by their paths in the model's directory.
 #[wasm_bindgen]
@@ -105,6 +108,12 @@ impl Files {
     #[cfg(not(feature = "train"))]
     pub(super) fn sentence(&self) -> Result<Sentence> {
         Sentence::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
+    }
+
+    /// What sentence-transformers says about a cross-encoder; nothing in particular of any other.
+    #[cfg(not(feature = "train"))]
+    pub(super) fn cross_encoder(&self) -> Result<CrossEncoder> {
+        CrossEncoder::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
     }
 
     /// The sentence encoder that is described so.

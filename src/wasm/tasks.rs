@@ -20,6 +20,7 @@ use crate::tasks::embed::{EmbedOptions, Embedder};
 use crate::tasks::fill_mask::{FillMask, FillMaskOptions};
 use crate::tasks::next_sentence::NextSentence;
 use crate::tasks::question_answering::{Explaining, Explanation, Question, QuestionAnswering};
+use crate::tasks::rank::{Query, RankOptions, Reranker};
 use crate::tasks::run::{Task, run};
 use crate::tasks::tag::{Aggregation, Tagger};
 use crate::tasks::text_model::{TextModel, TextPair};
@@ -36,6 +37,7 @@ pub(super) enum Tasks {
     TokenClassification(Tagger),
     NextSentence(NextSentence),
     ZeroShot(ZeroShot),
+    Ranking(Reranker),
 }
 
 /// How a model is loaded.
@@ -122,6 +124,19 @@ struct ZeroShotJson {
     multi_label: bool,
 }
 
+#[derive(Deserialize)]
+struct QueryJson {
+    query: String,
+    texts: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct RankJson {
+    top_k: Option<usize>,
+    prompt: Option<String>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct NoOptions {}
@@ -180,10 +195,11 @@ impl Tasks {
                 mend: "Leave it out".into(),
             });
         }
-        let open = |mut files: Files, head: Head| {
-            let (checkpoint, tokenizer) = files.open(None)?;
+        let open_in = |mut files: Files, dir: Option<&str>, head: Head| {
+            let (checkpoint, tokenizer) = files.open(dir)?;
             TextModel::new(checkpoint, tokenizer, head, device.clone())
         };
+        let open = |files: Files, head: Head| open_in(files, None, head);
         Ok(match task {
             "question-answering" => {
                 let (checkpoint, tokenizer) = files.open(None)?;
@@ -204,6 +220,12 @@ impl Tasks {
             }
             "token-classification" => Tasks::TokenClassification(Tagger::new(open(files, Head::TokenClassification)?)),
             "next-sentence" => Tasks::NextSentence(NextSentence::new(open(files, Head::NextSentence)?)),
+            "text-ranking" => {
+                let cross_encoder = files.cross_encoder()?;
+                let dir = cross_encoder.encoder.clone();
+                let model = open_in(files, dir.as_deref(), Head::SequenceClassification)?;
+                Tasks::Ranking(Reranker::new(model, cross_encoder)?)
+            }
             "zero-shot" => Tasks::ZeroShot(ZeroShot::new(open(files, Head::SequenceClassification)?)?),
             _ => {
                 return Err(Error::Option {
@@ -224,6 +246,7 @@ impl Tasks {
             Tasks::TokenClassification(task) => task.model(),
             Tasks::NextSentence(task) => task.model(),
             Tasks::ZeroShot(task) => task.model(),
+            Tasks::Ranking(task) => task.model(),
         }
     }
 
@@ -301,6 +324,14 @@ impl Tasks {
                 let Request { inputs, options: NoOptions {} } = parse::<Request<TextJson, NoOptions>>(request)?;
                 let inputs: Vec<TextPair> = inputs.into_iter().map(Into::into).collect();
                 json(&inputs, run(task, &inputs, &(), cancel).await?, |_, is_next| is_next)
+            }
+            Tasks::Ranking(task) => {
+                let Request { inputs, options } = parse::<Request<QueryJson, RankJson>>(request)?;
+                let query = |QueryJson { query, texts }: QueryJson| Query { query, texts };
+                let inputs: Vec<_> = inputs.into_iter().map(query).collect();
+                let options = RankOptions { top_k: options.top_k, prompt: options.prompt };
+                task.check(&options)?;
+                json(&inputs, run(task, &inputs, &options, cancel).await?, |_, ranking| ranking)
             }
             Tasks::ZeroShot(task) => {
                 let Request { inputs, options } = parse::<Request<String, ZeroShotJson>>(request)?;

@@ -4,57 +4,32 @@
 //! that sentence-transformers 5 saves have a `modules.json` with one `Transformer`, and the rest in
 //! `config_sentence_transformers.json`.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
+use super::layout::{Layout, MODULES};
+use super::reading::Reading;
+use super::settings::Settings;
+use super::{Prompts, WHOLE};
 use crate::activation::Activation;
 use crate::config::Config;
-use crate::error::{Error, Result, clip, clip_message};
-
-const MODULES: &str = "modules.json";
-const SETTINGS: &str = "config_sentence_transformers.json";
+use crate::error::{Error, Result, clip};
 
 /// How a cross-encoder reads pairs of texts, and what it makes of the model's logit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrossEncoder {
     /// The directory of the model inside the one that was given, where it has one of its own.
     pub encoder: Option<String>,
     /// Tokens of a pair, special ones counted.
     pub max_seq_length: Option<usize>,
     pub do_lower_case: bool,
-    /// Texts that may stand before a query, by their names.
-    pub prompts: BTreeMap<String, String>,
-    /// The name of the prompt that stands before a query where none is asked for.
-    pub default_prompt: Option<String>,
+    /// Texts that may stand before a query.
+    pub prompts: Prompts,
     /// The activation's class, where the settings name one.
     activation: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Module {
-    #[serde(default)]
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Settings {
-    model_type: Option<String>,
-    activation_fn: Option<String>,
-    prompts: BTreeMap<String, Option<String>>,
-    default_prompt_name: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Reading {
-    transformer_task: Option<String>,
-    max_seq_length: Option<usize>,
-    do_lower_case: bool,
+impl Default for CrossEncoder {
+    fn default() -> Self {
+        Self { encoder: None, max_seq_length: None, do_lower_case: false, prompts: Prompts::none(), activation: None }
+    }
 }
 
 impl CrossEncoder {
@@ -65,7 +40,7 @@ impl CrossEncoder {
     /// `Transformer`.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
-        Self::read(&mut |name| crate::sentence::read_if_there(&dir.join(name)))
+        Self::read(&mut |name| super::read_if_there(&dir.join(name)))
     }
 
     /// The same with files found by `file`, by their path in the directory; nothing for one that is not there.
@@ -75,48 +50,42 @@ impl CrossEncoder {
     pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
         // As in sentence-transformers: without both files, or for another type of model, the directory is read as
         // transformers reads it.
-        let Some(modules) = file(MODULES)? else { return Ok(Self::default()) };
-        let Some(settings) = file(SETTINGS)? else { return Ok(Self::default()) };
-        let settings: Settings = parse(SETTINGS, &settings)?;
-        if settings.model_type.as_deref() != Some("CrossEncoder") {
+        let Some(layout) = Layout::read(file)? else { return Ok(Self::default()) };
+        let Some(whole) = file(WHOLE)? else { return Ok(Self::default()) };
+        let whole = Settings::parse(WHOLE, &whole)?;
+        if whole.text("model_type")? != Some("CrossEncoder") {
             return Ok(Self::default());
         }
-        let modules: Vec<Module> = parse(MODULES, &modules)?;
-        let kinds: Vec<&str> = modules.iter().map(|m| m.kind.rsplit('.').next().unwrap_or_default()).collect();
-        let ([module], ["Transformer"]) = (&modules[..], &kinds[..]) else {
-            return Err(unsupported(format!("{MODULES}: a cross-encoder of {}", clip(&kinds.join(", ")))));
+        layout.check()?;
+        if layout.followers().next().is_some() {
+            return Err(unsupported(format!("{MODULES}: a cross-encoder of {}", clip(&layout.kinds()))));
+        }
+        let cross_encoder = Self {
+            encoder: layout.encoder(),
+            prompts: Prompts::none().read(&whole)?,
+            activation: whole.text("activation_fn")?.map(Into::into),
+            ..Self::default()
         };
-        crate::sentence::check_path(&module.path)?;
-        let name = match module.path.as_str() {
-            "" => "sentence_bert_config.json".to_owned(),
-            path => format!("{path}/sentence_bert_config.json"),
-        };
-        let reading: Reading = file(&name)?.map(|bytes| parse(&name, &bytes)).transpose()?.unwrap_or_default();
-        let task = reading.transformer_task.as_deref().unwrap_or("feature-extraction");
-        if task != "sequence-classification" {
-            return Err(unsupported(format!("{name}: a cross-encoder with transformer_task {:?}", clip(task))));
+        for name in layout.reading() {
+            let Some(bytes) = file(&name)? else { continue };
+            let settings = Settings::parse(&name, &bytes)?;
+            if settings.is_empty() {
+                continue;
+            }
+            let Reading { max_seq_length, do_lower_case } = Reading::of(&settings)?;
+            if settings.value("transformer_task").is_none() {
+                return Err(unsupported(format!("{name}: a cross-encoder without transformer_task")));
+            }
+            settings.is_word("transformer_task", "sequence-classification")?;
+            settings.is_word("module_output_name", "scores")?;
+            if let Some(way) = settings.inner("modality_config")?.map(|ways| ways.inner("text")).transpose()?.flatten()
+            {
+                way.is_word("method", "forward")?;
+                way.is_word("method_output_name", "logits")?;
+            }
+            return Ok(Self { max_seq_length, do_lower_case, ..cross_encoder });
         }
-        if reading.max_seq_length.is_some_and(|n| n < 4) {
-            return Err(malformed(&name, "max_seq_length leaves no room for text".into()));
-        }
-        if let Some(name) = settings.default_prompt_name.as_ref().filter(|n| !settings.prompts.contains_key(*n)) {
-            return Err(malformed(SETTINGS, format!("default_prompt_name {:?} is none of the prompts", clip(name))));
-        }
-        let text = |(name, text): (String, Option<String>)| (name, text.unwrap_or_default());
-        Ok(Self {
-            encoder: Some(module.path.clone()).filter(|path| !path.is_empty()),
-            max_seq_length: reading.max_seq_length,
-            do_lower_case: reading.do_lower_case,
-            prompts: settings.prompts.into_iter().map(text).collect(),
-            default_prompt: settings.default_prompt_name,
-            activation: settings.activation_fn,
-        })
-    }
-
-    /// What stands before a query: the prompt of the name `asked`, or `asked` itself; by default the model's own.
-    pub fn prompt<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
-        let name = asked.or(self.default_prompt.as_deref()).unwrap_or_default();
-        self.prompts.get(name).map_or(asked.unwrap_or_default(), String::as_str)
+        Err(unsupported(format!("{MODULES}: a cross-encoder whose Transformer has no configuration")))
     }
 
     /// What makes a score of the logit: as the settings say, or else `config.json`; a sigmoid where neither does.
@@ -142,14 +111,6 @@ impl CrossEncoder {
     }
 }
 
-fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| malformed(file, clip_message(&e)))
-}
-
-fn malformed(file: &str, problem: String) -> Error {
-    Error::Config { file: file.into(), problem, mend: "Give the file that was saved with the model".into() }
-}
-
 fn unsupported(what: String) -> Error {
     let mend = "Give a cross-encoder that is one BertForSequenceClassification".into();
     Error::Unsupported { what, mend }
@@ -159,6 +120,7 @@ fn unsupported(what: String) -> Error {
 mod tests {
     use super::*;
 
+    const SETTINGS: &str = WHOLE;
     const TRANSFORMER: &str = r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}]"#;
     const SEQUENCE: &str = r#"{"transformer_task": "sequence-classification", "max_seq_length": 64}"#;
 
@@ -174,16 +136,18 @@ mod tests {
         let reading = ("sentence_bert_config.json", SEQUENCE);
         let found = read(&[(MODULES, TRANSFORMER), (SETTINGS, settings), reading]).unwrap();
         assert_eq!((found.max_seq_length, found.activation.as_deref()), (Some(64), Some("torch.nn.Tanh")));
-        assert_eq!(["q: ", "", "other"], [None, Some("none"), Some("other")].map(|asked| found.prompt(asked)));
+        let prompts = [None, Some("none"), Some("other: ")].map(|asked| found.prompts.text(asked).unwrap());
+        assert_eq!(prompts, ["q: ", "", "other: "]);
+        assert_eq!(found.prompts.text(Some("document")).unwrap_err().code(), "option");
         assert_eq!(read(&[(SETTINGS, settings)]).unwrap(), CrossEncoder::default());
         assert_eq!(read(&[(MODULES, TRANSFORMER), (SETTINGS, "{}")]).unwrap(), CrossEncoder::default());
-        assert_eq!(CrossEncoder::default().prompt(None), "");
     }
 
     #[test]
     fn what_is_no_plain_cross_encoder_is_refused() {
         let settings = (SETTINGS, r#"{"model_type": "CrossEncoder"}"#);
-        let dense = TRANSFORMER.replace("}]", r#"}, {"path": "1_Dense", "type": "a.Dense"}]"#);
+        let dense =
+            TRANSFORMER.replace("}]", r#"}, {"path": "1_Dense", "type": "sentence_transformers.models.Dense"}]"#);
         for (files, code) in [
             (vec![(MODULES, dense.as_str()), settings], "unsupported"),
             (vec![(MODULES, "[]"), settings], "unsupported"),
