@@ -1,15 +1,15 @@
 // The demo page: from this folder to dist/, which can be put on any file host, below any path.
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { fillWorker, WORKER } from './kept-files.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const root = join(here, '../..');
 const dist = join(here, 'dist');
-const WORKER = 'service-worker.js';
 
 /** The sentence encoder, where `pkg-scripts/setup --models` has put it. */
 const ENCODER = 'models/all-minilm-l6-v2';
@@ -35,7 +35,7 @@ function modelBytes() {
   return sum(['model/model.safetensors', 'model/vocab.txt'].map((file) => join(package_, file)));
 }
 
-/** Copies the encoder, and tells the service worker what to keep: all but models, which the package keeps itself. */
+/** Copies the encoder, and tells the service worker what to keep. */
 function offline(found) {
   return {
     name: 'offline',
@@ -47,21 +47,7 @@ function offline(found) {
           if (existsSync(from)) cpSync(from, join(dist, ENCODER, file));
         }
       }
-      const isModel = (file) => /^models\/|\.safetensors$|vocab.*\.txt$/.test(file);
-      const files = readdirSync(dist, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name).slice(dist.length + 1).replaceAll('\\', '/'))
-        .filter((file) => file !== WORKER && !isModel(file))
-        .sort();
-      const version = hash(files.map((file) => file + hash(readFileSync(join(dist, file)))).join());
-      const worker = readFileSync(join(dist, WORKER), 'utf8');
-      const filled = worker
-        .replace(/(["'`])__VERSION__\1/, () => JSON.stringify(version))
-        .replace(/(["'`])__FILES__\1/, () => JSON.stringify(JSON.stringify(files)));
-      if (/__VERSION__|__FILES__/.test(filled) || filled === worker) {
-        throw new Error(`${WORKER}: nowhere to put the files`);
-      }
-      writeFileSync(join(dist, WORKER), filled);
+      fillWorker(dist);
     },
   };
 }
