@@ -8,7 +8,6 @@ mod checkpoint;
 mod cli;
 mod faults;
 mod features;
-mod fields;
 mod golden;
 #[cfg(feature = "train")]
 mod gradients;
@@ -42,3 +41,5 @@ mod torch;
 mod train;
 #[cfg(feature = "train")]
 mod training;
+#[cfg(feature = "unigram")]
+mod unigram;

@@ -65,7 +65,6 @@ fn a_model_without_a_type_is_told_by_its_fields() {
     fails(&|model| drop(model.insert("merges".into(), serde_json::json!(["a b"]))), "BPE");
     fails(&|model| drop(model.remove("max_input_chars_per_word")), "WordLevel");
     fails(&|model| drop(model.remove("vocab")), "none");
-    fails(&|model| *model = serde_json::from_str(r#"{"vocab": [["a", -1.5]], "unk_id": 0}"#).unwrap(), "Unigram");
 }
 
 /// The first tokens of a text are those of the whole text, wherever it is cut to get them.

@@ -48,7 +48,7 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
         batch::single(&batch, &tokens(&tokenizer, &text, args.pair.as_deref())?)?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(&batch, common, 1, super::tasks::TEXT_PAIR, |inputs, cancel| {
+    batch::run(&batch, common, 1, super::tasks::text_pair, |inputs, cancel| {
         cancel.check()?;
         let line = |input: &TextPair| {
             let tokens = tokens(&tokenizer, &input.text, input.pair.as_deref())?;
@@ -76,12 +76,14 @@ fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<T
         Some(second) => tokenizer.pair(&first.ids, &second.ids),
         None => tokenizer.single(&first.ids),
     };
-    let mut places = vec![None];
-    for (text, encoding) in [(text, Some(&first)), (pair.unwrap_or_default(), second.as_ref())] {
+    let mut places = vec![None; sequence.ids.len()];
+    let starts = [tokenizer.before_text(second.is_some()), tokenizer.second_start(first.len())];
+    let texts = [(text, Some(&first)), (pair.unwrap_or_default(), second.as_ref())];
+    for ((text, encoding), start) in texts.into_iter().zip(starts) {
         let Some(encoding) = encoding else { continue };
         let points = Offsets::in_code_points(text);
-        places.extend(encoding.offsets.iter().map(|o| Some((points.at(o.start), points.at(o.end)))));
-        places.push(None);
+        let offsets = encoding.offsets.iter().map(|o| Some((points.at(o.start), points.at(o.end))));
+        places.iter_mut().skip(start).zip(offsets).for_each(|(place, offsets)| *place = offsets);
     }
     let token = |((id, kind), place): ((&u32, &u32), Option<(usize, usize)>)| {
         let (start, end) = place.unwrap_or_default();

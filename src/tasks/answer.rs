@@ -105,8 +105,12 @@ pub struct Windowed {
     pub context: Encoding,
     /// Each window's tokens of the context.
     pub windows: Vec<Range<usize>>,
-    /// The id of `[CLS]`.
-    cls: u32,
+    /// Where the context begins in every window, in tokens.
+    context_start: usize,
+    /// Special tokens after the context.
+    after: usize,
+    /// Where `[CLS]` stands before the context.
+    cls: Vec<usize>,
 }
 
 impl Windowed {
@@ -149,8 +153,14 @@ impl Windowed {
         let mut question = some(question, "question")?;
         let context = some(context, "context")?;
         question.truncate(max_question);
-        let windows = windows::cut(question.len(), context.len(), lengths)?;
-        Ok(Self { question, context, windows, cls: tokenizer.special().cls })
+        // The special tokens beyond BERT's three count as the question's.
+        let beside = (question.len() + tokenizer.special_count(true)).saturating_sub(windows::SPECIAL);
+        let windows = windows::cut(beside, context.len(), lengths)?;
+        let context_start = tokenizer.second_start(question.len());
+        let around = tokenizer.pair(&question.ids, &[]).ids;
+        let cls = tokenizer.special().cls;
+        let cls = (0..context_start).filter(|at| around.get(*at) == Some(&cls)).collect();
+        Ok(Self { question, context, windows, context_start, after: around.len() - context_start, cls })
     }
 
     /// What the encoder reads, a sequence a window.
@@ -166,12 +176,12 @@ impl Windowed {
 
     /// Where the context begins in every window, in tokens.
     pub(crate) fn context_start(&self) -> usize {
-        self.question.len() + 2
+        self.context_start
     }
 
     /// The length of a window with its special tokens.
     fn window_len(&self, window: &Range<usize>) -> usize {
-        self.context_start() + window.len() + 1
+        self.context_start + window.len() + self.after
     }
 
     /// # Panics
@@ -275,12 +285,11 @@ impl Windowed {
     /// Softmax over `[CLS]` and the context, the question masked as the pipeline does it.
     fn probabilities(&self, window: &Range<usize>, logits: &[f32]) -> Vec<f32> {
         let mut x = vec![-10_000.0; logits.len()];
-        x[0] = logits[0];
         let context = self.context_start()..self.context_start() + window.len();
         x[context.clone()].copy_from_slice(&logits[context]);
         // The pipeline leaves every [CLS] unmasked, also one that the question spells out.
-        for i in (1..).zip(&self.question.ids).filter(|(_, id)| **id == self.cls).map(|(i, _)| i) {
-            x[i] = logits[i];
+        for at in &self.cls {
+            x[*at] = logits[*at];
         }
         softmax(&mut x);
         x

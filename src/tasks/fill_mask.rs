@@ -154,7 +154,8 @@ impl Task for FillMask {
         let mask = tokenizer.special().mask;
         let masks: Vec<usize> = (0..sequence.ids.len()).filter(|at| Some(sequence.ids[*at]) == mask).collect();
         if masks.is_empty() {
-            return input("the text has no mask".into(), "Write [MASK] where a word is to be found".into());
+            let mask = mask.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
+            return input("the text has no mask".into(), format!("Write {mask} where a word is to be found"));
         }
         let rows = masks.len().saturating_mul(self.count(options));
         if rows > MOST_ROWS {

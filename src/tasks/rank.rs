@@ -132,7 +132,7 @@ impl Task for Reranker {
 
     async fn begin(&self, input: &Query, options: &RankOptions, cancel: &Cancel) -> Result<Work> {
         let tokenizer = self.text_model.tokenizer();
-        let room = room(self.max_len, 3)?;
+        let room = room(self.max_len, tokenizer.special_count(true))?;
         let read = |text: &str| match self.cross_encoder.do_lower_case {
             true => lowercase(text),
             false => text.to_owned(),

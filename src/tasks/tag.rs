@@ -112,7 +112,9 @@ impl Task for Tagger {
     }
 
     async fn begin(&self, text: &String, _: &Aggregation, _: &Cancel) -> Result<Work> {
-        let encoding = self.0.tokenizer().encode_first(text, room(self.0.max_len(), 2)?)?;
+        let tokenizer = self.0.tokenizer();
+        let room = room(self.0.max_len(), tokenizer.special_count(false))?;
+        let encoding = tokenizer.encode_first(text, room)?;
         Ok(Work { encoding, scores: Vec::new() })
     }
 
@@ -128,7 +130,7 @@ impl Task for Tagger {
             p
         });
         // Without [CLS] and [SEP].
-        work.scores = scores.skip(1).take(work.encoding.len()).collect();
+        work.scores = scores.skip(self.0.tokenizer().before_text(false)).take(work.encoding.len()).collect();
     }
 
     fn end(&self, work: Work, text: &String, aggregation: &Aggregation) -> Result<Vec<Entity>> {
@@ -146,7 +148,7 @@ impl Task for Tagger {
             let entity = |(at, part): (usize, Part)| Entity {
                 label: self.label(part.class),
                 score: part.score,
-                index: Some(at + 1),
+                index: Some(at + self.0.tokenizer().before_text(false)),
                 word: part.word,
                 span: part.span,
             };
@@ -163,7 +165,7 @@ type Token = (String, Range<usize>, bool);
 
 impl Tagger {
     /// A token continues a word if it is not as long as what it stands for, which is how the pipeline knows it: `##`
-    /// makes it longer.
+    /// makes it longer. Of tokenizers without such a mark, if no space stands before it or at its start.
     fn tokens(&self, encoding: &Encoding, text: &str) -> Vec<Token> {
         let tokenizer = self.0.tokenizer();
         let unknown = tokenizer.special().unk;
@@ -173,7 +175,13 @@ impl Tagger {
             if *id == unknown {
                 return (reference.to_owned(), span.clone(), false);
             }
-            let continues = word.chars().count() != reference.chars().count();
+            let continues = match tokenizer.marks_pieces() {
+                true => word.chars().count() != reference.chars().count(),
+                false => {
+                    let before = text.get(..span.start).unwrap_or_default();
+                    !(before.is_empty() || before.ends_with(' ') || text[before.len()..].starts_with(' '))
+                }
+            };
             (word, span.clone(), continues)
         };
         encoding.ids.iter().zip(&encoding.offsets).map(token).collect()

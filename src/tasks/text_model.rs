@@ -104,9 +104,11 @@ impl TextModel {
 pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<Sequence> {
     // To transformers an empty second text is none.
     let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
-        return Ok(tokenizer.single(&tokenizer.encode_first(&input.text, room(most, 2)?)?.ids));
+        return Ok(
+            tokenizer.single(&tokenizer.encode_first(&input.text, room(most, tokenizer.special_count(false))?)?.ids)
+        );
     };
-    let room = room(most, 3)?;
+    let room = room(most, tokenizer.special_count(true))?;
     let (mut a, mut b) = (Side::new(tokenizer, &input.text, room)?, Side::new(tokenizer, pair, room)?);
     let (first, second) = a.fit(&mut b, room)?;
     Ok(tokenizer.pair(a.first(first), b.first(second)))

@@ -128,7 +128,7 @@ impl Task for ZeroShot {
             return Err(Error::Input { problem: "the text is empty".into(), mend: "Give some text".into() });
         }
         let tokenizer = self.text_model.tokenizer();
-        let room = room(self.text_model.max_len(), 3)?;
+        let room = room(self.text_model.max_len(), tokenizer.special_count(true))?;
         let hypothesis = |label: &String| {
             let hypothesis = tokenizer.encode(&options.put(label)?)?;
             if hypothesis.len() > room {
@@ -145,9 +145,10 @@ impl Task for ZeroShot {
     /// The text is cut to what the label's sentence leaves.
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
         let hypothesis = work.hypotheses.get(index)?;
-        let room = self.text_model.max_len().saturating_sub(3 + hypothesis.len());
+        let tokenizer = self.text_model.tokenizer();
+        let room = self.text_model.max_len().saturating_sub(tokenizer.special_count(true) + hypothesis.len());
         let premise = &work.premise.ids[..work.premise.len().min(room)];
-        Some(self.text_model.tokenizer().pair(premise, &hypothesis.ids).into())
+        Some(tokenizer.pair(premise, &hypothesis.ids).into())
     }
 
     fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &ZeroShotOptions) {

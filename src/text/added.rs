@@ -70,6 +70,27 @@ impl Matcher {
         best
     }
 
+    #[cfg(feature = "unigram")]
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The text around a place in which a token can reach it.
+    #[cfg(feature = "unigram")]
+    pub fn around(&self, text: &str, at: usize) -> Range<usize> {
+        let longest = self.tokens.iter().map(|t| t.content.len()).max().unwrap_or(0);
+        let start = text.floor_char_boundary(at.saturating_sub(longest));
+        start..text.ceil_char_boundary(at.saturating_add(longest).min(text.len()))
+    }
+
+    /// Whether a token may reach over a place in the text, or begin or end there.
+    #[cfg(feature = "unigram")]
+    pub fn touches(&self, text: &str, at: usize) -> bool {
+        let around = self.around(text, at);
+        let ends = |start: usize| self.longest(&text.as_bytes()[start..around.end]).map(|t| start + t.content.len());
+        (around.start..=at).any(|start| ends(start).is_some_and(|end| end >= at))
+    }
+
     /// The text cut into added tokens, already tokenized, and what lies between them.
     pub fn split(&self, text: NormalizedString) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
         let mut pieces = Vec::new();

@@ -1,6 +1,6 @@
 //! Token ids back to text, as `transformers` writes it.
 
-use tokenizers::Decoder;
+use tokenizers::Decoder as _;
 use tokenizers::decoders::wordpiece::WordPiece;
 
 use super::Tokenizer;
@@ -19,13 +19,27 @@ const CLEANED: [(&str, &str); 10] = [
     (" 're", "'re"),
 ];
 
+/// What joins tokens to a text.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Decoder {
+    WordPiece {
+        /// What marks a piece that continues a word.
+        prefix: String,
+        /// Whether the space before a stop goes, token by token.
+        cleans: bool,
+    },
+    /// `sign` is a space, but in the first token, where it is nothing if `drops_first`.
+    #[cfg(feature = "unigram")]
+    Metaspace { sign: char, drops_first: bool },
+    /// A space between tokens.
+    #[cfg(feature = "unigram")]
+    Spaced,
+}
+
 /// How a tokenizer's files want tokens joined.
 #[derive(Clone, Debug)]
 pub(super) struct Joining {
-    /// What marks a piece that continues a word.
-    pub prefix: String,
-    /// Whether the decoder takes the space before a stop, token by token.
-    pub decoder_cleans: bool,
+    pub decoder: Decoder,
     /// Whether the joined text is cleaned once more.
     pub text_is_cleaned: bool,
 }
@@ -43,8 +57,20 @@ impl Tokenizer {
 
     /// Tokens joined to a text by the decoder alone.
     pub fn join(&self, tokens: Vec<String>) -> String {
-        let decoder = WordPiece::new(self.joining.prefix.clone(), self.joining.decoder_cleans);
-        // The decoder has no way to fail; should it get one, nothing is better than something wrong.
-        decoder.decode_chain(tokens).map(|parts| parts.concat()).unwrap_or_default()
+        match &self.joining.decoder {
+            Decoder::WordPiece { prefix, cleans } => {
+                let decoder = WordPiece::new(prefix.clone(), *cleans);
+                // The decoder has no way to fail; should it get one, nothing is better than something wrong.
+                decoder.decode_chain(tokens).map(|parts| parts.concat()).unwrap_or_default()
+            }
+            #[cfg(feature = "unigram")]
+            Decoder::Metaspace { sign, drops_first } => {
+                let spaced =
+                    |(at, token): (usize, String)| token.replace(*sign, if at == 0 && *drops_first { "" } else { " " });
+                tokens.into_iter().enumerate().map(spaced).collect()
+            }
+            #[cfg(feature = "unigram")]
+            Decoder::Spaced => tokens.join(" "),
+        }
     }
 }

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokenizers::normalizers::BertNormalizer;
 
 use super::added::{AddedToken, plain};
+use super::decode::Decoder;
 use super::json;
 use super::model::ModelParts;
+use super::template::Template;
 use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
@@ -44,11 +45,12 @@ pub(super) struct Parts {
     /// Where the vocabulary came from.
     pub file: String,
     pub model: ModelParts,
+    /// Where special tokens stand; nothing where BERT has them.
+    pub template: Option<Template>,
     pub added: Vec<AddedToken>,
     pub names: Names,
     pub model_max_length: Option<usize>,
-    /// Whether the decoder takes the space before a stop.
-    pub decoder_cleans: bool,
+    pub decoder: Decoder,
     pub text_is_cleaned: bool,
 }
 
@@ -112,6 +114,8 @@ impl Parts {
         parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
         // Without the key transformers cleans what a vocab.txt decodes to, and not what a tokenizer.json does.
         parts.text_is_cleaned = config.clean_up_tokenization_spaces.unwrap_or(files.json.is_none());
+        #[cfg(feature = "unigram")]
+        let has_wide_mask = config.has_wide_mask();
         // The first mention of a token counts.
         let mut known: HashSet<String> = parts.added.iter().map(|t| t.content.clone()).collect();
         let mut add = |token: AddedToken| {
@@ -128,6 +132,10 @@ impl Parts {
         }
         let Names { cls, sep, pad, unk, mask } = &parts.names;
         [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.model.id(n).is_some()).for_each(|n| add(plain(n)));
+        #[cfg(feature = "unigram")]
+        if let Some(mask) = parts.added.iter_mut().find(|t| has_wide_mask && t.content == parts.names.mask) {
+            mask.lstrip = true;
+        }
         if let Some(long) = parts.added.iter().find(|t| t.content.chars().count() > MAX_WORD_CHARS) {
             let what = format!(
                 "{}: the added token {:?}, of over {MAX_WORD_CHARS} characters,",
@@ -168,16 +176,64 @@ impl Parts {
                 max_word_chars: USUAL_WORD_CHARS,
                 normalizer: BertNormalizer::new(true, chinese, config.strip_accents, lowercase),
             }),
+            template: None,
             added: Vec::new(),
             names,
             model_max_length: None,
-            decoder_cleans: true,
+            decoder: Decoder::WordPiece { prefix: PREFIX.into(), cleans: true },
             text_is_cleaned: false,
         })
     }
 }
 
+/// The tokenizer classes of transformers, without `Fast`, whose models have no token types, and whose mask takes the white space
+/// before it where the files do not say what it does.
+#[cfg(feature = "unigram")]
+const WITHOUT_TYPES: [&str; 6] = [
+    "XLMRobertaTokenizer",
+    "CamembertTokenizer",
+    "BarthezTokenizer",
+    "MBartTokenizer",
+    "MBart50Tokenizer",
+    "BigBirdTokenizer",
+];
+
+#[cfg(feature = "unigram")]
+impl Config {
+    fn is_without_types(&self) -> bool {
+        let class = self.tokenizer_class.as_deref().unwrap_or_default();
+        WITHOUT_TYPES.contains(&class.strip_suffix("Fast").unwrap_or(class))
+    }
+
+    /// Whether the model is given token types.
+    pub fn has_types(&self) -> bool {
+        !self.is_without_types()
+    }
+
+    /// Whether the mask takes the white space before it though the files do not say so.
+    fn has_wide_mask(&self) -> bool {
+        self.is_without_types() && self.mask_token.is_none()
+    }
+}
+
 impl Names {
+    /// The names that `config` gives, else those that XLM-R has and then those that BERT has, whichever are tokens.
+    #[cfg(feature = "unigram")]
+    pub fn of_unigram(config: &Config, unk: Option<&str>, is_known: &dyn Fn(&str) -> bool) -> Self {
+        let or = |name: &Option<Name>, usual: &str, of_bert: &str| match name {
+            Some(Name::Text(content) | Name::Token { content }) => content.clone(),
+            None if is_known(of_bert) && !is_known(usual) => of_bert.into(),
+            None => usual.into(),
+        };
+        Self {
+            cls: or(&config.cls_token, "<s>", "[CLS]"),
+            sep: or(&config.sep_token, "</s>", "[SEP]"),
+            pad: or(&config.pad_token, "<pad>", "[PAD]"),
+            unk: unk.map_or_else(|| or(&config.unk_token, "<unk>", "[UNK]"), str::to_owned),
+            mask: or(&config.mask_token, "<mask>", "[MASK]"),
+        }
+    }
+
     pub fn new(config: &Config, unk: Option<&str>) -> Self {
         let or = |name: &Option<Name>, default: &str| match name {
             Some(Name::Text(content) | Name::Token { content }) => content.clone(),
@@ -213,7 +269,7 @@ fn absent(place: &str) -> Error {
     broken(place, problem, "Put the model's tokenizer files into its directory")
 }
 
-pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
 }
 

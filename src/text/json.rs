@@ -3,20 +3,26 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokenizers::normalizers::BertNormalizer;
 
 use super::added::AddedToken;
+use super::decode::Decoder;
 use super::files::{Config, JSON, MAX_WORD_CHARS, Names, PREFIX, Parts, USUAL_WORD_CHARS, broken, parse};
 use super::model::ModelParts;
+#[cfg(feature = "unigram")]
+use super::template::Template;
+#[cfg(feature = "unigram")]
+use super::unigram::Unigram;
 use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
 /// The sections of the file. Any may be absent, which is the same as `null`.
 #[derive(Deserialize)]
-struct TokenizerJson {
+struct TokenizerJson<'a> {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
     #[serde(default)]
@@ -27,7 +33,21 @@ struct TokenizerJson {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    model: Value,
+    /// Read once its kind is known: a vocabulary of 250,000 pieces would take 100 MB as values.
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+/// What tells the kind of a model.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    vocab: Option<IgnoredAny>,
+    merges: Option<IgnoredAny>,
+    unk_token: Option<IgnoredAny>,
+    continuing_subword_prefix: Option<IgnoredAny>,
+    max_input_chars_per_word: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -55,31 +75,59 @@ fn max_input_chars_per_word() -> usize {
 
 /// What the file says, and of what it leaves open, what `config` says.
 pub(super) fn read(bytes: &[u8], config: &Config) -> Result<Parts> {
-    let file: TokenizerJson = parse(JSON, bytes)?;
-    match kind(&file.model) {
+    let file: TokenizerJson<'_> = parse(JSON, bytes)?;
+    match kind(parse(JSON, file.model.get().as_bytes())?).as_str() {
         "WordPiece" => wordpiece(file, config),
-        other => Err(unsupported("model", other, &["WordPiece"])),
+        #[cfg(feature = "unigram")]
+        "Unigram" => unigram(file, config),
+        #[cfg(not(feature = "unigram"))]
+        "Unigram" => Err(Error::Unsupported {
+            what: format!("{JSON}: a model of type Unigram, in a build without the feature unigram,"),
+            mend: "Build with it; in JavaScript, give what importing cloze/unigram.wasm gives as `module`".into(),
+        }),
+        other => Err(unsupported("model", other, &["WordPiece", "Unigram"])),
     }
 }
 
 /// The kind of a model. Files of `tokenizers` before 0.9 do not name it, and google-bert/bert-base-uncased has such a file to this
 /// day. `tokenizers` then takes the first kind whose fields are all there, in this order.
-fn kind(model: &Value) -> &str {
-    let has = |field: &str| model.get(field).is_some();
-    match model.get("type") {
-        Some(Value::String(kind)) => kind,
-        _ if has("vocab") && has("merges") => "BPE",
-        _ if ["unk_token", "continuing_subword_prefix", "max_input_chars_per_word", "vocab"].into_iter().all(has) => {
-            "WordPiece"
-        }
-        _ if has("unk_token") && has("vocab") => "WordLevel",
-        _ if has("vocab") => "Unigram",
-        _ => "none",
-    }
+fn kind(fields: Fields) -> String {
+    let Fields { kind, vocab, merges, unk_token, continuing_subword_prefix, max_input_chars_per_word } = fields;
+    let known = match (vocab, unk_token) {
+        (None, _) => "none",
+        _ if merges.is_some() => "BPE",
+        (_, Some(_)) if continuing_subword_prefix.is_some() && max_input_chars_per_word.is_some() => "WordPiece",
+        (_, Some(_)) => "WordLevel",
+        _ => "Unigram",
+    };
+    kind.unwrap_or_else(|| known.into())
 }
 
-fn wordpiece(file: TokenizerJson, config: &Config) -> Result<Parts> {
-    let model: WordPieceJson = section("model", file.model)?;
+/// A model like that of XLM-R. Its special tokens are where the template says, so their names may be any.
+#[cfg(feature = "unigram")]
+fn unigram(file: TokenizerJson<'_>, config: &Config) -> Result<Parts> {
+    let model = Unigram::new(file.model, &file.normalizer, &file.pre_tokenizer)?;
+    let template = Template::read(&file.post_processor)?;
+    let decoder = Decoder::read(&file.decoder)?;
+    let is_known =
+        |name: &str| model.token_to_id(name).is_some() || file.added_tokens.iter().any(|t| t.content == name);
+    let names = Names::of_unigram(config, model.unk(), &is_known);
+    Ok(Parts {
+        file: JSON.into(),
+        model: ModelParts::Unigram(Box::new(model)),
+        template: Some(if config.has_types() { template } else { template.without_types() }),
+        added: file.added_tokens,
+        names,
+        model_max_length: None,
+        decoder,
+        text_is_cleaned: false,
+    })
+}
+
+fn wordpiece(file: TokenizerJson<'_>, config: &Config) -> Result<Parts> {
+    let again = "Download or export the file again";
+    let model: WordPieceJson = serde_json::from_str(file.model.get())
+        .map_err(|e| broken(JSON, format!("section model: {}", clip_message(&e)), again))?;
     let normalizer = file.normalizer;
     is(&normalizer, "normalizer", &["BertNormalizer"])?;
     let mut normalizer: BertNormalizer = section("normalizer", normalizer)?;
@@ -119,14 +167,18 @@ fn wordpiece(file: TokenizerJson, config: &Config) -> Result<Parts> {
         model: ModelParts::WordPiece(WordPieceParts {
             vocab: model.vocab,
             unk: model.unk_token,
-            prefix: model.continuing_subword_prefix,
+            prefix: model.continuing_subword_prefix.clone(),
             max_word_chars: model.max_input_chars_per_word,
             normalizer,
         }),
+        template: None,
         added: file.added_tokens,
         names,
         model_max_length: None,
-        decoder_cleans: decoder["cleanup"].as_bool().unwrap_or(true),
+        decoder: Decoder::WordPiece {
+            prefix: model.continuing_subword_prefix,
+            cleans: decoder["cleanup"].as_bool().unwrap_or(true),
+        },
         text_is_cleaned: false,
     })
 }

@@ -11,7 +11,10 @@ mod files;
 mod json;
 mod model;
 mod offsets;
+mod template;
 mod tokenizer;
+#[cfg(feature = "unigram")]
+mod unigram;
 pub mod windows;
 mod wordpiece;
 #[cfg(feature = "train")]

@@ -1,18 +1,23 @@
 //! The kinds of tokenizer models: what normalizes a text, cuts it into words and words into tokens.
 
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{NormalizedString, Normalizer, PreTokenizedString, PreTokenizer, Token};
+use tokenizers::{NormalizedString, Normalizer};
 
+#[cfg(feature = "unigram")]
+use super::unigram::Unigram;
 use super::wordpiece::{WordPiece, WordPieceParts};
 
 /// A model as a file describes it.
 pub(super) enum ModelParts {
     WordPiece(WordPieceParts),
+    #[cfg(feature = "unigram")]
+    Unigram(Box<Unigram>),
 }
 
 /// A model that is ready to use.
 pub(super) enum Model {
     WordPiece(WordPiece),
+    #[cfg(feature = "unigram")]
+    Unigram(Box<Unigram>),
 }
 
 impl ModelParts {
@@ -20,6 +25,8 @@ impl ModelParts {
     pub fn id(&self, token: &str) -> Option<u32> {
         match self {
             Self::WordPiece(parts) => parts.vocab.get(token).copied(),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.token_to_id(token),
         }
     }
 
@@ -29,6 +36,11 @@ impl ModelParts {
             Self::WordPiece(parts) => {
                 parts.vocab.iter().max_by_key(|(_, id)| **id).map(|(token, id)| (token.as_str(), *id))
             }
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => {
+                let id = u32::try_from(model.len()).ok()?.checked_sub(1)?;
+                Some((model.id_to_token(id)?, id))
+            }
         }
     }
 
@@ -36,13 +48,8 @@ impl ModelParts {
     pub fn unk(&self) -> &str {
         match self {
             Self::WordPiece(parts) => &parts.unk,
-        }
-    }
-
-    /// What marks a piece that continues a word.
-    pub fn prefix(&self) -> &str {
-        match self {
-            Self::WordPiece(parts) => &parts.prefix,
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.unk().unwrap_or_default(),
         }
     }
 
@@ -50,6 +57,8 @@ impl ModelParts {
     pub fn build(self) -> Option<Model> {
         match self {
             Self::WordPiece(parts) => WordPiece::new(parts).map(Model::WordPiece),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => Some(Model::Unigram(model)),
         }
     }
 }
@@ -58,12 +67,16 @@ impl Model {
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         match self {
             Self::WordPiece(model) => model.token_to_id(token),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.token_to_id(token),
         }
     }
 
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
         match self {
             Self::WordPiece(model) => model.id_to_token(id),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.id_to_token(id),
         }
     }
 
@@ -71,20 +84,8 @@ impl Model {
     pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
             Self::WordPiece(model) => model.normalizer.normalize(text),
-        }
-    }
-
-    /// Cuts what is no token yet into words.
-    pub fn cut(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
-        match self {
-            Self::WordPiece(_) => BertPreTokenizer.pre_tokenize(text),
-        }
-    }
-
-    /// The tokens of a word, with the bytes of it that each stands for.
-    pub fn tokenize(&self, word: &str) -> tokenizers::Result<Vec<Token>> {
-        match self {
-            Self::WordPiece(model) => Ok(model.tokenize(word)),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.normalize(text),
         }
     }
 }

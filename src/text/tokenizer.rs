@@ -6,13 +6,18 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use tokenizers::NormalizedString;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
+use tokenizers::{NormalizedString, Normalizer, PreTokenizer};
 
 use super::added::Matcher;
 use super::decode::Joining;
 use super::files::{Parts, TokenizerFiles};
 use super::model::Model;
+use super::template::Template;
+#[cfg(feature = "unigram")]
+use super::unigram::Stream;
+use super::wordpiece::WordPiece;
 use crate::error::clip;
 use crate::{Error, Result};
 
@@ -81,6 +86,7 @@ pub struct Tokenizer {
     /// Whether no token reaches over white space, so that a text may be cut there.
     can_cut: bool,
     model: Model,
+    template: Template,
     special: SpecialTokens,
     model_max_length: Option<usize>,
     pub(super) joining: Joining,
@@ -145,11 +151,12 @@ impl Tokenizer {
             unk: need(&names.unk)?,
             mask: find(&names.mask),
         };
-        let joining = Joining {
-            prefix: model.prefix().to_owned(),
-            decoder_cleans: parts.decoder_cleans,
-            text_is_cleaned: parts.text_is_cleaned,
-        };
+        let joining = Joining { decoder: parts.decoder, text_is_cleaned: parts.text_is_cleaned };
+        let template = parts.template.unwrap_or_else(|| Template::bert(special));
+        if template.last().is_some_and(|id| id as usize >= vocab_size) {
+            let problem = format!("the post_processor has ids over the model's vocab_size, {vocab_size}");
+            return Err(broken(problem, "Use the tokenizer that belongs to this checkpoint"));
+        }
         let unk = model.unk().to_owned();
         let Some(model) = model.build() else {
             // The model looks for it there alone.
@@ -169,7 +176,19 @@ impl Tokenizer {
         let (raw, normalized) = (Matcher::new(raw), Matcher::new(normalized));
         let can_cut = ![&raw, &normalized].iter().any(|matcher| matcher.takes_white_space());
         let model_max_length = parts.model_max_length;
-        Ok(Self { file, raw, normalized, can_cut, model, special, model_max_length, joining, added: by_id, specials })
+        Ok(Self {
+            file,
+            raw,
+            normalized,
+            can_cut,
+            model,
+            template,
+            special,
+            model_max_length,
+            joining,
+            added: by_id,
+            specials,
+        })
     }
 
     /// The ids of the special tokens.
@@ -212,12 +231,20 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let mut encoder = self.encoder(text);
         while encoder.step()? {}
-        Ok(encoder.encoding)
+        Ok(encoder.finish())
     }
 
     /// The same piece by piece, for who has other things to do in between.
     pub fn encoder<'a>(&'a self, text: &'a str) -> Encoder<'a> {
-        Encoder { tokenizer: self, rest: text, piece: PIECE, done: 0, encoding: Encoding::default() }
+        Encoder {
+            tokenizer: self,
+            rest: text,
+            piece: PIECE,
+            done: 0,
+            encoding: Encoding::default(),
+            #[cfg(feature = "unigram")]
+            stream: Stream::default(),
+        }
     }
 
     /// The first `most` tokens of a text, in memory that grows with them and not with the text.
@@ -225,6 +252,14 @@ impl Tokenizer {
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_first(&self, text: &str, most: usize) -> Result<Encoding> {
+        #[cfg(feature = "unigram")]
+        if let Model::Unigram(_) = self.model {
+            let mut encoder = self.encoder(text);
+            while encoder.step()? && encoder.stream.encoding().len() < most {}
+            let mut encoding = encoder.finish();
+            encoding.truncate(most);
+            return Ok(encoding);
+        }
         // Where the text is cut, the last word may go on, and an added token may have become several.
         const DOUBTFUL: usize = 32;
         let sure = most.saturating_add(DOUBTFUL);
@@ -245,33 +280,46 @@ impl Tokenizer {
         Ok(encoding)
     }
 
-    fn tokens(&self, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
+    fn tokens(&self, model: &WordPiece, text: &str) -> tokenizers::Result<tokenizers::Encoding> {
         let mut pieces = PreTokenizedString::from(text);
         pieces.split(|_, piece| Ok(self.raw.split(piece)))?;
         pieces.split(|_, mut piece| {
-            self.model.normalize(&mut piece)?;
+            model.normalizer.normalize(&mut piece)?;
             Ok(self.normalized.split(piece))
         })?;
-        self.model.cut(&mut pieces)?;
-        pieces.tokenize(|word| self.model.tokenize(word.get()))?;
+        BertPreTokenizer.pre_tokenize(&mut pieces)?;
+        pieces.tokenize(|word| Ok(model.tokenize(word.get())))?;
         pieces.into_encoding(None, 0, OffsetType::Byte)
     }
 
-    /// `[CLS] a [SEP]`.
+    /// A text with the special tokens around it: `[CLS] a [SEP]` for BERT.
     pub fn single(&self, a: &[u32]) -> Sequence {
-        let SpecialTokens { cls, sep, .. } = self.special;
-        let ids = [&[cls], a, &[sep]].concat();
-        let types = vec![0; ids.len()];
-        Sequence { ids, types }
+        self.template.single(a)
     }
 
-    /// `[CLS] a [SEP] b [SEP]`.
+    /// Two texts with the special tokens around them: `[CLS] a [SEP] b [SEP]` for BERT, `<s> a </s></s> b </s>` for XLM-R.
     pub fn pair(&self, a: &[u32], b: &[u32]) -> Sequence {
-        let SpecialTokens { cls, sep, .. } = self.special;
-        let ids = [&[cls], a, &[sep], b, &[sep]].concat();
-        let mut types = vec![0; a.len() + 2];
-        types.resize(ids.len(), 1);
-        Sequence { ids, types }
+        self.template.pair(a, b)
+    }
+
+    /// Whether a piece that continues a word is marked as such: `##` of WordPiece.
+    pub fn marks_pieces(&self) -> bool {
+        matches!(self.model, Model::WordPiece(_))
+    }
+
+    /// How many special tokens [`single`](Self::single) or [`pair`](Self::pair) adds.
+    pub fn special_count(&self, is_pair: bool) -> usize {
+        self.template.count(is_pair)
+    }
+
+    /// How many of them stand before the first text.
+    pub fn before_text(&self, is_pair: bool) -> usize {
+        self.template.before(is_pair)
+    }
+
+    /// Where the second of two texts begins, if the first has so many tokens.
+    pub fn second_start(&self, first: usize) -> usize {
+        self.template.before(true) + first + self.template.between()
     }
 }
 
@@ -287,6 +335,8 @@ pub struct Encoder<'a> {
     /// Bytes before `rest`.
     done: usize,
     encoding: Encoding,
+    #[cfg(feature = "unigram")]
+    stream: Stream,
 }
 
 impl Encoder<'_> {
@@ -295,8 +345,23 @@ impl Encoder<'_> {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn step(&mut self) -> Result<bool> {
+        match &self.tokenizer.model {
+            Model::WordPiece(model) => self.step_by_words(model),
+            #[cfg(feature = "unigram")]
+            Model::Unigram(model) => {
+                let added = [&self.tokenizer.raw, &self.tokenizer.normalized];
+                model.step(&mut self.stream, self.rest, self.piece, added).map_err(|problem| Error::Tokenizer {
+                    file: self.tokenizer.file.clone(),
+                    problem,
+                    mend: "Leave it out of the text, or use a tokenizer with an unknown token".into(),
+                })
+            }
+        }
+    }
+
+    fn step_by_words(&mut self, model: &WordPiece) -> Result<bool> {
         let (piece, rest) = self.rest.split_at(self.cut());
-        let encoding = self.tokenizer.tokens(piece).map_err(|e| Error::Tokenizer {
+        let encoding = self.tokenizer.tokens(model, piece).map_err(|e| Error::Tokenizer {
             file: self.tokenizer.file.clone(),
             problem: format!("the text cannot be tokenized: {e}"),
             mend: "Report the text as a bug".into(),
@@ -312,8 +377,18 @@ impl Encoder<'_> {
         Ok(!rest.is_empty())
     }
 
+    /// Tokenizes about so many bytes in each step. The tokens are the same.
+    pub fn in_pieces(mut self, bytes: usize) -> Self {
+        self.piece = bytes.max(1);
+        self
+    }
+
     /// The whole text's tokens, once nothing is left.
     pub fn finish(self) -> Encoding {
+        #[cfg(feature = "unigram")]
+        if let Model::Unigram(_) = self.tokenizer.model {
+            return self.stream.finish();
+        }
         self.encoding
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::{Error, Result};
 
 /// `[CLS]`, `[SEP]` and `[SEP]`.
-const SPECIAL: usize = 3;
+pub(crate) const SPECIAL: usize = 3;
 
 /// How long windows are and how much they overlap, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,8 +102,9 @@ pub fn tagged(
     max_len: usize,
     at: At<'_>,
 ) -> Result<Feature> {
-    let room = room(max_len, 2)?;
-    let (mut ids, mut tags) = (Vec::new(), vec![None]);
+    let room = room(max_len, tokenizer.special_count(false))?;
+    let before = tokenizer.before_text(false);
+    let (mut ids, mut tags) = (Vec::new(), vec![None; before]);
     for (word, tag) in example.words.iter().zip(&example.tags) {
         let tokens = tokenizer.encode(word)?.ids;
         let class = classes.id_of_tag(tag, at)? as u32;
@@ -114,8 +115,8 @@ pub fn tagged(
         }
     }
     ids.truncate(room);
-    tags.truncate(room + 1);
-    tags.push(None);
+    tags.truncate(before + room);
+    tags.resize(ids.len() + tokenizer.special_count(false), None);
     Ok(Feature { sequence: tokenizer.single(&ids), target: Target::Tags(tags) })
 }
 
@@ -124,7 +125,7 @@ pub fn tagged(
 /// # Errors
 /// [`Error::Input`] if `max_len` leaves no room for text.
 pub fn chunks(tokenizer: &Tokenizer, document: &str, max_len: usize) -> Result<Vec<Sequence>> {
-    let room = room(max_len, 2)?.max(1);
+    let room = room(max_len, tokenizer.special_count(false))?.max(1);
     let mut ids = Vec::new();
     // Line by line: one encoding's memory is a multiple of its text's.
     for line in document.lines() {

@@ -148,7 +148,7 @@ impl Reader {
             }
             Example::Document { text } => {
                 let sequence = self.sequence(text, None)?;
-                let len = self.tokenizer.encode(text)?.ids.len() + 2;
+                let len = self.tokenizer.encode(text)?.len() + self.tokenizer.special_count(false);
                 if len > self.max_len {
                     let problem = format!("the text has {len} tokens, the model takes {}", self.max_len);
                     return Err(wrong(&problem, "Give a shorter text around each mask"));

@@ -2,7 +2,7 @@
 
 import { ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
-import { json, list, pairOf, questionOf, text, textOf } from './inputs.js';
+import { json, list, pairOf, text } from './inputs.js';
 import type { Inputs } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
@@ -47,9 +47,13 @@ const ANSWER: Table = {
   alignToWords: { kind: 'boolean', also: ['align_to_words'] },
 };
 
-function questions(first: unknown, second: unknown): Inputs<QuestionInput> {
+function questions(first: unknown, second: unknown): Inputs<{ question: string; context: string }> {
+  const object = (value: unknown): { question: string; context: string } => {
+    const { question, context } = (value ?? {}) as Partial<QuestionInput>;
+    return { question: text(question, 'question'), context: text(context, 'context') };
+  };
   if (typeof first === 'object' && first !== null && !(Array.isArray(first) && typeof first[0] === 'string')) {
-    return list(first, questionOf);
+    return list(first, object);
   }
   const { list: asked, single } = list(first, (value) => text(value, 'the question'));
   const contexts = list(second, (value) => text(value, 'the context')).list;
@@ -104,7 +108,7 @@ interface Filled {
 }
 
 function prepareFill(texts: unknown, options: unknown): Prepared {
-  const inputs = list(texts, textOf);
+  const inputs = list(texts, (value) => text(value, 'the text'));
   return prepared(inputs, normalise(options, FILL, 'fill-mask'), (rows) =>
     (rows as Filled[]).map(({ mask, token_id, token, score, sequence }) => ({
       mask, tokenId: token_id, token, score, sequence,
@@ -129,7 +133,7 @@ function prepareClassify(texts: unknown, options: unknown): Prepared {
 const TAG: Table = { ...SIGNAL, aggregation: { kind: 'string', also: ['aggregation_strategy'] } };
 
 function prepareTag(texts: unknown, options: unknown): Prepared {
-  const inputs = list(texts, textOf);
+  const inputs = list(texts, (value) => text(value, 'the text'));
   return prepared(inputs, normalise(options, TAG, 'token-classification'));
 }
 
@@ -146,7 +150,7 @@ const ZERO_SHOT: Table = {
 };
 
 function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown): Prepared {
-  const inputs = list(texts, textOf);
+  const inputs = list(texts, (value) => text(value, 'the text'));
   const labels = list(candidates, (value) => text(value, 'the label')).list;
   return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot'), labels });
 }

@@ -56,11 +56,12 @@ impl Examples {
     /// [`Error::Data`] for a label or a text that cannot be worked on, [`Error::Option`] for lengths out of range.
     pub fn new(data: Data, tokenizer: Tokenizer, config: &Config, options: &RunOptions) -> Result<Self> {
         let most = tokenizer.max_len(config.max_position_embeddings);
+        let least = tokenizer.special_count(true) + 1;
         let max_len = match (options.max_seq_len, &data.train) {
-            (Some(len), _) if !(MOST_SPECIAL + 1..=most).contains(&len) => {
+            (Some(len), _) if !(least..=most).contains(&len) => {
                 return Err(Error::Option {
                     name: "max-seq-len",
-                    problem: format!("{len} is not from {} to {most}, which the model takes", MOST_SPECIAL + 1),
+                    problem: format!("{len} is not from {least} to {most}, which the model takes"),
                     mend: "Give a number in between".into(),
                 });
             }
@@ -163,9 +164,6 @@ impl Examples {
         }
     }
 }
-
-/// `[CLS]`, and `[SEP]` after each of two texts.
-const MOST_SPECIAL: usize = 3;
 
 /// What features are made with.
 struct Making<'a> {

@@ -1,0 +1,164 @@
+//! Unigram tokenizers, as XLM-R and its kin have them: SentencePiece in the words of `tokenizer.json`.
+//!
+//! The normalizers and the alignment of what they change are those of the `tokenizers` crate. Its model and its reader of
+//! `precompiled_charsmap` are not used: the model takes some 200 MB for 250,000 pieces, and the reader panics on bad files.
+
+mod charsmap;
+mod decoder;
+mod lattice;
+mod normalizer;
+mod pattern;
+mod stream;
+mod template;
+mod vocabulary;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokenizers::NormalizedString;
+
+use self::lattice::Model;
+use self::normalizer::Normalizer;
+pub(super) use self::stream::Stream;
+use self::vocabulary::{Pieces, Vocabulary};
+use crate::error::{Error, Result, clip, clip_message};
+
+/// A Unigram model with what comes before it.
+pub(super) struct Unigram {
+    normalizer: Normalizer,
+    cutter: Cutter,
+    model: Model,
+}
+
+/// How a normalized text is cut into words.
+#[derive(Default)]
+struct Cutter {
+    /// At white space, which goes away.
+    at_white_space: bool,
+    metaspace: Option<Metaspace>,
+}
+
+/// Spaces become a sign that the vocabulary knows, `▁`.
+struct Metaspace {
+    sign: char,
+    prepend: Prepend,
+    /// Whether a word begins at each sign.
+    cuts: bool,
+}
+
+/// Where the sign is put before a text that does not begin with it.
+#[derive(Clone, Copy, PartialEq)]
+enum Prepend {
+    Always,
+    /// At the start of the whole text alone.
+    First,
+    Never,
+}
+
+#[derive(Deserialize)]
+struct UnigramJson {
+    vocab: Pieces,
+    #[serde(default)]
+    unk_id: Option<u32>,
+    #[serde(default)]
+    byte_fallback: bool,
+}
+
+impl Unigram {
+    /// What the sections `model`, `normalizer` and `pre_tokenizer` of tokenizer.json say.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what is not known here, [`Error::Tokenizer`] for what is malformed.
+    pub fn new(model: &RawValue, normalizer: &Value, pre_tokenizer: &Value) -> Result<Self> {
+        let again = "Download or export the file again";
+        let UnigramJson { vocab, unk_id, byte_fallback } = serde_json::from_str(model.get())
+            .map_err(|e| broken(format!("section model: {}", clip_message(&e)), again))?;
+        let vocabulary = Vocabulary::new(vocab);
+        if unk_id.is_some_and(|id| id as usize >= vocabulary.len()) {
+            return Err(broken("unk_id is not in the vocabulary", again));
+        }
+        Ok(Self {
+            normalizer: Normalizer::new(normalizer)?,
+            cutter: Cutter::new(pre_tokenizer)?,
+            model: Model { vocabulary, unk: unk_id, byte_fallback },
+        })
+    }
+
+    /// The number of pieces.
+    pub fn len(&self) -> usize {
+        self.model.vocabulary.len()
+    }
+
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.model.vocabulary.id(token)
+    }
+
+    pub fn id_to_token(&self, id: u32) -> Option<&str> {
+        self.model.vocabulary.piece(id)
+    }
+
+    /// How the unknown token is spelt.
+    pub fn unk(&self) -> Option<&str> {
+        self.id_to_token(self.model.unk?)
+    }
+
+    /// Normalizes an added token.
+    pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        self.normalizer.normalize(text).map(drop)
+    }
+}
+
+impl Cutter {
+    fn new(section: &Value) -> Result<Self> {
+        let mut cutter = Self::default();
+        let parts = match section["type"].as_str() {
+            Some("Sequence") => section["pretokenizers"].as_array().map(Vec::as_slice).unwrap_or_default(),
+            _ => std::slice::from_ref(section),
+        };
+        for part in parts.iter().filter(|part| !part.is_null()) {
+            match part["type"].as_str().unwrap_or("none") {
+                // It leaves nothing for a cut at white space behind Metaspace, but other white space than spaces.
+                "WhitespaceSplit" if cutter.metaspace.is_none() => cutter.at_white_space = true,
+                "Metaspace" if cutter.metaspace.is_none() => cutter.metaspace = Some(Metaspace::new(part)?),
+                other => return Err(unsupported("pre_tokenizer", other)),
+            }
+        }
+        Ok(cutter)
+    }
+}
+
+impl Metaspace {
+    /// `prepend_scheme` and `split`, and `add_prefix_space` of older files.
+    fn new(section: &Value) -> Result<Self> {
+        let broken = |problem: &str| broken(format!("Metaspace: {problem}"), "Download or export the file again");
+        let mut signs = section["replacement"].as_str().unwrap_or_default().chars();
+        let (Some(sign), None) = (signs.next(), signs.next()) else {
+            return Err(broken("its replacement is not one character"));
+        };
+        let prepend = match (&section["prepend_scheme"], section["add_prefix_space"].as_bool()) {
+            (Value::Null, Some(false)) => Ok(Prepend::Never),
+            (Value::Null, _) => Ok(Prepend::Always),
+            (Value::String(scheme), adds) => match (scheme.as_str(), adds) {
+                ("never", _) => Ok(Prepend::Never),
+                ("always" | "first", Some(false)) => Err("add_prefix_space does not match prepend_scheme"),
+                ("always", _) => Ok(Prepend::Always),
+                ("first", _) => Ok(Prepend::First),
+                _ => Err("its prepend_scheme is none of always, first and never"),
+            },
+            _ => Err("its prepend_scheme is no text"),
+        };
+        let cuts = section["split"].as_bool().unwrap_or(true);
+        Ok(Self { sign, prepend: prepend.map_err(broken)?, cuts })
+    }
+}
+
+fn broken(problem: impl Into<String>, mend: &str) -> Error {
+    Error::Tokenizer { file: "tokenizer.json".into(), problem: problem.into(), mend: mend.into() }
+}
+
+fn unsupported(section: &str, found: &str) -> Error {
+    Error::Unsupported {
+        what: format!("tokenizer.json: {section} of type {} before a Unigram model", clip(found)),
+        mend: "Use a tokenizer like that of XLM-R, or a WordPiece tokenizer".into(),
+    }
+}

@@ -1,0 +1,133 @@
+//! The normalizers of `tokenizer.json` that stand before a Unigram model, in their order.
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::normalizers::{BertNormalizer, Nmt, StripAccents};
+use tokenizers::{NormalizedString, Normalizer as _};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::charsmap::Charsmap;
+use super::pattern::Pattern;
+use crate::error::{Error, Result, clip, clip_message};
+
+/// Normalizers inside each other are few.
+const MOST_DEPTH: usize = 8;
+
+/// All of them, flat.
+pub(super) struct Normalizer(Vec<Step>);
+
+enum Step {
+    Charsmap(Charsmap),
+    Replace(Pattern, String),
+    Strip { left: bool, right: bool },
+    Nfc,
+    Nfd,
+    Nfkc,
+    Nfkd,
+    Lowercase,
+    StripAccents,
+    Nmt,
+    Prepend(String),
+    Bert(BertNormalizer),
+}
+
+impl Normalizer {
+    /// What the section `normalizer` says; `null` does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what is not known here, [`Error::Tokenizer`] for what is malformed.
+    pub fn new(section: &Value) -> Result<Self> {
+        let mut steps = Vec::new();
+        read(section, &mut steps, 0)?;
+        Ok(Self(steps))
+    }
+
+    /// Normalizes a text, and says whether the start of it vanished; see [`Charsmap::normalize`].
+    pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<bool> {
+        let mut start_is_lost = false;
+        for step in &self.0 {
+            match step {
+                Step::Charsmap(map) => start_is_lost |= map.normalize(text),
+                Step::Replace(pattern, content) => text.replace(pattern, content)?,
+                Step::Strip { left: true, right: true } => drop(text.strip()),
+                Step::Strip { left: true, .. } => drop(text.lstrip()),
+                Step::Strip { right: true, .. } => drop(text.rstrip()),
+                Step::Strip { .. } => {}
+                Step::Nfc => drop(text.nfc()),
+                Step::Nfd => drop(text.nfd()),
+                Step::Nfkc => drop(text.nfkc()),
+                Step::Nfkd => drop(text.nfkd()),
+                Step::Lowercase => drop(text.lowercase()),
+                Step::StripAccents => StripAccents.normalize(text)?,
+                Step::Nmt => Nmt.normalize(text)?,
+                // An empty text stays empty.
+                Step::Prepend(prefix) => drop(text.prepend(prefix)),
+                Step::Bert(bert) => bert.normalize(text)?,
+            }
+        }
+        Ok(start_is_lost)
+    }
+
+    /// Whether a text may be cut between these two of its characters: both halves then become what they become in the whole.
+    pub fn may_cut(&self, before: char, after: char) -> bool {
+        let regional = |c: char| ('\u{1f1e6}'..='\u{1f1ff}').contains(&c);
+        let spans = |step: &Step| matches!(step, Step::Replace(pattern, _) if pattern.may_span(before, after));
+        if regional(before) || self.0.iter().any(spans) {
+            return false;
+        }
+        let pair = String::from_iter([before, after]);
+        // A mark would belong to the letter before it, which is not looked at here.
+        let alone = String::from_iter(['a', before, after]).graphemes(true).count() == 3;
+        alone && self.keeps(&pair) && pair.chars().all(|c| self.keeps(c.encode_utf8(&mut [0; 4])))
+    }
+
+    /// Whether a text stays as it is.
+    pub fn keeps(&self, text: &str) -> bool {
+        let mut normalized = NormalizedString::from(text);
+        self.normalize(&mut normalized).is_ok() && normalized.get() == text
+    }
+}
+
+fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
+    let kind = match section {
+        Value::Null => return Ok(()),
+        section => section["type"].as_str().unwrap_or_default(),
+    };
+    let broken = |problem: &str| {
+        super::broken(format!("normalizer {}: {problem}", clip(kind)), "Download or export the file again")
+    };
+    let flag = |name: &str| section[name].as_bool().ok_or_else(|| broken(&format!("{name} is neither true nor false")));
+    let text = |name: &str| section[name].as_str().ok_or_else(|| broken(&format!("{name} is no text")));
+    steps.push(match kind {
+        "Sequence" => {
+            let Some(parts) = section["normalizers"].as_array() else { return Err(broken("it has no normalizers")) };
+            if depth == MOST_DEPTH {
+                return Err(broken("too many sequences lie inside each other"));
+            }
+            return parts.iter().try_for_each(|part| read(part, steps, depth + 1));
+        }
+        "Precompiled" => {
+            let map = Charsmap::new(text("precompiled_charsmap")?);
+            Step::Charsmap(map.ok_or_else(|| broken("its precompiled_charsmap cannot be read"))?)
+        }
+        "Replace" => {
+            let pattern = Pattern::new(&section["pattern"]).ok_or_else(|| Error::Unsupported {
+                what: format!("tokenizer.json: the pattern {} of Replace", clip(&section["pattern"].to_string())),
+                mend: "Use a text, or one character or \\s with +, {2} or {2,} behind it".into(),
+            })?;
+            Step::Replace(pattern, text("content")?.into())
+        }
+        "Strip" => Step::Strip { left: flag("strip_left")?, right: flag("strip_right")? },
+        "NFC" => Step::Nfc,
+        "NFD" => Step::Nfd,
+        "NFKC" => Step::Nfkc,
+        "NFKD" => Step::Nfkd,
+        "Lowercase" => Step::Lowercase,
+        "StripAccents" => Step::StripAccents,
+        "Nmt" => Step::Nmt,
+        "Prepend" => Step::Prepend(text("prepend")?.into()),
+        "BertNormalizer" => Step::Bert(BertNormalizer::deserialize(section).map_err(|e| broken(&clip_message(&e)))?),
+        other => return Err(super::unsupported("normalizer", other)),
+    });
+    Ok(())
+}
