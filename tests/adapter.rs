@@ -20,7 +20,7 @@ use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
 /// Adapter, head, and how many of its matrices on a device are in 8 bits.
-const CASES: [(&str, Head, usize); 10] = [
+const CASES: [(&str, Head, usize); 20] = [
     ("answer", Head::QuestionAnswering, 0),
     ("answer-i8", Head::QuestionAnswering, 4),
     ("answer-half", Head::QuestionAnswering, 0),
@@ -31,7 +31,20 @@ const CASES: [(&str, Head, usize); 10] = [
     ("tag-i8", Head::TokenClassification, 4),
     ("words", Head::MaskedLm, 0),
     ("embed", Head::Encoder, 0),
+    ("dora", Head::QuestionAnswering, 0),
+    ("dora-i8", Head::QuestionAnswering, 0),
+    ("patterns", Head::QuestionAnswering, 0),
+    ("patterns-bare", Head::Encoder, 0),
+    ("bias-all", Head::SequenceClassification, 0),
+    ("bias-lora", Head::QuestionAnswering, 4),
+    ("bias-b", Head::QuestionAnswering, 4),
+    ("tables", Head::MaskedLm, 0),
+    ("tables-i8", Head::QuestionAnswering, 4),
+    ("words-whole", Head::MaskedLm, 0),
 ];
+
+/// How many of them are plain adapters as they are written here.
+const PLAIN: usize = 10;
 
 const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
@@ -125,7 +138,10 @@ fn a_converted_adapter_is_one_model() {
 
 #[test]
 fn what_peft_wrote_is_written_again() {
-    for (name, ..) in CASES {
+    // A kind that is read as another is not written.
+    let dora = Adapter::open(&directory("dora")).unwrap();
+    assert!(!dora.beside.is_plain() && dora.write().unwrap_err().to_string().contains("cloze convert"));
+    for (name, ..) in CASES.into_iter().take(PLAIN) {
         let adapter = Adapter::open(&directory(name)).unwrap();
         let [config, weights] = adapter.write().unwrap();
         let again = Adapter::read(&config, &weights, FILES).unwrap();
@@ -198,9 +214,10 @@ fn what_is_no_such_adapter_is_refused() {
     let with = |key: &str, value: Value| changed("classify-i8", |_, keys| keys[key] = value);
     for (key, value, code) in [
         ("peft_type", json!("IA3"), "unsupported"),
-        ("use_dora", json!(true), "unsupported"),
-        ("bias", json!("lora_only"), "unsupported"),
-        ("rank_pattern", json!({"query": 2}), "unsupported"),
+        ("bias", json!("some"), "unsupported"),
+        ("use_qalora", json!(true), "unsupported"),
+        ("use_\u{1b}]0;x\n", json!(true), "unsupported"),
+        ("rank_pattern", json!({"query": "2"}), "config"),
         ("r", json!(0), "config"),
         ("lora_alpha", json!(null), ""),
     ] {
@@ -209,6 +226,11 @@ fn what_is_no_such_adapter_is_refused() {
             code => refused(with(key, value).path(), code, &["adapter_config.json"]),
         }
     }
+    let escape = Checkpoint::open(with("use_\u{1b}]0;x\n", json!(true)).path()).unwrap_err().to_string();
+    assert!(!escape.contains(char::is_control), "{escape:?}");
+    refused(with("use_dora", json!(true)).path(), "checkpoint", &["lora_magnitude_vector"]);
+    refused(with("rank_pattern", json!({"query": 2})).path(), "checkpoint", &["a rank of 2 as rank_pattern says"]);
+    refused(with("rank_pattern", json!({"query": -1})).path(), "checkpoint", &["rank_pattern"]);
     refused(with("r", json!(4)).path(), "checkpoint", &["with r = 4"]);
     refused(with("target_modules", json!(["key"])).path(), "checkpoint", &["none of target_modules"]);
 
@@ -229,7 +251,36 @@ fn what_is_no_such_adapter_is_refused() {
     assert!(error.code() == "checkpoint" && error.to_string().contains("inf"), "{error}");
 }
 
-/// Every place at which a file may end, and bytes that are any others.
+/// What PEFT wrote before 0.7.
+#[test]
+fn the_weights_of_an_adapter_may_be_pytorchs() {
+    let dir = changed("answer", |_, _| {});
+    let bin = dir.path().join("adapter_model.bin");
+    std::fs::copy(fixture("torch/adapter_model.bin"), &bin).unwrap();
+    std::fs::remove_file(dir.path().join(FILES[1])).unwrap();
+    let (batch, expected) = expected("answer", Head::QuestionAnswering);
+    let found = logits(&on_cpu(dir.path(), Head::QuestionAnswering), &batch);
+    assert!(largest_difference(&expected, &found) <= TOLERANCE);
+    let out = tempfile::tempdir().unwrap();
+    assert!(convert(dir.path(), &out.path().join("merged"), DType::F32).unwrap().is_merged);
+    std::fs::copy(fixture("torch/code.bin"), &bin).unwrap();
+    refused(dir.path(), "checkpoint", &["adapter_model.bin", "posix.system", "PeftModel"]);
+    std::fs::remove_file(&bin).unwrap();
+    refused(dir.path(), "checkpoint", &["neither adapter_model.safetensors nor adapter_model.bin"]);
+}
+
+/// Training goes on from a plain adapter alone: another would be learnt as what it is not.
+#[test]
+fn an_adapter_of_another_kind_is_not_trained_on() {
+    let out = tempfile::tempdir().unwrap();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let (model, data, output) = (directory("patterns"), fixture("squad2/dev.json"), out.path().join("out"));
+    let args = ["train", "qa", "--method", "lora", "--device", "cpu", "--json"];
+    let paths = ["--model", &path(&model), "--data", &path(&data), "--output", &path(&output)];
+    let (code, text) = run(&[args.as_slice(), &paths].concat()).error();
+    assert!(code == "unsupported" && text.contains("plain LoRA") && text.contains("cloze convert"), "{text}");
+}
+
 #[test]
 fn an_adapter_beside_its_base_is_not_trained_through() {
     let checkpoint = Checkpoint::open(&directory("tag-i8")).unwrap();
@@ -238,6 +289,7 @@ fn an_adapter_beside_its_base_is_not_trained_through() {
     assert!(error.code() == "unsupported" && error.to_string().contains("cloze convert --dtype f32"), "{error}");
 }
 
+/// Every place at which a file may end, and bytes that are any others.
 #[test]
 fn damaged_files_are_errors() {
     let [config, weights] = Adapter::open(&directory("classify-i8")).unwrap().write().unwrap();

@@ -146,12 +146,12 @@ pub(super) fn no_tensor_twice(shards: &[Shard]) -> Result<()> {
     Ok(())
 }
 
-#[cfg(all(feature = "native", feature = "train"))]
-pub(crate) use native::map;
 #[cfg(feature = "native")]
 pub(crate) use native::{WEIGHTS, open, read_small};
 #[cfg(feature = "hub")]
 pub(crate) use native::{class_of, no_weights_among, shard_names};
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use native::{map, open_file};
 
 #[cfg(feature = "native")]
 mod native {
@@ -205,7 +205,7 @@ mod native {
     }
 
     /// The tensors of one file: safetensors, or what `torch.save` wrote if its name ends with `.bin`.
-    fn open_file(path: &Path) -> Result<Vec<Shard>> {
+    pub(crate) fn open_file(path: &Path) -> Result<Vec<Shard>> {
         Shard::any(bytes_of_file(path)?, path.display().to_string())
     }
 

@@ -6,6 +6,7 @@
 use crate::batch::Batch;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::tensor::HostTensor;
 
 const WORD: &str = "bert.embeddings.word_embeddings.weight";
 const KIND: &str = "bert.embeddings.token_type_embeddings.weight";
@@ -16,9 +17,9 @@ pub const TABLES: [&str; 3] = [WORD, KIND, POSITION];
 
 /// `sum[T, H]` of `batch` into `out`, cleared first. In the order of `transformers`: word, then type, then position.
 pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Result<()> {
-    let word = checkpoint.get(WORD)?;
-    let kind = checkpoint.get(KIND)?;
-    let position = checkpoint.get(POSITION)?;
+    let word = checkpoint.table(WORD)?;
+    let kind = checkpoint.table(KIND)?;
+    let position = checkpoint.table(POSITION)?;
     let hidden = word.cols;
     out.clear();
     out.resize(batch.tokens() * hidden, 0.0);
@@ -41,6 +42,16 @@ pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Res
             for (s, r) in sum.iter_mut().zip(&row) {
                 *s += r;
             }
+        }
+        if !sum.iter().all(|s| s.is_finite()) {
+            let tables = [(WORD, &word, w), (KIND, &kind, k), (POSITION, &position, p)];
+            let is_bad = |table: &HostTensor<'_>, index, row: &mut [f32]| {
+                table.row_f32(index, row);
+                !row.iter().all(|value| value.is_finite())
+            };
+            let bad = tables.into_iter().find(|(_, table, index)| is_bad(table, *index, &mut row));
+            let (name, _, index) = bad.unwrap_or((WORD, &word, w));
+            return Err(checkpoint.bad_row(name, index));
         }
     }
     Ok(())

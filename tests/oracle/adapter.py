@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig
 
 import encoder
@@ -71,6 +72,27 @@ ALL = [
     # The decoder is saved with the head, and no longer the table of word embeddings.
     Adapter("words", 59, "heads/masked-lm", "BertForMaskedLM", None, ["query", "value"], whole=("cls",)),
     Adapter("embed", 60, "encoder/plain", "BertModel", "FEATURE_EXTRACTION", ["query"], other=(("layers_to_transform", [1]),)),
+    Adapter("dora", 61, "encoder/tiny", "BertForQuestionAnswering", "QUESTION_ANS", ["query", "output.dense"],
+            other=(("use_dora", True), ("fan_in_fan_out", True))),
+    # Over 8 bits it is widened.
+    Adapter("dora-i8", 62, "encoder/i8", "BertForQuestionAnswering", "QUESTION_ANS", EVERY, r=2,
+            other=(("use_dora", True), ("use_rslora", True))),
+    # By the ends of names and by regular expressions. peft sorts them when it saves, and takes the first that matches.
+    Adapter("patterns", 63, "encoder/tiny", "BertForQuestionAnswering", "QUESTION_ANS", ["query", "value", "output.dense"],
+            other=(("rank_pattern", {"layer.0.attention.self.query": 2, r"^bert\.encoder\.layer\.1\..*\.(query|value)": 6}),
+                   ("alpha_pattern", {"value": 3, r"encoder\.layer\.\d+\.output\..*": 20}), ("use_rslora", True))),
+    Adapter("patterns-bare", 64, "encoder/plain", "BertModel", "FEATURE_EXTRACTION", ["query", "key"],
+            other=(("rank_pattern", {"query": 2}), ("alpha_pattern", {"encoder.layer.0.attention.self.query": 1}))),
+    Adapter("bias-all", 65, "heads/masked-lm", "BertForSequenceClassification", "SEQ_CLS", ["query"], whole=("pooler",),
+            labels=heads.MOODS, other=(("bias", "all"),)),
+    Adapter("bias-lora", 66, "encoder/i8", "BertForQuestionAnswering", "QUESTION_ANS", ["query", "value"],
+            other=(("bias", "lora_only"),)),
+    # Of B itself.
+    Adapter("bias-b", 67, "encoder/i8", "BertForQuestionAnswering", "QUESTION_ANS", EVERY, other=(("lora_bias", True),)),
+    # Tables of embeddings: the decoder, tied in the base, is not adapted with them.
+    Adapter("tables", 68, "heads/masked-lm", "BertForMaskedLM", None, ["query", "word_embeddings", "position_embeddings"]),
+    Adapter("tables-i8", 69, "encoder/i8", "BertForQuestionAnswering", "QUESTION_ANS", ["word_embeddings", "key"]),
+    Adapter("words-whole", 70, "heads/masked-lm", "BertForMaskedLM", None, ["query"], whole=("word_embeddings",)),
 ]
 
 
@@ -113,7 +135,7 @@ def randomise(parameters, seed):
     """Values that hide nothing: peft begins with B = 0."""
     random = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(parameters):
-        if "lora_" in name or "modules_to_save" in name:
+        if "lora_" in name or "modules_to_save" in name or parameter.requires_grad:
             fan = parameter.shape[-1] if parameter.dim() == 2 else 10
             parameter.data = torch.randn(parameter.shape, generator=random).to(parameter.dtype) / fan**0.5
 
@@ -145,6 +167,10 @@ def write(adapter):
     model.peft_config["default"].base_model_name_or_path = f"../../{adapter.base}"
     model.save_pretrained(directory, save_embedding_layers=False)
     (directory / "README.md").unlink()
+    if adapter.name == "answer":
+        # As peft wrote it before 0.7.
+        state = OrderedDict(sorted(load_file(directory / "adapter_model.safetensors").items()))
+        torch.save(state, FIXTURES / "torch" / "adapter_model.bin")
     # A set's order is not the same every time.
     path = directory / "adapter_config.json"
     written = json.loads(path.read_text())

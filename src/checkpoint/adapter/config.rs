@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::patterns::{Patterns, Texts};
 use super::{Adapter, Base, Lora};
 use crate::checkpoint::Head;
 use crate::error::{Error, Result, clip, clip_message};
@@ -17,6 +18,12 @@ pub(super) struct Settings {
     pub is_listed: bool,
     pub head: Option<Head>,
     pub base: Base,
+    /// Ranks and scales of layers that have their own.
+    pub ranks: Patterns,
+    pub alphas: Patterns,
+    /// Whether alpha is divided by the rank's root.
+    pub is_rank_stabilized: bool,
+    pub has_magnitudes: bool,
 }
 
 /// What `peft` calls the tasks.
@@ -27,12 +34,9 @@ const TASKS: [(&str, Head); 4] = [
     ("FEATURE_EXTRACTION", Head::Encoder),
 ];
 
-/// Keys that make another kind of adapter of it, unless they are null, false or empty.
-const OTHER_KINDS: [&str; 16] = [
-    "rank_pattern",
-    "alpha_pattern",
-    "fan_in_fan_out",
-    "lora_bias",
+/// Keys that make another kind of adapter of it, unless they are null, false or empty. `fan_in_fan_out` is none: `peft` ignores
+/// it for the linear layers that BERT has.
+const OTHER_KINDS: [&str; 12] = [
     "layer_replication",
     "trainable_token_indices",
     "target_parameters",
@@ -64,10 +68,17 @@ pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
 
     let r = key("r").map_or(Some(8), Value::as_u64).and_then(|r| usize::try_from(r).ok()).ok_or_else(|| wrong("r"))?;
     let mut alpha = number("lora_alpha", 8.0)? as f32;
-    if key("use_rslora") == Some(&Value::Bool(true)) {
+    let is = |name: &str| key(name) == Some(&Value::Bool(true));
+    if is("use_rslora") {
         // There it is divided by the rank's root.
         alpha *= (r as f32).sqrt();
     }
+    // Again, since here their order counts.
+    let Layers { rank_pattern, alpha_pattern } =
+        serde_json::from_slice(json).map_err(|e| malformed(file, clip_message(&e)))?;
+    let compiled =
+        |name: &str, texts: Texts| texts.compile().map_err(|problem| malformed(file, format!("{name}: {problem}")));
+    let (ranks, alphas) = (compiled("rank_pattern", rank_pattern)?, compiled("alpha_pattern", alpha_pattern)?);
     let listed = match key("target_modules") {
         Some(Value::Array(names)) => {
             let names = names.iter().map(|name| name.as_str().map(str::to_owned));
@@ -92,23 +103,46 @@ pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
     let model = text("base_model_name_or_path")?.unwrap_or_default().to_owned();
     let revision = text("revision")?.map(str::to_owned);
     let is_listed = !narrows && !lora.targets.is_empty();
-    Ok(Settings { is_listed, lora, head, base: Base { model, revision, sha256: None } })
+    Ok(Settings {
+        is_listed,
+        lora,
+        head,
+        base: Base { model, revision, sha256: None },
+        ranks,
+        alphas,
+        is_rank_stabilized: is("use_rslora"),
+        has_magnitudes: is("use_dora"),
+    })
+}
+
+/// Numbers by the names of layers.
+#[derive(serde::Deserialize)]
+struct Layers {
+    #[serde(default)]
+    rank_pattern: Texts,
+    #[serde(default)]
+    alpha_pattern: Texts,
 }
 
 /// Names what makes the adapter one that is not read.
 fn refuse_other_kinds(keys: &Map<String, Value>, file: &str) -> Result<()> {
-    let refuse = |key: &str| Err(unsupported(format!("{file}: {key} = {}", shown(keys.get(key)))));
+    let refuse = |key: &str| Err(unsupported(format!("{file}: {} = {}", clip(key), shown(keys.get(key)))));
     if keys.get("peft_type").and_then(Value::as_str) != Some("LORA") {
         return refuse("peft_type");
     }
-    if keys.get("bias").is_some_and(|bias| is_set(bias) && bias.as_str() != Some("none")) {
+    // The tensors say which biases there are.
+    if keys
+        .get("bias")
+        .is_some_and(|bias| is_set(bias) && !["none", "all", "lora_only"].map(Some).contains(&bias.as_str()))
+    {
         return refuse("bias");
     }
     let begins = |value: &Value| value.as_str().is_some_and(|kind| !PLAIN_BEGINNINGS.contains(&kind));
     if keys.get("init_lora_weights").is_some_and(begins) {
         return refuse("init_lora_weights");
     }
-    let is_other = |key: &str| OTHER_KINDS.contains(&key) || key.starts_with("use_") && key != "use_rslora";
+    let is_other =
+        |key: &str| OTHER_KINDS.contains(&key) || key.starts_with("use_") && !["use_rslora", "use_dora"].contains(&key);
     match keys.iter().find(|(key, value)| is_other(key) && is_set(value)) {
         Some((key, _)) => refuse(key),
         None => Ok(()),
@@ -135,10 +169,7 @@ fn malformed(file: &str, problem: String) -> Error {
 }
 
 fn unsupported(what: String) -> Error {
-    Error::Unsupported {
-        what,
-        mend: "Give a plain LoRA adapter of BERT, or merge it in Python and give the model".into(),
-    }
+    Error::Unsupported { what, mend: "Give a LoRA adapter of BERT, or merge it in Python and give the model".into() }
 }
 
 pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
@@ -193,12 +224,8 @@ mod tests {
         for (key, value) in [
             ("peft_type", json!("IA3")),
             ("peft_type", json!(null)),
-            ("bias", json!("all")),
-            ("rank_pattern", json!({"query": 2})),
-            ("alpha_pattern", json!({"query": 2})),
-            ("use_dora", json!(true)),
+            ("bias", json!("some")),
             ("use_something_new", json!(true)),
-            ("fan_in_fan_out", json!(true)),
             ("init_lora_weights", json!("pissa")),
             ("trainable_token_indices", json!([1])),
             ("layer_replication", json!([[0, 2]])),
@@ -222,6 +249,8 @@ mod tests {
             ("lora_alpha", json!(1e300)),
             ("lora_alpha", json!(0)),
             ("lora_dropout", json!(1)),
+            ("rank_pattern", json!({"query": "2"})),
+            ("alpha_pattern", json!({"(": 2})),
             ("target_modules", json!([1])),
             ("target_modules", json!(null)),
             ("base_model_name_or_path", json!(7)),
@@ -237,6 +266,11 @@ mod tests {
     fn what_is_read_means_the_same() {
         assert_eq!(with("use_rslora", json!(true)).unwrap().lora.scale(), 8.0 / 2.0);
         assert_eq!(with("init_lora_weights", json!("gaussian")).unwrap().lora.scale(), 2.0);
+        assert_eq!(with("rank_pattern", json!({"query": 2})).unwrap().ranks.get("a.query"), Some(2.0));
+        assert!(with("use_dora", json!(true)).unwrap().has_magnitudes);
+        for (key, value) in [("bias", json!("all")), ("fan_in_fan_out", json!(true)), ("rank_pattern", json!(null))] {
+            with(key, value).unwrap();
+        }
         assert!(with("target_modules", json!(["query", "value"])).unwrap().is_listed);
         assert!(!with("target_modules", json!(".*query")).unwrap().is_listed);
         assert!(!with("layers_to_transform", json!([1])).unwrap().is_listed);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::merge::Eight;
-use super::{Adapter, Base, FILES, config};
+use super::{Adapter, Base, FILES, config, file};
+use crate::checkpoint::header::broken;
 use crate::checkpoint::source::{self, read_small};
 use crate::checkpoint::{Checkpoint, convert};
 use crate::config::Config;
@@ -11,6 +12,9 @@ use crate::error::{Error, Result, clip};
 
 const CONFIG: &str = FILES[0];
 const WEIGHTS: &str = FILES[1];
+
+/// What PEFT wrote before 0.7.
+const OLD_WEIGHTS: &str = "adapter_model.bin";
 
 /// No adapter is larger: a head whose words are its own can be that of a large vocabulary.
 const MAX_WEIGHTS: u64 = 4 << 30;
@@ -97,15 +101,37 @@ fn cached(_: &Base) -> Option<Result<PathBuf>> {
 }
 
 impl Adapter {
-    /// Reads the two files of the adapter in the directory `dir`.
+    /// Reads the two files of the adapter in the directory `dir`: the weights may be `adapter_model.bin`, as PEFT wrote them
+    /// before 0.7.
     ///
     /// # Errors
     /// As [`Adapter::read`]; [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self> {
-        let [config, weights] = [CONFIG, WEIGHTS].map(|name| dir.join(name));
-        let json = read_small(&config, config::MAX_BYTES as u64)?;
-        let bytes = read_small(&weights, MAX_WEIGHTS)?;
-        Self::read(&json, &bytes, [&config.display().to_string(), &weights.display().to_string()])
+        let path = dir.join(CONFIG);
+        let settings = config::parse(&read_small(&path, config::MAX_BYTES as u64)?, &path.display().to_string())?;
+        let Some(path) = [WEIGHTS, OLD_WEIGHTS].map(|name| dir.join(name)).into_iter().find(|path| path.exists())
+        else {
+            let problem = format!("neither {WEIGHTS} nor {OLD_WEIGHTS}");
+            return Err(broken(&dir.display().to_string(), None, problem, super::OTHER));
+        };
+        let size = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();
+        if size > MAX_WEIGHTS {
+            let problem = format!("{size} bytes are more than any BERT's adapter has");
+            return Err(broken(&path.display().to_string(), None, problem, super::OTHER));
+        }
+        let file = path.display().to_string();
+        let shards = source::open_file(&path).map_err(|error| match error {
+            Error::Checkpoint { file, tensor, problem, .. } if file.ends_with(".bin") => {
+                let mend =
+                    "Save it again with PEFT 0.7 or later: PeftModel.from_pretrained(base, DIR).save_pretrained(DIR)";
+                Error::Checkpoint { file, tensor, problem, mend: mend.into() }
+            }
+            other => other,
+        })?;
+        let stored: Vec<_> =
+            shards.iter().flat_map(|s| s.entries.iter().map(|entry| (entry, s.bytes_of(entry)))).collect();
+        let header = shards.first().map(|shard| shard.header()).unwrap_or_default();
+        file::read(settings, &stored, header, &file)
     }
 
     /// Writes the directory `out` of a model that is the one in `base` with this adapter, whole or not at all: the adapter's files,
@@ -119,6 +145,8 @@ impl Adapter {
         staging.write(CONFIG, &json)?;
         staging.write(WEIGHTS, &weights)?;
         staging.write("config.json", config)?;
+        // What is written is read before it replaces anything.
+        Self::open(staging.dir())?;
         staging.commit()
     }
 }

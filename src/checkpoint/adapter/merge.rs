@@ -1,7 +1,8 @@
 //! A base and an adapter as one checkpoint.
 //!
-//! A matrix in floating point takes the adapter in: `W + scale B A`, in f32. One in 8 bits stays as it is, and A and B lie
-//! beside it for the layer to multiply by: rounded again it would lose what the adapter learnt.
+//! A matrix in floating point takes the adapter in: `W + scale B A`, in f32; with DoRA each row is then given its length. A matrix
+//! in 8 bits stays as it is, and A and B lie beside it for the layer to multiply by: rounded again it would lose what the adapter
+//! learnt. With DoRA, and as a table, it is widened.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use crate::checkpoint::source::Shard;
 use crate::checkpoint::write::{self, Planned};
 use crate::checkpoint::{Checkpoint, Head, SCALE, names};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, clip};
 use crate::tensor::{DType, HostTensor};
 
 /// What happens to adapted matrices in 8 bits.
@@ -29,7 +30,23 @@ pub(crate) enum Eight {
 enum Source<'a> {
     Whole(&'a Tensor),
     Scaled(&'a Tensor, f32),
-    Merged { base: HostTensor<'a>, a: &'a Tensor, b: &'a Tensor, scale: f32 },
+    Merged {
+        base: Values<'a>,
+        a: &'a Tensor,
+        b: &'a Tensor,
+        scale: f32,
+        magnitude: Option<&'a Tensor>,
+    },
+    /// A vector, and what is added to it.
+    Added(HostTensor<'a>, &'a Tensor),
+    Copied(HostTensor<'a>),
+}
+
+/// What an adapter's product is added to.
+enum Values<'a> {
+    Base(HostTensor<'a>),
+    /// Of the adapter itself, which can bring a table that it adapts.
+    Own(&'a Tensor),
 }
 
 impl Checkpoint {
@@ -64,26 +81,61 @@ impl Checkpoint {
         self.config = config;
         let is_tied = self.config.tie_word_embeddings;
         let (mut merged, mut beside, mut replaced) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let words = |name: &str| {
+            name == WORDS || name.strip_suffix(A).is_some_and(|module| WORDS.strip_suffix(".weight") == Some(module))
+        };
+        let changes_words = adapter.tensors.iter().any(|tensor| words(&tensor.name));
+        let has_words =
+            self.has("cls.predictions.bias") || adapter.tensors.iter().any(|t| t.name.starts_with("cls.predictions."));
+        let decoder = adapter.tensors.iter().find(|tensor| tensor.name == names::OWN_DECODER);
+        let is_same = |tensor: &Tensor| Ok::<_, Error>(!changes_words && tensor.values == self.get(WORDS)?.to_f32());
+        // A decoder that is still the table of words stays tied to it.
+        let stays_tied = match decoder {
+            Some(tensor) => is_same(tensor)?,
+            None => !(changes_words && has_words),
+        };
+        self.config.tie_word_embeddings = is_tied && stays_tied;
+        if is_tied && decoder.is_none() && !stays_tied {
+            // As in peft it stays the base's table.
+            let words = self.get(WORDS)?;
+            replaced.extend(spellings(names::OWN_DECODER));
+            merged.push((planned(names::OWN_DECODER, &[words.rows, words.cols]), Source::Copied(words)));
+        }
         for tensor in adapter.whole() {
-            if is_tied && tensor.name == names::OWN_DECODER {
-                if tensor.values == self.get(WORDS)?.to_f32() {
-                    continue;
-                }
-                self.config.tie_word_embeddings = false;
+            if is_tied && stays_tied && tensor.name == names::OWN_DECODER {
+                continue;
+            }
+            if adapter.pairs().any(|(module, ..)| tensor.name.strip_suffix(".weight") == Some(module)) {
+                // A table that is adapted as well.
+                continue;
             }
             replaced.extend(spellings(&tensor.name));
+            if let Some(added) = adapter.beside.added.iter().find(|added| added.name == tensor.name) {
+                let problem = format!("{} is there whole, and added to the base's", clip(&added.name));
+                return Err(broken(file, Some(&added.name), problem, super::OTHER));
+            }
             merged.push((planned(&tensor.name, &tensor.shape), Source::Whole(tensor)));
+        }
+        for tensor in &adapter.beside.added {
+            replaced.extend(spellings(&tensor.name));
+            merged.push((planned(&tensor.name, &tensor.shape), Source::Added(self.get(&tensor.name)?, tensor)));
         }
         for (module, a, b) in adapter.pairs() {
             let name = format!("{module}.weight");
             let base = self.get(&name)?;
             let scale = adapter.lora.scale();
-            if base.dtype == DType::I8 && eight == Eight::Stays {
+            let magnitude = adapter.beside.magnitudes.iter().find(|tensor| tensor.name == module);
+            let stays = base.dtype == DType::I8 && eight == Eight::Stays;
+            // Only a linear layer multiplies by what lies beside it, and DoRA changes the rows' lengths.
+            if stays && magnitude.is_none() && !module.contains("embeddings.") {
                 beside.push((planned(&a.name, &a.shape), Source::Scaled(a, 1.0)));
                 beside.push((planned(&b.name, &b.shape), Source::Scaled(b, scale)));
             } else {
                 replaced.extend(spellings(&name));
-                merged.push((planned(&name, &[base.rows, base.cols]), Source::Merged { base, a, b, scale }));
+                let plan = planned(&name, &[base.rows, base.cols]);
+                let own = adapter.whole().find(|tensor| tensor.name == name);
+                let base = own.map_or(Values::Base(base), Values::Own);
+                merged.push((plan, Source::Merged { base, a, b, scale, magnitude }));
             }
         }
         let (merged, beside) = (shard(merged, file)?, shard(beside, file)?);
@@ -156,12 +208,31 @@ impl Source<'_> {
             Source::Scaled(tensor, scale) => {
                 bytes.extend(tensor.values.iter().flat_map(|v| (v * scale).to_le_bytes()));
             }
-            Source::Merged { base, a, b, scale } => {
-                let rank = b.values.len() / base.rows.max(1);
-                let mut row = vec![0.0; base.cols];
-                for (r, of_b) in b.values.chunks_exact(rank.max(1)).enumerate() {
-                    base.row_f32(r, &mut row);
-                    merge(&mut row, base.cols, [&a.values, of_b], scale);
+            Source::Added(base, tensor) => {
+                bytes.extend(base.to_f32().iter().zip(&tensor.values).flat_map(|(a, b)| (a + b).to_le_bytes()));
+            }
+            Source::Copied(tensor) => {
+                let mut row = vec![0.0; tensor.cols];
+                for r in 0..tensor.rows {
+                    tensor.row_f32(r, &mut row);
+                    bytes.extend(row.iter().flat_map(|w| w.to_le_bytes()));
+                }
+            }
+            Source::Merged { base, a, b, scale, magnitude } => {
+                let [outputs, rank] = b.shape[..] else { return };
+                let cols = a.values.len() / rank.max(1);
+                let mut row = vec![0.0; cols];
+                for (r, of_b) in b.values.chunks_exact(rank.max(1)).enumerate().take(outputs) {
+                    match base {
+                        Values::Base(base) => base.row_f32(r, &mut row),
+                        Values::Own(tensor) => row.copy_from_slice(&tensor.values[r * cols..(r + 1) * cols]),
+                    }
+                    merge(&mut row, cols, [&a.values, of_b], scale);
+                    if let Some(magnitude) = magnitude {
+                        let length = row.iter().map(|w| f64::from(*w) * f64::from(*w)).sum::<f64>().sqrt() as f32;
+                        let factor = magnitude.values.get(r).copied().unwrap_or_default() / length;
+                        row.iter_mut().for_each(|w| *w *= factor);
+                    }
                     bytes.extend(row.iter().flat_map(|w| w.to_le_bytes()));
                 }
             }

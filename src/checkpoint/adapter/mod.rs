@@ -2,7 +2,7 @@
 //!
 //! An adapter is two files. `adapter_config.json` says rank, scale and layers; `adapter_model.safetensors` holds, F32 under
 //! `base_model.model.MODULE`, `lora_A.weight` `[r, in]` and `lora_B.weight` `[out, r]` of every adapted layer, and the tensors
-//! of a head as they are. Written here, its metadata has the base's SHA-256 as well, and no other base is taken then.
+//! of a head as they are. peft's other ways of saying a LoRA, and DoRA, are read too (`kinds`). Written here, its metadata has the base's SHA-256 as well, and no other base is taken then.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,11 @@ mod config;
 #[cfg(feature = "native")]
 pub(crate) mod directory;
 mod file;
+mod kinds;
 mod merge;
+mod patterns;
+
+pub use kinds::Beside;
 
 #[cfg(feature = "native")]
 pub(crate) use merge::Eight;
@@ -155,6 +159,8 @@ pub struct Adapter {
     pub head: Option<Head>,
     /// A and B of each adapted layer, and what is there whole.
     pub tensors: Vec<Tensor>,
+    /// What makes it more than a plain adapter.
+    pub beside: Beside,
 }
 
 impl Adapter {
@@ -165,14 +171,21 @@ impl Adapter {
     /// [`Error::Unsupported`] for adapters of another kind.
     pub fn read(config_json: &[u8], weights: &[u8], files: [&str; 2]) -> Result<Self> {
         let settings = config::parse(config_json, files[0])?;
-        file::read(settings, weights, files[1])
+        file::read_bytes(settings, weights, files[1])
     }
 
     /// The texts of `adapter_config.json` and `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// [`Error::Option`] and [`Error::Checkpoint`] for an adapter that [`read`](Self::read) would refuse.
+    /// [`Error::Option`] and [`Error::Checkpoint`] for an adapter that [`read`](Self::read) would refuse; [`Error::Unsupported`]
+    /// for one that is not plain.
     pub fn write(&self) -> Result<[Vec<u8>; 2]> {
+        if !self.beside.is_plain() {
+            return Err(Error::Unsupported {
+                what: "to write an adapter that is not a plain LoRA".into(),
+                mend: "Make one model of it and its base: cloze convert --dtype f32".into(),
+            });
+        }
         self.lora.check_numbers()?;
         self.check_pairs(FILES[1])?;
         Ok([config::write(self)?, file::write(self)])
@@ -206,17 +219,19 @@ impl Adapter {
                 (_, Some(module)) => (module, false),
                 _ => continue,
             };
-            let other = if is_a { B } else { A };
-            if find(format!("{module}{other}")).is_none() {
-                return fault(&name, format!("{name} is there, {}{other} is not", clip(module)));
-            }
-            if find(format!("{module}.weight")).is_some() {
+            let kind = if is_a { B } else { A };
+            let Some(other) = find(format!("{module}{kind}")) else {
+                return fault(&name, format!("{name} is there, {}{kind} is not", clip(module)));
+            };
+            if !module.contains("embeddings.") && find(format!("{module}.weight")).is_some() {
                 return fault(&name, format!("{name} is there, and {}.weight is there whole", clip(module)));
             }
             let rank = tensor.shape.get(usize::from(!is_a)).filter(|_| tensor.shape.len() == 2);
-            if rank != Some(&self.lora.r) || tensor.values.is_empty() {
+            let own = other.shape.get(usize::from(is_a)).copied().unwrap_or_default();
+            let r = if self.beside.is_folded { own } else { self.lora.r };
+            if rank != Some(&r) || tensor.values.is_empty() {
                 let is = if is_a { "[r, inputs]" } else { "[outputs, r]" };
-                return fault(&name, format!("{name} has shape {:?}, not {is} with r = {}", tensor.shape, self.lora.r));
+                return fault(&name, format!("{name} has shape {:?}, not {is} with r = {r}", tensor.shape));
             }
         }
         Ok(())
@@ -235,7 +250,9 @@ impl Adapter {
         };
         let unknown = |name: &str| fault(name, format!("{} is of no layer of this model", clip(name)));
         for (module, a, b) in self.pairs() {
-            let param = names::param(config, &format!("{module}.weight")).filter(is_linear);
+            // Linear layers, and tables of embeddings.
+            let is_adaptable = |param: &names::Param| !param.is_vector && param.name != names::OWN_DECODER;
+            let param = names::param(config, &format!("{module}.weight")).filter(is_adaptable);
             let Some(param) = param else { return unknown(&a.name) };
             for (tensor, at, has) in [(a, 1, param.cols), (b, 0, param.rows)] {
                 if tensor.shape.get(at) != Some(&has) {
@@ -244,7 +261,7 @@ impl Adapter {
                 }
             }
         }
-        for tensor in self.whole() {
+        for tensor in self.whole().chain(&self.beside.added) {
             let Some(param) = names::param(config, &tensor.name) else { return unknown(&tensor.name) };
             let wanted = if param.is_vector { vec![param.cols] } else { vec![param.rows, param.cols] };
             if tensor.shape != wanted {
@@ -293,6 +310,7 @@ mod tests {
                 tensor("bert.pooler.dense.bias", &[4], 0.5),
                 tensor("classifier.weight", &[3, 4], 7.0),
             ],
+            beside: Beside::default(),
         }
     }
 
@@ -360,7 +378,8 @@ mod tests {
             (a.tensors[0].name, a.tensors[1].name) = (format!("{module}{A}"), format!("{module}{B}"));
         };
         refused(&|a| rename(a, "bert.encoder.layer.1.attention.self.query"), "is of no layer");
-        refused(&|a| rename(a, "bert.embeddings.word_embeddings"), "is of no layer");
+        refused(&|a| rename(a, "bert.embeddings.word_embeddings"), "the layer has 30522 there");
+        refused(&|a| rename(a, "bert.embeddings.LayerNorm"), "is of no layer");
         refused(&|a| rename(a, "bert.encoder.layer.0.intermediate.dense"), "the layer has 3072 there");
     }
 }

@@ -154,7 +154,7 @@ impl Model {
             let adapter = save::adapter(&self.trainer, self.origin.clone()).await?;
             return adapter.save(&self.beside, out, &self.config);
         }
-        save::save(&self.beside, out, &self.config, &save::weights(&self.trainer).await?)
+        save::save(&self.beside, out, &self.config, (self.trainer.head(), &save::weights(&self.trainer).await?))
     }
 }
 
@@ -173,6 +173,12 @@ impl Start {
             return Ok(None);
         }
         let adapter = Adapter::open(dir)?;
+        if !adapter.beside.is_plain() {
+            return Err(not_trained(
+                &dir.join(adapter::FILES[0]).display().to_string(),
+                "another kind than plain LoRA",
+            ));
+        }
         let base = directory::base_of(dir, &adapter.base)?;
         let layers = options.freeze_layers..Config::open(&base)?.num_hidden_layers;
         let modules =
