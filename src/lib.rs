@@ -45,6 +45,8 @@ pub mod files;
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "native")]
+pub mod inputs;
 pub mod measure;
 pub mod model;
 pub mod ops;

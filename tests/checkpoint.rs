@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cloze::batch::Batch;
 use cloze::checkpoint::{Checkpoint, Head, convert, names};
+use cloze::device::{Cancel, Cpu, Device};
+use cloze::model::Model;
 use cloze::tensor::DType;
 use half::f16;
 
@@ -79,6 +82,28 @@ fn an_index_may_list_what_is_not_there() {
     map.push(format!(r#""cls.predictions.decoder.weight": "{second}""#));
     fixture::save_index(dir.path(), &map.join(","));
     assert_values(&Checkpoint::open(dir.path()).unwrap(), &tensors, identity);
+}
+
+/// As in transformers a row that no text uses may hold anything; one that is used is an error that names it.
+#[test]
+fn a_row_that_no_text_uses_may_be_no_number() {
+    let word = "bert.embeddings.word_embeddings.weight";
+    let model = |row: Option<usize>| {
+        let mut tensors = fixture::tensors();
+        if let Some(row) = row {
+            tensors[0].bytes[row * 32 + 4..row * 32 + 8].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        Model::load(opened(&tensors), Head::QuestionAnswering, Device::Cpu(Cpu::new(1))).unwrap()
+    };
+    let mut batch = Batch::default();
+    batch.push(&[1, 5, 2], &[0; 3]);
+    let run = |model: &Model| cloze::block_on(model.forward(&batch, &Cancel::new()));
+    let bad = model(Some(7));
+    assert_eq!(run(&bad).unwrap(), run(&model(None)).unwrap());
+    let error = run(&model(Some(5))).unwrap_err();
+    assert!(error.code() == "checkpoint" && error.to_string().contains(&format!("row 5 of {word}")), "{error}");
+    // As a whole the table is looked at: to decode words with it, or to convert it.
+    assert!(bad.checkpoint().get(word).unwrap_err().to_string().contains("NaN at index 57"));
 }
 
 /// The last of two equal names counts, as in the safetensors crate.

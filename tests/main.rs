@@ -27,6 +27,7 @@ mod methods;
 mod outputs;
 mod pausing;
 mod rank;
+mod saving;
 mod search;
 mod selection;
 mod self_test;

@@ -1,6 +1,6 @@
 //! A checkpoint in another type: row by row, in memory that does not grow with the model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 
@@ -9,10 +9,12 @@ use half::f16;
 use super::header::{Entry, broken};
 use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
-use super::write::{self, Planned, Staging};
-use super::{Checkpoint, SCALE, TOKENIZERS, adapter, names};
+use super::staging::Staging;
+use super::write::{self, Planned};
+use super::{Checkpoint, Head, SCALE, TOKENIZERS, adapter, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, Result, clip, clip_message};
+use crate::inputs::Inputs;
 use crate::sentence::{self, Layout};
 use crate::tensor::{DType, HostTensor};
 
@@ -48,13 +50,16 @@ pub struct Converted {
 /// Writes the BERT checkpoint in the directory `src` to the directory `out` with its weights as `dtype`: F32, F16 or I8.
 ///
 /// I8 is the [format of this module](super#the-i8-format): the encoder's matrices and the word embeddings in 8 bits, all else
-/// F32. The configuration says so, tokenizer and card are copied, old LayerNorm names become today's. `out` appears as a
-/// whole if it was not there; of an existing directory the files are replaced one by one and others left alone. On failure
-/// nothing has changed. Of an adapter's directory it is base and adapter as one model; a base in i8 is widened for it.
+/// F32. The configuration says so, tokenizer and card are copied, old LayerNorm names become today's. A tensor that is no part of
+/// the model stays as it is. Of an adapter's directory it is base and adapter as one model; a base in i8 is widened for it.
+///
+/// What was written is read again before anything else changes. Then `out` appears as a whole; a directory that was there is
+/// exchanged for one with its other files and the new ones, in one step where the system can do that, and else with
+/// `config.json` away until all is there. On failure nothing has changed.
 ///
 /// # Errors
-/// What [`Checkpoint::open`] refuses; `Error::Option` for another type or if `out` is `src`; `Error::Checkpoint` for a value that
-/// is not finite or does not fit; `Error::Io`.
+/// What [`Checkpoint::open`] refuses; `Error::Option` for another type, or if `out` is read, lies in what is read, or is being
+/// written by another process; `Error::Checkpoint` for a value that is not finite or does not fit; `Error::Io`.
 pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     if matches!(dtype, DType::BF16 | DType::F64) {
         return Err(Error::Option {
@@ -63,13 +68,9 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
             mend: "Give f32, f16 or i8".into(),
         });
     }
-    if out.exists() && same_place(src, out)? {
-        return Err(Error::Option {
-            name: "output",
-            problem: format!("{} is the model that is read", out.display()),
-            mend: "Give another directory".into(),
-        });
-    }
+    let mut inputs = Inputs::default();
+    inputs.add_model(src);
+    inputs.check("output", out)?;
     let is_merged = is_adapter(src);
     let checkpoint = open(src)?;
     let staging = begin_beside(&Checkpoint::place_of(&TOKENIZERS, src)?, out)?;
@@ -77,8 +78,25 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     let converted = Converted { is_merged, ..converted };
     staging.write("config.json", &new_config(src, &checkpoint, dtype)?)?;
     copy_documents(src, &staging)?;
+    read_back(&staging, checkpoint.head())?;
     staging.commit()?;
     Ok(converted)
+}
+
+/// Checks that what is to be written is a model with this head, whose every value is a number.
+///
+/// # Errors
+/// [`Error::Checkpoint`]
+pub(crate) fn read_back(staging: &Staging, head: Head) -> Result<()> {
+    let read = || {
+        let checkpoint = Checkpoint::open(staging.dir())?;
+        checkpoint.require(head)?;
+        names::params(checkpoint.config(), head).try_for_each(|param| checkpoint.get(&param.name).map(drop))
+    };
+    read().map_err(|error| {
+        let problem = format!("what was written could not be read again: {error}");
+        broken("the new model", None, problem, "Nothing was replaced; if the disk is sound, report this")
+    })
 }
 
 /// Begins the directory `out` of a model that comes from `src`, with all that is read beside the weights.
@@ -144,11 +162,6 @@ fn copy<'a>(names: impl IntoIterator<Item = &'a str>, src: &Path, staging: &Stag
     Ok(())
 }
 
-fn same_place(a: &Path, b: &Path) -> Result<bool> {
-    let real = |path: &Path| path.canonicalize().map_err(|e| Error::io("open", path, e));
-    Ok(real(a)? == real(b)?)
-}
-
 /// The text of `config.json` with the new type: every other key as it was.
 fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u8>> {
     let dir = Checkpoint::place_of(&["config.json"], src)?;
@@ -201,53 +214,89 @@ enum Part {
 type Form = (DType, bool);
 
 fn write_weights(checkpoint: &Checkpoint, path: &Path, form: Form) -> Result<Converted> {
-    let mut jobs = Vec::new();
+    let mut plan = Plan { checkpoint, form, jobs: Vec::new(), names: HashMap::new() };
     for shard in &checkpoint.shards {
         for entry in &shard.entries {
-            plan(checkpoint, shard, entry, form, &mut jobs)?;
+            plan.add(shard, entry)?;
         }
     }
+    let mut jobs = plan.jobs;
     jobs.sort_by(|a, b| write::order(&a.planned, &b.planned));
     let planned: Vec<Planned> = jobs.iter().map(|job| job.planned.clone()).collect();
     let bytes = write::safetensors(path, &planned, |index, sink| jobs[index].write(sink, path))?;
     Ok(Converted { tensors: planned.len(), bytes, is_merged: false })
 }
 
-/// What becomes of one tensor: one, two with its scales, or none.
-fn plan<'a>(
+/// The new file's tensors.
+struct Plan<'a> {
     checkpoint: &'a Checkpoint,
-    shard: &'a Shard,
-    entry: &'a Entry,
-    (dtype, is_merged): Form,
-    jobs: &mut Vec<Job<'a>>,
-) -> Result<()> {
-    let is_scale = entry.name.strip_suffix(SCALE).and_then(|of| checkpoint.find(of));
-    if is_scale.is_some_and(|(_, of)| of.dtype() == Some(DType::I8)) {
-        return Ok(());
+    form: Form,
+    jobs: Vec<Job<'a>>,
+    /// Where each name's tensor comes from.
+    names: HashMap<String, (&'a Shard, &'a Entry)>,
+}
+
+impl<'a> Plan<'a> {
+    /// What becomes of one tensor: one, two with its scales, or none.
+    fn add(&mut self, shard: &'a Shard, entry: &'a Entry) -> Result<()> {
+        let checkpoint = self.checkpoint;
+        let left_out = |why: &str| tracing::warn!("{} {why} and is left out", clip(&entry.name));
+        if let Some((_, of)) = entry.name.strip_suffix(SCALE).and_then(|of| checkpoint.find(of)) {
+            if of.dtype() != Some(DType::I8) {
+                left_out("scales a tensor that has no scale");
+            }
+            return Ok(());
+        }
+        let known = names::param(&checkpoint.config, &entry.name);
+        let Some(own) = entry.dtype().filter(|own| known.is_some() || *own != DType::I8) else {
+            // Such as `position_ids`, a buffer that old files carry.
+            left_out(&format!("is {}", entry.dtype_name()));
+            return Ok(());
+        };
+        let source = checkpoint.tensor(shard, entry)?;
+        let Some(known) = known else {
+            let planned = Planned { name: entry.name.to_string(), dtype: own, shape: entry.shape().to_vec() };
+            return self.push(planned, (shard, entry), source, Part::Values);
+        };
+        checkpoint.vet(shard, entry, &source)?;
+        let (dtype, is_merged) = self.form;
+        let dtype = match dtype {
+            DType::I8 if !known.in_i8 => DType::F32,
+            other => other,
+        };
+        // A file has all names of the encoder with `bert.`, or none. Another name for the same, as a decoder's bias has, stays.
+        let modern = names::modern(&entry.name);
+        let name = if is_merged && known.name.ends_with(&modern) { known.name } else { modern };
+        if dtype == DType::I8 {
+            let name = format!("{name}{SCALE}");
+            let planned = Planned { name, dtype: DType::F32, shape: vec![source.rows as u32] };
+            self.push(planned, (shard, entry), source, Part::Scales)?;
+        }
+        let planned = Planned { name, dtype, shape: entry.shape().to_vec() };
+        self.push(planned, (shard, entry), source, Part::Values)
     }
-    if entry.dtype().is_none() {
-        // Such as `position_ids`, a buffer that old files carry.
-        tracing::warn!("{} is {} and is left out", clip(&entry.name), entry.dtype_name());
-        return Ok(());
+
+    /// Plans a tensor, unless the same one is there by another spelling of its name.
+    fn push(
+        &mut self,
+        planned: Planned,
+        (shard, entry): (&'a Shard, &'a Entry),
+        source: HostTensor<'a>,
+        part: Part,
+    ) -> Result<()> {
+        if let Some((other_shard, other)) = self.names.get(&planned.name) {
+            let kind = |entry: &Entry| (entry.dtype_name(), entry.shape().to_vec());
+            if kind(entry) != kind(other) || shard.bytes_of(entry) != other_shard.bytes_of(other) {
+                let problem =
+                    format!("both {} and {} are there, and they differ", clip(&entry.name), clip(&other.name));
+                return Err(broken(&shard.file, Some(&entry.name), problem, "Keep one of them"));
+            }
+            return Ok(());
+        }
+        self.names.insert(planned.name.clone(), (shard, entry));
+        self.jobs.push(Job { planned, shard, entry, source, part });
+        Ok(())
     }
-    let source = checkpoint.tensor(shard, entry)?;
-    checkpoint.vet(shard, entry, &source)?;
-    let known = names::param(&checkpoint.config, &entry.name);
-    let in_i8 = known.as_ref().is_some_and(|p| p.in_i8);
-    let dtype = match dtype {
-        DType::I8 if !in_i8 => DType::F32,
-        other => other,
-    };
-    // A file has all names of the encoder with `bert.`, or none. Another name for the same, as a decoder's bias has, stays.
-    let modern = names::modern(&entry.name);
-    let name = known.map(|param| param.name).filter(|name| is_merged && name.ends_with(&modern)).unwrap_or(modern);
-    if dtype == DType::I8 {
-        let planned = Planned { name: format!("{name}{SCALE}"), dtype: DType::F32, shape: vec![source.rows as u32] };
-        jobs.push(Job { planned, shard, entry, source, part: Part::Scales });
-    }
-    let planned = Planned { name, dtype, shape: entry.shape().to_vec() };
-    jobs.push(Job { planned, shard, entry, source, part: Part::Values });
-    Ok(())
 }
 
 impl Job<'_> {
@@ -285,7 +334,7 @@ impl Job<'_> {
     }
 
     fn too_large(&self, index: usize, value: f32) -> Error {
-        let name = &self.entry.name;
+        let name = &clip(&self.entry.name);
         let problem = format!("{name} has {value} at index {index}, more than f16 can hold ({})", f16::MAX);
         broken(&self.shard.file, Some(name), problem, "Convert with --dtype f32 or i8")
     }

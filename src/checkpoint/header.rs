@@ -157,6 +157,9 @@ pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
     if header.first() != Some(&b'{') {
         return Err(fault("the header is not a JSON object".into()));
     }
+    if std::str::from_utf8(header).is_err() {
+        return Err(fault("the header is not UTF-8".into()));
+    }
     let count = survey(header).map_err(|problem| fault(problem.into()))?;
     let mut entries = Vec::with_capacity(count);
     let mut json = serde_json::Deserializer::from_slice(header);

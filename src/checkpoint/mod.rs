@@ -26,6 +26,8 @@ pub mod names;
 mod quantize;
 pub(crate) mod source;
 #[cfg(feature = "native")]
+pub(crate) mod staging;
+#[cfg(feature = "native")]
 mod torch;
 mod vet;
 #[cfg(any(feature = "native", feature = "train"))]
@@ -35,10 +37,10 @@ mod vet;
 )]
 pub(crate) mod write;
 
-#[cfg(all(feature = "native", feature = "train"))]
-pub(crate) use convert::begin_beside;
 #[cfg(feature = "native")]
 pub use convert::{Converted, convert};
+#[cfg(all(feature = "native", feature = "train"))]
+pub(crate) use convert::{begin_beside, read_back};
 use header::{Entry, broken};
 pub use names::{Head, Param};
 use source::Shard;
@@ -59,6 +61,18 @@ pub struct Checkpoint {
     /// An adapter's matrices beside those in 8 bits.
     #[cfg(feature = "train")]
     low_rank: Option<Shard>,
+}
+
+/// The names of the tensors in the bytes of a file, sorted: safetensors, or what PyTorch wrote if `file`, its name, ends with `.bin`.
+///
+/// # Errors
+/// `Error::Checkpoint` that says what is wrong with the file.
+#[cfg(feature = "native")]
+pub fn names_in(bytes: &[u8], file: &str) -> Result<Vec<String>> {
+    let shards = Shard::held_any(bytes.to_vec().into(), file)?;
+    let mut names: Vec<String> = shards.iter().flat_map(|s| &s.entries).map(|entry| entry.name.to_string()).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// What a model's tokenizer is read from: one of these lies beside its weights.
@@ -268,6 +282,15 @@ impl Checkpoint {
     /// `Error::Checkpoint` if it is absent, is not of the shape that the configuration asks for, or has a value that is
     /// not finite.
     pub fn get(&self, name: &str) -> Result<HostTensor<'_>> {
+        self.read(name, true)
+    }
+
+    /// A table whose rows are looked at one by one as they are used: a value that is not finite in another row does no harm.
+    pub(crate) fn table(&self, name: &str) -> Result<HostTensor<'_>> {
+        self.read(name, false)
+    }
+
+    fn read(&self, name: &str, vets: bool) -> Result<HostTensor<'_>> {
         let unknown = || {
             let problem = format!("{} is no tensor of this model", clip(name));
             broken(&self.name, Some(name), problem, "Ask for one that checkpoint::names lists")
@@ -279,8 +302,17 @@ impl Checkpoint {
         };
         let (shard, entry) = self.locate(&param)?.ok_or_else(missing)?;
         let tensor = self.tensor(shard, entry)?;
-        self.vet(shard, entry, &tensor)?;
+        // Of 8 bits -128 and a scale are finite, and wrong all the same.
+        if vets || tensor.dtype == DType::I8 {
+            self.vet(shard, entry, &tensor)?;
+        }
         Ok(tensor)
+    }
+
+    /// The error for a row of the table `name` that a text uses and that has values that are not finite.
+    pub(crate) fn bad_row(&self, name: &str, row: usize) -> Error {
+        let problem = format!("row {row} of {name} has a value that is not finite");
+        broken(&self.name, Some(name), problem, "The weights are damaged or training diverged: give another checkpoint")
     }
 
     /// Whether the checkpoint has the tensor `name`, in any spelling and of any shape.
@@ -293,7 +325,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::get`].
     pub fn dtype(&self) -> Result<DType> {
-        Ok(self.get("bert.embeddings.word_embeddings.weight")?.dtype)
+        Ok(self.table("bert.embeddings.word_embeddings.weight")?.dtype)
     }
 
     /// Lets go of every tensor but these, where the weights are memory of the checkpoint's own; what is mapped or

@@ -75,7 +75,7 @@ pub fn run(args: AnswerArgs, common: &Common) -> Result<Outcome> {
         ..AnswerOptions::default()
     };
     options.check()?;
-    args.batch.check()?;
+    args.batch.check(common)?;
     if args.batch.input.is_some() {
         return many(&args, &options, common);
     }

@@ -10,6 +10,7 @@ use cloze::Result;
 use cloze::checkpoint::Checkpoint;
 use cloze::choose::{Choice, Chosen, open};
 use cloze::device::{Cpu, Device};
+use cloze::inputs::Inputs;
 use cloze::model::Model;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
@@ -76,6 +77,13 @@ impl Common {
         };
         let head = checkpoint.head();
         Model::load(checkpoint, head, device)
+    }
+
+    /// The model asked for as what no output may be written over, with what it depends on.
+    pub fn inputs(&self) -> Result<Inputs> {
+        let mut inputs = Inputs::default();
+        self.model_dir()?.into_iter().for_each(|dir| inputs.add_model(dir));
+        Ok(inputs)
     }
 
     /// A line on stderr, unless --quiet.

@@ -92,7 +92,7 @@ struct Line {
 }
 
 pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
-    args.batch.check()?;
+    args.batch.check(common)?;
     if args.format == Format::Npy && args.batch.resume {
         return Err(Error::Option {
             name: "resume",

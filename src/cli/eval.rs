@@ -70,13 +70,9 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     let version_2 = args.version_2 || data.has_unanswerable();
     let threshold = threshold(args, version_2)?;
     let files = outputs(version_2).iter().filter_map(|name| Some(args.output_dir.as_ref()?.join(name)));
-    for path in args.predictions.iter().cloned().chain(files) {
-        let real = |path: &Path| path.canonicalize().ok();
-        if real(&path).is_some_and(|path| Some(path) == real(&args.data)) {
-            let (problem, mend) = (format!("{} is the data", path.display()), "Give another file".into());
-            return Err(Error::Option { name: "predictions", problem, mend });
-        }
-    }
+    let mut inputs = common.inputs()?;
+    inputs.add(&args.data);
+    args.predictions.iter().cloned().chain(files).try_for_each(|path| inputs.check("predictions", &path))?;
     if let Some(path) = &args.predictions {
         writable(path)?;
     }

@@ -51,7 +51,7 @@ struct Line {
 }
 
 pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
-    args.batch.check()?;
+    args.batch.check(common)?;
     let options = RankOptions { top_k: args.top_k, prompt: args.prompt };
     options.check()?;
     if args.query.is_some() && args.batch.resume {

@@ -81,7 +81,7 @@ pub struct FillMaskArgs {
 }
 
 pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
-    args.text.batch.check()?;
+    args.text.batch.check(common)?;
     let mut options = FillMaskOptions { top_k: args.top_k, targets: None };
     options.check()?;
     let task = FillMask::new(common.text_model(Head::MaskedLm)?)?;
@@ -110,7 +110,7 @@ pub struct ClassifyArgs {
 }
 
 pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
-    args.text.batch.check()?;
+    args.text.batch.check(common)?;
     let task = Classifier::new(common.text_model(Head::SequenceClassification)?);
     let Text { text, batch } = args.text;
     let single = text.map(|text| TextPair { text, pair: args.pair });
@@ -155,7 +155,7 @@ struct Tagged {
 }
 
 pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
-    args.text.batch.check()?;
+    args.text.batch.check(common)?;
     let task = Tagger::new(common.text_model(Head::TokenClassification)?);
     let Text { text, batch } = args.text;
     let aggregation = args.aggregation;
@@ -192,7 +192,7 @@ pub struct NextSentenceArgs {
 }
 
 pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome> {
-    args.batch.check()?;
+    args.batch.check(common)?;
     let task = NextSentence::new(common.text_model(Head::NextSentence)?);
     let single = args.text.map(|text| TextPair { text, pair: args.pair });
     let objects = |_: &TextPair, is_next: f32| vec![serde_json::json!({ "is_next": is_next })];
@@ -222,7 +222,7 @@ pub struct ZeroShotArgs {
 }
 
 pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
-    args.text.batch.check()?;
+    args.text.batch.check(common)?;
     let labels = args.labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
     let options = ZeroShotOptions { labels, template: args.template, multi_label: args.multi_label };
     options.check()?;

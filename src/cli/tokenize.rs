@@ -41,7 +41,7 @@ struct Token {
 }
 
 pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
-    args.text.batch.check()?;
+    args.text.batch.check(common)?;
     let tokenizer = tokenizer(common)?;
     let Text { text, batch } = args.text;
     if let Some(text) = text {

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use super::data::classify::Kind;
 use super::{Method, Trainer};
 use crate::checkpoint::adapter::{self, A, Adapter, B, Base, Tensor, merge};
-#[cfg(feature = "native")]
-use crate::checkpoint::begin_beside;
 use crate::checkpoint::names::{self, Param};
 use crate::checkpoint::{Head, write};
+#[cfg(feature = "native")]
+use crate::checkpoint::{begin_beside, read_back};
 use crate::error::{Error, Result, clip_message};
 use crate::tensor::DType;
 
@@ -134,7 +134,8 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
         }
     }
     let base = Base { sha256: base.sha256.or_else(|| Some(checkpoint.sha256())), ..base };
-    Ok(Adapter { lora: lora.clone(), base, head: Some(trainer.head()), tensors })
+    let beside = adapter::Beside::default();
+    Ok(Adapter { lora: lora.clone(), base, head: Some(trainer.head()), tensors, beside })
 }
 
 /// The files of the model as it is now, by their names, beside its configuration and tokenizer: its weights, or an adapter of
@@ -152,16 +153,17 @@ pub async fn model_files(trainer: &Trainer, base: Base, merged: bool) -> Result<
     }
 }
 
-/// Writes a model to the directory `out`, whole or not at all: its [`weights`], its configuration, and from the base's directory
+/// Writes a model with a head to the directory `out`, whole or not at all: its [`weights`], its configuration, and from the base's directory
 /// all that is read beside the weights.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
 #[cfg(feature = "native")]
-pub fn save(base: &Path, out: &Path, config: &[u8], weights: &[u8]) -> Result<()> {
+pub fn save(base: &Path, out: &Path, config: &[u8], (head, weights): (Head, &[u8])) -> Result<()> {
     let staging = begin_beside(base, out)?;
     staging.write(WEIGHTS, weights)?;
     staging.write("config.json", config)?;
+    read_back(&staging, head)?;
     staging.commit()
 }
 
@@ -194,7 +196,7 @@ mod tests {
         let checkpoint = Checkpoint::open(&base).unwrap().recast(parsed, |name| !name.starts_with("bert.")).unwrap();
         let trainer =
             Trainer::new(checkpoint, purpose.head, Device::Cpu(Cpu::new(1)), TrainOptions::default()).unwrap();
-        save(&base, &out, &json, &crate::block_on(weights(&trainer)).unwrap()).unwrap();
+        save(&base, &out, &json, (purpose.head, &crate::block_on(weights(&trainer)).unwrap())).unwrap();
 
         let opened = Checkpoint::open(&out).unwrap();
         opened.require(purpose.head).unwrap();

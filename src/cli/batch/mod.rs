@@ -44,12 +44,12 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Refuses what would lose something: to write over what is read, or over results that are there. Called before the
-    /// work begins.
+    /// Refuses what would lose something: to write over what is read, the model too, or over results that are there. Called
+    /// before the work begins.
     ///
     /// # Errors
     /// [`Error::Option`]
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, common: &Common) -> Result<()> {
         let refused = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
         if self.resume && self.input.is_none() {
             return refused("resume", "there is no batch to go on with".into(), "Give it with --input");
@@ -72,7 +72,7 @@ impl Batch {
             let mend = "Give --resume to go on with a batch, --overwrite to replace it, or another name";
             return refused("output", format!("{} is there already", self.output.display()), mend);
         }
-        Ok(())
+        common.inputs()?.check("output", &self.output)
     }
 }
 

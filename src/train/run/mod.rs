@@ -38,6 +38,7 @@ use super::schedule::Schedule;
 use crate::device::{Cancel, Device, Live};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use crate::inputs::Inputs;
 use examples::Examples;
 use log::Log;
 use model::Model;
@@ -134,6 +135,10 @@ impl Run {
     pub async fn open(setup: Setup, device: Arc<Device>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Self> {
         let Setup { task, options, .. } = &setup;
         options.check()?;
+        let mut inputs = Inputs::default();
+        setup.base.iter().for_each(|base| inputs.add_model(base));
+        setup.data.iter().chain(&setup.eval).for_each(|file| inputs.add(file));
+        inputs.check("output", &setup.output)?;
         let mut data = Data::read(task, &setup.data, &setup.eval)?;
         for (file, lines) in &data.left_out {
             observe(Event::Notice(format!("{file}: {lines} of its lines are no examples and are left out")));

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::checkpoint::source::{Shard, map};
-use crate::checkpoint::write::{self, Planned, Staging};
+use crate::checkpoint::staging::Staging;
+use crate::checkpoint::write::{self, Planned};
 use crate::device::State;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::files::AtomicFile;
@@ -240,9 +241,7 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Removes what a process that was killed left half done: nobody else is at work here.
 fn sweep(output: &Path, dir: &Path) -> Result<()> {
     let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for path in list(output)?.into_iter().filter(|path| path.is_dir() && Staging::is_name(&name_of(path))) {
-        std::fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
-    }
+    Staging::sweep(output)?;
     let is_left =
         |path: &PathBuf| path.is_file() && name_of(path).starts_with('.') && name_of(path).ends_with(".partial");
     for path in list(dir)?.into_iter().filter(is_left) {

@@ -1,0 +1,169 @@
+//! What a command reads, so that it does not write over it.
+//!
+//! Files are told apart by what they are and not by their paths: a link, a hard link and another spelling are the same file.
+
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Files and directories that are read, with the models that those depend on.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    files: Vec<(Identity, PathBuf)>,
+    /// By their real paths.
+    dirs: Vec<PathBuf>,
+}
+
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+/// Files of a model's directory that are looked at, and how deep they may lie.
+const MOST_FILES: usize = 10_000;
+const DEEPEST: usize = 4;
+
+impl Inputs {
+    /// Adds a file, or a directory with all that is in it. What is not there is left out: reading it is the error.
+    pub fn add(&mut self, path: &Path) {
+        let Ok(found) = fs::metadata(path) else { return };
+        if !found.is_dir() {
+            self.files.extend(identity(path, &found).map(|identity| (identity, path.into())));
+            return;
+        }
+        self.dirs.extend(path.canonicalize());
+        self.add_below(path, DEEPEST);
+    }
+
+    fn add_below(&mut self, dir: &Path, deep: usize) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // A model in the Hub's cache is links to its files.
+            let Ok(found) = fs::metadata(&path) else { continue };
+            if found.is_dir() && deep > 0 {
+                self.add_below(&path, deep - 1);
+            } else if found.is_file() && self.files.len() < MOST_FILES {
+                self.files.extend(identity(&path, &found).map(|identity| (identity, path)));
+            }
+        }
+    }
+
+    /// Adds the directory of a model, and that of its base if it is an adapter's.
+    pub fn add_model(&mut self, dir: &Path) {
+        self.add(dir);
+        #[cfg(feature = "train")]
+        {
+            use crate::checkpoint::adapter::directory;
+            // An adapter whose base is not found is not opened either.
+            if directory::is_adapter(dir)
+                && let Ok(base) = directory::base(dir).and_then(|base| directory::base_of(dir, &base))
+            {
+                self.add(&base);
+            }
+        }
+    }
+
+    /// Checks that the file or directory `output`, given by the option `name`, may be written: it is none of these, it lies in
+    /// none of the directories, and as a directory it holds none of the files itself.
+    ///
+    /// # Errors
+    /// [`Error::Option`] that says what would be written over.
+    pub fn check(&self, name: &'static str, output: &Path) -> Result<()> {
+        let refused = |problem: String| Err(Error::Option { name, problem, mend: "Give another place".into() });
+        let shown = output.display();
+        let found = fs::metadata(output).ok();
+        // A pipe or a terminal is written to, and nothing in it is replaced.
+        if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
+            return Ok(());
+        }
+        let Some(real) = real(output) else { return Ok(()) };
+        if let Some(dir) = self.dirs.iter().find(|dir| real.starts_with(dir)) {
+            return match real == **dir {
+                true => refused(format!("{shown} is read, or what is read depends on it")),
+                false => refused(format!("{shown} lies in {}, which is read", dir.display())),
+            };
+        }
+        let same = found.and_then(|found| identity(output, &found));
+        if let Some((_, file)) = self.files.iter().find(|(identity, _)| Some(identity) == same.as_ref()) {
+            return refused(format!("{shown} is {}, which is read", file.display()));
+        }
+        // Such as weights that a base has by a link into the output.
+        let inside = |file: &&(Identity, PathBuf)| file.1.canonicalize().is_ok_and(|file| file.parent() == Some(&real));
+        match self.files.iter().find(inside) {
+            Some((_, file)) => refused(format!("{shown} holds {}, which is read", file.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where a path that may be new really leads; nothing if not even its parent is there.
+fn real(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Some(real);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match path.file_name() {
+        Some(name) if parent != path => real(parent).map(|parent| parent.join(name)),
+        _ => None,
+    }
+}
+
+#[cfg(unix)]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere a path may lead nowhere")]
+fn identity(_: &Path, found: &Metadata) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path, _: &Metadata) -> Option<Identity> {
+    path.canonicalize().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_what_it_is() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        for dir in ["model/sub", "out", "cache"] {
+            fs::create_dir_all(at(dir)).unwrap();
+        }
+        for file in ["model/config.json", "model/sub/x", "data.tsv", "other.tsv", "cache/blob", "out/mine"] {
+            fs::write(at(file), "x").unwrap();
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("cache/blob"), at("model/model.safetensors")).unwrap();
+            std::os::unix::fs::symlink(at("model"), at("link")).unwrap();
+            fs::hard_link(at("data.tsv"), at("hard")).unwrap();
+        }
+        let mut inputs = Inputs::default();
+        inputs.add_model(&at("model"));
+        inputs.add(&at("data.tsv"));
+        inputs.add(&at("none"));
+        let mut refused =
+            vec!["model", "model/", "model/../model", "model/new", "model/new/deep/x", "model/config.json"];
+        refused.extend(["data.tsv", "out/../data.tsv"]);
+        if cfg!(unix) {
+            refused.extend(["link", "link/config.json", "hard", "cache/blob", "cache"]);
+        }
+        for path in refused {
+            let error = inputs.check("output", &at(path)).expect_err(path);
+            assert!(error.code() == "option" && error.to_string().starts_with("output: "), "{path}: {error}");
+        }
+        for path in ["out", "out/new", "other.tsv", "modelled", "new/deep"] {
+            inputs.check("output", &at(path)).unwrap();
+        }
+        // What is read may lie deeper in the output: nothing there is replaced.
+        inputs.check("output", temp.path()).unwrap_err();
+        let mut deeper = Inputs::default();
+        deeper.add(&at("model"));
+        deeper.check("output", temp.path()).unwrap();
+        Inputs::default().check("output", Path::new("/dev/null")).unwrap();
+    }
+}
