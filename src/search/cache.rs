@@ -3,7 +3,6 @@
 //! A text that has changed has another digest, so nothing here is ever out of date. What cannot be read, or is damaged, is
 //! as if it were not there.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -19,6 +18,9 @@ pub const MOST_BYTES: u64 = 1 << 30;
 
 /// What a file begins with; another number where the format or the cutting of passages changes.
 const MAGIC: &[u8; 16] = b"cloze search 01\n";
+
+/// Letters of a fingerprint that make a directory's name.
+const MODEL: usize = 32;
 
 /// Bytes of a digest, and of a passage's place: its start, its end and its line.
 const DIGEST: usize = 32;
@@ -44,7 +46,7 @@ impl Cache {
     /// # Errors
     /// [`Error::Io`] if the directory is not there and cannot be made.
     pub fn open(root: &Path, fingerprint: &str) -> Result<Self> {
-        let dir = root.join(&fingerprint[..fingerprint.len().min(32)]);
+        let dir = root.join(fingerprint.get(..MODEL).unwrap_or(fingerprint));
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
         // Vectors tell of the texts that they were made of.
@@ -61,7 +63,7 @@ impl Cache {
     /// What is kept of a text, with vectors of `width` numbers.
     pub fn get(&self, text: &str, width: usize) -> Option<Vectors> {
         let path = self.path(text);
-        let file = File::options().read(true).write(true).open(&path).ok()?;
+        let file = open_regular(&path).ok()?;
         let length = file.metadata().ok()?.len();
         // No more passages than bytes.
         let most = (MAGIC.len() + 8 + DIGEST) as u64 + text.len() as u64 * (PLACE + 4 * width) as u64;
@@ -84,9 +86,15 @@ impl Cache {
 
     /// Removes the files that were not used for longest, of all models, until the others have at most `most` bytes.
     pub fn prune(&self, most: u64) {
+        // The directory may be anything that a user named: only what a cache has written is touched.
+        let is_hex = |name: &str, length: usize| name.len() == length && name.bytes().all(|b| b.is_ascii_hexdigit());
         let mut files = Vec::new();
-        for dir in entries(&self.root) {
-            for path in entries(&dir) {
+        for dir in entries(&self.root).iter().filter(|dir| is_hex(&name(dir), MODEL)) {
+            for path in entries(dir) {
+                // Half-written files begin with a stop and have the digest next.
+                if !is_hex(name(&path).trim_start_matches('.').get(..2 * DIGEST).unwrap_or_default(), 2 * DIGEST) {
+                    continue;
+                }
                 if let Ok(about) = std::fs::symlink_metadata(&path)
                     && about.is_file()
                 {
@@ -109,6 +117,10 @@ impl Cache {
             }
         }
     }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What lies in a directory; nothing if it cannot be read.
@@ -225,6 +237,8 @@ fn hex(digest: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     const TEXT: &str = "Ein Größeres. Zwei.";
@@ -275,7 +289,11 @@ mod tests {
     #[test]
     fn a_full_cache_forgets_what_was_used_longest_ago() {
         let root = tempfile::tempdir().unwrap();
-        let caches = ["a", "b"].map(|name| Cache::open(root.path(), name).unwrap());
+        let caches = ["a", "b"].map(|name| Cache::open(root.path(), &name.repeat(64)).unwrap());
+        // Another program's files stay, in a cache's directory too.
+        std::fs::create_dir(root.path().join("mine")).unwrap();
+        let others = [root.path().join("mine/book"), caches[0].dir.join("notes.txt"), root.path().join("letter")];
+        others.iter().for_each(|path| std::fs::write(path, [0; 4096]).unwrap());
         let texts: Vec<String> = (0..8).map(|i| format!("{TEXT} {i}")).collect();
         for (i, text) in texts.iter().enumerate() {
             let cache = &caches[i % 2];
@@ -295,6 +313,8 @@ mod tests {
         caches[0].prune(4 * size);
         let kept: Vec<usize> = (0..8).filter(|i| caches[i % 2].get(&texts[*i], 2).is_some()).collect();
         assert_eq!(kept, [0, 1, 7]);
+        caches[0].prune(0);
+        assert!((0..8).all(|i| caches[i % 2].get(&texts[i], 2).is_none()) && others.iter().all(|path| path.exists()));
     }
 
     #[test]
