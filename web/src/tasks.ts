@@ -6,7 +6,7 @@ import { json, list, pairOf, text } from './inputs.js';
 import type { Inputs } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
-import type { Answer, Explained, QuestionInput } from './types.js';
+import type { Answer, Explained, QuestionInput, Ranked, RankInput } from './types.js';
 
 /** A call, ready for an engine: its request, and how the engine's results become the caller's. */
 export interface Prepared {
@@ -116,7 +116,13 @@ function prepareFill(texts: unknown, options: unknown): Prepared {
   );
 }
 
-const FEATURES: Table = { ...SIGNAL, pooling: { kind: 'string' }, normalize: { kind: 'boolean' } };
+const FEATURES: Table = {
+  ...SIGNAL,
+  pooling: { kind: 'string' },
+  normalize: { kind: 'boolean' },
+  prompt: { kind: 'string', also: ['prompt_name'] },
+  dimensions: { kind: 'number', also: ['truncate_dim'] },
+};
 
 function prepareFeatures(texts: unknown, options: unknown): Prepared {
   return prepared(list(texts, pairOf), normalise(options, FEATURES, 'feature-extraction'));
@@ -155,6 +161,20 @@ function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown):
   return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot'), labels });
 }
 
+const RANK: Table = { ...SIGNAL, topK: { kind: 'number', also: ['top_k'] }, prompt: { kind: 'string' } };
+
+function prepareRank(first: unknown, second: unknown, third: unknown): Prepared {
+  const two = typeof first === 'string';
+  const inputs = list(two ? { query: first, texts: second } : first, (value) => {
+    const { query, documents, texts = documents } = (value ?? {}) as Partial<RankInput> & { documents?: unknown };
+    if (!Array.isArray(texts)) throw new ClozeError('input', 'texts is no array. Give an array of strings');
+    return { query: text(query, 'query'), texts: list(texts, (one) => text(one, 'a text')).list };
+  });
+  return prepared(inputs, normalise(two ? third : second, RANK, 'text-ranking'), (ranking, i) =>
+    (ranking as Omit<Ranked, 'text'>[]).map((one): Ranked => ({ ...one, text: inputs.list[i]?.texts[one.index] ?? '' })),
+  );
+}
+
 export const TASKS = {
   'question-answering': { load: {}, prepare: prepareAnswer, also: { explain: prepareExplain } },
   'fill-mask': { load: {}, prepare: prepareFill },
@@ -163,6 +183,7 @@ export const TASKS = {
   'token-classification': { load: {}, prepare: prepareTag },
   'next-sentence': { load: {}, prepare: prepareNext },
   'zero-shot': { load: {}, prepare: prepareZeroShot },
+  'text-ranking': { load: {}, prepare: prepareRank },
 } as const satisfies Record<string, Entry>;
 
 /** transformers.js' names of tasks, where they are others. */

@@ -165,11 +165,20 @@ export interface FillMask extends PipelineHandle {
   (texts: string[], options?: FillMaskOptions): Promise<Filled[][]>;
 }
 
-export type Pooling = 'auto' | 'cls' | 'mean' | 'max' | 'mean_sqrt_len_tokens';
+export type Pooling = 'auto' | 'cls' | 'mean' | 'max' | 'mean_sqrt_len_tokens' | 'weightedmean' | 'lasttoken';
 
 export interface FeatureOptions extends CallOptions {
-  /** Scale vectors to length 1: by default true, without pooling false. */
+  /**
+   * Scale vectors to length 1. By default true; false without pooling, and where the model's files say that vectors are
+   * compared by something else than their angle.
+   */
   normalize?: boolean;
+  /** What stands before every text: one of the model's prompts by its name, or a text. By default as the model says. */
+  prompt?: string;
+  /** How many numbers of a vector are kept (Matryoshka models). By default as the model says. */
+  dimensions?: number;
+  prompt_name?: string;
+  truncate_dim?: number;
   /** The pooling that the pipeline was loaded with; another one is an error. */
   pooling?: Pooling | 'none';
 }
@@ -181,7 +190,7 @@ export interface TextInput {
 }
 
 export interface FeatureExtraction extends PipelineHandle {
-  /** A text's vector, of H numbers. */
+  /** A text's vector. */
   (text: string | TextInput, options?: FeatureOptions): Promise<Float32Array>;
   (texts: (string | TextInput)[], options?: FeatureOptions): Promise<Float32Array[]>;
 }
@@ -262,6 +271,74 @@ export interface ZeroShotClassification extends PipelineHandle {
   (texts: string[], labels: string | string[], options?: ZeroShotOptions): Promise<Scored[][]>;
 }
 
+/** A query and the texts that are ranked for it. */
+export interface RankInput {
+  query: string;
+  texts: readonly string[];
+}
+
+export interface RankOptions extends CallOptions {
+  /** How many of the best texts; by default all. */
+  topK?: number;
+  /** What stands before the query: one of the model's prompts by its name, or a text. By default as the model says. */
+  prompt?: string;
+  top_k?: number;
+}
+
+/** A text in a ranking. */
+export interface Ranked {
+  /** The text's place among those that were given. */
+  index: number;
+  /** Higher is better. From 0 to 1 unless the model's `config.json` names another activation than the sigmoid. */
+  score: number;
+  text: string;
+}
+
+export interface TextRanking extends PipelineHandle {
+  /** The texts by how well they answer the query, the best first; of equal scores the first text first. */
+  (query: string, texts: readonly string[], options?: RankOptions): Promise<Ranked[]>;
+  (input: RankInput, options?: RankOptions): Promise<Ranked[]>;
+  (inputs: readonly RankInput[], options?: RankOptions): Promise<Ranked[][]>;
+}
+
+/** Numbers in an array of any kind. */
+export type Vector = ArrayLike<number>;
+
+export type Metric = 'cosine' | 'dot';
+
+export interface SearchOptions {
+  /** How many at most; by default 10. */
+  topK?: number;
+  /** By default cosines. */
+  metric?: Metric;
+}
+
+/** The vectors that are closest to another, the closest first. */
+export interface Nearest {
+  /** Their places among those that were searched. */
+  indices: Uint32Array;
+  scores: Float32Array;
+}
+
+export interface TextSearchOptions extends CallOptions {
+  /** What makes vectors of the texts. */
+  embed: FeatureExtraction;
+  /** How many texts at most; by default 10. */
+  topK?: number;
+  /** How vectors are compared; by default by cosines. */
+  metric?: Metric;
+  /** What stands before the query and before the texts: names of the model's prompts, or texts. By default `query` and `document`. */
+  queryPrompt?: string;
+  textPrompt?: string;
+  /** What reads the closest texts again, each with the query, and ranks them. */
+  rerank?: TextRanking;
+  /** How many texts it reads; by default 50. */
+  candidates?: number;
+}
+
+/** A text that was found, with its place among those that were searched; the score is a cosine, or the ranking's. */
+export type FoundText = Ranked;
+
 /** Each task's pipeline. */
 export interface Tasks {
   'question-answering': QuestionAnswering;
@@ -271,6 +348,7 @@ export interface Tasks {
   'token-classification': TokenClassification;
   'next-sentence': NextSentence;
   'zero-shot': ZeroShotClassification;
+  'text-ranking': TextRanking;
   /** transformers.js' names of some of the same. */
   'zero-shot-classification': ZeroShotClassification;
   'sentiment-analysis': TextClassification;

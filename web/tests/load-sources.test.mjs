@@ -71,8 +71,9 @@ test('the modules of sentence-transformers', async () => {
   host.add('/models/unpooled/', { ...model(), 'modules.json': MODULES('') });
   await refuses(load('/models/unpooled/'), 'config', /1_Pooling\/config\.json: it is missing/);
   for (const [i, [modules, code, words]] of [
-    [MODULES('', ['Transformer', 'Dense']), 'unsupported', /Transformer, Dense/],
-    [MODULES('', []), 'unsupported', /modules/],
+    [MODULES('', ['Transformer', 'CNN']), 'unsupported', /the module CNN/],
+    [MODULES('', ['Transformer', 'Dense']), 'config', /1_Pooling\/config\.json: it is missing/],
+    [MODULES('', []), 'config', /no module/],
     ['{}', 'config', /no list/],
     ['[null]', 'config', /no type/],
     ['[', 'config', /no JSON/],

@@ -1,6 +1,6 @@
 // Compiles: nothing runs it. Each task by its types, as a user's compiler sees them, and what must not compile.
 
-import { ClozeError, deleteModel, listModels, pipeline } from 'cloze';
+import { ClozeError, cosine, deleteModel, listModels, pipeline, rows, search, similarity } from 'cloze';
 import type {
   Answer,
   Code,
@@ -11,10 +11,13 @@ import type {
   Filled,
   FillMask,
   GiveFile,
+  Nearest,
   NextSentenceResult,
   PipelineHandle,
   QuestionAnswering,
+  Ranked,
   Scored,
+  TextRanking,
 } from 'cloze';
 
 import { ClozeError as TrainError, train } from 'cloze/train';
@@ -105,6 +108,37 @@ export async function otherTasks(files: FileList): Promise<void> {
   await pipeline('summarization');
   // @ts-expect-error: no such device
   await pipeline('fill-mask', { device: 'cpu' });
+}
+
+export async function ranking(signal: AbortSignal): Promise<void> {
+  const rank = await pipeline('text-ranking', { model: 'owner/name' });
+  same<typeof rank, TextRanking>(true);
+  const ranked = await rank('Who?', ['Ada.', 'Nobody.'], { topK: 1, prompt: 'query', signal });
+  same<typeof ranked, Ranked[]>(true);
+  const many = await rank([{ query: 'Who?', texts: ['Ada.'] }]);
+  same<typeof many, Ranked[][]>(true);
+  // @ts-expect-error: texts are an array
+  await rank('Who?', 'Ada.');
+
+  const embed = await pipeline('feature-extraction', { model: 'owner/name' });
+  const vectors = await embed(['a', 'b']);
+  const [vector] = vectors;
+  if (!vector) return;
+  const nearest = search(vector, vectors, { topK: 3, metric: 'dot' });
+  same<typeof nearest, Nearest>(true);
+  same<typeof nearest.indices, Uint32Array>(true);
+  const each = search(vectors, rows(vector, 2));
+  same<typeof each, Nearest[]>(true);
+  const found = await search('Who?', ['Ada.', 'Nobody.'], { embed, rerank: rank, candidates: 20 });
+  same<(typeof found)[number]['text'], string>(true);
+  const matrix = similarity(vectors, [[1, 2]]);
+  same<typeof matrix, Float32Array>(true);
+  const angle = cosine(vector, [1, 2]);
+  same<typeof angle, number>(true);
+  // @ts-expect-error: texts need what embeds them
+  search('Who?', ['Ada.']);
+  // @ts-expect-error: no such metric
+  similarity(vectors, vectors, 'euclidean');
 }
 
 export async function models(): Promise<Code | undefined> {

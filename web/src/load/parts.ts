@@ -6,6 +6,7 @@ import { isPath, isPlain } from './names.js';
 const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 const MODULES = 'modules.json';
+const WHOLE = 'config_sentence_transformers.json';
 const MOST_SHARDS = 1000;
 
 /** Weights have to fit WebAssembly's memory of 4 GiB, beside a little else. */
@@ -56,7 +57,7 @@ export interface Reader {
 
 /** Loads all files of a model, the weights last; gives the directory of the encoder, where it has its own. */
 export async function walk(reader: Reader): Promise<string | undefined> {
-  const { encoder, reading, pooling } = readModules(await reader.read(MODULES));
+  const { encoder, wanted, needed } = readModules(await reader.read(MODULES));
   const at = (file: string) => (encoder ? `${encoder}/${file}` : file);
   const required = async (file: string, problem: string) => {
     if (!(await reader.has(file))) throw reader.missing(file, problem);
@@ -74,17 +75,14 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     () => reader.has(at('tokenizer_config.json')),
     tokenizer,
   ];
-  if (reading !== undefined) asks.push(() => reader.has(reading));
-  if (pooling !== undefined) {
-    asks.push(async () => {
-      if (await reader.has(pooling)) return;
-      throw new ClozeError(
-        'config',
-        `${pooling}: it is missing, and ${MODULES} names it. Give the files that were saved ` +
-          'with the model; of picked files, their directory',
-      );
-    });
-  }
+  asks.push(...wanted.map((file) => () => reader.has(file)));
+  asks.push(...needed.map((file) => async () => {
+    if (await reader.has(file)) return;
+    const old = file.replace('model.safetensors', 'pytorch_model.bin');
+    const mend = (await reader.others()).includes(old) ? `${old} is not read here: make safetensors of it with ` +
+      '`cloze convert`' : 'Give the files that were saved with the model; of picked files, their directory';
+    throw new ClozeError('config', `${file}: it is missing, and ${MODULES} names it. ${mend}`);
+  }));
   await reader.all(asks);
   await reader.small();
   if (await reader.has(at(WEIGHTS))) return encoder;
@@ -96,34 +94,39 @@ export async function walk(reader: Reader): Promise<string | undefined> {
   return encoder;
 }
 
-/** A sentence-transformers model's encoder directory, and what its modules' configurations are called. */
-function readModules(bytes: Uint8Array | undefined): { encoder?: string; reading?: string; pooling?: string } {
-  if (!bytes) return {};
+/** What a sentence-transformers model has beside the encoder, which may have a directory of its own. */
+interface Modules {
+  encoder?: string;
+  wanted: string[];
+  needed: string[];
+}
+
+function readModules(bytes: Uint8Array | undefined): Modules {
+  if (!bytes) return { wanted: [], needed: [] };
   const malformed = (problem: string) =>
     new ClozeError('config', `${MODULES}: ${problem}. Give the files that were saved with the model`);
   const list = parse(bytes, malformed);
   if (!Array.isArray(list)) throw malformed('it is no list');
-  const modules = (list as unknown[]).map((module) => {
+  const [first, ...others] = (list as unknown[]).map((module) => {
     const { path = '', type } = (module ?? {}) as { path?: unknown; type?: unknown };
     if (typeof path !== 'string' || typeof type !== 'string') throw malformed('a module has no type or path');
     if (path !== '' && !isPath(path)) throw malformed(`"${clip(path)}" is no directory inside the model's`);
-    return { path, kind: type.slice(type.lastIndexOf('.') + 1) };
+    return { at: path ? `${path}/` : '', path, kind: type.slice(type.lastIndexOf('.') + 1) };
   });
-  const kinds = modules.map((module) => module.kind).join(', ');
-  const [transformer, pooling] = modules;
-  if (!transformer || !pooling || !/^Transformer, Pooling(, Normalize)?$/.test(kinds)) {
-    throw new ClozeError(
-      'unsupported',
-      `${MODULES}: the modules ${clip(kinds)} is not supported. Give a model of ` +
-        'Transformer, Pooling, Normalize, in this order; the last may be absent',
-    );
+  if (!first) throw malformed('it names no module');
+  const modules: Modules = { encoder: first.path, wanted: [WHOLE, `${first.at}sentence_bert_config.json`], needed: [] };
+  for (const { at, kind } of others) {
+    // What each of them does, Rust knows; this one finds out before the weights are loaded.
+    if (!/^(Pooling|Dense|LayerNorm|Dropout|Normalize)$/.test(kind)) {
+      throw new ClozeError(
+        'unsupported', `${MODULES}: the module ${clip(kind)} is not supported. Give a model of Transformer, Pooling, ` +
+          'Dense, LayerNorm, Dropout and Normalize',
+      );
+    }
+    if (kind !== 'Normalize') modules.needed.push(`${at}config.json`);
+    if (kind === 'Dense' || kind === 'LayerNorm') modules.needed.push(at + WEIGHTS);
   }
-  const at = (path: string, file: string) => (path ? `${path}/${file}` : file);
-  return {
-    encoder: transformer.path,
-    reading: at(transformer.path, 'sentence_bert_config.json'),
-    pooling: at(pooling.path, 'config.json'),
-  };
+  return modules;
 }
 
 /** The files that an index names, each a plain name beside it. */
