@@ -44,7 +44,7 @@ fn windows_and_answers_are_those_of_run_qa() {
         let text = case["question"].as_str().unwrap().to_owned();
         let question = Question { id: "1".into(), text, context: 0, answers: Vec::new(), place };
         let of = |name: &str| case[name].as_u64().unwrap() as usize;
-        let lengths = WindowOptions { max_seq_len: of("length"), doc_stride: of("stride") };
+        let lengths = WindowOptions { max_seq_len: of("length"), doc_stride: Some(of("stride")) };
         let options = SquadOptions { lengths, ..SquadOptions::default() };
         let got = features::question(&tokenizer, &question, context, &options).unwrap();
         let want = case["windows"].as_array().unwrap();

@@ -67,7 +67,7 @@ fn errors_name_file_article_question_and_mend() {
 fn chooses_the_highest_sum_over_all_windows() {
     let files = TokenizerFiles { vocab: Some(b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"), ..Default::default() };
     let tokenizer = Tokenizer::from_files(&files, 6).unwrap();
-    let lengths = WindowOptions { max_seq_len: 9, doc_stride: 2 };
+    let lengths = WindowOptions { max_seq_len: 9, doc_stride: Some(2) };
     let options = SquadOptions { lengths, max_question_tokens: 2, max_answer_tokens: 2, ..Default::default() };
     // The question is cut to 2 tokens, which leaves 4 for the context: a ##b a ##b | a ##b a.
     let context = "ab ab a";
@@ -177,7 +177,7 @@ fn decodes_as_run_squad_does() {
     assert!(data.has_unanswerable() && data.questions.len() == expected.logits.len());
     for case in &expected.decoded {
         let options = SquadOptions {
-            lengths: WindowOptions { max_seq_len: expected.max_seq_len, doc_stride: expected.doc_stride },
+            lengths: WindowOptions { max_seq_len: expected.max_seq_len, doc_stride: Some(expected.doc_stride) },
             max_answer_tokens: expected.max_answer_tokens,
             n_best: expected.n_best,
             version_2: case.version_2,

@@ -48,7 +48,8 @@ pub struct AnswerArgs {
     /// Tokens of a window [default: 384, or what the model takes if that is less]
     #[arg(long, value_name = "N")]
     pub max_seq_len: Option<usize>,
-    /// Tokens that neighbouring windows share [default: 128, or half a window if that is less]
+    /// Tokens that neighbouring windows share [default: 128, or half a window if that is less; less beside a very long
+    /// question]
     #[arg(long, value_name = "N")]
     pub doc_stride: Option<usize>,
     /// Let "the text has no answer" compete, as an empty answer

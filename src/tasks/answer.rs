@@ -30,7 +30,8 @@ pub struct AnswerOptions {
     pub align_to_words: bool,
     /// Tokens of a window; by default 384, or what the model takes if that is less.
     pub max_seq_len: Option<usize>,
-    /// Context tokens that neighbouring windows share; by default 128, or half a window if that is less.
+    /// Context tokens that neighbouring windows share; by default 128, or half a window if that is less, and less again beside
+    /// a question of more than some 200 tokens ([`windows`]).
     pub doc_stride: Option<usize>,
 }
 

@@ -4,6 +4,12 @@
 //! answering pipeline of transformers 4.57 uses: a window is `[CLS] question [SEP] part of the context [SEP]`, the
 //! question is in every window, and `doc_stride` is how many context tokens two neighbours share. Windows are never
 //! padded.
+//!
+//! The time is bounded where the pipeline's is not. There a question of 250 tokens leaves room for 131 tokens of the context,
+//! of which 128 are shared, so that a window brings 3 new ones and the context is read 128 times over. Here the overlap that
+//! nobody asked for leaves at least an eighth of a window for new tokens, or half the room where the question leaves little.
+//! That changes no window for questions of up to 205 tokens in windows of 384. A context that would still be cut into many
+//! windows with little new in each is refused.
 
 use std::ops::Range;
 
@@ -12,18 +18,25 @@ use crate::{Error, Result};
 /// `[CLS]`, `[SEP]` and `[SEP]`.
 pub(crate) const SPECIAL: usize = 3;
 
+/// A window's new tokens are at least this part of all its tokens, unless the windows are few.
+const NEW_SHARE: usize = 8;
+
+/// So many windows may have less that is new.
+const FEW_WINDOWS: usize = 256;
+
 /// How long windows are and how much they overlap, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowOptions {
     /// Tokens of a whole window.
     pub max_seq_len: usize,
-    /// Context tokens that neighbouring windows share.
-    pub doc_stride: usize,
+    /// Context tokens that neighbouring windows share. By default `min(128, max_seq_len / 2)`, but less beside a long
+    /// question; a number that is given is taken as it is.
+    pub doc_stride: Option<usize>,
 }
 
 impl WindowOptions {
-    /// The pipeline's defaults for a model that takes at most `max_len` tokens: windows of `min(384, max_len)` that
-    /// overlap by `min(128, max_seq_len / 2)`. A value that is given is taken as it is.
+    /// The pipeline's defaults for a model that takes at most `max_len` tokens: windows of `min(384, max_len)`. A value that
+    /// is given is taken as it is.
     ///
     /// # Errors
     /// [`Error::Option`] if a given length is more than the model takes, or the overlap no less than the window.
@@ -43,15 +56,20 @@ impl WindowOptions {
                 mend: "Give more; 384 is usual".into(),
             });
         }
-        let stride = doc_stride.unwrap_or(128.min(length / 2));
-        if stride >= length {
+        if let Some(stride) = doc_stride.filter(|stride| *stride >= length) {
             return Err(Error::Option {
                 name: "doc-stride",
                 problem: format!("windows of {length} tokens cannot overlap by {stride}"),
                 mend: "The overlap must be smaller than the window: lower doc-stride or raise max-seq-len".into(),
             });
         }
-        Ok(Self { max_seq_len: length, doc_stride: stride })
+        Ok(Self { max_seq_len: length, doc_stride })
+    }
+
+    /// The overlap of windows with room for so many tokens of the context.
+    fn stride(&self, room: usize) -> usize {
+        let most = room.saturating_sub(self.max_seq_len / NEW_SHARE).max(room / 2);
+        self.doc_stride.unwrap_or(128.min(self.max_seq_len / 2).min(most))
     }
 }
 
@@ -60,10 +78,10 @@ impl WindowOptions {
 /// There is at least one; together they cover the context, and all but the last are equally long.
 ///
 /// # Errors
-/// [`Error::Input`] if the question leaves no room for any context, [`Error::Option`] if the context has to be cut and
-/// the overlap is no less than the room that the question leaves.
+/// [`Error::Input`] if the question leaves no room for any context, or so little that a long context would take too long;
+/// [`Error::Option`] if the overlap that was asked for does the same.
 pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<Vec<Range<usize>>> {
-    let WindowOptions { max_seq_len, doc_stride } = *options;
+    let max_seq_len = options.max_seq_len;
     let room = max_seq_len.saturating_sub(question.saturating_add(SPECIAL));
     if context <= room {
         return Ok(std::iter::once(0..context).collect());
@@ -74,6 +92,7 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
             mend: "Shorten the question or raise max-seq-len".into(),
         });
     }
+    let doc_stride = options.stride(room);
     if doc_stride >= room {
         return Err(Error::Option {
             name: "doc-stride",
@@ -85,6 +104,20 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
     }
     let step = room - doc_stride;
     let count = (context - room).div_ceil(step) + 1;
+    if count > FEW_WINDOWS && step < max_seq_len / NEW_SHARE {
+        let problem = format!("the context would be cut into {count} windows with {step} new tokens each");
+        return Err(match options.doc_stride {
+            Some(_) => Error::Option {
+                name: "doc-stride",
+                problem: format!("{problem}; windows over {FEW_WINDOWS} need {}", max_seq_len / NEW_SHARE),
+                mend: "Lower doc-stride, shorten the question or the context, or raise max-seq-len".into(),
+            },
+            None => Error::Input {
+                problem: format!("beside a question of {question} tokens {problem}"),
+                mend: "Shorten the question or the context, or raise max-seq-len".into(),
+            },
+        });
+    }
     Ok((0..count).map(|i| i * step..(i * step + room).min(context)).collect())
 }
 
@@ -93,15 +126,61 @@ mod tests {
     use super::*;
 
     fn options(max_seq_len: usize, doc_stride: usize) -> WindowOptions {
-        WindowOptions { max_seq_len, doc_stride }
+        WindowOptions { max_seq_len, doc_stride: Some(doc_stride) }
+    }
+
+    fn by_default(max_seq_len: usize) -> WindowOptions {
+        WindowOptions { max_seq_len, doc_stride: None }
     }
 
     #[test]
     fn defaults_follow_the_model() {
-        assert_eq!(WindowOptions::new(512, None, None).unwrap(), options(384, 128));
-        assert_eq!(WindowOptions::new(130, None, None).unwrap(), options(130, 65));
-        assert_eq!(WindowOptions::new(512, Some(100), None).unwrap(), options(100, 50));
+        assert_eq!(WindowOptions::new(512, None, None).unwrap(), by_default(384));
+        assert_eq!(WindowOptions::new(130, None, None).unwrap(), by_default(130));
+        assert_eq!(WindowOptions::new(512, Some(100), None).unwrap(), by_default(100));
         assert_eq!(WindowOptions::new(512, Some(512), Some(0)).unwrap(), options(512, 0));
+    }
+
+    /// The pipeline's overlap, `min(max_seq_len / 2, 128)`, beside every question that is not nearly as long as the window.
+    #[test]
+    fn the_overlap_is_the_pipelines_beside_usual_questions() {
+        for (length, longest, stride) in [(384, 205, 128), (512, 317, 128), (256, 93, 128), (128, 45, 64), (64, 21, 32)]
+        {
+            for question in [1, longest / 2, longest] {
+                let (usual, same) = (by_default(length), options(length, stride));
+                assert_eq!(
+                    cut(question, 5000, &usual).unwrap(),
+                    cut(question, 5000, &same).unwrap(),
+                    "{length} {question}"
+                );
+            }
+            let longer = cut(longest + 1, 5000, &by_default(length)).unwrap();
+            assert!(longer[0].end - longer[1].start < stride, "{length}");
+        }
+    }
+
+    /// Whatever the question's length, the windows' tokens are a small multiple of the context's, or it is refused.
+    #[test]
+    fn the_work_is_linear_in_the_context() {
+        for length in [9, 16, 64, 384, 512] {
+            for question in 1..length {
+                for context in [100, 5_000, 1_000_000] {
+                    for options in [by_default(length), options(length, length / 3), options(length, 0)] {
+                        let Ok(windows) = cut(question, context, &options) else { continue };
+                        let most = FEW_WINDOWS.max(1 + context.div_ceil((length / NEW_SHARE).max(1)));
+                        assert!(windows.len() <= most, "{question} {context} {options:?}: {}", windows.len());
+                        assert_eq!((windows[0].start, windows[windows.len() - 1].end), (0, context));
+                        assert!(windows.windows(2).all(|w| w[0].start < w[1].start && w[1].start <= w[0].end));
+                    }
+                }
+            }
+        }
+        // A question that leaves little room has its context read, but no book.
+        assert!(cut(370, 1_000, &by_default(384)).is_ok());
+        assert_eq!(cut(370, 1_000_000, &by_default(384)).unwrap_err().code(), "input");
+        assert!(cut(5, 1_000_000, &by_default(384)).is_ok());
+        assert_eq!(cut(5, 1_000_000, &options(384, 370)).unwrap_err().code(), "option");
+        assert!(cut(5, 1_000, &options(384, 370)).is_ok(), "what is asked for is done while it is little");
     }
 
     #[test]

@@ -200,7 +200,7 @@ pub struct SquadOptions {
 
 impl Default for SquadOptions {
     fn default() -> Self {
-        let lengths = WindowOptions { max_seq_len: 384, doc_stride: 128 };
+        let lengths = WindowOptions { max_seq_len: 384, doc_stride: None };
         Self {
             lengths,
             max_question_tokens: 64,
