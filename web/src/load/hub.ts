@@ -2,7 +2,7 @@
 
 import { ClozeError, clip } from '../errors.js';
 import { readRef, writeRef, type Ref } from './cache.js';
-import { baseAddress, isCommit, isPath, isSha256, type HubId } from './names.js';
+import { baseAddress, isCommit, isPath, isSha256, redacted, type HubId } from './names.js';
 import { onDisk } from './node.js';
 import { faultOf, type Fault, type Remote, type Source } from './source.js';
 import { text } from './transfer.js';
@@ -141,7 +141,7 @@ export function hubPage(address: URL, hub: string | undefined): string | undefin
 }
 
 function endpointOf(hub: string): string {
-  const wrong = () => new ClozeError('option', `hub: "${clip(String(hub))}" is no address. Give https://HOST`);
+  const wrong = () => new ClozeError('option', `hub: "${clip(redacted(String(hub)))}" is no address. Give https://HOST`);
   try {
     const url = new URL(hub, baseAddress());
     if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) throw wrong();

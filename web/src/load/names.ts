@@ -92,6 +92,11 @@ export function pathOf(file: File): string {
   return file.webkitRelativePath || file.name;
 }
 
+/** An address as messages may show it: without a user and password. */
+export function redacted(address: string): string {
+  return address.replace(/(^|\/\/)[^/]*@/, '$1***@');
+}
+
 /** What relative addresses are relative to, where there is a page or a worker with an address. */
 export function baseAddress(): string | undefined {
   const scope = globalThis as { document?: { baseURI?: string }; location?: { href?: string } };

@@ -1,7 +1,7 @@
 /** Models at an address, and those whose addresses a manifest gives. */
 
 import { ClozeError, clip } from '../errors.js';
-import { isPath, isSha256 } from './names.js';
+import { isPath, isSha256, redacted } from './names.js';
 import { localFile } from './node.js';
 import { faultOf, type Fault, type Local, type Remote, type Source } from './source.js';
 import type { Manifest } from './types.js';
@@ -14,7 +14,7 @@ export function siteSource(base: URL, revision: string | undefined, exists: (url
   const wrong = (problem: string) =>
     new ClozeError(
       'option',
-      `model: ${clip(base.href, 300)} ${problem}. Give the ` +
+      `model: ${clip(redacted(base.href), 300)} ${problem}. Give the ` +
         'address of the directory that has config.json, model.safetensors and vocab.txt or tokenizer.json',
     );
   if (!/^(https?|file):$/.test(base.protocol)) throw wrong('cannot be fetched');

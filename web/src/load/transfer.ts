@@ -12,6 +12,9 @@ import type { Fault, Remote } from './source.js';
 /** Milliseconds: a server that is silent for longer has gone. */
 const PATIENCE = 30_000;
 
+/** Bytes that have to come in as much time of waiting: a byte now and then would hold a load for years. */
+const LEAST = 30 << 10;
+
 /** No file is asked for more often, whatever the progress. */
 const MOST_ATTEMPTS = 100;
 
@@ -180,9 +183,12 @@ async function ask(want: Want, method: string, extra: Record<string, string>) {
   }
   async function* chunks(): AsyncGenerator<Uint8Array> {
     const reader = response.body?.getReader();
+    let waited = 0;
+    let came = 0;
     while (reader) {
       let next;
       touch();
+      const from = performance.now();
       try {
         next = await reader.read();
       } catch (error) {
@@ -191,6 +197,12 @@ async function ask(want: Want, method: string, extra: Record<string, string>) {
       // Only the server's silence counts, and not what is done with its bytes.
       clearTimeout(timer);
       if (next.done) return;
+      waited += performance.now() - from;
+      came += next.value.length;
+      if (waited > PATIENCE) {
+        if (came < LEAST) throw new Broken(`the server sent less than ${LEAST} bytes in ${PATIENCE / 1000} s`);
+        waited = came = 0;
+      }
       yield next.value;
     }
   }
