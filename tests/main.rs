@@ -6,6 +6,7 @@ mod answers;
 mod batch;
 mod checkpoint;
 mod cli;
+mod dependencies;
 mod faults;
 mod features;
 mod golden;
