@@ -2,18 +2,21 @@
 //!
 //! Every variant that a user can meet names the thing that is wrong and what to do about it, and has a
 //! stable [`code`](Error::code) that the JavaScript API shares.
+//!
+//! Messages quote files, servers and drivers. So [`Display`](fmt::Display) shows no more than a few lines of each, and none of
+//! the characters that command a terminal: see [`printable`].
 
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 
 /// What the crate's fallible functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Anything that can go wrong outside the program's own logic.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
-    #[error("cannot {action} {path}: {source}")]
     Io {
         /// What was tried: "read", "write", "map", …
         action: &'static str,
@@ -23,10 +26,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A model configuration is missing, malformed or describes an impossible model.
-    #[error("{file}: {problem}. {mend}")]
     Config { file: String, problem: String, mend: String },
     /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
-    #[error("{file}: {problem}. {mend}")]
     Checkpoint {
         file: String,
         /// The tensor at fault, where the fault is one tensor's.
@@ -35,31 +36,22 @@ pub enum Error {
         mend: String,
     },
     /// A tokenizer file is missing or malformed.
-    #[error("{file}: {problem}. {mend}")]
     Tokenizer { file: String, problem: String, mend: String },
     /// A data set (SQuAD JSON and the like) is malformed.
-    #[error("{file}: {problem}. {mend}")]
     Data { file: String, problem: String, mend: String },
     /// The file is well formed but asks for something this version does not do.
-    #[error("{what} is not supported. {mend}")]
     Unsupported { what: String, mend: String },
     /// The text itself cannot be worked on: an empty question, an empty context.
-    #[error("{problem}. {mend}")]
     Input { problem: String, mend: String },
     /// An option's value is out of range or contradicts another option.
-    #[error("{name}: {problem}. {mend}")]
     Option { name: &'static str, problem: String, mend: String },
     /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
-    #[error("{what} needs {need} bytes, {have} are available. {mend}")]
     Memory { what: String, need: u64, have: u64, mend: String },
     /// There is no GPU that can be used, or it failed.
-    #[error("GPU {adapter}: {problem}. {mend}")]
     Gpu { adapter: String, problem: String, mend: String },
     /// The GPU device was lost while work was under way; opening a new device may work.
-    #[error("the GPU device {adapter} was lost: {problem}. Open the device again, or use the CPU")]
     DeviceLost { adapter: String, problem: String },
     /// A model could not be had from the Hugging Face Hub.
-    #[error("{what}: {problem}. {mend}")]
     Hub {
         fault: HubFault,
         /// The model, or the one of its files that is at fault.
@@ -68,10 +60,8 @@ pub enum Error {
         mend: String,
     },
     /// A device's results are not those of the reference: its driver or a kernel has a fault.
-    #[error("{device} computes wrong: {problem}. {mend}")]
     Wrong { device: String, problem: String, mend: String },
     /// A training's loss or a parameter is no longer finite.
-    #[error("step {step}: {problem}. {mend}")]
     Diverged {
         /// The optimizer step, from 1.
         step: u64,
@@ -79,7 +69,6 @@ pub enum Error {
         mend: String,
     },
     /// The caller cancelled the work.
-    #[error("cancelled")]
     Cancelled,
 }
 
@@ -101,6 +90,44 @@ pub enum HubFault {
 
 /// How a user takes the CPU instead of a GPU that fails.
 pub(crate) const USE_CPU: &str = if cfg!(target_arch = "wasm32") { "use device 'wasm'" } else { "use --device cpu" };
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut put = |text: &dyn fmt::Display| Printable::new(f, MOST_CHARS).write_fmt(format_args!("{text}"));
+        let mut all = |texts: &[&dyn fmt::Display]| texts.iter().try_for_each(|text| put(text));
+        match self {
+            Error::Io { action, path, source } => all(&[&"cannot ", action, &" ", &path.display(), &": ", source]),
+            Error::Config { file, problem, mend }
+            | Error::Checkpoint { file, problem, mend, .. }
+            | Error::Tokenizer { file, problem, mend }
+            | Error::Data { file, problem, mend }
+            | Error::Hub { what: file, problem, mend, .. } => all(&[file, &": ", problem, &". ", mend]),
+            Error::Unsupported { what, mend } => all(&[what, &" is not supported. ", mend]),
+            Error::Input { problem, mend } => all(&[problem, &". ", mend]),
+            Error::Option { name, problem, mend } => all(&[name, &": ", problem, &". ", mend]),
+            Error::Memory { what, need, have, mend } => {
+                all(&[what, &" needs ", need, &" bytes, ", have, &" are available. ", mend])
+            }
+            Error::Gpu { adapter, problem, mend } => all(&[&"GPU ", adapter, &": ", problem, &". ", mend]),
+            Error::DeviceLost { adapter, problem } => {
+                let mend = ". Open the device again, or use the CPU";
+                all(&[&"the GPU device ", adapter, &" was lost: ", problem, &mend])
+            }
+            Error::Wrong { device, problem, mend } => all(&[device, &" computes wrong: ", problem, &". ", mend]),
+            Error::Diverged { step, problem, mend } => all(&[&"step ", step, &": ", problem, &". ", mend]),
+            Error::Cancelled => all(&[&"cancelled"]),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
 
 impl Error {
     /// A stable, machine-readable code.
@@ -136,6 +163,67 @@ impl Error {
     }
 }
 
+/// Characters of each part of a message.
+const MOST_CHARS: usize = 1000;
+
+/// Text of unknown origin, such as a file's or a server's, as people may see it: on one line, of at most `most` characters,
+/// and with an escape like `\u{1b}` for what would command a terminal or stay unseen there. That is control characters, those
+/// of bidirectional text, and those of no width. A joiner within a script that needs it, or within an emoji, stays.
+pub fn printable(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    // Writing to a string cannot fail.
+    let _ = Printable::new(&mut shown, most).write_str(text);
+    shown
+}
+
+/// Writes text as [`printable`] gives it.
+struct Printable<'a, W> {
+    to: &'a mut W,
+    left: usize,
+    before: char,
+}
+
+impl<'a, W: Write> Printable<'a, W> {
+    fn new(to: &'a mut W, most: usize) -> Self {
+        Self { to, left: most, before: ' ' }
+    }
+}
+
+impl<W: Write> Write for Printable<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match self.left.checked_sub(1) {
+                Some(left) => self.left = left,
+                // It was said that there is more.
+                None if self.before == MORE => return Ok(()),
+                None => {
+                    self.before = MORE;
+                    return self.to.write_char(MORE);
+                }
+            }
+            let joins = matches!(c, '\u{200c}' | '\u{200d}') && !self.before.is_ascii() && !is_unseen(self.before);
+            match c {
+                '\n' | '\r' | '\t' => self.to.write_char(' ')?,
+                c if is_unseen(c) && !joins => write!(self.to, "{}", c.escape_unicode())?,
+                c => self.to.write_char(c)?,
+            }
+            self.before = c;
+        }
+        Ok(())
+    }
+}
+
+const MORE: char = '…';
+
+/// Whether a character commands a terminal, turns the direction of the text beside it, or has no width.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
 /// The start of a name that came from a file, fit for one line of a message.
 pub(crate) fn clip(text: &str) -> String {
     clip_to(text, 120)
@@ -152,4 +240,47 @@ fn clip_to(text: &str, most: usize) -> String {
         line.push('…');
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_command_no_terminal_and_end() {
+        let evil = "a\u{1b}]0;pwned\u{7}\n\u{9b}2Jerror: fine\u{202e}\u{200b}\u{7f}b";
+        let clean = "a\\u{1b}]0;pwned\\u{7} \\u{9b}2Jerror: fine\\u{202e}\\u{200b}\\u{7f}b";
+        assert_eq!(printable(evil, 100), clean);
+        assert_eq!(printable("ab\ncd", 4), "ab c…");
+        assert_eq!((printable("abcd", 4), printable("", 0), printable("x", 0)), ("abcd".into(), "".into(), "…".into()));
+        // What scripts and emoji are written with stays, but hides in no Latin word.
+        for kept in ["می\u{200c}خواهم", "👩\u{200d}🚀", "naïve café", "日本語"] {
+            assert_eq!(printable(kept, 100), kept);
+        }
+        assert_eq!(printable("pay\u{200d}pal", 100), "pay\\u{200d}pal");
+        assert_eq!(printable("é\u{200d}\u{200d}", 100), "é\u{200d}\\u{200d}");
+
+        let text = || evil.to_owned() + &"x".repeat(900_000);
+        let (file, problem, mend) = (text(), text(), text());
+        for error in [
+            Error::Config { file: file.clone(), problem: problem.clone(), mend: mend.clone() },
+            Error::Checkpoint {
+                file: file.clone(),
+                tensor: Some(text()),
+                problem: problem.clone(),
+                mend: mend.clone(),
+            },
+            Error::Hub { fault: HubFault::Answer, what: file.clone(), problem: problem.clone(), mend: mend.clone() },
+            Error::Option { name: "x", problem: problem.clone(), mend: mend.clone() },
+            Error::Memory { what: file.clone(), need: 1, have: 2, mend: mend.clone() },
+            Error::Gpu { adapter: file.clone(), problem: problem.clone(), mend: mend.clone() },
+            Error::DeviceLost { adapter: file.clone(), problem: problem.clone() },
+            Error::io("read", &file, std::io::Error::other(problem.clone())),
+        ] {
+            let shown = error.to_string();
+            assert!(shown.len() < 3600 && shown.contains(clean) && !shown.contains(is_unseen), "{shown}");
+        }
+        let plain = Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() };
+        assert_eq!(plain.to_string(), "top-k: it is 0. Give at least 1");
+    }
 }

@@ -158,3 +158,56 @@ fn what_is_replaced_stays_private() {
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left over");
 }
+
+/// Names from files come to the terminal without what would command it, and no file fills the screen.
+#[test]
+fn files_do_not_command_the_terminal() {
+    let evil = "\u{1b}]0;pwned\u{7}\u{1b}[2J\nerror: everything is fine\u{202e}\u{9b}1A\u{200b}";
+    let long = format!("{evil}{}", "x".repeat(900_000));
+    let dir = tempfile::tempdir().unwrap();
+    let tagged = |name: &str, config: serde_json::Value, tokens: serde_json::Value| {
+        let to = dir.path().join(name);
+        fs::create_dir_all(&to).unwrap();
+        for entry in fs::read_dir(fixture("tasks/nli")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        for (file, changes) in [("config.json", config), ("tokenizer_config.json", tokens)] {
+            let read = fs::read(to.join(file)).unwrap_or(b"{}".to_vec());
+            let mut object: serde_json::Value = serde_json::from_slice(&read).unwrap();
+            for (key, value) in changes.as_object().unwrap() {
+                object[key] = value.clone();
+            }
+            fs::write(to.join(file), object.to_string()).unwrap();
+        }
+        to.to_str().unwrap().to_owned()
+    };
+    let adapter = dir.path().join("adapter");
+    fs::create_dir(&adapter).unwrap();
+    let config = json!({"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["query"], "task_type": "SEQ_CLS",
+        "base_model_name_or_path": "../base", format!("use_{evil}"): true});
+    fs::write(adapter.join("adapter_config.json"), config.to_string()).unwrap();
+    let labels = json!({"0": evil, "1": "b", "2": long});
+    let hostile =
+        tagged("labels", json!({"id2label": labels, "label2id": {evil: 0, "b": 1, long.clone(): 2}}), json!({}));
+    let act = tagged("act", json!({"hidden_act": long}), json!({}));
+    let cases: [(&str, Vec<&str>); 4] = [
+        ("an adapter's key", vec!["classify", "x", "--model", adapter.to_str().unwrap()]),
+        ("an activation", vec!["classify", "x", "--model", &act]),
+        ("a label in a warning", vec!["zero-shot", "x", "--labels", "a,b", "--model", &hostile]),
+        ("a model that is not there", vec!["classify", "x", "--model", evil]),
+    ];
+    for (name, args) in cases {
+        for more in [&["--device", "cpu"] as &[&str], &["--device", "cpu", "--json"]] {
+            let ran = run(&[&args[..], more].concat());
+            let seen = |c: char| c.is_control() && c != '\n' || ['\u{202e}', '\u{200b}'].contains(&c);
+            assert!(!ran.err.contains(seen), "{name}: {:?}", ran.err);
+            assert!(!ran.err.is_empty() && ran.err.len() < 8_000, "{name}: {} bytes", ran.err.len());
+            assert!(!ran.err.lines().any(|line| line.starts_with("error: everything")), "{name}: {}", ran.err);
+        }
+    }
+    // Results are exact: a label is what the model calls it.
+    let ran = run(&["classify", "x", "--model", &hostile, "--device", "cpu", "--quiet"]);
+    let found: Vec<_> = ran.lines().iter().map(|line| line["label"].as_str().unwrap().to_owned()).collect();
+    assert!(found.contains(&evil.to_owned()) && found.contains(&long));
+}

@@ -89,11 +89,14 @@ pub fn run(args: AnswerArgs, common: &Common) -> Result<Outcome> {
         return Ok(Outcome::AllGood);
     }
     for answer in &answers {
+        let score = format!("{:.3}", answer.score);
+        let score = [(show::PLAIN, "  "), (show::DIM, score.as_str())];
         if answer.text.is_empty() {
-            show::line(&format!("(the text has no answer)  {0}{1:.3}{0:#}", show::DIM, answer.score))?;
+            show::spans(&[&[(show::PLAIN, "(the text has no answer)")], &score[..]].concat())?;
         } else {
             let text = show::highlighted(&context, answer.start, answer.end);
-            show::line(&format!("{text}  {0}{1:.3}{0:#}", show::DIM, answer.score))?;
+            let text = text.each_ref().map(|(style, part)| (*style, part.as_str()));
+            show::spans(&[&text[..], &score].concat())?;
         }
     }
     Ok(Outcome::AllGood)

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::common::Common;
 use super::info::Adapter;
 use super::machine::Machine;
-use super::show::{self, BOLD, DIM};
+use super::show::{self, BOLD, DIM, PLAIN};
 
 /// What is known of a device once it was tried.
 #[derive(Serialize)]
@@ -84,12 +84,13 @@ pub fn run(common: &Common) -> Result<()> {
         }))?;
     } else {
         show_machine(version, &machine)?;
-        show::line(&format!("{BOLD}Devices{BOLD:#}"))?;
+        show::spans(&[(BOLD, "Devices")])?;
         patients.iter().try_for_each(Patient::show)?;
         if all.is_empty() && common.device == Choice::Auto {
             show::line("  no adapter: install a Vulkan, Metal or DX12 driver to use a GPU")?;
         }
-        show::line(&format!("{BOLD}Auto{BOLD:#}       {}  {DIM}{}{DIM:#}", auto.device.name(), auto.reason))?;
+        let name = format!("       {}  ", auto.device.name());
+        show::spans(&[(BOLD, "Auto"), (PLAIN, &name), (DIM, &auto.reason)])?;
         refused.iter().try_for_each(|why| show::line(&format!("  not used: {why}")))?;
     }
     match patients.into_iter().find_map(|patient| patient.error) {
@@ -152,7 +153,10 @@ impl Patient {
     fn show(&self) -> Result<()> {
         match &self.adapter {
             Some(adapter) => adapter.show()?,
-            None => show::line(&format!("  {BOLD}{:5}{BOLD:#}  {}", self.device, self.name))?,
+            None => {
+                let device = format!("{:5}", self.device);
+                show::spans(&[(PLAIN, "  "), (BOLD, &device), (PLAIN, "  "), (PLAIN, &self.name)])?;
+            }
         }
         if !self.self_test.is_empty() {
             let verdict = |t: &Tested| match t.right {
@@ -168,19 +172,22 @@ impl Patient {
         if !timings.is_empty() {
             show::line(&format!("         {}", timings.join(", ")))?;
         }
-        self.fault.iter().try_for_each(|fault| show::line(&format!("         {BOLD}fault:{BOLD:#} {fault}")))
+        let fault =
+            |fault: &String| show::spans(&[(PLAIN, "         "), (BOLD, "fault:"), (PLAIN, " "), (PLAIN, fault)]);
+        self.fault.iter().try_for_each(fault)
     }
 }
 
 fn show_machine(version: &str, machine: &Machine) -> Result<()> {
     let gibibytes = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
     let bytes = |of: Option<u64>| of.map_or("unknown".into(), gibibytes);
-    show::line(&format!("{BOLD}Cloze{BOLD:#}      {version}, {} {}", machine.os, machine.arch))?;
+    let titled = |title: &str, text: &str| show::spans(&[(BOLD, title), (PLAIN, text)]);
+    titled("Cloze", &format!("      {version}, {} {}", machine.os, machine.arch))?;
     let name = machine.processor.as_deref().unwrap_or("of unknown name");
-    show::line(&format!("{BOLD}Processor{BOLD:#}  {name}, {} cores", machine.cores))?;
+    titled("Processor", &format!("  {name}, {} cores", machine.cores))?;
     show::line(&format!("           {}; kernels: {}", machine.features.join(" "), machine.kernels))?;
     let (total, available) = (bytes(machine.memory), bytes(machine.memory_available));
-    show::line(&format!("{BOLD}Memory{BOLD:#}     {total}, {available} available"))
+    titled("Memory", &format!("     {total}, {available} available"))
 }
 
 /// On one line: a driver's message can have many.

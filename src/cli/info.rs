@@ -7,7 +7,7 @@ use cloze::device::{Cpu, Device, Family};
 use serde::Serialize;
 
 use super::common::Common;
-use super::show::{self, BOLD, DIM};
+use super::show::{self, BOLD, DIM, PLAIN};
 
 /// An adapter as `--device gpu:N` counts them.
 #[derive(Serialize)]
@@ -42,17 +42,18 @@ pub fn run(common: &Common) -> Result<()> {
             "adapters": found, "device": device, "reason": reason, "model": common.model_name(), "memory": memory,
         }));
     }
-    show::line(&format!("{BOLD}Adapters{BOLD:#}"))?;
+    show::spans(&[(BOLD, "Adapters")])?;
     if found.is_empty() {
         show::line("  none: install a Vulkan, Metal or DX12 driver to use a GPU")?;
     }
     for adapter in &found {
         adapter.show()?;
     }
-    show::line(&format!("{BOLD}Device{BOLD:#}    {device}  {DIM}{reason}{DIM:#}"))?;
-    show::line(&format!("{BOLD}Model{BOLD:#}     {}", memory.model))?;
+    show::spans(&[(BOLD, "Device"), (PLAIN, &format!("    {device}  ")), (DIM, &reason)])?;
+    show::spans(&[(BOLD, "Model"), (PLAIN, &format!("     {}", memory.model))])?;
     let (weights, activations) = (mebibytes(memory.weights), mebibytes(memory.activations));
-    show::line(&format!("{BOLD}Memory{BOLD:#}    weights {weights}, activations of 384 tokens {activations}"))
+    let text = format!("    weights {weights}, activations of 384 tokens {activations}");
+    show::spans(&[(BOLD, "Memory"), (PLAIN, &text)])
 }
 
 /// What the model takes on the chosen device.
@@ -103,10 +104,9 @@ impl Adapter {
 
     /// Three lines.
     pub fn show(&self) -> Result<()> {
-        show::line(&format!(
-            "  {BOLD}{}{BOLD:#}  {}  {DIM}{}, {}, {}{DIM:#}",
-            self.device, self.name, self.kind, self.backend, self.driver
-        ))?;
+        let driver = format!("{}, {}, {}", self.kind, self.backend, self.driver);
+        let name = format!("  {}  ", self.name);
+        show::spans(&[(PLAIN, "  "), (BOLD, &self.device), (PLAIN, &name), (DIM, &driver)])?;
         let (buffer, binding) = (mebibytes(self.buffer_bytes), mebibytes(self.binding_bytes));
         show::line(&format!(
             "         buffer {buffer}, binding {binding}, workgroup {} KiB, {} invocations",

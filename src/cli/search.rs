@@ -200,12 +200,11 @@ fn line(hit: &Hit) -> Line<'_> {
 /// A passage for people: its place, its score and how it begins.
 fn show_hit(number: usize, hit: &Hit) -> Result<()> {
     const MOST: usize = 400;
-    let (bold, dim) = (show::BOLD, show::DIM);
-    let place = show::flat(&hit.path.to_string_lossy(), 1000);
+    let place = format!("{}:{}", show::flat(&hit.path.to_string_lossy(), 1000), hit.line);
     if number > 0 {
         show::line("")?;
     }
     let score = hit.score.unwrap_or(hit.similarity);
-    show::line(&format!("{bold}{place}:{}{bold:#}  {dim}{score:.4}{dim:#}", hit.line))?;
+    show::spans(&[(show::BOLD, &place), (show::PLAIN, "  "), (show::DIM, &format!("{score:.4}"))])?;
     show::line(&show::flat(&hit.text, MOST))
 }

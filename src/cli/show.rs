@@ -1,46 +1,110 @@
 //! What people see: errors, highlighted answers, lines of JSON.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Effects, Style};
+use cloze::error::{is_unseen, printable};
 use cloze::{Error, Result};
 use serde::Serialize;
+use tracing::{Event, Level};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 const ANSWER: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green))).effects(Effects::BOLD);
 const FAULT: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red))).effects(Effects::BOLD);
 
-/// A line on stdout; styles are dropped where it is no terminal.
-pub fn line(text: &str) -> Result<()> {
+/// Without a style.
+pub const PLAIN: Style = Style::new();
+const WARNING: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow))).effects(Effects::BOLD);
+
+/// Characters of a part of a line, or of a note.
+const MOST_CHARS: usize = 4000;
+
+/// A line on stdout, of parts each in its style. Styles are dropped where it is no terminal. What the parts hold that would
+/// command a terminal is escaped, so all that is shown to people goes through here or through [`note`].
+pub fn spans(parts: &[(Style, &str)]) -> Result<()> {
+    let styled = |(style, text): &(Style, &str)| format!("{style}{}{style:#}", printable(text, MOST_CHARS));
+    let text: String = parts.iter().map(styled).collect();
     writeln!(anstream::stdout().lock(), "{text}").map_err(|e| Error::io("write", "stdout", e))
+}
+
+/// A line on stdout without styles.
+pub fn line(text: &str) -> Result<()> {
+    spans(&[(PLAIN, text)])
 }
 
 /// An object on a line of its own.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|e| Error::io("write", "stdout", e.into()))?;
-    writeln!(std::io::stdout().lock(), "{text}").map_err(|e| Error::io("write", "stdout", e))
+    writeln!(std::io::stdout().lock(), "{}", json_text(&text)).map_err(|e| Error::io("write", "stdout", e))
+}
+
+/// The text of JSON as stdout takes it: as it is, but on a terminal with escapes for what would command it, which is the same
+/// JSON.
+pub fn json_text(text: &str) -> Cow<'_, str> {
+    if !std::io::stdout().is_terminal() { Cow::Borrowed(text) } else { Cow::Owned(escaped(text)) }
+}
+
+/// The same JSON without characters that are unseen; they can only stand in its strings.
+fn escaped(json: &str) -> String {
+    let mut text = String::new();
+    for c in json.chars() {
+        if is_unseen(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text += &format!("\\u{unit:04x}"));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// A line on stderr. If nobody can read it, there is nobody to tell.
 pub fn note(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", printable(text, MOST_CHARS));
 }
 
 /// The error, on stderr: for people, or as an object with the stable code.
 pub fn error(error: &Error, as_json: bool) {
-    if as_json {
+    let mut stderr = anstream::stderr().lock();
+    let _ = if as_json {
         let object = serde_json::json!({ "code": error.code(), "message": error.to_string() });
-        note(&serde_json::json!({ "error": object }).to_string());
+        writeln!(stderr, "{}", serde_json::json!({ "error": object }))
     } else {
-        note(&format!("{FAULT}error:{FAULT:#} {error}"));
+        writeln!(stderr, "{FAULT}error:{FAULT:#} {error}")
+    };
+}
+
+/// What the library logs, as notes on stderr: `warning: …`.
+pub struct Logged;
+
+impl<S, N> FormatEvent<S, N> for Logged
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        let mut fields = String::new();
+        ctx.field_format().format_fields(Writer::new(&mut fields), event)?;
+        let (style, word) = match *event.metadata().level() {
+            Level::ERROR => (FAULT, "error"),
+            Level::WARN => (WARNING, "warning"),
+            Level::INFO => (PLAIN, "info"),
+            Level::DEBUG => (PLAIN, "debug"),
+            Level::TRACE => (PLAIN, "trace"),
+        };
+        let style = if to.has_ansi_escapes() { style } else { PLAIN };
+        writeln!(to, "{style}{word}:{style:#} {}", printable(&fields, MOST_CHARS))
     }
 }
 
-/// At most `most` characters of a text on one line, and without what could command the terminal.
+/// At most `most` characters of a text, with one space for all white space.
 pub fn flat(text: &str, most: usize) -> String {
-    // White space is one space: more characters than these are not needed.
-    let start: String = text.chars().filter(|c| c.is_whitespace() || !c.is_control()).take(most * 4).collect();
+    // More characters than these are not needed.
+    let start: String = text.chars().take(most * 4).collect();
     let mut line: String = start.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((at, _)) = line.char_indices().nth(most) {
         line.truncate(at);
@@ -49,28 +113,23 @@ pub fn flat(text: &str, most: usize) -> String {
     line
 }
 
-/// The answer inside its sentence. Where there is no colour it stands between asterisks.
-pub fn highlighted(context: &str, start: usize, end: usize) -> String {
+/// The answer inside its sentence, as parts of a line. Where there is no colour it stands between asterisks.
+pub fn highlighted(context: &str, start: usize, end: usize) -> [(Style, String); 3] {
     let (from, to) = sentence(context, start, end);
     let plain = anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never;
     let mark = if plain { "*" } else { "" };
-    // On one line, and without what could command the terminal.
-    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace(|c: char| c.is_control(), "");
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let spaced = |text: &str, at_end: bool| {
         let edge = if at_end { text.chars().next_back() } else { text.chars().next() };
         if edge.is_some_and(char::is_whitespace) { " " } else { "" }
     };
     let (before, after) = (&context[from..start], &context[end..to]);
-    format!(
-        "{}{}{mark}{ANSWER}{}{ANSWER:#}{mark}{}{}",
-        flat(before),
-        if flat(before).is_empty() { "" } else { spaced(before, true) },
-        flat(&context[start..end]),
-        spaced(after, false),
-        flat(after)
-    )
-    .trim_end()
-    .to_owned()
+    let space = if flat(before).is_empty() { "" } else { spaced(before, true) };
+    [
+        (PLAIN, format!("{}{space}{mark}", flat(before))),
+        (ANSWER, flat(&context[start..end])),
+        (PLAIN, format!("{mark}{}{}", spaced(after, false), flat(after)).trim_end().to_owned()),
+    ]
 }
 
 /// The bytes of the sentence around a span; no more than a few lines, however long the sentence.
@@ -102,6 +161,14 @@ fn sentence(context: &str, start: usize, end: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_on_a_terminal_is_the_same_json() {
+        let object = serde_json::json!({ "a": "\u{9b}2J\u{202e}\u{7f}\u{1b}é👩\u{200d}🚀\u{e0041}" });
+        let shown = escaped(&object.to_string());
+        assert!(!shown.contains(is_unseen) && shown.contains('é'), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), object);
+    }
 
     #[test]
     fn a_sentence_ends_at_its_stop() {

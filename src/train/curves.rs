@@ -18,7 +18,7 @@ const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 /// More points than pixels are means of neighbours.
 const MOST_POINTS: usize = 640;
 
-/// Draws the series over a common x. Points that are not finite are left out.
+/// Draws the series over a common x. Points that are not finite, or beyond all measure, are left out.
 pub fn svg(title: &str, x_name: &str, series: &[Series]) -> String {
     let series: Vec<Series> = series.iter().map(thinned).collect();
     let points = || series.iter().flat_map(|s| &s.points);
@@ -70,7 +70,9 @@ pub fn svg(title: &str, x_name: &str, series: &[Series]) -> String {
 }
 
 fn thinned(series: &Series) -> Series {
-    let finite: Vec<_> = series.points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    // Of larger ones a sum or a span is not finite.
+    let is_drawn = |value: f64| value.abs() < 1e100;
+    let finite: Vec<_> = series.points.iter().copied().filter(|(x, y)| is_drawn(*x) && is_drawn(*y)).collect();
     let per = finite.len().div_ceil(MOST_POINTS).max(1);
     let mean = |run: &[(f64, f64)]| {
         let n = run.len() as f64;
@@ -140,7 +142,14 @@ mod tests {
 
     #[test]
     fn few_equal_and_many_points() {
-        for points in [vec![], vec![(3.0, 7.0)], vec![(1.0, 0.0), (2.0, 0.0)], vec![(0.0, f64::INFINITY)]] {
+        for points in [
+            vec![],
+            vec![(3.0, 7.0)],
+            vec![(1.0, 0.0), (2.0, 0.0)],
+            vec![(0.0, f64::INFINITY)],
+            vec![(0.0, f64::MAX), (1.0, -f64::MAX)],
+            vec![(0.0, f64::MAX); 2000],
+        ] {
             let picture = svg("t", "x", &[series(points)]);
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         }

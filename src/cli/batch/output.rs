@@ -8,6 +8,7 @@ use cloze::{Error, Result};
 use serde::Deserialize;
 
 use super::{Batch, Place};
+use crate::show;
 
 /// Where result lines go.
 pub struct Output {
@@ -91,7 +92,9 @@ impl Output {
                 format!(r#""error":{error}"#)
             }
         };
-        writeln!(self.sink.writer(), r#"{{"line":{number}{id},{rest}}}"#).map_err(|e| Error::io("write", &self.path, e))
+        let text = format!(r#"{{"line":{number}{id},{rest}}}"#);
+        let text = if matches!(self.sink, Sink::Stdout(_)) { show::json_text(&text) } else { text.as_str().into() };
+        writeln!(self.sink.writer(), "{text}").map_err(|e| Error::io("write", &self.path, e))
     }
 
     pub fn flush(&mut self) -> Result<()> {
