@@ -40,12 +40,20 @@ export function pairOf(value: unknown): { text: string; pair?: string } {
   return { text: text(first, 'text'), ...(other !== undefined && other !== null && { pair: text(other, 'pair') }) };
 }
 
-/** A request as JSON that Rust can read. @throws `memory` for more text than a string holds. */
+/**
+ * UTF-16 units of a text, and of all texts of a call. WebAssembly holds a request several times over while it is read, and
+ * the tokens of one text at a time, in 4 GiB at most; what has no room there would end the module.
+ */
+const MOST = { text: 2 ** 25, call: 2 ** 27 };
+
+/** A request as JSON that Rust can read. @throws `memory` for more text than a call may have, before it is copied. */
 export function json(request: unknown): string {
-  try {
-    return JSON.stringify(request, (_, value: unknown) => (typeof value === 'string' ? wellFormed(value) : value));
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new ClozeError('memory', 'The texts are too long for one call. Give fewer or shorter ones', { cause });
-  }
+  let units = 0;
+  return JSON.stringify(request, (_, value: unknown) => {
+    if (typeof value !== 'string') return value;
+    units += value.length;
+    const [what, most] = value.length > MOST.text ? ['A text', MOST.text] : ['The call', MOST.call];
+    if (value.length <= most && units <= MOST.call) return wellFormed(value);
+    throw new ClozeError('memory', `${what} has more than ${most} characters. Give fewer texts or shorter ones`);
+  });
 }

@@ -89,3 +89,15 @@ test('thousands of calls on one signal take no time to make or to give up, and w
   process.off('warning', warn);
   assert.deepEqual(warnings, []);
 });
+
+test('more text than a call may have is refused at once, and the next call is answered', async () => {
+  const huge = '.'.repeat(2 ** 25 + 1);
+  const begun = performance.now();
+  const calls = [
+    answer(QUESTION, huge), answer(huge, CONTEXT), answer.explain(QUESTION, huge), answer(Array(10).fill(QUESTION), huge.slice(2 ** 24)),
+  ];
+  for (const call of calls.slice(0, 3)) await assert.rejects(call, { name: 'ClozeError', code: 'memory', message: /^A text has more than 33554432/ });
+  await assert.rejects(calls[3], { name: 'ClozeError', code: 'memory', message: /^The call has more than 134217728/ });
+  assert.ok(performance.now() - begun < 2000);
+  assert.equal((await answer(QUESTION, CONTEXT))[0].answer, 'Rome');
+});
