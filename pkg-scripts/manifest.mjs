@@ -4,7 +4,7 @@
 // file by its `new URL('…', import.meta.url)`. Small JSON files are in it as text, since bundlers turn assets of a few
 // kilobytes into `data:` URLs, which a strict content policy refuses to fetch.
 //
-// Beside each WebAssembly module, in DIST/wasm and DIST/train/wasm, it writes integrity.js with the module's digest.
+// Beside each WebAssembly module, in DIST/wasm, DIST/unigram/wasm and DIST/train/wasm, it writes integrity.js with the module's digest.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -77,7 +77,7 @@ export declare const files: { readonly [name: string]: ManifestFile };
 `,
 );
 
-for (const dir of ['wasm', 'train/wasm']) {
+for (const dir of ['wasm', 'unigram/wasm', 'train/wasm']) {
   const module = createHash('sha256').update(readFileSync(join(dist, dir, 'cloze_bg.wasm'))).digest('base64');
   writeFileSync(join(dist, dir, 'integrity.js'), `// Written by the build.\n\nexport const integrity = 'sha256-${module}';\n`);
   writeFileSync(

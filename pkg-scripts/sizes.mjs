@@ -20,9 +20,14 @@ export function sizes(dist) {
     .sort((a, b) => b.raw - a.raw);
 }
 
-/** Raw and gzipped bytes of the code that a page runs, of what only training needs if `training`, else of all else. */
-export function codeSize(dist, { training = false } = {}) {
-  const code = sizes(dist).filter((file) => file.code && file.name.startsWith('train/') === training);
+/**
+ * Raw and gzipped bytes of the code that a page runs: with a WordPiece model, with a Unigram one if `unigram`, which has a module
+ * in the place of the other, or what only training needs if `training`.
+ */
+export function codeSize(dist, { training = false, unigram = false } = {}) {
+  const isLoaded = ({ code, name }) => code && name.startsWith('train/') === training
+    && !name.startsWith(unigram ? 'wasm/' : 'unigram/wasm/');
+  const code = sizes(dist).filter(isLoaded);
   const sum = (field) => code.reduce((total, file) => total + file[field], 0);
   return { raw: sum('raw'), gzip: sum('gzip') };
 }
@@ -36,6 +41,7 @@ export function table(dist) {
     row('bytes', 'raw', 'gzip'),
     ...files.map((file) => row(file.name, file.raw, file.gzip)),
     sum('JavaScript and wasm', codeSize(dist)),
+    sum('with Unigram tokenizers', codeSize(dist, { unigram: true })),
     sum('more of both to train', codeSize(dist, { training: true })),
   ].join('\n');
 }

@@ -30,6 +30,11 @@ pub use training::Training;
 
 use crate::device::Cancel;
 
+/// Says by being there that this module knows Unigram tokenizers.
+#[cfg(feature = "unigram")]
+#[wasm_bindgen]
+pub fn unigram() {}
+
 /// A wish to stop, which a running call looks at.
 #[wasm_bindgen]
 #[derive(Debug, Default)]

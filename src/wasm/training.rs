@@ -131,7 +131,7 @@ impl Training {
     ///
     /// # Errors
     /// What the crate refuses: files that are broken or of another kind of model, options, too large a model.
-    pub fn load(task: &str, files: Files, host: &Host, options: &str) -> Result<Training> {
+    pub fn load(task: &str, mut files: Files, host: &Host, options: &str) -> Result<Training> {
         let options: OptionsJson = parse(options)?;
         let head = head_of(task)?;
         let mut beside = files.beside();

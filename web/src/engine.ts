@@ -11,6 +11,7 @@ import type { Code } from './errors.js';
 import { loadModel } from './load/index.js';
 import type { Loaded } from './load/index.js';
 import type { Backend, Counters, Hooks, OpenRequest, State, Work } from './protocol.js';
+import { knowsUnigram, Notice } from './unigram/notice.js';
 import type { CancelToken, Files, Host } from './wasm/cloze.js';
 
 /** The Rust crate, built for some work, as the JavaScript of its WebAssembly has it. */
@@ -24,6 +25,8 @@ export interface Crate {
   integrity: string;
   /** Whether models change at work: another device, which reads their files anew, could not go on. */
   learns: boolean;
+  /** The crate with Unigram tokenizers, where this one has none. */
+  withUnigram?(): Promise<Crate>;
 }
 
 /** A model, loaded for its work. */
@@ -95,6 +98,7 @@ function isStop(error: unknown): boolean {
 }
 
 interface Opened {
+  crate: Crate;
   host: Host;
   model: Model;
   state: State;
@@ -164,8 +168,8 @@ export class Engine implements Backend {
     const stop = (this.#stop = (): void => stopping.abort());
     const off = onAbort(signal, stop);
     try {
-      const { model } = (this.#opened ??= await this.#reopen(stopping.signal));
-      const cancel = new this.#crate.CancelToken();
+      const { crate, model } = (this.#opened ??= await this.#reopen(stopping.signal));
+      const cancel = new crate.CancelToken();
       const onStop = (): void => cancel.cancel();
       stopping.signal.addEventListener('abort', onStop);
       try {
@@ -223,9 +227,31 @@ export class Engine implements Backend {
   }
 }
 
-/** A device and a model on it. */
+/** Ends a load: the model has a Unigram tokenizer, which the module does not know. */
+class NeedsUnigram extends Error {}
+
+/** A device and a model on it, of the crate that knows the model's tokenizer. */
 async function open(
   crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks,
+): Promise<Opened> {
+  const { module, unigram } = request;
+  if (!crate.withUnigram) return openBy(crate, request, device, hooks);
+  const other = (): Promise<Crate> => crate.withUnigram!().catch((cause: unknown) => {
+    const problem = `The engine for Unigram tokenizers cannot be loaded: ${messageOf(cause)}`;
+    throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
+  });
+  if (typeof module !== 'string' && knowsUnigram(module)) return openBy(await other(), request, device, hooks);
+  const notice = typeof module === 'string' && unigram !== undefined ? new Notice() : undefined;
+  try {
+    return await openBy(crate, request, device, hooks, notice);
+  } catch (error) {
+    if (!(error instanceof NeedsUnigram) || unigram === undefined) throw error;
+    return openBy(await other(), { ...request, module: unigram }, device, hooks);
+  }
+}
+
+async function openBy(
+  crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks, notice?: Notice,
 ): Promise<Opened> {
   const { signal, onProgress } = hooks;
   if (signal?.aborted) throw abortError(signal);
@@ -244,10 +270,18 @@ async function open(
   const hosting = crate.Host.open(device, turn);
   const loading = loadModel(
     request.model,
-    { ...request.load, signal: failed.signal, ...(onProgress && { onProgress }) },
+    {
+      ...request.load,
+      signal: failed.signal,
+      ...(onProgress && { onProgress }),
+      ...(notice && { onFile: () => { if (notice.found) throw new NeedsUnigram(); } }),
+    },
     (file) => ({
       begin: (size) => files.begin(file, size),
-      write: (chunk) => files.write(file, chunk),
+      write: (chunk) => {
+        notice?.see(file, chunk);
+        files.write(file, chunk);
+      },
       digest: () => files.digest(file),
     }),
   );
@@ -257,7 +291,7 @@ async function open(
     files.retain(loaded.files);
     taken = true;
     const model = crate.load(request.task, files, host, request.options);
-    return { host, model, state: stateOf(host, loaded) };
+    return { crate, host, model, state: stateOf(host, loaded) };
   } catch (error) {
     // What still runs is stopped, and frees what it has when it ends.
     failed.abort();

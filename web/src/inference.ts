@@ -6,6 +6,9 @@ import type { OpenEngine } from './protocol.js';
 import { integrity } from './wasm/integrity.js';
 import init, { CancelToken, Files, Host, Pipeline } from './wasm/cloze.js';
 
-const crate: Crate = { init, CancelToken, Files, Host, load: Pipeline.load, learns: false, integrity };
+/** Written so that bundlers see it. */
+const withUnigram = async (): Promise<Crate> => (await import('./unigram/crate.js')).crate;
+
+const crate: Crate = { init, CancelToken, Files, Host, load: Pipeline.load, learns: false, integrity, withUnigram };
 
 export const open: OpenEngine = (request, hooks) => Engine.open(crate, request, hooks);

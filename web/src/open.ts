@@ -17,6 +17,8 @@ export interface Engines {
   names: { module: string; worker: string };
   /** The address of their WebAssembly. */
   module(): string;
+  /** The same of the module with Unigram tokenizers, if `module` has none. */
+  unigram?(): string;
   worker(): Worker;
   here(): Promise<{ open: OpenEngine }>;
   /** The package's model for a task, if it has one. */
@@ -78,6 +80,7 @@ export async function openEngine(
     load: others,
     options: json(fixed),
     module: module ?? engines.module(),
+    ...(module === undefined && engines.unigram && { unigram: engines.unigram() }),
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
   const quiet = tell && ((progress: Progress | Ready): void => {

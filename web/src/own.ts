@@ -9,6 +9,12 @@ export function moduleAddress(): string {
   return addressOf(() => new URL('./wasm/cloze_bg.wasm', import.meta.url), 'module', 'what importing cloze/cloze.wasm gives');
 }
 
+/** The address of the module with Unigram tokenizers. */
+export function unigramAddress(): string {
+  const mend = 'what importing cloze/unigram.wasm gives';
+  return addressOf(() => new URL('./unigram/wasm/cloze_bg.wasm', import.meta.url), 'module', mend);
+}
+
 /** The default model, as it can be sent to a worker. */
 export function defaultModel(): Manifest {
   const sent: Manifest['files'] = {};

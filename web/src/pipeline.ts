@@ -4,7 +4,7 @@ import { clip } from './errors.js';
 import { handle, openEngine } from './open.js';
 import type { Engines } from './open.js';
 import { wrong } from './options.js';
-import { defaultModel, moduleAddress } from './own.js';
+import { defaultModel, moduleAddress, unigramAddress } from './own.js';
 import type { Backend } from './protocol.js';
 import { results, taskNamed, TASKS } from './tasks.js';
 import type { Entry } from './tasks.js';
@@ -13,6 +13,7 @@ import type { PipelineOptions, Task, Tasks, TokenFeatures, TransformersLoadNames
 const ENGINES: Engines = {
   names: { module: 'cloze/cloze.wasm', worker: 'cloze/worker' },
   module: moduleAddress,
+  unigram: unigramAddress,
   worker: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze' }),
   here: () => import('./inference.js'),
   model: (task) => (task === 'question-answering' ? defaultModel() : undefined),

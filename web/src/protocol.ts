@@ -15,6 +15,8 @@ export interface OpenRequest {
   options: string;
   /** The WebAssembly module, or its address. */
   module: string | WebAssembly.Module;
+  /** The address of the module with Unigram tokenizers, where `module` is an address and has none. */
+  unigram?: string;
 }
 
 /** What an engine runs on, and what it has loaded. */

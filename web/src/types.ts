@@ -33,7 +33,10 @@ export interface PipelineOptions {
   cache?: boolean;
   /** Files by their paths, and the SHA-256 each must have: as in HTML, or in hex. */
   integrity?: Record<string, string>;
-  /** What importing `cloze/cloze.wasm` gives, where bytes may not be compiled, as in workerd. */
+  /**
+   * What importing `cloze/cloze.wasm` gives, where bytes may not be compiled, as in workerd; for models with a Unigram
+   * tokenizer, as multilingual ones have, what importing `cloze/unigram.wasm` gives.
+   */
   module?: WebAssembly.Module;
 }
 

@@ -88,7 +88,7 @@ test('the tarball holds what it needs and no more', () => {
     : !['package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE'].includes(path));
   assert.deepEqual(odd, []);
   const modules = files.filter((path) => path.endsWith('.wasm'));
-  assert.deepEqual(modules.sort(), ['dist/train/wasm/cloze_bg.wasm', 'dist/wasm/cloze_bg.wasm']);
+  assert.deepEqual(modules.sort(), ['dist/train/wasm/cloze_bg.wasm', 'dist/unigram/wasm/cloze_bg.wasm', 'dist/wasm/cloze_bg.wasm']);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) {
     assert.equal(readFileSync(join(WEB, name), 'utf8'), readFileSync(join(WEB, '..', name), 'utf8'), name);
   }
@@ -97,7 +97,7 @@ test('the tarball holds what it needs and no more', () => {
 });
 
 test('the modules hold no path of the machine that built them', () => {
-  const modules = ['dist/wasm', 'dist/train/wasm'].map((dir) => readFileSync(join(WEB, dir, 'cloze_bg.wasm'), 'latin1'));
+  const modules = ['dist/wasm', 'dist/unigram/wasm', 'dist/train/wasm'].map((dir) => readFileSync(join(WEB, dir, 'cloze_bg.wasm'), 'latin1'));
   const text = modules.join();
   for (const path of [resolve(WEB, '..'), process.env.CARGO_HOME ?? join(process.env.HOME ?? '/root', '.cargo')]) {
     assert.ok(!text.includes(path), path);
