@@ -40,6 +40,7 @@ pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;
 pub mod error;
+pub mod fields;
 #[cfg(feature = "native")]
 pub mod files;
 pub mod graph;

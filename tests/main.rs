@@ -9,6 +9,7 @@ mod cli;
 mod dependencies;
 mod faults;
 mod features;
+mod fields;
 mod golden;
 #[cfg(feature = "train")]
 mod gradients;

@@ -170,7 +170,7 @@ fn bad_lines_are_told_and_left_out() {
         found.iter().map(|line| (line["index"].as_u64().unwrap(), line["id"].as_str())).collect();
     kept.sort_unstable();
     assert_eq!(kept, [(0, Some("x")), (3, None)]);
-    assert!(ran.err.contains("line 2: ") && ran.err.contains("line 3: the line has no \"text\""), "{}", ran.err);
+    assert!(ran.err.contains("line 2: ") && ran.err.contains("line 3: \"texts\" is a field that"), "{}", ran.err);
 
     let lines = "{\"query\": \"a\"}\n{\"texts\": [\"a\"]}\n{\"query\": \"a\", \"texts\": [1]}\n{\"query\": \"a\", \"texts\": \"b\"}\n";
     let ran = rerank(&["--input", "-"], lines);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cloze::device::Cancel;
+use cloze::fields::Reads;
 use cloze::files::read_at_most;
 use cloze::tasks::answer::{Answer, AnswerOptions};
 use cloze::tasks::question_answering::Question;
@@ -123,8 +124,20 @@ fn many(args: &AnswerArgs, options: &AnswerOptions, common: &Common) -> Result<O
         })
     };
     let objects = |input: &Question, answers| lines(&input.context, answers);
-    super::tasks::perform(&qa, options, &args.batch, common, None, question, objects)
+    super::tasks::perform(&qa, options, &args.batch, common, None, (ANSWER, question), objects)
 }
+
+/// A question and its context.
+const ANSWER: Reads = Reads {
+    options: &[
+        ("top_k", "Give --top-k"),
+        ("doc_stride", "Give --doc-stride"),
+        ("max_seq_len", "Give --max-seq-len"),
+        ("max_answer_len", "Give --max-answer-tokens"),
+        ("handle_impossible_answer", "Give --no-answer"),
+    ],
+    ..Reads::QUESTION
+};
 
 /// Bytes of a text: more than the largest encyclopedia's longest article by far.
 const MOST: u64 = 64 << 20;

@@ -124,7 +124,7 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
         (Format::Npy, _) => array(&task, &options, &args.batch, common, &texts),
         (Format::Jsonl, true) => {
             let objects = |_: &TextPair, embedding| vec![Line { embedding }];
-            super::tasks::perform(&task, &options, &args.batch, common, None, super::tasks::text_pair, objects)
+            super::tasks::perform(&task, &options, &args.batch, common, None, super::tasks::TEXT_PAIR, objects)
         }
         (Format::Jsonl, false) => {
             let found = cloze::block_on(run(&task, &texts, &options, &Cancel::new()))?;
@@ -158,8 +158,9 @@ fn array(
     let mut file = AtomicFile::create(&batch.output)?;
     file.write(&npy::header(0, cols))?;
     let (mut rows, mut bad) = (0, false);
-    batch::each_chunk(batch, common, 0, 1, |lines, cancel| {
-        for (place, row) in batch::results(lines, super::tasks::text_pair, |inputs| run(inputs, cancel))? {
+    let (reads, text_pair) = super::tasks::TEXT_PAIR;
+    batch::each_chunk(batch, common, (0, reads), 1, |lines, cancel| {
+        for (place, row) in batch::results(lines, text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {
                 bad = true;
                 super::show::note(&format!("line {}: {error}", place.number));

@@ -1,6 +1,7 @@
 //! `cloze rerank`
 
 use clap::Args;
+use cloze::fields::Reads;
 use cloze::tasks::rank::{Query, RankOptions, Ranked, Reranker};
 use cloze::tasks::run::run;
 use cloze::{Error, Result};
@@ -71,7 +72,7 @@ pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
         (Some(query), true) => one_ranking(&task, query, &options, &args.batch, common),
         (query, _) => {
             let single = query.map(|query| Query { query, texts: args.texts });
-            perform(&task, &options, &args.batch, common, single, query_of, lines)
+            perform(&task, &options, &args.batch, common, single, (Reads::QUERY, query_of), lines)
         }
     }
 }
@@ -106,7 +107,7 @@ fn one_ranking(
     };
     let (mut all, mut bad): (Vec<Line>, _) = (Vec::new(), false);
     let one = |fields: Fields| Ok(Query { query: query.clone(), texts: vec![Fields::need(fields.text, "text")?] });
-    batch::each_chunk(batch, common, 0, 1, |chunk, cancel| {
+    batch::each_chunk(batch, common, (0, Reads::TEXT), 1, |chunk, cancel| {
         let score = |inputs: &[Query]| {
             let found = cloze::block_on(run(task, inputs, options, cancel))?;
             Ok(inputs.iter().zip(found).map(|(input, ranking)| Ok(lines(input, ranking?))).collect())

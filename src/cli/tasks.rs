@@ -3,6 +3,7 @@
 use clap::Args;
 use cloze::checkpoint::Head;
 use cloze::device::Cancel;
+use cloze::fields::{Reads, Role};
 use cloze::tasks::classify::Classifier;
 use cloze::tasks::fill_mask::{FillMask, FillMaskOptions};
 use cloze::tasks::next_sentence::NextSentence;
@@ -42,7 +43,7 @@ pub fn perform<T: Task, O: Serialize>(
     batch: &Batch,
     common: &Common,
     single: Option<T::Input>,
-    input: impl Fn(Fields) -> Result<T::Input>,
+    input: (Reads, impl Fn(Fields) -> Result<T::Input>),
     objects: impl Fn(&T::Input, T::Output) -> Vec<O>,
 ) -> Result<Outcome> {
     if let Some(input) = single {
@@ -52,9 +53,7 @@ pub fn perform<T: Task, O: Serialize>(
     }
     batch::run(batch, common, task.rows(options), input, |inputs, cancel| {
         let found = cloze::block_on(run(task, inputs, options, cancel))?;
-        let text = |(input, output): (&T::Input, Result<T::Output>)| {
-            serde_json::to_string(&objects(input, output?)).map_err(|e| Error::io("write", "a result", e.into()))
-        };
+        let text = |(input, output): (&T::Input, Result<T::Output>)| as_json(&objects(input, output?));
         Ok(inputs.iter().zip(found).map(text).collect())
     })
 }
@@ -89,7 +88,8 @@ pub fn fill_mask(args: FillMaskArgs, common: &Common) -> Result<Outcome> {
         options.targets = Some(task.targets(&args.targets)?);
     }
     let Text { text, batch } = args.text;
-    perform(&task, &options, &batch, common, text, |f| Fields::need(f.text, "text"), |_, filled| filled)
+    let reads = Reads { options: &[("targets", "Give --targets"), ("top_k", "Give --top-k")], ..Reads::TEXT };
+    perform(&task, &options, &batch, common, text, (reads, |f| Fields::need(f.text, "text")), |_, filled| filled)
 }
 
 /// Classify a text, or a pair of texts.
@@ -114,11 +114,14 @@ pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
     let task = Classifier::new(common.text_model(Head::SequenceClassification)?);
     let Text { text, batch } = args.text;
     let single = text.map(|text| TextPair { text, pair: args.pair });
-    perform(&task, &(), &batch, common, single, text_pair, |_, scored| scored)
+    perform(&task, &(), &batch, common, single, TEXT_PAIR, |_, scored| scored)
 }
 
+/// What a line gives of a text that may have a pair, and how.
+pub const TEXT_PAIR: (Reads, fn(Fields) -> Result<TextPair>) = (Reads::TEXT_PAIR, text_pair);
+
 /// A line's text, and the second one if it has it.
-pub fn text_pair(fields: Fields) -> Result<TextPair> {
+fn text_pair(fields: Fields) -> Result<TextPair> {
     Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
 }
 
@@ -169,7 +172,8 @@ pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
         };
         entities.into_iter().map(object).collect()
     };
-    perform(&task, &aggregation, &batch, common, text, |f| Fields::need(f.text, "text"), objects)
+    let reads = Reads { options: &[("aggregation_strategy", "Give --aggregation")], ..Reads::TEXT };
+    perform(&task, &aggregation, &batch, common, text, (reads, |f| Fields::need(f.text, "text")), objects)
 }
 
 /// Say how likely a text follows another.
@@ -196,7 +200,12 @@ pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome>
     let task = NextSentence::new(common.text_model(Head::NextSentence)?);
     let single = args.text.map(|text| TextPair { text, pair: args.pair });
     let objects = |_: &TextPair, is_next: f32| vec![serde_json::json!({ "is_next": is_next })];
-    perform(&task, &(), &args.batch, common, single, text_pair, objects)
+    let input = |fields: Fields| {
+        let pair = text_pair(fields)?;
+        Fields::need(pair.pair.as_ref(), "pair")?;
+        Ok(pair)
+    };
+    perform(&task, &(), &args.batch, common, single, (Reads::TEXT_PAIR, input), objects)
 }
 
 /// Classify a text by labels of your own, with a model of natural language inference.
@@ -206,12 +215,12 @@ Examples:
   cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model ./mnli-bert
   cloze zero-shot --input news.jsonl --labels sport,arts --template 'About {}.' --model ./mnli-bert
 
-Each line is {\"label\",\"score\"}, every label, the best first.")]
+A line of a batch may have candidate_labels of its own, an array. Each line of the result is {\"label\",\"score\"}, every label, the best first.")]
 pub struct ZeroShotArgs {
     #[command(flatten)]
     pub text: Text,
-    /// The labels
-    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', required = true)]
+    /// The labels; of a batch, those of lines without candidate_labels
+    #[arg(long, value_name = "LABEL,…", value_delimiter = ',', required_unless_present = "input")]
     pub labels: Vec<String>,
     /// The sentence that a label is put into, at {}
     #[arg(long, value_name = "TEXT", default_value = "This example is {}.")]
@@ -223,10 +232,47 @@ pub struct ZeroShotArgs {
 
 pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
     args.text.batch.check(common)?;
-    let labels = args.labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
+    let labels: Vec<String> =
+        args.labels.iter().map(|l| l.trim().to_owned()).filter(|label| !label.is_empty()).collect();
     let options = ZeroShotOptions { labels, template: args.template, multi_label: args.multi_label };
-    options.check()?;
+    if !args.labels.is_empty() {
+        options.check()?;
+    }
     let task = ZeroShot::new(common.text_model(Head::SequenceClassification)?)?;
     let Text { text, batch } = args.text;
-    perform(&task, &options, &batch, common, text, |f| Fields::need(f.text, "text"), |_, scored| scored)
+    if text.is_some() {
+        let input = (Reads::TEXT, |f: Fields| Fields::need(f.text, "text"));
+        return perform(&task, &options, &batch, common, text, input, |_, scored| scored);
+    }
+    let input = |fields: Fields| {
+        let labels = fields.labels.or_else(|| Some(options.labels.clone()).filter(|labels| !labels.is_empty()));
+        Ok((Fields::need(fields.text, "text")?, Fields::need(labels, "candidate_labels")?))
+    };
+    batch::run(&batch, common, task.rows(&options), (ZERO_SHOT, input), |inputs: &[(String, Vec<String>)], cancel| {
+        let mut all = Vec::with_capacity(inputs.len());
+        // Neighbours with the same labels are packed together.
+        for group in inputs.chunk_by(|a, b| a.1 == b.1) {
+            let labels = group.first().map(|(_, labels)| labels.clone()).unwrap_or_default();
+            let options = ZeroShotOptions { labels, ..options.clone() };
+            let texts: Vec<String> = group.iter().map(|(text, _)| text.clone()).collect();
+            let found = cloze::block_on(run(&task, &texts, &options, cancel))?;
+            all.extend(found.into_iter().map(|scored| as_json(&scored?)));
+        }
+        Ok(all)
+    })
+}
+
+/// A text, and labels that are its own.
+const ZERO_SHOT: Reads = Reads {
+    roles: &[Role::Text, Role::Labels],
+    options: &[
+        ("labels", "Write \"candidate_labels\" for labels of the line's own, or give --labels for all"),
+        ("hypothesis_template", "Give --template"),
+        ("multi_label", "Give --multi-label"),
+    ],
+};
+
+/// A line's result.
+fn as_json(objects: &impl Serialize) -> Result<String> {
+    serde_json::to_string(objects).map_err(|e| Error::io("write", "a result", e.into()))
 }

@@ -48,7 +48,7 @@ pub fn tokenize(args: TokenizeArgs, common: &Common) -> Result<Outcome> {
         batch::single(&batch, &tokens(&tokenizer, &text, args.pair.as_deref())?)?;
         return Ok(Outcome::AllGood);
     }
-    batch::run(&batch, common, 1, super::tasks::text_pair, |inputs, cancel| {
+    batch::run(&batch, common, 1, super::tasks::TEXT_PAIR, |inputs, cancel| {
         cancel.check()?;
         let line = |input: &TextPair| {
             let tokens = tokens(&tokenizer, &input.text, input.pair.as_deref())?;

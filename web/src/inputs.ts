@@ -1,7 +1,7 @@
 /** What callers give, checked as far as Rust could not say it better. */
 
 import { ClozeError } from './errors.js';
-import type { TextInput } from './types.js';
+import { fieldsOf } from './fields.js';
 
 /** Inputs as an array, and whether the caller gave one alone. */
 export interface Inputs<I> {
@@ -35,9 +35,19 @@ export function list<I>(value: unknown, one: (value: unknown) => I): Inputs<I> {
 
 export function pairOf(value: unknown): { text: string; pair?: string } {
   if (typeof value !== 'object' || value === null) return { text: text(value, 'the text') };
-  const { text: first, pair, text_pair: second } = value as TextInput & { text_pair?: string };
-  const other = pair ?? second;
-  return { text: text(first, 'text'), ...(other !== undefined && other !== null && { pair: text(other, 'pair') }) };
+  const { text: first, pair } = fieldsOf(value, ['text', 'pair']);
+  return { text: text(first, 'text'), ...(pair !== undefined && { pair: text(pair, 'pair') }) };
+}
+
+/** A text alone, or in an object. */
+export function textOf(value: unknown): string {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? text(fieldsOf(value, ['text']).text, 'text') : text(value, 'the text');
+}
+
+export function questionOf(value: unknown): { question: string; context: string } {
+  const { question, context } = fieldsOf(Object(value), ['question', 'context']);
+  return { question: text(question, 'question'), context: text(context, 'context') };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
-import { json, list, pairOf, text } from './inputs.js';
+import { json, list, pairOf, questionOf, text, textOf } from './inputs.js';
 import type { Inputs } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
@@ -47,13 +47,9 @@ const ANSWER: Table = {
   alignToWords: { kind: 'boolean', also: ['align_to_words'] },
 };
 
-function questions(first: unknown, second: unknown): Inputs<{ question: string; context: string }> {
-  const object = (value: unknown): { question: string; context: string } => {
-    const { question, context } = (value ?? {}) as Partial<QuestionInput>;
-    return { question: text(question, 'question'), context: text(context, 'context') };
-  };
+function questions(first: unknown, second: unknown): Inputs<QuestionInput> {
   if (typeof first === 'object' && first !== null && !(Array.isArray(first) && typeof first[0] === 'string')) {
-    return list(first, object);
+    return list(first, questionOf);
   }
   const { list: asked, single } = list(first, (value) => text(value, 'the question'));
   const contexts = list(second, (value) => text(value, 'the context')).list;
@@ -108,7 +104,7 @@ interface Filled {
 }
 
 function prepareFill(texts: unknown, options: unknown): Prepared {
-  const inputs = list(texts, (value) => text(value, 'the text'));
+  const inputs = list(texts, textOf);
   return prepared(inputs, normalise(options, FILL, 'fill-mask'), (rows) =>
     (rows as Filled[]).map(({ mask, token_id, token, score, sequence }) => ({
       mask, tokenId: token_id, token, score, sequence,
@@ -139,7 +135,7 @@ function prepareClassify(texts: unknown, options: unknown): Prepared {
 const TAG: Table = { ...SIGNAL, aggregation: { kind: 'string', also: ['aggregation_strategy'] } };
 
 function prepareTag(texts: unknown, options: unknown): Prepared {
-  const inputs = list(texts, (value) => text(value, 'the text'));
+  const inputs = list(texts, textOf);
   return prepared(inputs, normalise(options, TAG, 'token-classification'));
 }
 
@@ -156,7 +152,7 @@ const ZERO_SHOT: Table = {
 };
 
 function prepareZeroShot(texts: unknown, candidates: unknown, options: unknown): Prepared {
-  const inputs = list(texts, (value) => text(value, 'the text'));
+  const inputs = list(texts, textOf);
   const labels = list(candidates, (value) => text(value, 'the label')).list;
   return prepared(inputs, { ...normalise(options, ZERO_SHOT, 'zero-shot'), labels });
 }

@@ -1,5 +1,6 @@
 //! Lines in: read ahead by a thread, parsed, and handed out as many at a time as are there.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use cloze::device::Cancel;
+use cloze::fields::{self, Reads, Role};
 use cloze::{Error, Result};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Bytes of an input line at most.
@@ -20,13 +23,14 @@ const AHEAD: usize = 8;
 pub const CHUNK_LINES: usize = 256;
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// What an input line may hold.
+/// What an input line holds of what its command reads.
 #[derive(Debug, Default)]
 pub struct Fields {
     pub text: Option<String>,
     pub pair: Option<String>,
     pub question: Option<String>,
     pub context: Option<String>,
+    pub labels: Option<Vec<String>>,
     pub query: Option<String>,
     pub texts: Option<Vec<String>>,
 }
@@ -36,11 +40,133 @@ impl Fields {
     ///
     /// # Errors
     /// [`Error::Input`]
-    pub fn need(field: Option<String>, name: &str) -> Result<String> {
+    pub fn need<T>(field: Option<T>, name: &str) -> Result<T> {
         field.ok_or_else(|| Error::Input {
             problem: format!("the line has no {name:?}"),
             mend: format!("Give an object with {name:?}"),
         })
+    }
+
+    /// Takes what each field holds. A null stands for nothing.
+    fn of(raw: &Raw<'_>, reads: Reads) -> Result<Self> {
+        let mut fields = Self::default();
+        if let Some(problem) = &raw.problem {
+            return Err(malformed(problem.clone()));
+        }
+        let known: Vec<_> = raw.known.iter().filter(|(.., value)| value.get() != "null").collect();
+        let names: Vec<(&str, Role)> = known.iter().map(|(name, role, _)| (*name, *role)).collect();
+        for (role, name) in reads.assign(&names)? {
+            let Some((.., value)) = known.iter().find(|(known, ..)| *known == name) else { continue };
+            match role {
+                Role::Text => fields.text = Some(text(name, value)?),
+                Role::Pair => fields.pair = Some(text(name, value)?),
+                Role::Question => fields.question = Some(text(name, value)?),
+                Role::Context => fields.context = Some(text(name, value)?),
+                Role::Labels => fields.labels = Some(labels(name, value)?),
+                Role::Query => fields.query = Some(text(name, value)?),
+                Role::Texts => fields.texts = Some(texts(name, value)?),
+            }
+        }
+        match &raw.unknown {
+            Some(name) => reads.check_unknown(name).map(|()| fields),
+            None => Ok(fields),
+        }
+    }
+}
+
+fn malformed(problem: String) -> Error {
+    Error::Input { problem, mend: "Give a JSON object a line".into() }
+}
+
+fn text(name: &str, value: &RawValue) -> Result<String> {
+    serde_json::from_str(value.get()).map_err(|_| Error::Input {
+        problem: format!("{name:?} is not a string of Unicode text"),
+        mend: match value.get().as_bytes() {
+            [b'{', ..] => "Give the fields of its object on the line itself".into(),
+            _ => "Give a JSON object a line".into(),
+        },
+    })
+}
+
+fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
+    serde_json::from_str(value.get()).map_err(|_| Error::Input {
+        problem: format!("{name:?} is not an array of strings of Unicode text"),
+        mend: "Give a JSON object a line".into(),
+    })
+}
+
+/// Labels in an array, or in a string between commas, as `transformers` takes them.
+fn labels(name: &str, value: &RawValue) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Labels {
+        Listed(Vec<String>),
+        Joined(String),
+    }
+    let trimmed = |label: &str| Some(label.trim().to_owned()).filter(|label| !label.is_empty());
+    match serde_json::from_str(value.get()) {
+        Ok(Labels::Listed(names)) => Ok(names.iter().filter_map(|name| trimmed(name)).collect()),
+        Ok(Labels::Joined(names)) => Ok(names.split(',').filter_map(trimmed).collect()),
+        Err(_) => Err(Error::Input {
+            problem: format!("{name:?} is not an array of strings"),
+            mend: "Give [\"one\", \"another\"]".into(),
+        }),
+    }
+}
+
+/// A line's object as far as it concerns anyone: `id` as it is, the known fields unparsed, and what is wrong.
+#[derive(Default)]
+struct Raw<'a> {
+    /// Also null is given back.
+    id: Option<Box<RawValue>>,
+    known: Vec<(&'static str, Role, &'a RawValue)>,
+    /// The first unknown name that the command refuses.
+    unknown: Option<String>,
+    problem: Option<String>,
+}
+
+/// Reads a [`Raw`].
+struct RawOf(Reads);
+
+impl<'de> Visitor<'de> for RawOf {
+    type Value = Raw<'de>;
+
+    fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw<'de>, A::Error> {
+        let mut raw = Raw::default();
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let is_twice = if name == "id" {
+                raw.id.replace(map.next_value()?).is_some()
+            } else if let Some((name, role)) = fields::role(&name) {
+                let is_twice = raw.known.iter().any(|(known, ..)| *known == name);
+                let value = map.next_value()?;
+                if !is_twice {
+                    raw.known.push((name, role, value));
+                }
+                is_twice
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                if raw.unknown.is_none() && self.0.check_unknown(&name).is_err() {
+                    raw.unknown = Some(name.clone().into_owned());
+                }
+                false
+            };
+            if is_twice && raw.problem.is_none() {
+                raw.problem = Some(format!("the line has {name:?} twice"));
+            }
+        }
+        Ok(raw)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for RawOf {
+    type Value = Raw<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Raw<'de>, D::Error> {
+        from.deserialize_map(self)
     }
 }
 
@@ -70,14 +196,15 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Starts to read, after the first `skip` lines; errors call the input `path`.
+    /// Starts to read, after the first `skip` lines, what a command reads; errors call the input `path`.
     ///
     /// # Errors
     /// [`Error::Io`] where the system grants no thread.
-    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, skip: u64) -> Result<Self> {
+    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, skip: u64, reads: Reads) -> Result<Self> {
         let (send, receive) = sync_channel(AHEAD);
         // Not joined: where the work stops early it may be waiting for a terminal.
-        let reader = Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, &path, skip, &send));
+        let reader =
+            Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, (&path, skip, reads), &send));
         reader.map_err(|e| Error::io("start", "the thread that reads the input", e))?;
         Ok(Self { receive, ended: false })
     }
@@ -109,61 +236,24 @@ impl Lines {
 }
 
 impl Line {
-    fn parse(number: u64, end: u64, line: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Raw<'a> {
-            // Also null is given back.
-            #[serde(default, deserialize_with = "some")]
-            id: Option<Box<RawValue>>,
-            #[serde(borrow)]
-            text: Option<&'a RawValue>,
-            #[serde(borrow)]
-            pair: Option<&'a RawValue>,
-            #[serde(borrow)]
-            question: Option<&'a RawValue>,
-            #[serde(borrow)]
-            context: Option<&'a RawValue>,
-            #[serde(borrow)]
-            query: Option<&'a RawValue>,
-            #[serde(borrow)]
-            texts: Option<&'a RawValue>,
-        }
-        fn some<'de, D: serde::Deserializer<'de>>(id: D) -> Result<Option<Box<RawValue>>, D::Error> {
-            Box::deserialize(id).map(Some)
-        }
+    fn parse(number: u64, end: u64, line: &[u8], reads: Reads) -> Self {
         let bytes = if number == 1 { line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line) } else { line };
         let bytes = bytes.trim_ascii();
-        let malformed = |problem: String| Error::Input { problem, mend: "Give a JSON object a line".into() };
-        let text = |name: &str, value: Option<&RawValue>| match value {
-            None => Ok(None),
-            Some(value) => serde_json::from_str(value.get())
-                .map_err(|_| malformed(format!("{name:?} is not a string of Unicode text"))),
-        };
-        let texts = |value: Option<&RawValue>| match value {
-            None => Ok(None),
-            Some(value) => serde_json::from_str(value.get())
-                .map_err(|_| malformed("\"texts\" is not an array of strings of Unicode text".into())),
-        };
         let object = match bytes.first() {
-            Some(b'{') => serde_json::from_slice::<Raw>(bytes)
+            Some(b'{') => {
+                let mut from = serde_json::Deserializer::from_slice(bytes);
+                let object = RawOf(reads).deserialize(&mut from).and_then(|raw| from.end().map(|()| raw));
                 // The line it counts is within this one.
-                .map_err(|e| malformed(format!("the line is not valid: {}", e.to_string().replace(" line 1", "")))),
+                object
+                    .map_err(|e| malformed(format!("the line is not valid: {}", e.to_string().replace(" line 1", ""))))
+            }
             _ => Err(malformed("the line is not an object".into())),
         };
         let (id, fields) = match object {
             Err(error) => (None, Err(error)),
             Ok(raw) => {
-                let fields = || {
-                    Ok(Fields {
-                        text: text("text", raw.text)?,
-                        pair: text("pair", raw.pair)?,
-                        question: text("question", raw.question)?,
-                        context: text("context", raw.context)?,
-                        query: text("query", raw.query)?,
-                        texts: texts(raw.texts)?,
-                    })
-                };
-                (raw.id.clone(), fields())
+                let fields = Fields::of(&raw, reads);
+                (raw.id, fields)
             }
         };
         Self { place: Place { number, end, id }, fields, bytes: line.len() }
@@ -171,7 +261,11 @@ impl Line {
 }
 
 /// Sends every line after the first `skip`; ends when nobody listens.
-fn read_lines(mut input: impl BufRead, path: &Path, skip: u64, send: &SyncSender<Result<Option<Line>>>) {
+fn read_lines(
+    mut input: impl BufRead,
+    (path, skip, reads): (&Path, u64, Reads),
+    send: &SyncSender<Result<Option<Line>>>,
+) {
     let mut bytes = Vec::new();
     let mut end = 0;
     for number in 1.. {
@@ -187,7 +281,7 @@ fn read_lines(mut input: impl BufRead, path: &Path, skip: u64, send: &SyncSender
             }
             Ok((length, true)) => {
                 end += length;
-                Line::parse(number, end, &bytes)
+                Line::parse(number, end, &bytes, reads)
             }
             Ok((length, false)) => {
                 end += length;

@@ -15,6 +15,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use cloze::device::Cancel;
+use cloze::fields::Reads;
 use cloze::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,7 +30,8 @@ use output::{Output, same_file};
 /// Where inputs come from and results go.
 #[derive(Debug, Args)]
 pub struct Batch {
-    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, pair, question, context, query, texts, id
+    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, perhaps pair, or question and context;
+    /// names such as text_pair, sentence1 and premise are known too, and id is given back
     #[arg(long, value_name = "FILE", help_heading = "Batches")]
     pub input: Option<PathBuf>,
     /// Write results to a file, or `-` for stdout
@@ -87,19 +89,19 @@ pub enum Outcome {
     BadLines,
 }
 
-/// Runs the lines of `batch.input`: `parse` makes an input of a line's fields, `work` gives for each input the text of a
-/// JSON array, of about `rows` objects.
+/// Runs the lines of `batch.input`: `parse` makes an input of the fields that the command reads, `work` gives for each
+/// input the text of a JSON array, of about `rows` objects.
 pub fn run<I>(
     batch: &Batch,
     common: &Common,
     rows: usize,
-    parse: impl Fn(Fields) -> Result<I>,
+    (reads, parse): (Reads, impl Fn(Fields) -> Result<I>),
     mut work: impl FnMut(&[I], &Cancel) -> Result<Vec<Result<String>>>,
 ) -> Result<Outcome> {
     let mut output = Output::open(batch)?;
     let mut bad = output.bad;
     let held = output.held;
-    let done = each_chunk(batch, common, held, rows, |lines, cancel| {
+    let done = each_chunk(batch, common, (held, reads), rows, |lines, cancel| {
         for (place, result) in results(lines, &parse, |inputs| work(inputs, cancel))? {
             bad |= result.is_err();
             output.line(&place, result)?;
@@ -145,7 +147,7 @@ pub fn results<I, R>(
 pub fn each_chunk(
     batch: &Batch,
     common: &Common,
-    skip: u64,
+    (skip, reads): (u64, Reads),
     rows: usize,
     mut work: impl FnMut(Vec<Line>, &Cancel) -> Result<()>,
 ) -> Result<()> {
@@ -158,7 +160,7 @@ pub fn each_chunk(
         (Box::new(file), found.is_file().then_some(found.len()))
     };
     let cancel = interruptible()?;
-    let mut read = Lines::read(BufReader::new(input), path, skip)?;
+    let mut read = Lines::read(BufReader::new(input), path, skip, reads)?;
     let bar = bar(length, common);
     let most = (CHUNK_ROWS / rows.max(1)).clamp(1, lines::CHUNK_LINES);
     while let Some(chunk) = read.next_chunk(most, &cancel)? {

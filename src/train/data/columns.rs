@@ -1,6 +1,7 @@
 //! Which columns of a table hold what: as `--columns` says, or as data sets are known by.
 
 use crate::error::{Error, Result, clip};
+use crate::fields::{self, Reads, Role};
 
 /// Which columns hold what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,25 +48,8 @@ impl std::str::FromStr for Columns {
     }
 }
 
-/// Names of columns by which data sets are known: the text's, the pair's, the label's. The first that fits counts.
-const KNOWN: [(&str, &str, &str); 16] = [
-    ("#1 String", "#2 String", "Quality"),
-    ("sentence1", "sentence2", "gold_label"),
-    ("sentence1", "sentence2", "label"),
-    ("sentence1", "sentence2", "score"),
-    ("question1", "question2", "is_duplicate"),
-    ("question", "sentence", "label"),
-    ("premise", "hypothesis", "label"),
-    ("text", "pair", "label"),
-    ("text", "text_pair", "label"),
-    ("text", "pair", "score"),
-    ("text", "text_pair", "score"),
-    ("text", "", "label"),
-    ("text", "", "labels"),
-    ("sentence", "", "label"),
-    ("text", "", "score"),
-    ("sentence", "", "score"),
-];
+/// Names of columns with labels. The first that a file has counts.
+const LABELS: [&str; 6] = ["gold_label", "label", "labels", "score", "is_duplicate", "Quality"];
 
 /// The columns that were asked for, if the file has them.
 pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Result<&'a Columns> {
@@ -80,20 +64,62 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
     }
 }
 
+/// The columns by the names that data sets have for them.
+///
+/// # Errors
+/// [`Error::Data`] if there is no text or no label among them, two columns stand for the same, or one looks like a known
+/// one: it would be left out in silence.
 pub(super) fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
-    let fits = |(text, pair, label): &&(&str, &str, &str)| {
-        names.contains(text) && names.contains(label) && (pair.is_empty() || names.contains(pair))
+    const MEND: &str = "Say which columns they are with --columns text=NAME,pair=NAME,label=NAME";
+    let wrong = |problem: String| Error::Data { file: file.into(), problem, mend: MEND.into() };
+    let known: Vec<_> = names.iter().filter_map(|name| fields::role(name)).collect();
+    let unknown = || wrong(format!("its columns are not known: {}", clip(&names.join(", "))));
+    let label = LABELS.into_iter().find(|label| names.contains(label)).ok_or_else(unknown)?;
+    // An error that names fields says what is wrong with columns, but not what to do about it.
+    let of_column = |error: Error| match error {
+        Error::Input { problem, .. } => wrong(format!("of its columns, {problem}")),
+        other => other,
     };
-    match KNOWN.iter().find(fits) {
-        Some((text, pair, label)) => Ok(Columns {
-            text: (*text).into(),
-            pair: (!pair.is_empty()).then(|| (*pair).into()),
-            label: (*label).into(),
-        }),
-        None => Err(Error::Data {
-            file: file.into(),
-            problem: format!("its columns are not known: {}", clip(&names.join(", "))),
-            mend: "Say which they are with --columns text=NAME,pair=NAME,label=NAME".into(),
-        }),
+    let found = Reads::TEXT_PAIR.assign(&known).map_err(of_column)?;
+    let mut strangers = names.iter().filter(|name| fields::role(name).is_none());
+    strangers.try_for_each(|name| Reads::TEXT_PAIR.check_unknown(name)).map_err(of_column)?;
+    let of = |role: Role| found.iter().find(|(found, _)| *found == role).map(|(_, name)| (*name).to_owned());
+    Ok(Columns { text: of(Role::Text).ok_or_else(unknown)?, pair: of(Role::Pair), label: label.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_sets_are_known_by_their_columns() {
+        for (names, columns) in [
+            (
+                "index genre sentence1_parse sentence1 sentence2 label1 gold_label",
+                "text=sentence1,pair=sentence2,label=gold_label",
+            ),
+            ("id qid1 qid2 question1 question2 is_duplicate", "text=question1,pair=question2,label=is_duplicate"),
+            ("index question sentence label", "text=question,pair=sentence,label=label"),
+            ("premise hypothesis label idx", "text=premise,pair=hypothesis,label=label"),
+            ("text text_pair score", "text=text,pair=text_pair,label=score"),
+            ("sequences labels", "text=sequences,label=labels"),
+            ("inputs label score", "text=inputs,label=label"),
+        ] {
+            let names: Vec<&str> = names.split(' ').collect();
+            assert_eq!(recognised("f", &names).unwrap().to_string(), columns);
+        }
+        for (names, words) in [
+            ("text text_b label", "\"text_b\" is not a known field"),
+            ("text sentence label", "\"text\" and \"sentence\" stand for the same"),
+            ("text context label", "\"context\" is a field that"),
+            ("review label", "its columns are not known"),
+            ("question passage label", "\"question\" is a field that"),
+            ("text pair", "its columns are not known"),
+        ] {
+            let names: Vec<&str> = names.split(' ').collect();
+            let error = recognised("f", &names).unwrap_err();
+            assert!(error.code() == "data" && error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains("--columns"), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 /** Examples, as the engine reads them. */
 
 import { ClozeError } from '../errors.js';
-import { list, pairOf, text } from '../inputs.js';
+import { list, pairOf, questionOf, text, textOf } from '../inputs.js';
 import type { TrainTask } from './types.js';
 
 type Given = Record<string, unknown>;
@@ -26,7 +26,7 @@ const READ: Record<TrainTask, (value: unknown) => Given> = {
   'text-classification': (value) => ready(value, LABEL) ?? labelled(value),
   'question-answering': (value) => ready(value, SPAN) ?? question(fields(value)),
   'token-classification': (value) => ready(value, TAGS) ?? words(fields(value)),
-  'fill-mask': (value) => ready(value, MASKED) ?? { kind: 'document', text: text(value, 'the text') },
+  'fill-mask': (value) => ready(value, MASKED) ?? { kind: 'document', text: textOf(value) },
 };
 
 export const TASKS = Object.keys(READ) as TrainTask[];
@@ -88,14 +88,13 @@ function labelled(value: unknown): Given {
 }
 
 function question(given: Given): Given {
-  const { question, context, answer } = given;
+  const { answer } = given;
   const { text: words, start } = fields(answer);
   const isNone = answer === undefined || answer === null;
   if (!isNone && !isNumber(start)) throw wrong('its answer has no start', 'Give its place in the context');
   return {
     kind: 'question',
-    question: text(question, 'question'),
-    context: text(context, 'context'),
+    ...questionOf(given),
     ...(answer !== undefined && { answer: isNone ? null : { text: text(words, "the answer's text"), start } }),
   };
 }
