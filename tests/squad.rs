@@ -45,15 +45,16 @@ fn errors_name_file_article_question_and_mend() {
     };
     check(b"{", &["not SQuAD JSON", "line 1"]);
     check(b"{\"data\": []}", &["no questions"]);
-    check(&file(json!([{"id": 3}])), &["not SQuAD JSON"]);
-    check(&file(json!([question("q7", "city", 16)])), &["article \"Zürich\"", "question \"q7\"", "\"city\" at 16"]);
-    check(&file(json!([question("q7", "city", usize::MAX)])), &["question \"q7\"", "answer_start"]);
-    check(&file(json!([{"id": "n", "question": "?", "answers": []}])), &["question \"n\"", "it has no answer"]);
+    check(&file(json!([{"id": 3}])), &["article \"Zürich\"", "question \"3\": it has no \"question\""]);
+    check(&file(json!([{"id": {}, "question": "?"}])), &["the id {} is neither text nor number"]);
+    check(&file(json!([{"id": "n", "question": "?", "answers": 5}])), &["question \"n\": its answers are 5"]);
+    check(&file(json!([{"id": "n", "question": "?", "answers": [[]]}])), &["an answer's text is []"]);
+    check(b"{\"data\": [{\"title\": \"t\"}]}", &["of article \"t\" has neither paragraphs nor a question"]);
+    check(b"[{\"question\": \"?\"}]", &["have no context"]);
+    check(b"{\"question\": \"?\", \"context\": \"c\"} {", &["not SQuAD JSON"]);
     // SQuAD 2.0
-    check(&file(json!([{"id": "n", "question": "?"}])), &["question \"n\"", "it has no answer", "is_impossible"]);
     let marked = |id: &str, answers: Value, mark: Value| json!({"id": id, "question": "?", "answers": answers, "is_impossible": mark});
     let answers = json!([{"text": "is", "answer_start": 9}]);
-    check(&file(json!([marked("n", json!([]), json!(false))])), &["question \"n\"", "it has no answer"]);
     check(&file(json!([marked("n", answers.clone(), json!(true))])), &["question \"n\"", "marked is_impossible"]);
     check(&file(json!([marked("n", answers.clone(), json!("no"))])), &["question \"n\"", "is_impossible is \"no\""]);
     check(&file(json!([marked("n", answers.clone(), json!([[]]))])), &["question \"n\"", "is_impossible is [[]]"]);
@@ -61,6 +62,67 @@ fn errors_name_file_article_question_and_mend() {
     let squad = Squad::parse("f.json", &file(mixed)).unwrap();
     assert!(squad.has_unanswerable() && squad.questions[1].answers.is_empty());
     assert!(!Squad::parse("f.json", &file(json!([question("1", "is", 9)]))).unwrap().has_unanswerable());
+}
+
+/// The forms that files have in the wild, all of one question.
+#[test]
+fn files_are_read_in_all_their_forms() {
+    let nested =
+        |qa: Value| json!({"data": [{"title": "t", "paragraphs": [{"context": "in Paris", "qas": [qa]}]}]}).to_string();
+    let qa = |id: Value, answers: Value| json!({"id": id, "question": "Where?", "answers": answers});
+    let row = |id: Value, answers: Value| json!({"id": id, "title": "t", "context": "in Paris", "question": "Where?", "answers": answers});
+    let (listed, columns) =
+        (json!([{"text": "Paris", "answer_start": 3}]), json!({"text": ["Paris"], "answer_start": [3]}));
+    let forms = [
+        nested(qa("1".into(), listed.clone())),
+        format!("\u{feff}{}", nested(qa(1.into(), listed.clone()))),
+        nested(qa(1.into(), json!([{"text": "Paris", "answer_start": "3"}]))),
+        json!({"data": [row(1.into(), columns.clone())]}).to_string(),
+        json!([row("1".into(), columns.clone())]).to_string(),
+        json!([row("1".into(), listed.clone())]).to_string(),
+        format!("{}\n", row("1".into(), columns.clone())),
+        row("1".into(), json!({"text": "Paris", "answer_start": 3})).to_string(),
+    ];
+    let expected = Squad::parse("f", forms[0].as_bytes()).unwrap();
+    assert_eq!((expected.questions[0].id.as_str(), expected.questions[0].place.clone()), ("1", Some(3..8)));
+    for form in &forms {
+        assert_eq!(Squad::parse("f", form.as_bytes()).unwrap(), expected, "{form}");
+    }
+    let two = format!("{}\r\n{}", row("1".into(), columns.clone()), row(Value::Null, columns));
+    let squad = Squad::parse("f", two.as_bytes()).unwrap();
+    assert_eq!((squad.questions[1].id.as_str(), squad.contexts.len()), ("#2", 1));
+
+    // An answer counts by its text wherever it is said to be, and has a place only where it is right.
+    for (answers, place) in [
+        (json!([{"text": "Paris", "answer_start": 0}]), None),
+        (json!([{"text": "Paris", "answer_start": 999}]), None),
+        (json!([{"text": "Paris", "answer_start": null}]), None),
+        (json!([{"text": "Paris", "answer_start": -1}]), None),
+        (json!({"text": ["Paris"], "answer_start": null}), None),
+        (json!(["Paris"]), None),
+        (json!([{"text": "Paris", "answer_start": 0}, {"text": "Paris", "answer_start": 3}]), Some(3..8)),
+    ] {
+        let squad = Squad::parse("f", nested(qa("1".into(), answers.clone())).as_bytes()).unwrap();
+        assert_eq!(squad.questions[0].answers[0], "Paris", "{answers}");
+        assert_eq!(squad.questions[0].place, place, "{answers}");
+    }
+    // No answer is no answer, marked or not.
+    for answers in [
+        Value::Null,
+        json!([]),
+        json!({"text": [], "answer_start": []}),
+        json!({"text": null, "answer_start": null}),
+        json!([{"text": null, "answer_start": null}]),
+        json!([{"text": "", "answer_start": -1}]),
+    ] {
+        for mark in [Value::Null, json!(true), json!(false)] {
+            let mut row = row("1".into(), answers.clone());
+            row["is_impossible"] = mark;
+            let squad = Squad::parse("f", row.to_string().as_bytes()).unwrap();
+            assert!(squad.has_unanswerable() && squad.questions[0].answers.is_empty(), "{row}");
+        }
+    }
+    assert!(Squad::parse("f", nested(json!({"id": "1", "question": "Where?"})).as_bytes()).unwrap().has_unanswerable());
 }
 
 #[test]

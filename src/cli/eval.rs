@@ -68,6 +68,13 @@ pub fn run(args: &EvalArgs, common: &Common) -> Result<()> {
 fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     let data = Squad::load(&args.data)?;
     let version_2 = args.version_2 || data.has_unanswerable();
+    let unanswerable = data.questions.iter().filter(|question| question.answers.is_empty()).count();
+    if unanswerable > 0 {
+        common.note(&format!(
+            "{unanswerable} of {} questions have no answer: they are measured as those of SQuAD 2.0",
+            data.questions.len()
+        ));
+    }
     let threshold = threshold(args, version_2)?;
     let files = outputs(version_2).iter().filter_map(|name| Some(args.output_dir.as_ref()?.join(name)));
     let mut inputs = common.inputs()?;

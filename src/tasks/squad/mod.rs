@@ -4,18 +4,16 @@
 //! does, by sums of logits over all windows, not as the question answering pipeline does it.
 
 mod decode;
+mod file;
 mod metrics;
 
 use std::ops::Range;
-
-use serde::Deserialize;
-use serde_json::Value;
 
 pub use decode::{Candidate, Decoded};
 pub use metrics::{Figures, Metrics, Metrics2, normalize};
 
 use super::answer::Windowed;
-use crate::error::{clip, clip_message};
+use crate::error::clip;
 use crate::text::Tokenizer;
 use crate::text::windows::WindowOptions;
 use crate::{Error, Result};
@@ -36,7 +34,7 @@ pub struct Squad {
 /// One question with its gold answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    /// As the file has it: not every data set keeps them unique, and each question counts.
+    /// As the file has it, `#N` where it has none: not every data set keeps them unique, and each question counts.
     pub id: String,
     /// The question itself.
     pub text: String,
@@ -44,7 +42,7 @@ pub struct Question {
     pub context: usize,
     /// The texts that count as right. None where the passage does not answer the question, as SQuAD 2.0 has it.
     pub answers: Vec<String>,
-    /// Where in the context the first of them is, in bytes: what a model is trained on.
+    /// Where in the context the first of them is that is where the data says, in bytes: what a model is trained on.
     pub place: Option<Range<usize>>,
 }
 
@@ -59,114 +57,21 @@ impl Question {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(expecting = "an object with data")]
-struct File {
-    data: Vec<Article>,
-}
-
-#[derive(Deserialize)]
-struct Article {
-    #[serde(default)]
-    title: String,
-    paragraphs: Vec<Paragraph>,
-}
-
-#[derive(Deserialize)]
-struct Paragraph {
-    context: String,
-    qas: Vec<Qa>,
-}
-
-#[derive(Deserialize)]
-struct Qa {
-    id: String,
-    question: String,
-    #[serde(default)]
-    answers: Vec<Gold>,
-    /// SQuAD 2.0's; any value, so that a wrong one is an error that names the question.
-    #[serde(default)]
-    is_impossible: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Gold {
-    text: String,
-    /// In code points.
-    answer_start: usize,
-}
-
 impl Squad {
     /// Whether a question has no answer, so that it is SQuAD 2.0.
     pub fn has_unanswerable(&self) -> bool {
         self.questions.iter().any(|q| q.answers.is_empty())
     }
 
-    /// Parses SQuAD JSON, 1.1 or 2.0. `file` is its name, for messages.
+    /// Parses SQuAD JSON, 1.1 or 2.0, or rows of questions with their contexts: in a list, in `data`, or one a line. `file`
+    /// is its name, for messages. A question without an answer is one that the context does not answer. An answer that is
+    /// not where `answer_start` says counts all the same, by its text; the question then has no [`place`](Question::place).
     ///
     /// # Errors
-    /// [`Error::Data`] if it is not SQuAD JSON, a question without an answer is not marked `is_impossible` or one
-    /// with an answer is, or an answer is not where `answer_start` says.
+    /// [`Error::Data`] if it is not such JSON, a question has no text or no context, or one with an answer is marked
+    /// `is_impossible`.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self> {
-        let broken = |problem: String, mend: &str| Error::Data { file: file.into(), problem, mend: mend.into() };
-        let parsed: File = serde_json::from_slice(json).map_err(|e| {
-            broken(
-                format!("it is not SQuAD JSON: {}", clip_message(&e)),
-                "Give a file in the form of SQuAD v1.1 or v2.0",
-            )
-        })?;
-        let mut squad = Squad::default();
-        for article in parsed.data {
-            for Paragraph { context, qas } in article.paragraphs {
-                let starts: Vec<usize> = context.char_indices().map(|(byte, _)| byte).chain([context.len()]).collect();
-                for Qa { id, question, answers, is_impossible } in qas {
-                    let at = |problem: String, mend: &str| {
-                        broken(format!("article {:?}, question {:?}: {problem}", clip(&article.title), clip(&id)), mend)
-                    };
-                    let impossible = match is_impossible {
-                        None => false,
-                        Some(Value::Bool(impossible)) => impossible,
-                        Some(other) => {
-                            let problem = format!("is_impossible is {}", clip(&other.to_string()));
-                            return Err(at(problem, "Make it true or false"));
-                        }
-                    };
-                    match (answers.is_empty(), impossible) {
-                        (true, false) => {
-                            let mend = "Take it out, or mark it with \"is_impossible\": true, as SQuAD 2.0 does";
-                            return Err(at("it has no answer".into(), mend));
-                        }
-                        (false, true) => {
-                            let mend = "Leave its answers empty, or make is_impossible false";
-                            return Err(at("it is marked is_impossible and has an answer".into(), mend));
-                        }
-                        _ => {}
-                    }
-                    let mut place = None;
-                    for Gold { text, answer_start } in &answers {
-                        if text.is_empty() {
-                            return Err(at("its answer is empty".into(), "Give the text, or take the answer out"));
-                        }
-                        let found = starts.get(*answer_start).and_then(|byte| Some((*byte, context.get(*byte..)?)));
-                        if let Some((first, _)) = found.filter(|(_, rest)| rest.starts_with(text.as_str())) {
-                            place.get_or_insert(first..first + text.len());
-                        } else {
-                            let problem =
-                                format!("the context does not have the answer {:?} at {answer_start}", clip(text));
-                            return Err(at(problem, "Correct answer_start, which counts code points"));
-                        }
-                    }
-                    let answers = answers.into_iter().map(|a| a.text).collect();
-                    let context = squad.contexts.len();
-                    squad.questions.push(Question { id, text: question, context, answers, place });
-                }
-                squad.contexts.push(context);
-            }
-        }
-        if squad.questions.is_empty() {
-            return Err(broken("it has no questions".into(), "Give a file with at least one question"));
-        }
-        Ok(squad)
+        file::Reading::all(file, json)
     }
 
     /// Reads and parses a file.
