@@ -1,7 +1,5 @@
 //! What a Hugging Face `config.json` says about a BERT model, and whether this crate can run it.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -49,8 +47,9 @@ pub struct Config {
     pub classifier_dropout: Option<f64>,
     /// Standard deviation of freshly initialised weights.
     pub initializer_range: f64,
-    /// The names of the classes a classifier tells apart, by their number.
-    pub id2label: Option<BTreeMap<String, String>>,
+    /// The names of the classes a classifier tells apart, by their number: see [`label`](Self::label).
+    #[serde(rename = "id2label", deserialize_with = "names")]
+    names: Option<Vec<(i64, String)>>,
     /// How a sequence classifier is trained: one label, several, or a regression.
     pub problem_type: Option<String>,
     /// Whether the masked language model's decoder is the table of word embeddings.
@@ -73,6 +72,29 @@ pub struct Config {
 #[serde(default)]
 struct Quantization {
     format: String,
+}
+
+/// Names of classes in the order of their numbers. Data sets whose classes are numbers leave numbers as names, which are
+/// taken as they are written; null is no name.
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<(i64, String)>>, D::Error> {
+    let Some(given) = Option::<serde_json::Map<String, Value>>::deserialize(deserializer)? else { return Ok(None) };
+    let mut names = Vec::with_capacity(given.len());
+    for (id, name) in given {
+        let wrong =
+            |what: &str| serde::de::Error::custom(format_args!("id2label has {what} {:?}", crate::error::clip(&id)));
+        let number: i64 = id.trim().parse().map_err(|_| wrong("no number but"))?;
+        names.push((
+            number,
+            match name {
+                Value::String(name) => name,
+                Value::Number(_) | Value::Bool(_) => name.to_string(),
+                Value::Null => format!("LABEL_{number}"),
+                _ => return Err(wrong("no name for")),
+            },
+        ));
+    }
+    names.sort();
+    Ok(Some(names))
 }
 
 /// Whether a key is there and not null, whatever it holds.
@@ -99,7 +121,7 @@ impl Default for Config {
             attention_probs_dropout_prob: 0.1,
             classifier_dropout: None,
             initializer_range: 0.02,
-            id2label: None,
+            names: None,
             problem_type: None,
             tie_word_embeddings: true,
             unnamed_labels: None,
@@ -154,7 +176,7 @@ impl Config {
 
     /// L: the outputs of a classifier. One of a multiple choice: the choices are sequences of their own.
     pub fn num_labels(&self) -> usize {
-        match &self.id2label {
+        match &self.names {
             _ if self.is_architecture("BertForMultipleChoice") => 1,
             Some(names) => names.len(),
             None => self.unnamed_labels.unwrap_or(2),
@@ -163,8 +185,30 @@ impl Config {
 
     /// The name of class `index`; `LABEL_{index}` where the file has none, as in `transformers`.
     pub fn label(&self, index: usize) -> String {
-        let named = self.id2label.as_ref().and_then(|names| names.get(&index.to_string()));
-        named.cloned().unwrap_or_else(|| format!("LABEL_{index}"))
+        let named = self.names.as_ref().and_then(|names| {
+            let at = names.binary_search_by_key(&(index as i64), |(id, _)| *id).ok()?;
+            names.get(at)
+        });
+        named.map_or_else(|| format!("LABEL_{index}"), |(_, name)| name.clone())
+    }
+
+    /// Checks that the names are those of all classes: of a classifier, whose outputs would have wrong names otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if they are not numbered from 0 without a gap.
+    pub fn check_labels(&self) -> Result<()> {
+        let names = self.names.as_deref().unwrap_or_default();
+        match (0..).zip(names).find(|(at, (id, _))| at != id) {
+            None => Ok(()),
+            Some((at, (id, _))) => Err(Error::Config {
+                file: "config.json".into(),
+                problem: format!(
+                    "id2label has {id} where {at} belongs, so the names of {} classes are not known",
+                    names.len()
+                ),
+                mend: "Number the names from \"0\" without a gap, as the classifier's outputs are".into(),
+            }),
+        }
     }
 
     /// Whether the first of `architectures` is `name`, such as `BertForQuestionAnswering`.
@@ -333,7 +377,7 @@ mod tests {
         assert!(config.is_architecture("BertForQuestionAnswering"));
         assert_eq!((config.hidden_size, config.head_size(), config.pad_token_id), (32, 8, None));
         assert_eq!(config.hidden_act, "gelu_new");
-        assert_eq!(config.id2label.unwrap()["1"], "yes");
+        assert_eq!((config.label(1), config.label(2)), ("yes".into(), "LABEL_2".into()));
     }
 
     #[test]
@@ -347,6 +391,38 @@ mod tests {
         assert_eq!(labels(r#"{"num_labels": 5, "id2label": {"1": "b", "0": "a", "2": "c"}}"#), (3, "b".into()));
         assert_eq!(labels(r#"{"architectures": ["BertForMultipleChoice"]}"#), (1, "LABEL_1".into()));
         assert_eq!(labels(r#"{"id2label": {}}"#), (0, "LABEL_1".into()));
+    }
+
+    /// As transformers 4.57 has them, but that it has numbers and null as they are, and fails at names it does not find.
+    #[test]
+    fn names_of_classes_are_what_the_file_has() {
+        let labels = |json: &str| {
+            let config = parse(&format!("{{\"id2label\": {json}}}")).unwrap();
+            config
+                .check_labels()
+                .map(|()| (0..config.num_labels()).map(|i| config.label(i)).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(labels(r#"{"0": 0, "1": 1.0, "2": -2, "3": true}"#).unwrap(), "0 1.0 -2 true");
+        assert_eq!(labels(r#"{"1": "b", " 0": "a", "02": null}"#).unwrap(), "a b LABEL_2");
+        assert_eq!(labels(r#"{"10": "k", "9": "j", "8": "i", "7": "h", "6": "g", "5": "f", "4": "e", "3": "d", "2": "c", "1": "b", "0": "a"}"#).unwrap(), "a b c d e f g h i j k");
+        assert_eq!(labels("null").unwrap(), "LABEL_0 LABEL_1");
+        for json in [
+            r#"{"1": "a", "2": "b"}"#,
+            r#"{"0": "a", "2": "b"}"#,
+            r#"{"-1": "a", "0": "b"}"#,
+            r#"{"0": "a", "00": "b"}"#,
+        ] {
+            let error = labels(json).unwrap_err();
+            assert!(error.code() == "config" && error.to_string().contains("id2label has"), "{json}: {error}");
+        }
+        for (json, words) in
+            [(r#"{"a": "b"}"#, "no number but \"a\""), (r#"{"0": [1]}"#, "no name for \"0\""), (r#"["a"]"#, "map")]
+        {
+            refused(&format!("{{\"id2label\": {json}}}"), "config", words);
+        }
+        // `label2id` alone names nothing, as in transformers.
+        let config = parse(r#"{"label2id": {"a": 0, "b": 1}}"#).unwrap();
+        assert_eq!((config.num_labels(), config.label(1)), (2, "LABEL_1".into()));
     }
 
     #[test]

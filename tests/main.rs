@@ -21,6 +21,7 @@ mod hub;
 #[cfg(feature = "hub")]
 mod hub_attacks;
 mod kernels;
+mod labels;
 mod large;
 mod lockstep;
 mod memory;

@@ -102,6 +102,9 @@ impl Model {
 
     fn load_with(mut checkpoint: Checkpoint, head: Head, modules: &[Stacked], device: Arc<Device>) -> Result<Self> {
         checkpoint.require(head)?;
+        if matches!(head, Head::SequenceClassification | Head::TokenClassification) {
+            checkpoint.config().check_labels()?;
+        }
         let kept = device.kept_as(checkpoint.dtype()?);
         let tokens = BATCH_TOKENS.max(checkpoint.config().max_position_embeddings);
         let mut footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);

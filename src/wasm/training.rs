@@ -331,6 +331,9 @@ fn head_of(task: &str) -> Result<Head> {
 fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u8]) -> Result<(Checkpoint, Vec<u8>)> {
     let base = checkpoint.config();
     check_labels(head, options)?;
+    if options.labels.is_none() && matches!(head, Head::SequenceClassification | Head::TokenClassification) {
+        base.check_labels()?;
+    }
     let kind = options.problem_type.as_deref().map(kind_named).transpose()?;
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
     let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
