@@ -43,6 +43,8 @@ pub mod error;
 pub mod fields;
 #[cfg(feature = "native")]
 pub mod files;
+#[cfg(feature = "native")]
+pub mod fingerprint;
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -1,6 +1,7 @@
 //! `cloze train`: every task from files to a model that the other commands load, and what happens when it is stopped.
 
 mod adapters;
+mod files;
 mod refusals;
 mod resume;
 mod tasks;

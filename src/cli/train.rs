@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand, ValueEnum};
 use cloze::ops::adamw::AdamW;
 use cloze::train::data::classify::{Columns, Kind};
+use cloze::train::data::conll::TagColumns;
 use cloze::train::evaluate::Scores;
 use cloze::train::run::{Event, Run, RunOptions, Setup, Summary, Task};
 use cloze::train::{Adapters, Method, TrainOptions};
@@ -42,7 +43,9 @@ pub enum TrainTask {
     /// Files of GLUE are known by their columns.
     Classify(ClassifyArgs),
     /// Tag words: CoNLL (a token and its tag a line), or JSONL with text and spans.
-    Tag(PlainArgs),
+    ///
+    /// Which columns hold the words and the tags is seen from what they hold, and said.
+    Tag(TagArgs),
     /// Predict masked words: text, a paragraph a line, empty lines between documents.
     Mlm(PlainArgs),
 }
@@ -66,6 +69,15 @@ pub struct ClassifyArgs {
     /// What the labels are [default: lists are multi, numbers with fractions regression, all else single]
     #[arg(long, value_enum)]
     pub kind: Option<LabelKind>,
+}
+
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Which columns of CoNLL hold what, counted from 1: word=N,tag=N [default: seen from the file]
+    #[arg(long, value_name = "NUMBERS")]
+    pub columns: Option<TagColumns>,
 }
 
 #[derive(Debug, Args)]
@@ -254,7 +266,7 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
             });
             (Task::Classify { columns, kind }, run, None)
         }
-        TrainTask::Tag(PlainArgs { run }) => (Task::Tag, run, None),
+        TrainTask::Tag(TagArgs { run, columns }) => (Task::Tag { columns }, run, None),
         TrainTask::Mlm(PlainArgs { run }) => (Task::MaskedLm, run, None),
     };
     let options = args.options(doc_stride)?;

@@ -18,7 +18,10 @@ const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
 /// More points than pixels are means of neighbours.
 const MOST_POINTS: usize = 640;
 
-/// Draws the series over a common x. Points that are not finite, or beyond all measure, are left out.
+/// Values beyond this are drawn as little as those that are not finite: sums of them overflow.
+const MOST: f64 = 1e100;
+
+/// Draws the series over a common x. Points that are not finite, or too large to draw, are left out.
 pub fn svg(title: &str, x_name: &str, series: &[Series]) -> String {
     let series: Vec<Series> = series.iter().map(thinned).collect();
     let points = || series.iter().flat_map(|s| &s.points);
@@ -70,13 +73,11 @@ pub fn svg(title: &str, x_name: &str, series: &[Series]) -> String {
 }
 
 fn thinned(series: &Series) -> Series {
-    // Of larger ones a sum or a span is not finite.
-    let is_drawn = |value: f64| value.abs() < 1e100;
-    let finite: Vec<_> = series.points.iter().copied().filter(|(x, y)| is_drawn(*x) && is_drawn(*y)).collect();
+    let finite: Vec<_> = series.points.iter().copied().filter(|(x, y)| x.abs() < MOST && y.abs() < MOST).collect();
     let per = finite.len().div_ceil(MOST_POINTS).max(1);
     let mean = |run: &[(f64, f64)]| {
         let n = run.len() as f64;
-        (run.iter().map(|p| p.0).sum::<f64>() / n, run.iter().map(|p| p.1).sum::<f64>() / n)
+        (run.iter().map(|p| p.0 / n).sum::<f64>(), run.iter().map(|p| p.1 / n).sum::<f64>())
     };
     Series { name: series.name.clone(), points: finite.chunks(per).map(mean).collect() }
 }
@@ -92,7 +93,9 @@ impl Axis {
     fn over(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-        let high = if high > low { high } else { low + 1.0 };
+        // A range that steps can be told apart in.
+        let high =
+            if high - low > 1e-12 * low.abs().max(high.abs()).max(1e-280) { high } else { low + low.abs().max(1.0) };
         let rough = (high - low) / 5.0;
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| *step >= rough).unwrap_or(rough);
@@ -111,6 +114,9 @@ impl Axis {
 
 /// Without the digits that binary fractions add.
 fn number(value: f64) -> String {
+    if value != 0.0 && !(1e-4..1e9).contains(&value.abs()) {
+        return format!("{:e}", format!("{value:.3e}").parse().unwrap_or(value));
+    }
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
@@ -152,6 +158,18 @@ mod tests {
         ] {
             let picture = svg("t", "x", &[series(points)]);
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+        }
+        for extreme in [
+            vec![(0.0, f64::MAX), (1.0, -f64::MAX)],
+            vec![(0.0, 1e300), (1.0, -1e300)],
+            vec![(0.0, 0.0), (1.0, 5e-324)],
+            vec![(0.0, 1e300), (1.0, 1e300_f64.next_up())],
+            vec![(0.0, 1e17), (1e17, 1e17 + 16.0)],
+            (0..3_000).map(|i| (f64::from(i), 9e299)).collect(),
+        ] {
+            let picture = svg("t", "x", &[series(extreme.clone())]);
+            assert!(!picture.contains("NaN") && !picture.contains("inf"), "{extreme:?}: {picture}");
+            assert!(picture.len() < 40_000);
         }
         let many = thinned(&series((0..10_000).map(|i| (f64::from(i), 1.0)).collect())).points;
         assert!(many.len() <= MOST_POINTS && many.len() > MOST_POINTS / 2);

@@ -162,6 +162,7 @@ fn data_that_is_none_is_named_with_its_line() {
     };
     place.put("silent.json", &asked("what", ""));
     place.put("unasked.json", &asked("", "a"));
+    place.put("lost.json", &asked("what", "film"));
     place.put("train.conll", "Ada B-person\nsails O\n");
     let strange = place.put("dev.conll", "it O\n\nAda B-person\nArgo B-ship\n");
     let unknown = place.put("dev.tsv", "sentence\tlabel\ngood\tnobody\n");
@@ -217,7 +218,8 @@ fn data_that_is_none_is_named_with_its_line() {
         ("tag", "unnamed.jsonl", vec![], "data", "has an empty label"),
         ("tag", "half.jsonl", vec![], "data", "a span has no start, end and label"),
         ("qa", "deep.json", vec![], "data", "it is not SQuAD JSON"),
-        ("qa", "list.json", vec![], "data", "an object with data"),
+        ("qa", "list.json", vec![], "data", "it has no questions"),
+        ("qa", "lost.json", vec![], "data", "1 questions have no answer where answer_start says: \"q7\""),
         ("qa", "silent.json", vec![], "data", "\"q7\": its answer is empty"),
         ("qa", "unasked.json", vec![], "data", "question \"q7\": the question is empty. Mend or remove it"),
         ("mlm", "blank.txt", vec![], "data", "no example"),

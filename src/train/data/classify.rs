@@ -82,6 +82,8 @@ pub struct Read {
     pub kind: Kind,
     /// Each with its line.
     pub examples: Vec<(u64, Example)>,
+    /// Which columns hold what, where they have names.
+    pub columns: Option<Columns>,
     /// Lines that data sets are known to have and that are no examples: QQP's that break off or lack a question, SNLI's without an
     /// agreed label.
     pub left_out: u64,
@@ -147,6 +149,9 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
             Kind::SingleLabel
         }
     };
+    if kind.is_none() {
+        check_numbers(&found)?;
+    }
     let kind = kind.unwrap_or_else(said);
     if let (Kind::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
         let mend = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
@@ -156,7 +161,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
         Ok((at.line, Example { text, pair, label: label_of(at, label, kind)? }))
     };
     let examples = found.into_iter().map(example).collect::<Result<_>>()?;
-    Ok(Read { kind, examples, left_out })
+    Ok(Read { kind, examples, columns: chosen, left_out })
 }
 
 /// SNLI's label of a pair on which its annotators did not agree.
@@ -172,6 +177,37 @@ fn are_marks(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     };
     let count = rows.first().and_then(|(.., label)| marks(label));
     count.is_some_and(|count| count > 1) && rows.iter().all(|(.., label)| marks(label) == count)
+}
+
+/// How data sets write a number that is missing, beside what is no finite number.
+const MISSING: [&str; 9] = ["", "na", "n/a", "<na>", "#n/a", "null", "none", "-", "?"];
+
+/// Refuses a column of numbers with something else in it, which would make a class of each number: a value that is missing or
+/// not finite among numbers, and anything else among fractions.
+fn check_numbers(rows: &[(At<'_>, String, Option<String>, Value)]) -> Result<()> {
+    let number = |label: &Value| match label {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let finite = |label: &Value| number(label).filter(|number| number.is_finite());
+    let is_missing = |label: &Value| match label {
+        Value::String(text) => number(label).is_some() || MISSING.contains(&text.trim().to_lowercase().as_str()),
+        _ => false,
+    };
+    let numbers = rows.iter().filter_map(|(.., label)| finite(label));
+    let (count, has_fractions) = numbers.fold((0, false), |(n, f), number| (n + 1, f || number.fract() != 0.0));
+    let mut others = rows.iter().filter(|(.., label)| finite(label).is_none());
+    let is_one_of_numbers = has_fractions && 2 * count > rows.len();
+    let are_missing = count > 0 && others.clone().all(|(.., label)| is_missing(label));
+    match others.next().filter(|_| is_one_of_numbers || are_missing) {
+        Some((at, _, _, label)) if !label.is_array() => {
+            let problem =
+                format!("the label {} is no finite number, and the others are numbers", clip(&label.to_string()));
+            Err(at.wrong(problem, "Give a number, take the line out, or say --kind single if labels are names"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a table's labels are all numbers, and not all of them whole.
@@ -335,6 +371,33 @@ mod tests {
         assert_eq!(read(Some(Kind::Regression)).1[0].label, Label::Value(5.0));
         for bad in ["text=a", "text=a,label=b,text=c", "text", "a=b,text=c,label=d"] {
             assert_eq!(bad.parse::<Columns>().unwrap_err().code(), "option", "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_among_numbers_is_no_class() {
+        for (labels, line) in [
+            ("1.5 2.5 nan", 4),
+            ("1 inf 2", 3),
+            ("-inf 1 2", 2),
+            ("1 NaN 2", 3),
+            ("1.5 2.5 - 3.5", 4),
+            ("0 N/A 1", 3),
+            ("1.5 3,5 2.5", 3),
+        ] {
+            let rows: String = labels.split(' ').map(|label| format!("a\t{label}\n")).collect();
+            let error = tsv(&format!("text\tlabel\n{rows}")).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("line {line}: ")) && error.contains("no finite number"),
+                "{labels}: {error}"
+            );
+            let single = format!("text\tlabel\n{rows}");
+            let read = read("t.tsv", single.as_bytes(), Format::Tsv, None, Some(Kind::SingleLabel)).unwrap();
+            assert_eq!(read.1.len(), labels.split(' ').count());
+        }
+        assert!(tsv("text\tlabel\na\t1\nb\t\n").unwrap_err().to_string().contains("line 3"));
+        for names in ["text\tlabel\na\t1\nb\tnone\nc\tother\n", "text\tlabel\na\tnan\nb\tinf\n"] {
+            assert_eq!(tsv(names).unwrap().0, Kind::SingleLabel, "{names}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod classify;
 mod columns;
+pub mod conll;
 mod table;
 pub mod tag;
 pub mod text;
@@ -22,7 +23,7 @@ pub enum Format {
     Csv,
     /// A JSON object a line.
     Jsonl,
-    /// A token a line, its tag last, sentences between empty lines.
+    /// A token and its tag a line, sentences between empty lines.
     Conll,
 }
 
@@ -36,7 +37,7 @@ impl Format {
             Some("tsv" | "txt") => Ok(Format::Tsv),
             Some("csv") => Ok(Format::Csv),
             Some("jsonl" | "ndjson" | "json") => Ok(Format::Jsonl),
-            Some("conll" | "bio" | "iob") => Ok(Format::Conll),
+            Some("conll" | "conllu" | "conllx" | "bio" | "iob" | "iob2" | "bioes" | "bilou") => Ok(Format::Conll),
             _ => Err(Error::Data {
                 file: file.into(),
                 problem: "its name does not say what is in it".into(),

@@ -1,9 +1,12 @@
-//! Texts whose words have tags: CoNLL, or JSONL with the places of entities.
+//! Texts whose words have tags: CoNLL, or JSONL with the places of entities or with words and their tags.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::conll::{self, TagColumns};
 use super::{At, Format, empty, lines};
 use crate::error::{Error, Result, clip, clip_message};
 use crate::text::words;
@@ -17,21 +20,37 @@ pub struct Example {
 }
 
 impl Example {
-    fn push(&mut self, word: &str, tag: String) {
+    pub(super) fn push(&mut self, word: &str, tag: String) {
         self.words.push(word.into());
         self.tags.push(tag);
     }
 }
 
-/// The sentences of a file, each with the line that it begins in.
+/// What is in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The sentences, each with the line that it begins in.
+    pub examples: Vec<(u64, Example)>,
+    /// How it was read, for people.
+    pub notes: Vec<String>,
+}
+
+/// The sentences of a file. `columns` says which columns of CoNLL hold what, where the file does not.
 ///
 /// # Errors
-/// [`Error::Data`] for a line that is neither a token with its tag nor empty; JSON of another form; entities that are not in
-/// their text, or overlap.
-pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<(u64, Example)>> {
-    let examples = match format {
-        Format::Conll | Format::Tsv => conll(file, bytes)?,
-        Format::Jsonl => spans(file, bytes)?,
+/// [`Error::Data`] for a line that is neither a token with its tag nor empty; columns that are not known; JSON of another
+/// form; entities that are not in their text, or overlap. [`Error::Option`] for columns of a file that has none.
+pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<TagColumns>) -> Result<Read> {
+    let Read { examples, mut notes } = match format {
+        Format::Conll | Format::Tsv => conll::read(file, bytes, columns)?,
+        Format::Jsonl if columns.is_some() => {
+            return Err(Error::Option {
+                name: "columns",
+                problem: format!("{file} is JSONL, which has no columns"),
+                mend: "Leave it out, or give CoNLL".into(),
+            });
+        }
+        Format::Jsonl => Read { examples: spans(file, bytes)?, notes: Vec::new() },
         Format::Csv => {
             return Err(Error::Data {
                 file: file.into(),
@@ -40,47 +59,39 @@ pub fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<(u64, Exampl
             });
         }
     };
-    if examples.is_empty() { Err(empty(file)) } else { Ok(examples) }
+    if examples.is_empty() {
+        return Err(empty(file));
+    }
+    notes.push(format!("{file}: {}", counted(&examples)));
+    Ok(Read { examples, notes })
 }
 
-/// The first column is the token, the last its tag; an empty line ends a sentence, `-DOCSTART-` is none.
-fn conll(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
-    let mut examples = vec![(0, Example::default())];
-    for line in lines(file, bytes) {
-        let (at, text) = line?;
-        let mut columns: Vec<&str> = text.split('\t').map(str::trim).filter(|c| !c.is_empty()).collect();
-        if columns.len() < 2 {
-            columns = text.split_whitespace().collect();
-        }
-        match columns[..] {
-            [] if examples.last().is_some_and(|(_, e)| !e.words.is_empty()) => examples.push((0, Example::default())),
-            [] => {}
-            ["-DOCSTART-", ..] => {}
-            // A comment, as MultiCoNER has them before each sentence.
-            _ if text.starts_with("# id ") => {}
-            [_] => {
-                let problem = format!("{:?} has no tag", clip(text));
-                return Err(at.wrong(problem, "Give a token and its tag a line, an empty line between sentences"));
-            }
-            [word, .., tag] => {
-                if let Some((line, example)) = examples.last_mut() {
-                    if example.words.is_empty() {
-                        *line = at.line;
-                    }
-                    example.push(word, tag.into());
-                }
-            }
-        }
+/// How many sentences and words there are, and how many of each tag.
+fn counted(examples: &[(u64, Example)]) -> String {
+    const LISTED: usize = 16;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for tag in examples.iter().flat_map(|(_, example)| &example.tags) {
+        *counts.entry(tag).or_default() += 1;
     }
-    examples.retain(|(_, example)| !example.words.is_empty());
-    Ok(examples)
+    let words: usize = counts.values().sum();
+    let mut tags: Vec<String> =
+        counts.iter().take(LISTED).map(|(tag, count)| format!("{count} {}", clip(tag))).collect();
+    if counts.len() > LISTED {
+        tags.push(format!("and {} tags more", counts.len() - LISTED));
+    }
+    format!("{} sentences of {words} words with {} tags: {}", examples.len(), counts.len(), tags.join(", "))
 }
 
 #[derive(Deserialize)]
 struct Record {
-    text: String,
+    text: Option<String>,
     #[serde(alias = "entities", alias = "label")]
-    spans: Vec<Span>,
+    spans: Option<Vec<Span>>,
+    /// Instead of both, as `run_ner.py` of transformers has it.
+    #[serde(alias = "words")]
+    tokens: Option<Vec<String>>,
+    #[serde(alias = "tags", alias = "ner")]
+    ner_tags: Option<Vec<Value>>,
 }
 
 /// Places in code points, the end one past the last.
@@ -97,22 +108,44 @@ enum Span {
 }
 
 fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
+    const MEND: &str = "Give {\"text\": …, \"spans\": [{\"start\": …, \"end\": …, \"label\": …}]}, or \
+        {\"tokens\": [\"Ada\", …], \"ner_tags\": [\"B-PER\", …]}";
     let mut examples = Vec::new();
     for line in lines(file, bytes) {
         let (at, text) = line?;
         if text.trim().is_empty() {
             continue;
         }
-        let Record { text, spans } = serde_json::from_str(text).map_err(|e| {
-            at.wrong(clip_message(&e), "Give {\"text\": …, \"spans\": [{\"start\": …, \"end\": …, \"label\": …}]}")
-        })?;
-        let example = tagged(at, &text, spans)?;
+        let record = serde_json::from_str(text).map_err(|e| at.wrong(clip_message(&e), MEND))?;
+        let example = match record {
+            Record { tokens: Some(words), ner_tags: Some(tags), .. } => listed(at, words, tags)?,
+            Record { text: Some(text), spans: Some(spans), .. } => tagged(at, &text, spans)?,
+            _ => return Err(at.wrong("it has neither text and spans nor tokens and ner_tags", MEND)),
+        };
         if example.words.is_empty() {
             return Err(at.wrong("its text is empty", "Give a text, or take the line out"));
         }
         examples.push((at.line, example));
     }
     Ok(examples)
+}
+
+/// Words and as many tags. Numbers name no classes, so they are refused.
+fn listed(at: At<'_>, words: Vec<String>, tags: Vec<Value>) -> Result<Example> {
+    if words.len() != tags.len() {
+        let problem = format!("it has {} tokens and {} tags", words.len(), tags.len());
+        return Err(at.wrong(problem, "Give a tag for each token"));
+    }
+    let tag = |tag: Value| match tag {
+        Value::String(tag) if !tag.trim().is_empty() => Ok(tag),
+        other => {
+            let problem = format!("the tag {} is no name", clip(&other.to_string()));
+            Err(at.wrong(problem, "Give names such as \"B-PER\", which the data set has for its numbers"))
+        }
+    };
+    let tags = tags.into_iter().map(tag).collect::<Result<Vec<_>>>()?;
+    let (words, tags) = words.into_iter().zip(tags).filter(|(word, _)| !word.trim().is_empty()).unzip();
+    Ok(Example { words, tags })
 }
 
 /// Cuts a text as BERT's tokenizers do, and where entities begin and end.
@@ -163,15 +196,36 @@ mod tests {
         example.words.iter().map(String::as_str).zip(example.tags.iter().map(String::as_str)).collect()
     }
 
+    /// Without the notes.
+    fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<(u64, Example)>> {
+        super::read(file, bytes, format, None).map(|read| read.examples)
+    }
+
     #[test]
-    fn conll_in_its_forms() {
-        let text = "-DOCSTART- -X- -X- O\n\n# id 52-39\tdomain=en\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n@paul\tO\r\nNew York\tB-location\r\n \t \n#\tO";
-        let read = read("t.conll", text.as_bytes(), Format::Conll).unwrap();
-        assert_eq!(read.len(), 3);
-        assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 8, 11]);
-        assert_eq!(pairs(&read[0].1), [("EU", "B-ORG"), ("rejects", "O")]);
-        assert_eq!(pairs(&read[1].1), [("@paul", "O"), ("New York", "B-location")]);
-        assert_eq!(pairs(&read[2].1), [("#", "O")]);
+    fn sentences_have_lines_and_tags_are_counted() {
+        let text =
+            "-DOCSTART- -X- -X- O\n\n# a comment\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n\n@paul NN B-NP O\r\n";
+        let Read { examples, notes } = super::read("t.conll", text.as_bytes(), Format::Conll, None).unwrap();
+        assert_eq!(examples.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 8]);
+        assert_eq!(pairs(&examples[0].1), [("EU", "B-ORG"), ("rejects", "O")]);
+        assert_eq!(notes[0], "t.conll: words from column 1, tags from column 4 of 4 columns");
+        assert_eq!(notes[1], "t.conll: 2 sentences of 3 words with 2 tags: 1 B-ORG, 2 O");
+    }
+
+    #[test]
+    fn words_with_their_tags() {
+        let text =
+            "{\"tokens\": [\"Ada\", \" \", \"sails\"], \"ner_tags\": [\"B-PER\", \"O\", \"O\"], \"lang\": \"en\"}\n";
+        let read_one = read("t.jsonl", text.as_bytes(), Format::Jsonl).unwrap();
+        assert_eq!(pairs(&read_one[0].1), [("Ada", "B-PER"), ("sails", "O")]);
+        for (text, words) in [
+            ("{\"tokens\": [\"Ada\"], \"ner_tags\": [1]}", "the tag 1 is no name"),
+            ("{\"tokens\": [\"Ada\"], \"ner_tags\": []}", "1 tokens and 0 tags"),
+            ("{\"tokens\": [\"Ada\"]}", "neither text and spans nor tokens"),
+        ] {
+            let error = read("t", text.as_bytes(), Format::Jsonl).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("line 1"), "{error}");
+        }
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fingerprint::Fingerprint;
 use crate::checkpoint::Head;
 use crate::config::Config;
 use crate::error::{Error, Result, clip};
 use crate::files::{open_regular, read_at_most};
-use crate::tasks::squad::Squad;
+use crate::fingerprint::Fingerprint;
+use crate::tasks::squad::{Question, Squad};
 use crate::train::data::classify::{self, Columns, Kind, Label};
+use crate::train::data::conll::TagColumns;
 use crate::train::data::{At, Classes, Format, tag, text};
 use crate::train::save::Purpose;
 
@@ -24,7 +25,7 @@ pub enum Task {
     /// Classes or scores of texts and pairs of texts: TSV, CSV, JSONL.
     Classify { columns: Option<Columns>, kind: Option<Kind> },
     /// Tags of words: CoNLL, JSONL with spans.
-    Tag,
+    Tag { columns: Option<TagColumns> },
     /// Masked words of plain text: a paragraph a line, documents between empty lines.
     MaskedLm,
 }
@@ -35,7 +36,7 @@ impl Task {
         match self {
             Task::QuestionAnswering => "qa",
             Task::Classify { .. } => "classify",
-            Task::Tag => "tag",
+            Task::Tag { .. } => "tag",
             Task::MaskedLm => "mlm",
         }
     }
@@ -45,7 +46,7 @@ impl Task {
         match self {
             Task::QuestionAnswering => Head::QuestionAnswering,
             Task::Classify { .. } => Head::SequenceClassification,
-            Task::Tag => Head::TokenClassification,
+            Task::Tag { .. } => Head::TokenClassification,
             Task::MaskedLm => Head::MaskedLm,
         }
     }
@@ -60,8 +61,8 @@ pub struct Data {
     pub kind: Option<Kind>,
     /// The classes that the labels name, by their ids.
     pub classes: Option<Classes>,
-    /// Files with lines that are known to be no examples, and how many.
-    pub left_out: Vec<(String, u64)>,
+    /// How the files were read and what of them is left out, for people.
+    pub notes: Vec<String>,
     /// Of the files' bytes.
     pub fingerprint: u64,
     pub eval_fingerprint: Option<u64>,
@@ -97,12 +98,13 @@ impl Data {
     /// [`Error::Io`]; [`Error::Data`] that names file and line; [`Error::Input`] for a file of more than a GiB.
     pub fn read(task: &Task, train: &[PathBuf], eval: &[PathBuf]) -> Result<Self> {
         let mut kind = if let Task::Classify { kind, .. } = task { *kind } else { None };
-        let mut left_out = Vec::new();
-        let (train, fingerprint) = Source::read(task, train, &mut kind, &mut left_out)?;
-        let eval = if eval.is_empty() { None } else { Some(Source::read(task, eval, &mut kind, &mut left_out)?) };
+        let mut notes = Vec::new();
+        let (train, fingerprint) = Source::read(task, train, &mut kind, &mut notes)?;
+        let (train, fingerprint) = (train.learnable(&mut notes)?, fingerprint);
+        let eval = if eval.is_empty() { None } else { Some(Source::read(task, eval, &mut kind, &mut notes)?) };
         let classes = train.classes(kind);
         let (eval, eval_fingerprint) = eval.unzip();
-        Ok(Self { train, eval, kind, classes, left_out, fingerprint, eval_fingerprint })
+        Ok(Self { train, eval, kind, classes, notes, fingerprint, eval_fingerprint })
     }
 
     /// Whether a base with this configuration has the head that is to be trained. One that knows these classes among
@@ -119,7 +121,11 @@ impl Data {
         let is_kind = |kind: Kind| said.is_none_or(|said| said == kind.word());
         // A value's one output has a name that says nothing.
         let is_width = self.kind != Some(Kind::Regression) || names.len() == 1;
-        if !is_width || !classes.names().iter().all(|class| names.contains(class)) || !self.kind.is_none_or(is_kind) {
+        if base.check_labels().is_err()
+            || !is_width
+            || !classes.names().iter().all(|class| names.contains(class))
+            || !self.kind.is_none_or(is_kind)
+        {
             return false;
         }
         *classes = Classes::listed(names);
@@ -175,20 +181,15 @@ impl Data {
 impl Source {
     /// The examples of all files and a sum over their bytes. `kind` is what is known of labels, and becomes what they are; lines that
     /// are left out are counted.
-    fn read(
-        task: &Task,
-        files: &[PathBuf],
-        kind: &mut Option<Kind>,
-        left_out: &mut Vec<(String, u64)>,
-    ) -> Result<(Self, u64)> {
+    fn read(task: &Task, files: &[PathBuf], kind: &mut Option<Kind>, notes: &mut Vec<String>) -> Result<(Self, u64)> {
         let mut sum = Fingerprint::new();
         let mut all = match task {
             Task::QuestionAnswering => Source::Questions(Squad::default()),
             Task::Classify { columns, .. } => {
-                let texts = texts(files, columns.as_ref(), kind, &mut sum, left_out)?;
+                let texts = texts(files, columns.as_ref(), kind, &mut sum, notes)?;
                 return Ok((Source::Texts(texts), sum.value()));
             }
-            Task::Tag => Source::Tagged(Vec::new()),
+            Task::Tag { .. } => Source::Tagged(Vec::new()),
             Task::MaskedLm => Source::Documents(Vec::new()),
         };
         for path in files {
@@ -207,7 +208,10 @@ impl Source {
                 Source::Tagged(all) => {
                     let format =
                         Format::of(&name).or_else(|e| if is_conll(&bytes) { Ok(Format::Conll) } else { Err(e) })?;
-                    all.extend(placed(&name, tag::read(&name, &bytes, format)?));
+                    let columns = if let Task::Tag { columns } = task { *columns } else { None };
+                    let read = tag::read(&name, &bytes, format, columns)?;
+                    notes.extend(read.notes);
+                    all.extend(placed(&name, read.examples));
                 }
                 Source::Documents(all) => all.extend(text::read(&name, &bytes)?),
                 Source::Texts(_) => {}
@@ -237,13 +241,43 @@ impl Source {
     }
 }
 
+/// Questions that a notice names.
+const NAMED: usize = 3;
+
+impl Source {
+    /// Leaves out the questions whose answer is not where the data says: there is no place to learn. To measure on, they are
+    /// as good as others.
+    fn learnable(self, notes: &mut Vec<String>) -> Result<Self> {
+        let Source::Questions(mut squad) = self else { return Ok(self) };
+        let is_lost = |question: &Question| question.place.is_none() && !question.answers.is_empty();
+        let (lost, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut squad.questions).into_iter().partition(is_lost);
+        squad.questions = kept;
+        if !lost.is_empty() {
+            let names: Vec<String> =
+                lost.iter().take(NAMED).map(|question| format!("{:?}", clip(&question.id))).collect();
+            let more = if lost.len() > NAMED { ", …" } else { "" };
+            let what =
+                format!("{} questions have no answer where answer_start says: {}{more}", lost.len(), names.join(", "));
+            if squad.questions.is_empty() {
+                return Err(Error::Data {
+                    file: "the data".into(),
+                    problem: what,
+                    mend: "Correct answer_start, which counts code points of the context".into(),
+                });
+            }
+            notes.push(format!("left out: {what}"));
+        }
+        Ok(Source::Questions(squad))
+    }
+}
+
 /// Labelled texts. What their labels are, all files say together: one with fractions makes those of the others numbers too.
 fn texts(
     files: &[PathBuf],
     columns: Option<&Columns>,
     kind: &mut Option<Kind>,
     sum: &mut Fingerprint,
-    left_out: &mut Vec<(String, u64)>,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<(Place, classify::Example)>> {
     let mut all = Vec::with_capacity(files.len());
     for path in files {
@@ -261,7 +295,12 @@ fn texts(
             sum.add(&bytes);
             read = classify::read(&name, &bytes, Format::of(&name)?, columns, *kind)?;
         }
-        left_out.extend((read.left_out > 0).then(|| (name.to_string(), read.left_out)));
+        if let Some(columns) = &read.columns {
+            notes.push(format!("{name}: columns {columns}"));
+        }
+        if read.left_out > 0 {
+            notes.push(format!("{name}: {} of its lines are no examples and are left out", read.left_out));
+        }
         examples.extend(placed(&name, read.examples));
     }
     Ok(examples)

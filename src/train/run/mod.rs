@@ -14,7 +14,6 @@
 
 mod data;
 mod examples;
-mod fingerprint;
 mod log;
 mod model;
 mod options;
@@ -140,8 +139,8 @@ impl Run {
         setup.data.iter().chain(&setup.eval).for_each(|file| inputs.add(file));
         inputs.check("output", &setup.output)?;
         let mut data = Data::read(task, &setup.data, &setup.eval)?;
-        for (file, lines) in &data.left_out {
-            observe(Event::Notice(format!("{file}: {lines} of its lines are no examples and are left out")));
+        for note in &data.notes {
+            observe(Event::Notice(note.clone()));
         }
         check_metric(&setup, &data)?;
         let store = Store::open(&setup.output, setup.resume)?;
@@ -165,8 +164,13 @@ impl Run {
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
             "kernels": model.trainer.kernels(), "labels": data.kind.map(Kind::word),
         }));
-        if let Task::Classify { columns: Some(columns), .. } = task {
-            settings.insert("columns".into(), columns.to_string().into());
+        let columns = match task {
+            Task::Classify { columns, .. } => columns.as_ref().map(ToString::to_string),
+            Task::Tag { columns } => columns.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        if let Some(columns) = columns {
+            settings.insert("columns".into(), columns.into());
         }
         // By its text: a value would have the digits that f32 has as f64.
         // An adapter that training goes on from has its own say.
@@ -240,6 +244,8 @@ impl Run {
             }
             other => other?,
         }
+        // Also of a run that was finished already: it may have been killed before its last curves.
+        self.log.draw(&self.store)?;
         let last = self.log.last_losses(LAST);
         Ok(Summary {
             steps: self.progress.counters.steps,

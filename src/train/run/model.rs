@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::data::{Data, Task};
-use super::fingerprint::Fingerprint;
 use crate::checkpoint::adapter::directory::{self, is_adapter};
 use crate::checkpoint::adapter::{self, Adapter, Base, Eight, Lora, Tensor};
 use crate::checkpoint::source::read_small;
@@ -14,6 +13,7 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result, clip};
 use crate::files::write_atomically;
+use crate::fingerprint::Fingerprint;
 use crate::text::Tokenizer;
 use crate::train::lora::checked;
 use crate::train::{Method, TrainOptions, Trainer, save};

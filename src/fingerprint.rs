@@ -4,7 +4,14 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Fingerprint(u64);
 
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Fingerprint {
+    /// Of nothing yet.
     pub const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
@@ -25,6 +32,7 @@ impl Fingerprint {
         self.0 ^= self.0 >> 29;
     }
 
+    /// The sum so far.
     pub fn value(self) -> u64 {
         self.0
     }
