@@ -163,6 +163,7 @@ fn a_stopped_batch_is_resumed() {
     let ends: Vec<usize> = expected.match_indices('\n').map(|(at, _)| at + 1).collect();
     for length in [0, 5, ends[0], ends[100] + 9, ends[200], expected.len()] {
         fs::write(&part, &expected[..length]).unwrap();
+        fs::copy(dir.path().join(".whole.jsonl.cloze"), dir.path().join(".part.jsonl.cloze")).unwrap();
         assert_eq!(classify(&part, &["--resume"]).code, Some(0), "{length}");
         assert_eq!(fs::read_to_string(&part).unwrap(), expected, "{length}");
     }

@@ -30,6 +30,7 @@ mod methods;
 mod outputs;
 mod pausing;
 mod rank;
+mod resume;
 mod saving;
 mod search;
 mod selection;

@@ -15,6 +15,7 @@ use cloze::model::Model;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
 
+use super::batch::Told;
 use super::show;
 
 /// More than any machine has cores; far more would take all memory for their stacks.
@@ -29,6 +30,9 @@ pub struct Common {
     /// Where the model turned out to be.
     #[arg(skip)]
     pub located: OnceCell<PathBuf>,
+    /// The command and its options, by name.
+    #[arg(skip)]
+    pub arguments: Told,
     /// Take models of the Hub from the cache alone; HF_HUB_OFFLINE=1 does the same
     #[cfg(feature = "hub")]
     #[arg(long, global = true, help_heading = "Everywhere")]

@@ -14,7 +14,7 @@ use cloze::tasks::text_model::TextPair;
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::batch::{self, Batch, Outcome};
+use super::batch::{self, Batch, Outcome, Start};
 use super::common::Common;
 use super::npy;
 
@@ -159,7 +159,7 @@ fn array(
     file.write(&npy::header(0, cols))?;
     let (mut rows, mut bad) = (0, false);
     let (reads, text_pair) = super::tasks::TEXT_PAIR;
-    batch::each_chunk(batch, common, (0, reads), 1, |lines, cancel| {
+    batch::each_chunk(batch, common, (Start::default(), reads), 1, |lines, cancel| {
         for (place, row) in batch::results(lines, text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {
                 bad = true;

@@ -25,7 +25,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use batch::Outcome;
@@ -36,7 +36,12 @@ const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
     quiet_device_select();
-    let Cli { command, common } = match Cli::try_parse() {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut Cli::command()))?;
+        cli.common.arguments = batch::told(&matches);
+        Ok(cli)
+    });
+    let Cli { command, common } = match parsed {
         Ok(cli) => cli,
         // Usage that is wrong: a message on stderr, and the status 2.
         Err(usage) if usage.use_stderr() => usage.exit(),

@@ -8,7 +8,7 @@ use cloze::{Error, Result};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::batch::{self, Batch, Fields, Outcome};
+use super::batch::{self, Batch, Fields, Outcome, Start};
 use super::common::Common;
 use super::show;
 use super::tasks::perform;
@@ -107,7 +107,7 @@ fn one_ranking(
     };
     let (mut all, mut bad): (Vec<Line>, _) = (Vec::new(), false);
     let one = |fields: Fields| Ok(Query { query: query.clone(), texts: vec![Fields::need(fields.text, "text")?] });
-    batch::each_chunk(batch, common, (0, Reads::TEXT), 1, |chunk, cancel| {
+    batch::each_chunk(batch, common, (Start::default(), Reads::TEXT), 1, |chunk, cancel| {
         let score = |inputs: &[Query]| {
             let found = cloze::block_on(run(task, inputs, options, cancel))?;
             Ok(inputs.iter().zip(found).map(|(input, ranking)| Ok(lines(input, ranking?))).collect())

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use cloze::device::Cancel;
 use cloze::fields::{self, Reads, Role};
+use cloze::fingerprint::Fingerprint;
 use cloze::{Error, Result};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::record::Mark;
 
 /// Bytes of an input line at most.
 const MOST: u64 = 16 << 20;
@@ -186,7 +189,47 @@ pub struct Place {
     pub number: u64,
     /// Where it ends, in bytes of the input.
     pub end: u64,
+    /// A sum over the input's lines up to here.
+    pub sum: u64,
     pub id: Option<Box<RawValue>>,
+}
+
+/// Where a batch goes on.
+#[derive(Debug, Default)]
+pub struct Start {
+    /// Lines whose results are there.
+    pub skip: u64,
+    /// What is known of the input that those results are of.
+    pub marks: Vec<Mark>,
+}
+
+impl Start {
+    /// Compares the input's lines so far with what they were.
+    fn check(&self, number: u64, sum: u64) -> Result<()> {
+        match self.marks.iter().find(|mark| mark.lines == number) {
+            Some(mark) if mark.sum != sum => {
+                Err(other_input(format!("its first {number} lines are not what they were")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same at the input's end, after so many lines.
+    fn check_end(&self, count: u64) -> Result<()> {
+        match self.marks.last().map_or(0, |mark| mark.lines).max(self.skip) {
+            most if most > count => Err(other_input(format!("it has {count} lines, and had {most} or more"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The error of a batch that would go on with another input.
+fn other_input(problem: String) -> Error {
+    Error::Option {
+        name: "resume",
+        problem: format!("the input is not the one that the output is of: {problem}"),
+        mend: "Give the input that the output was begun with, or another --output".into(),
+    }
 }
 
 /// Lines as the reading thread sends them; nothing is the end.
@@ -196,15 +239,15 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Starts to read, after the first `skip` lines, what a command reads; errors call the input `path`.
+    /// Starts to read, from `start` on, what a command reads; errors call the input `path`.
     ///
     /// # Errors
     /// [`Error::Io`] where the system grants no thread.
-    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, skip: u64, reads: Reads) -> Result<Self> {
+    pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, start: Start, reads: Reads) -> Result<Self> {
         let (send, receive) = sync_channel(AHEAD);
         // Not joined: where the work stops early it may be waiting for a terminal.
         let reader =
-            Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, (&path, skip, reads), &send));
+            Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, (&path, &start, reads), &send));
         reader.map_err(|e| Error::io("start", "the thread that reads the input", e))?;
         Ok(Self { receive, ended: false })
     }
@@ -236,8 +279,8 @@ impl Lines {
 }
 
 impl Line {
-    fn parse(number: u64, end: u64, line: &[u8], reads: Reads) -> Self {
-        let bytes = if number == 1 { line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line) } else { line };
+    fn parse(place: Place, line: &[u8], reads: Reads) -> Self {
+        let bytes = if place.number == 1 { line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line) } else { line };
         let bytes = bytes.trim_ascii();
         let object = match bytes.first() {
             Some(b'{') => {
@@ -256,45 +299,50 @@ impl Line {
                 (raw.id, fields)
             }
         };
-        Self { place: Place { number, end, id }, fields, bytes: line.len() }
+        Self { place: Place { id, ..place }, fields, bytes: line.len() }
     }
 }
 
-/// Sends every line after the first `skip`; ends when nobody listens.
+/// Sends every line after those that are skipped; ends when nobody listens.
 fn read_lines(
     mut input: impl BufRead,
-    (path, skip, reads): (&Path, u64, Reads),
+    (path, start, reads): (&Path, &Start, Reads),
     send: &SyncSender<Result<Option<Line>>>,
 ) {
     let mut bytes = Vec::new();
     let mut end = 0;
+    let mut sum = Fingerprint::new();
     for number in 1.. {
-        let read = read_line(&mut input, &mut bytes);
-        let line = match read {
+        let line = match read_line(&mut input, &mut bytes) {
             Ok((0, _)) => {
-                let _ = send.send(Ok(None));
+                let _ = send.send(start.check_end(number - 1).map(|()| None));
                 return;
             }
-            Ok((length, _)) if number <= skip => {
+            Ok((length, is_whole)) => {
                 end += length;
-                continue;
+                match is_whole {
+                    // The last line may have got its end since.
+                    true => sum.add(bytes.trim_ascii()),
+                    false => sum.add(&length.to_le_bytes()),
+                }
+                let checked = start.check(number, sum.value());
+                if checked.is_ok() && number <= start.skip {
+                    continue;
+                }
+                let place = Place { number, end, sum: sum.value(), id: None };
+                let too_long = || Error::Input {
+                    problem: format!("the line is longer than {MOST} bytes"),
+                    mend: "Give it in parts".into(),
+                };
+                checked.map(|()| match is_whole {
+                    true => Line::parse(place, &bytes, reads),
+                    false => Line { place, fields: Err(too_long()), bytes: 0 },
+                })
             }
-            Ok((length, true)) => {
-                end += length;
-                Line::parse(number, end, &bytes, reads)
-            }
-            Ok((length, false)) => {
-                end += length;
-                let problem = format!("the line is longer than {MOST} bytes");
-                let fields = Err(Error::Input { problem, mend: "Give it in parts".into() });
-                Line { place: Place { number, end, id: None }, fields, bytes: 0 }
-            }
-            Err(e) => {
-                let _ = send.send(Err(Error::io("read", path, e)));
-                return;
-            }
+            Err(e) => Err(Error::io("read", path, e)),
         };
-        if send.send(Ok(Some(line))).is_err() {
+        let is_last = line.is_err();
+        if send.send(line.map(Some)).is_err() || is_last {
             return;
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! A thread reads lines ahead, a few at most (`lines`). They are worked on in chunks as large as keeps the model busy, or as are
 //! there; each line of the input gives one line of the output, in the input's order, written before the next chunk is
-//! begun (`output`). Whatever stops the work leaves whole lines behind, from which `--resume` goes on.
+//! begun (`output`). Whatever stops the work leaves whole lines behind, from which `--resume` goes on, if what they are made of
+//! (`record`) is what it would make more of.
 
 mod lines;
 mod output;
+mod record;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -23,9 +25,11 @@ use signal_hook::flag;
 
 use super::common::Common;
 use super::show;
-pub use lines::{Fields, Line, Place};
+pub use lines::{Fields, Line, Place, Start};
 use lines::{Lines, look_at_input, stdin_metadata};
 use output::{Output, same_file};
+use record::Mark;
+pub use record::{Told, told};
 
 /// Where inputs come from and results go.
 #[derive(Debug, Args)]
@@ -98,16 +102,23 @@ pub fn run<I>(
     (reads, parse): (Reads, impl Fn(Fields) -> Result<I>),
     mut work: impl FnMut(&[I], &Cancel) -> Result<Vec<Result<String>>>,
 ) -> Result<Outcome> {
-    let mut output = Output::open(batch)?;
+    let mut output = Output::open(batch, common)?;
     let mut bad = output.bad;
-    let held = output.held;
-    let done = each_chunk(batch, common, (held, reads), rows, |lines, cancel| {
+    let done = each_chunk(batch, common, (output.start(), reads), rows, |lines, cancel| {
+        let last = lines.last().map(|Line { place, .. }| Mark { lines: place.number, sum: place.sum });
+        let mut is_marked = false;
         for (place, result) in results(lines, &parse, |inputs| work(inputs, cancel))? {
+            if let Some(last) = last.filter(|_| !std::mem::replace(&mut is_marked, true)) {
+                output.mark(last, common)?;
+            }
             bad |= result.is_err();
             output.line(&place, result)?;
         }
         output.flush()
     });
+    if let Err(Error::Option { name: "resume", .. }) = done {
+        output.take_back()?;
+    }
     if let Err(Error::Cancelled) = done
         && batch.output != Path::new("-")
     {
@@ -142,12 +153,12 @@ pub fn results<I, R>(
     Ok(places.into_iter().map(|(place, error)| (place, result(error))).collect())
 }
 
-/// Hands the input's lines after the first `skip` to `work`, some at a time, and shows how far it is. Each gives about
+/// Hands the input's lines from `start` on to `work`, some at a time, and shows how far it is. Each gives about
 /// `rows` objects, which are held until they are written.
 pub fn each_chunk(
     batch: &Batch,
     common: &Common,
-    (skip, reads): (u64, Reads),
+    (start, reads): (Start, Reads),
     rows: usize,
     mut work: impl FnMut(Vec<Line>, &Cancel) -> Result<()>,
 ) -> Result<()> {
@@ -160,7 +171,7 @@ pub fn each_chunk(
         (Box::new(file), found.is_file().then_some(found.len()))
     };
     let cancel = interruptible()?;
-    let mut read = Lines::read(BufReader::new(input), path, skip, reads)?;
+    let mut read = Lines::read(BufReader::new(input), path, start, reads)?;
     let bar = bar(length, common);
     let most = (CHUNK_ROWS / rows.max(1)).clamp(1, lines::CHUNK_LINES);
     while let Some(chunk) = read.next_chunk(most, &cancel)? {

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use cloze::{Error, Result};
 use serde::Deserialize;
 
-use super::{Batch, Place};
+use super::lines::Start;
+use super::record::{Mark, Record};
+use super::{Batch, Common, Place};
 use crate::show;
 
 /// Where result lines go.
@@ -15,8 +17,12 @@ pub struct Output {
     sink: Sink,
     path: PathBuf,
     /// Result lines that were there before, and whether one of them is an error.
-    pub held: u64,
+    held: u64,
     pub bad: bool,
+    /// Of a regular file: what its lines are made of, and what is known of the input of those that were there.
+    record: Option<Record>,
+    marks: Vec<Mark>,
+    has_begun: bool,
 }
 
 enum Sink {
@@ -37,13 +43,16 @@ impl Sink {
 /// as a model that cannot be loaded, costs nothing.
 struct Replacing {
     file: File,
+    /// Where the new contents begin, and whether the old ones from there on are gone; nothing of what is no regular file.
+    begins: Option<u64>,
     has_old: bool,
 }
 
 impl Replacing {
     fn drop_old(&mut self) -> std::io::Result<()> {
-        if self.has_old {
-            self.file.set_len(0)?;
+        if let Some(begins) = self.begins.filter(|_| self.has_old) {
+            self.file.set_len(begins)?;
+            self.file.seek(SeekFrom::Start(begins))?;
             self.has_old = false;
         }
         Ok(())
@@ -62,10 +71,23 @@ impl Write for Replacing {
 }
 
 impl Output {
-    pub fn open(batch: &Batch) -> Result<Self> {
+    /// Opens the output, and finds out where it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] for a file that holds no results, [`Error::Option`] for results of another command.
+    pub fn open(batch: &Batch, common: &Common) -> Result<Self> {
+        let new = |sink, path: PathBuf, record| Self {
+            sink,
+            path,
+            held: 0,
+            bad: false,
+            record,
+            marks: Vec::new(),
+            has_begun: false,
+        };
         let path = batch.output.clone();
         if path == Path::new("-") {
-            return Ok(Self { sink: Sink::Stdout(std::io::stdout()), path: "stdout".into(), held: 0, bad: false });
+            return Ok(new(Sink::Stdout(std::io::stdout()), "stdout".into(), None));
         }
         let io = |e| Error::io("write", &path, e);
         let regular = std::fs::metadata(&path).map_or(true, |found| found.is_file());
@@ -77,9 +99,63 @@ impl Output {
                 TryLockError::Error(e) => io(e),
             })?;
         }
-        let has_old = regular && batch.overwrite;
-        let (held, bad) = if regular && !has_old { what_is_held(&mut file, &path)? } else { (0, false) };
-        Ok(Self { sink: Sink::File(BufWriter::new(Replacing { file, has_old })), path, held, bad })
+        let into = |file, begins| Sink::File(BufWriter::new(Replacing { file, begins, has_old: true }));
+        if !regular {
+            return Ok(new(into(file, None), path, None));
+        }
+        let mut record = Record::of(&path, &common.told()?);
+        let mut held = Held::default();
+        let mut marks = Vec::new();
+        if !batch.overwrite {
+            held = Held::of(&mut file, &path, u64::MAX)?;
+        }
+        if held.lines > 0 {
+            marks = record.marks(&path)?;
+            // Lines that the record does not know of, after a power failure, are written again.
+            let known = marks.last().map_or(0, |mark| mark.lines);
+            if known < held.lines {
+                held = Held::of(&mut file, &path, known)?;
+            }
+        }
+        let output = new(into(file, Some(held.end)), path, Some(record));
+        Ok(Self { held: held.lines, bad: held.has_errors, marks, ..output })
+    }
+
+    /// Where the input is to be gone on with.
+    pub fn start(&self) -> Start {
+        Start { skip: self.held, marks: self.marks.clone() }
+    }
+
+    /// Says how far the input will have been taken with the lines that are written next.
+    pub fn mark(&mut self, mark: Mark, common: &Common) -> Result<()> {
+        let io = |e| Error::io("write", &self.path, e);
+        let (Some(record), Sink::File(file)) = (&mut self.record, &mut self.sink) else { return Ok(()) };
+        if !self.has_begun {
+            file.get_mut().drop_old().map_err(io)?;
+            self.has_begun = true;
+            let is_new = self.held == 0;
+            match record.begin(is_new) {
+                // The results are worth more than what goes on from them.
+                Err(error) if is_new => {
+                    common.note(&format!("--resume will not be possible: {error}"));
+                    self.record = None;
+                    return Ok(());
+                }
+                begun => begun?,
+            }
+        }
+        record.mark(mark)
+    }
+
+    /// Takes back what was written: it is of another input than what was there.
+    pub fn take_back(&mut self) -> Result<()> {
+        self.flush()?;
+        let Sink::File(file) = &mut self.sink else { return Ok(()) };
+        file.get_mut().has_old = self.has_begun;
+        file.get_mut().drop_old().map_err(|e| Error::io("write", &self.path, e))?;
+        let Some(record) = self.record.as_mut().filter(|_| self.has_begun) else { return Ok(()) };
+        // Into both places, so that none is left of the other input.
+        self.marks.iter().cycle().take(2).try_for_each(|mark| record.mark(*mark))
     }
 
     pub fn line(&mut self, place: &Place, result: Result<String>) -> Result<()> {
@@ -114,41 +190,51 @@ impl Output {
 /// Bytes of a result line at most.
 const MOST_HELD: u64 = 256 << 20;
 
-/// How many result lines a file holds, and whether one of them is an error. A last line that was cut short is removed.
-fn what_is_held(file: &mut File, path: &Path) -> Result<(u64, bool)> {
-    #[derive(Deserialize)]
-    struct Held {
-        line: u64,
-        error: Option<serde::de::IgnoredAny>,
-    }
-    let io = |e| Error::io("read", path, e);
-    let (mut held, mut bad, mut end) = (0, false, 0);
-    let mut lines = BufReader::new(&mut *file);
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        let length = lines.by_ref().take(MOST_HELD).read_until(b'\n', &mut bytes).map_err(io)? as u64;
-        let begins = format!(r#"{{"line":{},"#, held + 1).into_bytes();
-        // Only what this program wrote is cut off.
-        let ours = bytes.starts_with(&begins) || begins.starts_with(&bytes);
-        if ours && bytes.last() != Some(&b'\n') && length < MOST_HELD {
-            break;
+/// Result lines that a file holds, whether one of them is an error, and where they end.
+#[derive(Default)]
+struct Held {
+    lines: u64,
+    has_errors: bool,
+    end: u64,
+}
+
+impl Held {
+    /// Counts the lines, but no more than `most`. A last line that was cut short is none.
+    fn of(file: &mut File, path: &Path, most: u64) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Line {
+            line: u64,
+            error: Option<serde::de::IgnoredAny>,
         }
-        match serde_json::from_slice::<Held>(&bytes) {
-            Ok(found) if ours && found.line == held + 1 => bad |= found.error.is_some(),
-            _ => {
-                return Err(Error::Data {
-                    file: path.display().to_string(),
-                    problem: format!("line {} is not the result of input line {0}", held + 1),
-                    mend: "Resume the output of the same command, or give another name".into(),
-                });
+        let io = |e| Error::io("read", path, e);
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+        let mut held = Self::default();
+        let mut lines = BufReader::new(&mut *file);
+        let mut bytes = Vec::new();
+        while held.lines < most {
+            bytes.clear();
+            let length = lines.by_ref().take(MOST_HELD).read_until(b'\n', &mut bytes).map_err(io)? as u64;
+            let begins = format!(r#"{{"line":{},"#, held.lines + 1).into_bytes();
+            // Only what this program wrote is cut off.
+            let ours = bytes.starts_with(&begins) || begins.starts_with(&bytes);
+            if ours && bytes.last() != Some(&b'\n') && length < MOST_HELD {
+                break;
             }
+            match serde_json::from_slice::<Line>(&bytes) {
+                Ok(found) if ours && found.line == held.lines + 1 => held.has_errors |= found.error.is_some(),
+                _ => {
+                    return Err(Error::Data {
+                        file: path.display().to_string(),
+                        problem: format!("line {} is not the result of input line {0}", held.lines + 1),
+                        mend: "Resume the output of the same command, or give another name".into(),
+                    });
+                }
+            }
+            held.lines += 1;
+            held.end += length;
         }
-        (held, end) = (held + 1, end + length);
+        Ok(held)
     }
-    file.set_len(end).map_err(io)?;
-    file.seek(SeekFrom::End(0)).map_err(io)?;
-    Ok((held, bad))
 }
 
 /// Whether two names stand for one file, by hard links too.

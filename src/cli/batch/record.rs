@@ -1,0 +1,258 @@
+//! What an output's lines were made of, so that `--resume` never joins the results of two runs.
+//!
+//! Beside the output `NAME` lies `.NAME.cloze`: a line of JSON with the command, its options and a sum over the model's
+//! files, then two lines that each say how many lines of the input were taken and a sum over them. One of the two is
+//! rewritten before a chunk's results are written. So whatever stops a run, the lines of the output end between the two,
+//! and a sum that the input must have is known for each.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use cloze::files::{read_at_most, write_atomically};
+use cloze::fingerprint::Fingerprint;
+use cloze::{Error, Result};
+use serde_json::{Map, Value};
+
+use crate::common::Common;
+
+/// No record is larger.
+const MOST: u64 = 1 << 20;
+
+/// What a run was told that its results depend on, by name.
+pub type Told = Map<String, Value>;
+
+/// How far the input had been taken: so many lines, and a sum over them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub lines: u64,
+    pub sum: u64,
+}
+
+/// Bytes of a mark's line.
+const MARK_BYTES: usize = 20 + 1 + 16 + 1 + 16 + 1;
+
+impl Mark {
+    fn line(self) -> String {
+        format!("{:20} {:016x} {:016x}\n", self.lines, self.sum, self.check())
+    }
+
+    /// Tells a mark that was written in part.
+    fn check(self) -> u64 {
+        let mut check = Fingerprint::new();
+        check.add(&self.lines.to_le_bytes());
+        check.add(&self.sum.to_le_bytes());
+        check.value()
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut words = std::str::from_utf8(line).ok()?.split_whitespace();
+        let lines = words.next()?.parse().ok()?;
+        let [sum, check] = [words.next()?, words.next()?].map(|word| u64::from_str_radix(word, 16).ok());
+        let mark = Self { lines, sum: sum? };
+        (Some(mark.check()) == check).then_some(mark)
+    }
+}
+
+/// The record beside an output.
+#[derive(Debug)]
+pub struct Record {
+    path: PathBuf,
+    told: Vec<u8>,
+    /// None until the first result is about to be written, and where the file cannot be written.
+    file: Option<File>,
+    /// Which of the two marks is written next.
+    next: usize,
+}
+
+impl Record {
+    /// The record of an output that is there, or soon will be.
+    pub fn of(output: &Path, told: &Told) -> Self {
+        let target = output.canonicalize().unwrap_or_else(|_| output.to_owned());
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{name}.cloze"));
+        Self { path, told: format!("{}\n", Value::Object(told.clone())).into_bytes(), file: None, next: 0 }
+    }
+
+    /// The marks of the run that wrote the output, the earlier one first.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if there is no record, or it is of a run that was told otherwise.
+    pub fn marks(&mut self, output: &Path) -> Result<Vec<Mark>> {
+        let refused = |problem: String, mend: &str| Error::Option { name: "resume", problem, mend: mend.into() };
+        const MEND: &str = "Give --overwrite to begin again, or another --output";
+        let unknown = |why: &str| {
+            let problem = format!("{why}, so nobody knows what {} was made of", output.display());
+            refused(problem, MEND)
+        };
+        let Ok(file) = File::open(&self.path) else {
+            let path = self.path.display();
+            return Err(unknown(&format!("there is no {path}, which a run writes beside its output")));
+        };
+        let bytes = read_at_most(file, &self.path, MOST)?;
+        let is_broken = || unknown(&format!("{} is damaged", self.path.display()));
+        let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(is_broken)?;
+        let (was, rest) = bytes.split_at(end + 1);
+        let parsed = |bytes: &[u8]| serde_json::from_slice::<Told>(bytes).map_err(|_| is_broken());
+        if let Some(difference) = difference(&parsed(was)?, &parsed(&self.told)?) {
+            return Err(refused(difference, "Resume with what the output was begun with, or give another --output"));
+        }
+        let marks: Vec<Option<Mark>> = rest.chunks(MARK_BYTES).take(2).map(Mark::parse).collect();
+        self.told = was.to_vec();
+        let lines = |at: usize| marks.get(at).copied().flatten().map(|mark| mark.lines);
+        self.next = usize::from(lines(0) > lines(1));
+        let mut marks: Vec<Mark> = marks.into_iter().flatten().filter(|mark| mark.lines > 0).collect();
+        marks.sort_by_key(|mark| mark.lines);
+        if marks.is_empty() {
+            return Err(is_broken());
+        }
+        Ok(marks)
+    }
+
+    /// Makes the file, or opens it again where the output goes on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where an output that goes on would lose its record.
+    pub fn begin(&mut self, is_new: bool) -> Result<()> {
+        if is_new {
+            let zero = Mark { lines: 0, sum: 0 }.line().into_bytes();
+            write_atomically(&self.path, &[&self.told, zero.as_slice(), &zero].concat())?;
+        }
+        let file = File::options().write(true).open(&self.path).map_err(|e| Error::io("write", &self.path, e))?;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// Says how far the input will have been taken with the lines that are written next.
+    pub fn mark(&mut self, mark: Mark) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let at = self.told.len() + self.next * MARK_BYTES;
+        self.next = 1 - self.next;
+        let write = file.seek(SeekFrom::Start(at as u64)).and_then(|_| file.write_all(mark.line().as_bytes()));
+        write.map_err(|e| Error::io("write", &self.path, e))
+    }
+}
+
+/// What differs between what two runs were told, in words.
+fn difference(was: &Told, is: &Told) -> Option<String> {
+    let text = |value: Option<&Value>| match value {
+        None => "none".to_owned(),
+        Some(value) => value.to_string().chars().take(100).collect(),
+    };
+    let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let parts = names.into_iter().filter(|name| was.get(*name) != is.get(*name)).map(|name| match name.as_str() {
+        // Sums over bytes, which say nothing to people.
+        "model" | "context_file" => format!("the {} is not what it was", name.replace('_', "-")),
+        _ => format!("{} was {}, now it is {}", name.replace('_', "-"), text(was.get(name)), text(is.get(name))),
+    });
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Arguments that the results do not depend on, or that are looked at otherwise.
+const NOT_TOLD: [&str; 11] =
+    ["model", "offline", "device", "threads", "json", "quiet", "input", "output", "resume", "overwrite", "format"];
+
+/// The command and its options, as they were given or are by default.
+pub fn told(matches: &clap::ArgMatches) -> Told {
+    let mut told = Told::new();
+    let Some((command, matches)) = matches.subcommand() else { return told };
+    told.insert("command".into(), command.into());
+    // Groups of arguments have ids too, those of their types.
+    let is_argument = |id: &&str| !NOT_TOLD.contains(id) && !id.starts_with(char::is_uppercase);
+    for id in matches.ids().map(clap::Id::as_str).filter(is_argument) {
+        let Ok(Some(values)) = matches.try_get_raw(id) else { continue };
+        let values: Vec<String> = values.map(|value| short(&value.to_string_lossy())).collect();
+        told.insert(id.into(), if let [one] = values.as_slice() { one.as_str().into() } else { values.into() });
+    }
+    told
+}
+
+/// A value, or a sum over one that is long, such as a context.
+fn short(value: &str) -> String {
+    const LONG: usize = 200;
+    if value.len() <= LONG {
+        return value.to_owned();
+    }
+    let mut sum = Fingerprint::new();
+    sum.add(value.as_bytes());
+    format!("{} bytes with the sum {:016x}", value.len(), sum.value())
+}
+
+impl Common {
+    /// What the command was told, and what its model is.
+    pub fn told(&self) -> Result<Told> {
+        let mut told = self.arguments.clone();
+        let sum = match self.model_dir()? {
+            Some(dir) => of_directory(dir)?,
+            None => format!("default of {}", env!("CARGO_PKG_VERSION")),
+        };
+        told.insert("model".into(), sum.into());
+        if let Some(Value::String(path)) = told.get("context_file") {
+            let mut sum = Fingerprint::new();
+            add_file(&mut sum, Path::new(path))?;
+            told.insert("context_file".into(), format!("{:016x}", sum.value()).into());
+        }
+        Ok(told)
+    }
+}
+
+/// A sum over a model's files, those of its modules included.
+fn of_directory(dir: &Path) -> Result<String> {
+    let list = |dir: &Path| -> Result<Vec<PathBuf>> {
+        let read = || std::fs::read_dir(dir)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>();
+        let mut paths = read().map_err(|e| Error::io("read", dir, e))?;
+        paths.sort();
+        Ok(paths)
+    };
+    let mut paths = Vec::new();
+    for path in list(dir)? {
+        // A training run keeps its checkpoints and its log there.
+        if path.is_dir() && path.file_name() != Some("run".as_ref()) {
+            paths.extend(list(&path)?)
+        } else {
+            paths.push(path)
+        }
+    }
+    let is_of_model = |path: &PathBuf| {
+        let end = path.extension().unwrap_or_default();
+        ["json", "txt", "safetensors", "bin", "model"].iter().any(|known| end == *known) && path.is_file()
+    };
+    let mut sum = Fingerprint::new();
+    for path in paths.iter().filter(|path| is_of_model(path)) {
+        sum.add(path.strip_prefix(dir).unwrap_or(path).to_string_lossy().as_bytes());
+        add_file(&mut sum, path)?;
+    }
+    Ok(format!("{:016x}", sum.value()))
+}
+
+fn add_file(sum: &mut Fingerprint, path: &Path) -> Result<()> {
+    const PIECE: u64 = 1 << 20;
+    let io = |e| Error::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let mut piece = Vec::new();
+    loop {
+        piece.clear();
+        if Read::by_ref(&mut file).take(PIECE).read_to_end(&mut piece).map_err(io)? == 0 {
+            return Ok(());
+        }
+        sum.add(&piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_that_is_half_written_is_none() {
+        let mark = Mark { lines: 300, sum: u64::MAX };
+        let line = mark.line();
+        assert_eq!((line.len(), Mark::parse(line.as_bytes())), (MARK_BYTES, Some(mark)));
+        let other = Mark { lines: 556, sum: 7 }.line();
+        for at in 1..MARK_BYTES - 1 {
+            let torn = format!("{}{}", &other[..at], &line[at..]);
+            assert!(torn == line || torn == other || Mark::parse(torn.as_bytes()).is_none(), "{torn}");
+        }
+    }
+}
