@@ -2,11 +2,12 @@
 
 import { ClozeError, crateError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
+import { fieldsOf } from './fields.js';
 import { json, list, pairOf, questionOf, text, textOf } from './inputs.js';
 import type { Inputs } from './inputs.js';
 import { normalise, signalOf, wrong } from './options.js';
 import type { Table } from './options.js';
-import type { Answer, Explained, QuestionInput, Ranked, RankInput } from './types.js';
+import type { Answer, Explained, QuestionInput, Ranked } from './types.js';
 
 /** A call, ready for an engine: its request, and how the engine's results become the caller's. */
 export interface Prepared {
@@ -162,7 +163,7 @@ const RANK: Table = { ...SIGNAL, topK: { kind: 'number', also: ['top_k'] }, prom
 function prepareRank(first: unknown, second: unknown, third: unknown): Prepared {
   const two = typeof first === 'string';
   const inputs = list(two ? { query: first, texts: second } : first, (value) => {
-    const { query, documents, texts = documents } = (value ?? {}) as Partial<RankInput> & { documents?: unknown };
+    const { query, texts } = fieldsOf(Object(value), ['query', 'texts']);
     if (!Array.isArray(texts)) throw new ClozeError('input', 'texts is no array. Give an array of strings');
     return { query: text(query, 'query'), texts: list(texts, (one) => text(one, 'a text')).list };
   });
