@@ -38,6 +38,6 @@ pub fn write(dir: &std::path::Path) -> Result<()> {
 /// # Errors
 /// None but of a build gone wrong.
 pub fn tokenizer(vocab_size: usize) -> Result<Tokenizer> {
-    let files = TokenizerFiles { json: None, vocab: Some(VOCAB), config: Some(TOKENIZER_CONFIG) };
+    let files = TokenizerFiles { vocab: Some(VOCAB), config: Some(TOKENIZER_CONFIG), ..Default::default() };
     Tokenizer::from_files(&files, vocab_size)
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "train")]
 mod adapter;
 mod answers;
+mod auto;
 mod batch;
 mod checkpoint;
 mod cli;

@@ -156,7 +156,11 @@ impl Windowed {
         question.truncate(max_question);
         // The special tokens beyond BERT's three count as the question's.
         let beside = (question.len() + tokenizer.special_count(true)).saturating_sub(windows::SPECIAL);
-        let windows = windows::cut(beside, context.len(), lengths)?;
+        let mut windows = windows::cut(beside, context.len(), lengths)?;
+        if tokenizer.cuts_left() {
+            // Windows are then laid out from the end of the context.
+            windows.iter_mut().for_each(|window| *window = context.len() - window.end..context.len() - window.start);
+        }
         let context_start = tokenizer.second_start(question.len());
         let around = tokenizer.pair(&question.ids, &[]).ids;
         let cls = tokenizer.special().cls;

@@ -146,15 +146,17 @@ impl Task for Reranker {
             let text = read(text);
             let mut text = Side::new(tokenizer, &text, room)?;
             let (kept, own) = query.fit(&mut text, room)?;
-            texts.push((kept, text.first(own).to_vec()));
+            texts.push((kept, text.some(own).to_vec()));
         }
-        Ok(Work { query: query.first(room).to_vec(), texts, logits: Vec::new() })
+        Ok(Work { query: query.some(room).to_vec(), texts, logits: Vec::new() })
     }
 
     /// Every text's sequence has both parts, however short: `[CLS] query [SEP] [SEP]` for an empty text.
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
         let (kept, text) = work.texts.get(index)?;
-        Some(self.text_model.tokenizer().pair(&work.query[..*kept], text).into())
+        let tokenizer = self.text_model.tokenizer();
+        let from = if tokenizer.cuts_left() { work.query.len().saturating_sub(*kept) } else { 0 };
+        Some(tokenizer.pair(&work.query[from..][..*kept], text).into())
     }
 
     fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &RankOptions) {

@@ -6,7 +6,7 @@ use crate::checkpoint::{Checkpoint, Head};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::text::{Sequence, Tokenizer};
+use crate::text::{Encoder, Sequence, Tokenizer};
 
 /// A model with one head, and the tokenizer that belongs to it.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<
     let room = room(most, tokenizer.special_count(true))?;
     let (mut a, mut b) = (Side::new(tokenizer, &input.text, room)?, Side::new(tokenizer, pair, room)?);
     let (first, second) = a.fit(&mut b, room)?;
-    Ok(tokenizer.pair(a.first(first), b.first(second)))
+    Ok(tokenizer.pair(a.some(first), b.some(second)))
 }
 
 /// As sentence-transformers' do_lower_case: character by character, whatever stands beside them.
@@ -130,40 +130,44 @@ pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
 /// A text that is read with others, one at a time: its tokens, as far as any pair can hold them.
 pub(super) struct Side<'a> {
     tokenizer: &'a Tokenizer,
-    text: &'a str,
-    ids: Vec<u32>,
-    /// Tokens of the whole text, where that was asked for.
-    whole: Option<usize>,
+    encoder: Encoder<'a>,
+    has_more: bool,
 }
 
 impl<'a> Side<'a> {
     /// `room` is what a pair has beside its special tokens.
     pub fn new(tokenizer: &'a Tokenizer, text: &'a str, room: usize) -> Result<Self> {
+        let mut side = Self { tokenizer, encoder: tokenizer.encoder(text).keeping(room), has_more: true };
         // One token more than fits tells that the text is longer.
-        let ids = tokenizer.encode_first(text, room + 1)?.ids;
-        Ok(Self { tokenizer, text, ids, whole: None })
+        while side.has_more && (tokenizer.cuts_left() || side.encoder.count() <= room) {
+            side.step()?;
+        }
+        Ok(side)
     }
 
-    /// Its first tokens.
-    pub fn first(&self, count: usize) -> &[u32] {
-        &self.ids[..count.min(self.ids.len())]
+    fn step(&mut self) -> Result<()> {
+        self.has_more = self.encoder.step()?;
+        Ok(())
+    }
+
+    /// So many of its tokens: the first, or the last where the tokenizer cuts texts at their beginning.
+    pub fn some(&self, count: usize) -> &[u32] {
+        let ids = self.encoder.ids();
+        let count = count.min(ids.len());
+        if self.tokenizer.cuts_left() { &ids[ids.len() - count..] } else { &ids[..count] }
     }
 
     /// How many tokens of this text and of `other` a pair holds that has so much room.
     pub fn fit(&mut self, other: &mut Side<'_>, room: usize) -> Result<(usize, usize)> {
-        let (mut a, mut b) = (self.ids.len(), other.ids.len());
-        if a > room && b > room {
-            // Which of two long texts is the longer decides who has the odd token.
-            (a, b) = (self.whole()?, other.whole()?);
+        // Which of two long texts is the longer decides who has the odd token. They are read no further than it takes to know that.
+        loop {
+            let (a, b) = (self.encoder.count(), other.encoder.count());
+            let is_known = !self.has_more && b >= a || !other.has_more && a > b;
+            if a <= room || b <= room || is_known {
+                return Ok(longest_first(a, b, room));
+            }
+            if self.has_more && (a <= b || !other.has_more) { self.step()? } else { other.step()? }
         }
-        Ok(longest_first(a, b, room))
-    }
-
-    fn whole(&mut self) -> Result<usize> {
-        if self.whole.is_none() {
-            self.whole = Some(self.tokenizer.encode(self.text)?.len());
-        }
-        Ok(self.whole.unwrap_or_default())
     }
 }
 

@@ -130,13 +130,10 @@ impl Task for ZeroShot {
         let tokenizer = self.text_model.tokenizer();
         let room = room(self.text_model.max_len(), tokenizer.special_count(true))?;
         let hypothesis = |label: &String| {
-            let hypothesis = tokenizer.encode(&options.put(label)?)?;
-            if hypothesis.len() > room {
-                let problem =
-                    format!("a label with its template has {} tokens, the model takes {room}", hypothesis.len());
-                return Err(Error::Input { problem, mend: "Give a shorter one".into() });
-            }
-            Ok(hypothesis)
+            tokenizer.encode_short(&options.put(label)?, room)?.ok_or_else(|| Error::Input {
+                problem: format!("a label with its template has more than the {room} tokens that the model takes"),
+                mend: "Give a shorter one".into(),
+            })
         };
         let hypotheses = options.labels.iter().map(hypothesis).collect::<Result<_>>()?;
         Ok(Work { premise: tokenizer.encode_first(text, room)?, hypotheses, logits: Vec::new() })
@@ -147,8 +144,9 @@ impl Task for ZeroShot {
         let hypothesis = work.hypotheses.get(index)?;
         let tokenizer = self.text_model.tokenizer();
         let room = self.text_model.max_len().saturating_sub(tokenizer.special_count(true) + hypothesis.len());
-        let premise = &work.premise.ids[..work.premise.len().min(room)];
-        Some(tokenizer.pair(premise, &hypothesis.ids).into())
+        let mut premise = work.premise.clone();
+        tokenizer.shorten(&mut premise, room);
+        Some(tokenizer.pair(&premise.ids, &hypothesis.ids).into())
     }
 
     fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &ZeroShotOptions) {

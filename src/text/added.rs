@@ -1,187 +1,156 @@
-//! Added tokens: `[SEP]` and the like, found in the text before WordPiece sees it.
-//!
-//! The rules are those of Hugging Face tokenizers: leftmost match, longest of those, in two passes. Tokens that are
-//! not `normalized` are looked for in the text as it is, the others in the normalised pieces in between.
+//! Added tokens: `[SEP]` and the like, found in the text before the model sees it.
 
-use std::ops::Range;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
-use tokenizers::normalizer::Range as Referential;
-use tokenizers::{NormalizedString, Token};
 
-/// One entry of `added_tokens`, as tokenizer.json writes it.
-#[derive(Clone, Debug, Deserialize)]
+use super::matcher::{Matcher, Pattern};
+
+/// A token that is looked for as a whole, as the files write it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct AddedToken {
-    #[serde(default)]
-    pub id: u32,
     pub content: String,
-    #[serde(default)]
     pub single_word: bool,
-    #[serde(default)]
     pub lstrip: bool,
-    #[serde(default)]
     pub rstrip: bool,
-    #[serde(default)]
-    pub normalized: bool,
+    /// Where a file does not say it, a token is normalized unless it is special.
+    pub normalized: Option<bool>,
     /// Left out where a text is decoded without special tokens.
-    #[serde(default)]
     pub special: bool,
 }
 
-/// A token that is matched as it stands.
-pub(super) fn plain(content: &str) -> AddedToken {
-    let content = content.to_owned();
-    AddedToken { id: 0, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
-}
-
-/// Finds a fixed set of added tokens in a text.
-#[derive(Debug)]
-pub(super) struct Matcher {
-    /// Sorted by the bytes of their contents, of which none is empty.
-    tokens: Vec<AddedToken>,
-}
-
-impl Matcher {
-    /// Tokens with empty contents match nothing and are left out; of equal ones the first counts.
-    pub fn new(tokens: impl IntoIterator<Item = AddedToken>) -> Self {
-        let mut tokens: Vec<_> = tokens.into_iter().filter(|t| !t.content.is_empty()).collect();
-        tokens.sort_by(|a, b| a.content.cmp(&b.content));
-        Self { tokens }
+impl AddedToken {
+    fn is_normalized(&self) -> bool {
+        self.normalized.unwrap_or(!self.special)
     }
 
-    /// Whether a token may have white space in it or around it.
-    pub fn takes_white_space(&self) -> bool {
-        self.tokens.iter().any(|t| t.lstrip || t.rstrip || t.content.contains(char::is_whitespace))
+    /// What two equal tokens have alike.
+    pub fn key(&self) -> (&str, u8) {
+        let flags = [self.single_word, self.lstrip, self.rstrip, self.is_normalized(), self.special];
+        (&self.content, flags.into_iter().fold(0, |sum, flag| sum << 1 | u8::from(flag)))
     }
+}
 
-    /// The longest token that `text` begins with, in a time that does not grow with the number of tokens: those that
-    /// share the bytes seen so far are neighbours, the shortest first.
-    fn longest(&self, text: &[u8]) -> Option<&AddedToken> {
-        let (mut rest, mut best) = (self.tokens.as_slice(), None);
-        for (depth, byte) in text.iter().enumerate() {
-            let at = |t: &AddedToken| t.content.as_bytes().get(depth).copied();
-            rest = &rest[rest.partition_point(|t| at(t) < Some(*byte))..];
-            rest = &rest[..rest.partition_point(|t| at(t) == Some(*byte))];
-            let Some(first) = rest.first() else { break };
-            if first.content.len() == depth + 1 {
-                best = Some(first);
+/// The added tokens of a tokenizer, with the rules of Hugging Face tokenizers for tokens that are added twice: a token keeps its
+/// first id, has its last flags, and is looked for both before and after normalization if it was added as both.
+#[derive(Debug, Default)]
+pub(super) struct AddedTokens {
+    ids: HashMap<String, u32>,
+    by_id: BTreeMap<u32, AddedToken>,
+    specials: Vec<AddedToken>,
+    others: Vec<AddedToken>,
+    special_contents: HashSet<String>,
+}
+
+impl AddedTokens {
+    /// Adds tokens. An id is that of the vocabulary, which `in_vocabulary` tells and which has `size` tokens, or else the next one:
+    /// files say ids too, and Hugging Face tokenizers does not heed them.
+    pub fn add(&mut self, tokens: Vec<AddedToken>, in_vocabulary: impl Fn(&str) -> Option<u32>, size: u32) {
+        for token in tokens.iter().filter(|token| token.special && !token.content.is_empty()) {
+            if self.special_contents.insert(token.content.clone()) {
+                self.specials.push(token.clone());
             }
         }
-        best
-    }
-
-    #[cfg(feature = "unigram")]
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// The text around a place in which a token can reach it.
-    #[cfg(feature = "unigram")]
-    pub fn around(&self, text: &str, at: usize) -> Range<usize> {
-        let longest = self.tokens.iter().map(|t| t.content.len()).max().unwrap_or(0);
-        let start = text.floor_char_boundary(at.saturating_sub(longest));
-        start..text.ceil_char_boundary(at.saturating_add(longest).min(text.len()))
-    }
-
-    /// Whether a token may reach over a place in the text, or begin or end there.
-    #[cfg(feature = "unigram")]
-    pub fn touches(&self, text: &str, at: usize) -> bool {
-        let around = self.around(text, at);
-        let ends = |start: usize| self.longest(&text.as_bytes()[start..around.end]).map(|t| start + t.content.len());
-        (around.start..=at).any(|start| ends(start).is_some_and(|end| end >= at))
-    }
-
-    /// The text cut into added tokens, already tokenized, and what lies between them.
-    pub fn split(&self, text: NormalizedString) -> Vec<(NormalizedString, Option<Vec<Token>>)> {
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        for (range, token) in self.find(text.get()) {
-            pieces.extend(slice(&text, from..range.start).map(|s| (s, None)));
-            from = range.end;
-            pieces.extend(slice(&text, range).map(|s| {
-                let token = Token::new(token.id, s.get().to_owned(), (0, s.len()));
-                (s, Some(vec![token]))
-            }));
+        for token in tokens {
+            let content = &token.content;
+            if content.is_empty() || self.has(&token) {
+                continue;
+            }
+            let next = || self.by_id.last_key_value().map_or(size, |(last, _)| last.saturating_add(1).max(size));
+            let id = self.id(content).or_else(|| in_vocabulary(content)).unwrap_or_else(next);
+            self.ids.insert(content.clone(), id);
+            if !self.special_contents.contains(content) {
+                self.others.push(token.clone());
+            }
+            self.by_id.insert(id, token);
         }
-        if from == 0 {
-            return vec![(text, None)];
-        }
-        pieces.extend(slice(&text, from..text.len()).map(|s| (s, None)));
-        pieces
     }
 
-    /// Matches in order, not overlapping, widened over white space where the token strips it.
-    fn find(&self, text: &str) -> Vec<(Range<usize>, &AddedToken)> {
-        let mut found = Vec::new();
-        let (mut at, mut from) = (0, 0);
-        while at < text.len() {
-            // Contents are valid UTF-8, so a match can only begin and end on a boundary.
-            let Some(token) = self.longest(&text.as_bytes()[at..]) else {
-                at += 1;
+    pub fn id(&self, content: &str) -> Option<u32> {
+        self.ids.get(content).copied()
+    }
+
+    pub fn contents(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.ids.iter().map(|(content, id)| (content.as_str(), *id))
+    }
+
+    pub fn has(&self, token: &AddedToken) -> bool {
+        self.id(&token.content).and_then(|id| self.by_id.get(&id)).is_some_and(|known| known.key() == token.key())
+    }
+
+    pub fn content(&self, id: u32) -> Option<&str> {
+        self.by_id.get(&id).map(|token| token.content.as_str())
+    }
+
+    /// The ids of special tokens, sorted.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let mut ids: Vec<u32> = self.special_contents.iter().filter_map(|content| self.id(content)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// What is looked for in the text as it is, and in the normalized text. `normalize` says how a content is normalized; with
+    /// `split_special` special tokens of a text are no such tokens.
+    ///
+    /// # Errors
+    /// Those of `normalize`.
+    pub fn matchers<E>(&self, split_special: bool, normalize: impl Fn(&str) -> Result<String, E>) -> Result<Added, E> {
+        let mut patterns = [Vec::new(), Vec::new()];
+        for token in self.specials.iter().chain(&self.others) {
+            let Some((id, flags)) = self.id(&token.content).and_then(|id| Some((id, self.by_id.get(&id)?))) else {
                 continue;
             };
-            let mut range = at..at + token.content.len();
-            at = range.end;
-            let (before, after) = (&text[..range.start], &text[range.end..]);
-            if token.single_word && (before.ends_with(is_word) || after.starts_with(is_word)) {
-                continue;
-            }
-            if token.lstrip {
-                range.start = before.trim_end().len().max(from);
-            }
-            if token.rstrip {
-                range.end = text.len() - after.trim_start().len();
-                at = range.end;
-            }
-            from = range.end;
-            found.push((range, token));
+            let normalized = token.is_normalized();
+            let content = if normalized { normalize(&token.content)? } else { token.content.clone() };
+            patterns[usize::from(normalized)].push(Pattern {
+                id,
+                content,
+                single_word: flags.single_word,
+                lstrip: flags.lstrip,
+                rstrip: flags.rstrip,
+                is_text: split_special && self.special_contents.contains(&flags.content),
+            });
         }
-        found
+        let [raw, normalized] = patterns.map(Matcher::new);
+        Ok(Added { raw, normalized })
     }
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-fn slice(text: &NormalizedString, range: Range<usize>) -> Option<NormalizedString> {
-    if range.is_empty() { None } else { text.slice(Referential::Normalized(range)) }
+/// What is looked for in a text as it is, and in the normalized text in between.
+#[derive(Debug)]
+pub(super) struct Added {
+    pub raw: Matcher,
+    pub normalized: Matcher,
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::matcher::Part;
     use super::*;
 
-    fn token(id: u32, content: &str) -> AddedToken {
-        AddedToken { id, ..plain(content) }
-    }
-
-    /// Each position was once compared with every token of the same first byte.
-    #[test]
-    fn many_tokens_take_no_longer() {
-        let many = (0..30_000).map(|i| token(i, &format!("{}{i}", "a".repeat(8))));
-        let begun = std::time::Instant::now();
-        assert!(Matcher::new(many).find(&"a".repeat(300_000)).is_empty());
-        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
-    }
-
-    fn check(tokens: Vec<AddedToken>, text: &str, want: &[(&str, Option<u32>)]) {
-        let pieces = Matcher::new(tokens).split(text.into());
-        let got: Vec<_> = pieces.iter().map(|(s, t)| (s.get(), t.as_ref().map(|t| t[0].id))).collect();
-        assert_eq!(got, want);
+    fn token(content: &str, special: bool) -> AddedToken {
+        AddedToken { content: content.into(), special, ..AddedToken::default() }
     }
 
     #[test]
-    fn longest_of_the_leftmost_and_white_space() {
-        check(vec![token(1, "ab"), token(2, "abc")], "xabcab", &[("x", None), ("abc", Some(2)), ("ab", Some(1))]);
-        let nested = ["a", "abcd", "b", "bcd"].map(|t| token(t.len() as u32, t));
-        check(nested.to_vec(), "abcx", &[("a", Some(1)), ("b", Some(1)), ("cx", None)]);
-        check(vec![token(7, "a"), token(8, "a")], "a", &[("a", Some(7))]);
-        check(vec![token(1, "é")], "né漢é", &[("n", None), ("é", Some(1)), ("漢", None), ("é", Some(1))]);
-        check(vec![token(1, "")], "a", &[("a", None)]);
-        let strip = AddedToken { lstrip: true, rstrip: true, ..token(1, "<m>") };
-        check(vec![strip], "a  <m> <m>\tb", &[("a", None), ("  <m> ", Some(1)), ("<m>\t", Some(1)), ("b", None)]);
-        let word = AddedToken { single_word: true, ..token(1, "the") };
-        check(vec![word], "other the", &[("other ", None), ("the", Some(1))]);
+    fn ids_go_on_from_the_vocabulary_and_the_last_flags_count() {
+        let mut added = AddedTokens::default();
+        let known = |content: &str| (content == "[A]").then_some(3);
+        added.add(vec![token("[A]", true), token("b", false), token("", false), token("c", false)], known, 10);
+        added.add(vec![AddedToken { lstrip: true, ..token("b", true) }], known, 10);
+        assert_eq!((added.id("[A]"), added.id("b"), added.id("c"), added.id("")), (Some(3), Some(10), Some(11), None));
+        assert_eq!(added.special_ids(), [3, 10]);
+        assert!(added.has(&AddedToken { lstrip: true, ..token("b", true) }) && !added.has(&token("b", false)));
+        let found = added.matchers(false, |content| Ok::<_, ()>(content.to_uppercase())).unwrap();
+        // It is looked for as it stands, being special, and normalized, as it first came.
+        let pieces = |matcher: &Matcher, text: &str| {
+            let mut scan = Default::default();
+            std::iter::from_fn(|| matcher.part(text, &mut scan, 100, true)).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(&found.raw, "x b"), [Part::Text(0..1), Part::Token(1..3, 10)]);
+        assert_eq!(pieces(&found.normalized, "x B"), [Part::Text(0..1), Part::Token(1..3, 10)]);
+        let found = added.matchers(true, |content| Ok::<_, ()>(content.to_owned())).unwrap();
+        assert_eq!(pieces(&found.raw, "x b"), [Part::Text(0..3)]);
     }
 }

@@ -32,7 +32,6 @@ pub(super) enum Decoder {
     #[cfg(feature = "unigram")]
     Metaspace { sign: char, drops_first: bool },
     /// A space between tokens.
-    #[cfg(feature = "unigram")]
     Spaced,
 }
 
@@ -69,7 +68,6 @@ impl Tokenizer {
                     |(at, token): (usize, String)| token.replace(*sign, if at == 0 && *drops_first { "" } else { " " });
                 tokens.into_iter().enumerate().map(spaced).collect()
             }
-            #[cfg(feature = "unigram")]
             Decoder::Spaced => tokens.join(" "),
         }
     }

@@ -2,15 +2,18 @@
 //!
 //! Every section is checked here, and nothing that this crate cannot reproduce exactly is let through.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use tokenizers::normalizers::BertNormalizer;
 
-use super::added::{AddedToken, plain};
-use super::decode::Decoder;
+use super::added::{Added, AddedToken, AddedTokens};
+use super::bert::BertNormalizer;
+use super::decode::{Decoder, Joining};
 use super::json;
 use super::model::ModelParts;
+#[cfg(feature = "native")]
+use super::settings;
+use super::settings::{CLS, MASK, PAD, SEP, Settings, UNK};
 use super::template::Template;
 use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
@@ -36,224 +39,193 @@ pub struct TokenizerFiles<'a> {
     pub json: Option<&'a [u8]>,
     /// `vocab.txt`: one token a line, the line's number is its id.
     pub vocab: Option<&'a [u8]>,
-    /// `tokenizer_config.json`: `do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, names of special tokens.
+    /// `tokenizer_config.json`: the class, the casing, added and special tokens.
     pub config: Option<&'a [u8]>,
+    /// `special_tokens_map.json`: how special tokens are called, in older models.
+    pub special_tokens_map: Option<&'a [u8]>,
+    /// `added_tokens.json`: tokens beside the vocabulary, in older models.
+    pub added_tokens: Option<&'a [u8]>,
+    /// `config.json`, which names the tokenizer's class where `tokenizer_config.json` does not.
+    pub model: Option<&'a [u8]>,
+}
+
+/// What the file with the vocabulary says.
+pub(super) struct Source {
+    pub file: &'static str,
+    pub model: ModelParts,
+    /// Whether the casing of the tokenizer's class counts, and not that of the file.
+    pub takes_casing: bool,
+    /// With ids as the file says them.
+    pub added: Vec<(i64, AddedToken)>,
+    /// What stands around texts. `None`: BERT's template with the tokens of these roles.
+    pub template: Option<Template>,
+    /// What begins and what ends a text. `None`: the tokens of these roles.
+    pub ends: Option<[u32; 2]>,
+    pub decoder: Decoder,
+    /// What short sequences are filled up with.
+    pub pad: Option<String>,
+    /// Whether long texts are cut at their beginning.
+    pub cuts_left: bool,
 }
 
 /// What a tokenizer is made of, whichever file said so.
 pub(super) struct Parts {
     /// Where the vocabulary came from.
-    pub file: String,
+    pub file: &'static str,
     pub model: ModelParts,
-    /// Where special tokens stand; nothing where BERT has them.
-    pub template: Option<Template>,
-    pub added: Vec<AddedToken>,
-    pub names: Names,
+    pub added: AddedTokens,
+    pub found: Added,
+    pub template: Template,
+    pub cls: u32,
+    pub sep: u32,
+    pub pad: u32,
+    pub unk: Option<u32>,
+    pub mask: Option<u32>,
     pub model_max_length: Option<usize>,
-    pub decoder: Decoder,
-    pub text_is_cleaned: bool,
+    pub cuts_left: bool,
+    pub joining: Joining,
 }
 
-/// How the special tokens are spelt.
-pub(super) struct Names {
-    pub cls: String,
-    pub sep: String,
-    pub pad: String,
-    pub unk: String,
-    pub mask: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Config {
-    pub tokenizer_class: Option<String>,
-    pub do_lower_case: Option<bool>,
-    pub strip_accents: Option<bool>,
-    pub tokenize_chinese_chars: Option<bool>,
-    /// transformers writes 1e30 for "no limit".
-    model_max_length: Option<f64>,
-    clean_up_tokenization_spaces: Option<bool>,
-    truncation_side: Option<String>,
-    cls_token: Option<Name>,
-    sep_token: Option<Name>,
-    pad_token: Option<Name>,
-    unk_token: Option<Name>,
-    mask_token: Option<Name>,
-    /// By id.
-    added_tokens_decoder: BTreeMap<String, AddedToken>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Name {
-    Text(String),
-    Token { content: String },
-}
-
-const CONFIG: &str = "tokenizer_config.json";
 pub(super) const JSON: &str = "tokenizer.json";
 const VOCAB: &str = "vocab.txt";
 
 impl Parts {
     pub fn read(files: &TokenizerFiles<'_>) -> Result<Self> {
-        let config: Config = match files.config {
-            Some(bytes) => parse(CONFIG, checked(CONFIG, bytes)?)?,
-            None => Config::default(),
-        };
-        if let Some(side) = config.truncation_side.as_deref().filter(|side| *side != "right") {
-            return Err(Error::Unsupported {
-                what: format!("{CONFIG}: truncation_side {:?}", clip(side)),
-                mend: "Set it to \"right\", or remove it".into(),
-            });
-        }
-        let mut parts = match (files.json, files.vocab) {
-            (Some(json), _) => json::read(checked(JSON, json)?, &config)?,
-            (None, Some(vocab)) => Self::from_vocab(checked(VOCAB, vocab)?, &config)?,
+        let (settings, source) = match (files.json, files.vocab) {
+            (Some(json), _) => {
+                let source = json::read(checked(JSON, json)?)?;
+                (Settings::read(files, &source.added, source.pad.clone())?, source)
+            }
+            (None, Some(vocab)) => {
+                let settings = Settings::read(files, &[], None)?;
+                let source = from_vocab(checked(VOCAB, vocab)?, &settings)?;
+                (settings, source)
+            }
             (None, None) => return Err(absent("tokenizer")),
         };
-        parts.model_max_length = config.model_max_length.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize);
-        // Without the key transformers cleans what a vocab.txt decodes to, and not what a tokenizer.json does.
-        parts.text_is_cleaned = config.clean_up_tokenization_spaces.unwrap_or(files.json.is_none());
-        #[cfg(feature = "unigram")]
-        let has_wide_mask = config.has_wide_mask();
-        // The first mention of a token counts.
-        let mut known: HashSet<String> = parts.added.iter().map(|t| t.content.clone()).collect();
-        let mut add = |token: AddedToken| {
-            if known.insert(token.content.clone()) {
-                parts.added.push(token);
-            }
-        };
-        for (id, token) in config.added_tokens_decoder {
-            let Ok(id) = id.parse() else {
-                let problem = format!("added_tokens_decoder has the id {:?}", clip(&id));
-                return Err(broken(CONFIG, problem, "Ids are whole numbers"));
-            };
-            add(AddedToken { id, ..token });
-        }
-        let Names { cls, sep, pad, unk, mask } = &parts.names;
-        [cls, sep, pad, unk, mask].into_iter().filter(|n| parts.model.id(n).is_some()).for_each(|n| add(plain(n)));
-        #[cfg(feature = "unigram")]
-        if let Some(mask) = parts.added.iter_mut().find(|t| has_wide_mask && t.content == parts.names.mask) {
-            mask.lstrip = true;
-        }
-        if let Some(long) = parts.added.iter().find(|t| t.content.chars().count() > MAX_WORD_CHARS) {
-            let what = format!(
-                "{}: the added token {:?}, of over {MAX_WORD_CHARS} characters,",
-                parts.file,
-                clip(&long.content)
-            );
-            return Err(Error::Unsupported { what, mend: "Remove it".into() });
-        }
-        Ok(parts)
-    }
-
-    fn from_vocab(bytes: &[u8], config: &Config) -> Result<Self> {
-        let classes = ["BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"];
-        if let Some(class) = config.tokenizer_class.as_deref().filter(|c| !classes.contains(c)) {
+        let Source { file, mut model, template, ends, decoder, .. } = source;
+        if let Some(class) = settings
+            .class
+            .name
+            .as_deref()
+            .filter(|class| class.starts_with("BertJapanese") || files.json.is_none() && !settings.class.is_bert)
+        {
             return Err(Error::Unsupported {
-                what: format!("{CONFIG}: the tokenizer class {} with a vocab.txt", clip(class)),
+                what: format!("the tokenizer class {} with a {file}", clip(class)),
                 mend: "Save the tokenizer as a tokenizer.json, or use a BERT tokenizer".into(),
             });
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| {
-            broken(VOCAB, format!("it is not UTF-8 at byte {}", e.valid_up_to()), "Save the vocabulary as UTF-8")
-        })?;
-        let lines = text.split_terminator('\n').map(|l| l.strip_suffix('\r').unwrap_or(l));
-        let mut vocab = HashMap::new();
-        for (id, token) in lines.enumerate() {
-            let id = u32::try_from(id).map_err(|_| broken(VOCAB, "it has too many lines", "Use a BERT vocabulary"))?;
-            vocab.insert(token.to_owned(), id);
+        let size = model.size();
+        let known: HashSet<String> = source.added.iter().map(|(_, token)| token.content.clone()).collect();
+        let mut added = AddedTokens::default();
+        let in_vocabulary = |content: &str| model.id(content);
+        added.add(source.added.into_iter().map(|(_, token)| token).collect(), in_vocabulary, size);
+        let more = settings.to_add(|token| added.has(token), |content| added.id(content).is_some());
+        added.add(more, in_vocabulary, size);
+        if let Some((long, _)) = added.contents().find(|(content, _)| content.chars().count() > MAX_WORD_CHARS) {
+            let what = format!("{file}: the added token {:?}, of over {MAX_WORD_CHARS} characters,", clip(long));
+            return Err(Error::Unsupported { what, mend: "Remove it".into() });
         }
-        let names = Names::new(config, None);
-        let chinese = config.tokenize_chinese_chars.unwrap_or(true);
-        let lowercase = config.do_lower_case.unwrap_or(true);
+        // Added tokens are normalized as the file says, though its casing may not count for texts.
+        let splits_special = settings.flag("split_special_tokens")?.unwrap_or(false);
+        let found = added.matchers(splits_special, |content| model.normalize(content));
+        let found =
+            found.map_err(|e| broken(file, format!("an added token cannot be normalized: {e}"), "Remove it"))?;
+        if settings.class.is_bert && source.takes_casing {
+            model.set_casing(casing(&settings)?);
+        }
+        let id = |content: &str| added.id(content).or_else(|| model.id(content));
+        let need = |role: usize, usual: &str, id: Option<u32>| {
+            let name = clip(settings.role(role).unwrap_or(usual));
+            let mend =
+                "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
+            id.ok_or_else(|| broken(file, format!("the vocabulary has no {name}"), mend))
+        };
+        // The token of a role. What only the class calls so gives way to what the vocabulary has instead.
+        let role = |role: usize, usual: &str, other: &str| match settings.role(role) {
+            Some(name) if settings.is_said(role) || model.id(name).is_some() || known.contains(name) => id(name),
+            name => [usual, other].into_iter().find_map(id).or_else(|| name.and_then(id)),
+        };
+        let ends = match (ends, files.json) {
+            (Some(ends), _) => ends,
+            (None, Some(_)) => {
+                [need(CLS, "<s>", role(CLS, "<s>", "[CLS]"))?, need(SEP, "</s>", role(SEP, "</s>", "[SEP]"))?]
+            }
+            (None, None) => {
+                let slow = |role: usize| settings.slow_id(role, |content| model.id(content), size);
+                [need(CLS, "[CLS]", slow(CLS))?, need(SEP, "[SEP]", slow(SEP))?]
+            }
+        };
+        let template = template.unwrap_or_else(|| Template::bert(ends[0], ends[1]));
+        let template = if settings.has_types() { template } else { template.without_types() };
+        let has_json = files.json.is_some();
         Ok(Self {
-            file: VOCAB.into(),
-            model: ModelParts::WordPiece(WordPieceParts {
-                vocab,
-                unk: names.unk.clone(),
-                prefix: PREFIX.into(),
-                max_word_chars: USUAL_WORD_CHARS,
-                normalizer: BertNormalizer::new(true, chinese, config.strip_accents, lowercase),
-            }),
-            template: None,
-            added: Vec::new(),
-            names,
-            model_max_length: None,
-            decoder: Decoder::WordPiece { prefix: PREFIX.into(), cleans: true },
-            text_is_cleaned: false,
+            file,
+            template,
+            cls: ends[0],
+            sep: ends[1],
+            pad: need(PAD, "[PAD]", role(PAD, "[PAD]", "<pad>"))?,
+            unk: settings.role(UNK).and_then(id),
+            mask: role(MASK, "[MASK]", "<mask>"),
+            model_max_length: settings.max_length(),
+            cuts_left: settings.cuts_left()?.unwrap_or(source.cuts_left),
+            joining: Joining {
+                decoder,
+                // Without the key transformers cleans what a vocab.txt decodes to, and not what a tokenizer.json does.
+                text_is_cleaned: settings.flag("clean_up_tokenization_spaces")?.unwrap_or(!has_json),
+            },
+            model,
+            added,
+            found,
         })
     }
 }
 
-/// The tokenizer classes of transformers, without `Fast`, whose models have no token types, and whose mask takes the white space
-/// before it where the files do not say what it does.
-#[cfg(feature = "unigram")]
-const WITHOUT_TYPES: [&str; 6] = [
-    "XLMRobertaTokenizer",
-    "CamembertTokenizer",
-    "BarthezTokenizer",
-    "MBartTokenizer",
-    "MBart50Tokenizer",
-    "BigBirdTokenizer",
-];
-
-#[cfg(feature = "unigram")]
-impl Config {
-    fn is_without_types(&self) -> bool {
-        let class = self.tokenizer_class.as_deref().unwrap_or_default();
-        WITHOUT_TYPES.contains(&class.strip_suffix("Fast").unwrap_or(class))
-    }
-
-    /// Whether the model is given token types.
-    pub fn has_types(&self) -> bool {
-        !self.is_without_types()
-    }
-
-    /// Whether the mask takes the white space before it though the files do not say so.
-    fn has_wide_mask(&self) -> bool {
-        self.is_without_types() && self.mask_token.is_none()
-    }
+/// The casing that tokenizer_config.json says, or else BERT's: lower case, accents stripped with it, Chinese characters apart.
+fn casing(settings: &Settings) -> Result<BertNormalizer> {
+    Ok(BertNormalizer {
+        clean_text: true,
+        handle_chinese_chars: settings.flag("tokenize_chinese_chars")?.unwrap_or(true),
+        strip_accents: settings.flag("strip_accents")?,
+        lowercase: settings.flag("do_lower_case")?.unwrap_or(true),
+    })
 }
 
-impl Names {
-    /// The names that `config` gives, else those that XLM-R has and then those that BERT has, whichever are tokens.
-    #[cfg(feature = "unigram")]
-    pub fn of_unigram(config: &Config, unk: Option<&str>, is_known: &dyn Fn(&str) -> bool) -> Self {
-        let or = |name: &Option<Name>, usual: &str, of_bert: &str| match name {
-            Some(Name::Text(content) | Name::Token { content }) => content.clone(),
-            None if is_known(of_bert) && !is_known(usual) => of_bert.into(),
-            None => usual.into(),
-        };
-        Self {
-            cls: or(&config.cls_token, "<s>", "[CLS]"),
-            sep: or(&config.sep_token, "</s>", "[SEP]"),
-            pad: or(&config.pad_token, "<pad>", "[PAD]"),
-            unk: unk.map_or_else(|| or(&config.unk_token, "<unk>", "[UNK]"), str::to_owned),
-            mask: or(&config.mask_token, "<mask>", "[MASK]"),
-        }
+fn from_vocab(bytes: &[u8], settings: &Settings) -> Result<Source> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        broken(VOCAB, format!("it is not UTF-8 at byte {}", e.valid_up_to()), "Save the vocabulary as UTF-8")
+    })?;
+    // Lines end as Python's do.
+    let text = text.replace("\r\n", "\n");
+    let mut vocab = HashMap::new();
+    for (id, token) in text.split_terminator(['\n', '\r']).enumerate() {
+        let id = u32::try_from(id).map_err(|_| broken(VOCAB, "it has too many lines", "Use a BERT vocabulary"))?;
+        vocab.insert(token.to_owned(), id);
     }
-
-    pub fn new(config: &Config, unk: Option<&str>) -> Self {
-        let or = |name: &Option<Name>, default: &str| match name {
-            Some(Name::Text(content) | Name::Token { content }) => content.clone(),
-            None => default.to_owned(),
-        };
-        Self {
-            cls: or(&config.cls_token, "[CLS]"),
-            sep: or(&config.sep_token, "[SEP]"),
-            pad: or(&config.pad_token, "[PAD]"),
-            unk: unk.map_or_else(|| or(&config.unk_token, "[UNK]"), str::to_owned),
-            mask: or(&config.mask_token, "[MASK]"),
-        }
-    }
+    Ok(Source {
+        file: VOCAB,
+        model: ModelParts::WordPiece(WordPieceParts {
+            vocab,
+            unk: settings.role(UNK).unwrap_or("[UNK]").into(),
+            prefix: PREFIX.into(),
+            max_word_chars: USUAL_WORD_CHARS,
+            normalizer: casing(settings)?,
+        }),
+        takes_casing: false,
+        added: Vec::new(),
+        template: None,
+        ends: None,
+        decoder: Decoder::WordPiece { prefix: PREFIX.into(), cleans: true },
+        pad: None,
+        cuts_left: false,
+    })
 }
 
 pub(super) fn broken(file: &str, problem: impl Into<String>, mend: &str) -> Error {
     Error::Tokenizer { file: file.into(), problem: problem.into(), mend: mend.into() }
 }
 
-fn checked<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn checked<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(too_large(file));
     }
@@ -273,18 +245,15 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Resu
     serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
 }
 
-/// A directory's tokenizer files, read.
+/// A directory's tokenizer files, read: in the order of the fields of [`TokenizerFiles`].
 #[cfg(feature = "native")]
-pub(super) struct Files {
-    json: Option<Vec<u8>>,
-    vocab: Option<Vec<u8>>,
-    config: Option<Vec<u8>>,
-}
+pub(super) struct Files([Option<Vec<u8>>; 6]);
 
 #[cfg(feature = "native")]
 impl Files {
     pub fn borrow(&self) -> TokenizerFiles<'_> {
-        TokenizerFiles { json: self.json.as_deref(), vocab: self.vocab.as_deref(), config: self.config.as_deref() }
+        let [json, vocab, config, special_tokens_map, added_tokens, model] = self.0.each_ref().map(Option::as_deref);
+        TokenizerFiles { json, vocab, config, special_tokens_map, added_tokens, model }
     }
 }
 
@@ -308,5 +277,6 @@ pub(super) fn read(dir: &std::path::Path) -> Result<Files> {
     if json.is_none() && vocab.is_none() {
         return Err(absent(&dir.display().to_string()));
     }
-    Ok(Files { json, vocab, config: read(CONFIG)? })
+    let [config, specials, added, model] = [settings::CONFIG, settings::SPECIALS, settings::ADDED, settings::MODEL];
+    Ok(Files([json, vocab, read(config)?, read(specials)?, read(added)?, read(model)?]))
 }

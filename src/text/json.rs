@@ -6,13 +6,12 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokenizers::normalizers::BertNormalizer;
 
 use super::added::AddedToken;
+use super::bert::BertNormalizer;
 use super::decode::Decoder;
-use super::files::{Config, JSON, MAX_WORD_CHARS, Names, PREFIX, Parts, USUAL_WORD_CHARS, broken, parse};
+use super::files::{JSON, MAX_WORD_CHARS, PREFIX, Source, USUAL_WORD_CHARS, broken, parse};
 use super::model::ModelParts;
-#[cfg(feature = "unigram")]
 use super::template::Template;
 #[cfg(feature = "unigram")]
 use super::unigram::Unigram;
@@ -24,7 +23,11 @@ use crate::{Error, Result};
 #[derive(Deserialize)]
 struct TokenizerJson<'a> {
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Option<Vec<Added>>,
+    #[serde(default)]
+    truncation: Value,
+    #[serde(default)]
+    padding: Value,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -51,6 +54,14 @@ struct Fields {
 }
 
 #[derive(Deserialize)]
+struct Added {
+    #[serde(default)]
+    id: i64,
+    #[serde(flatten)]
+    token: AddedToken,
+}
+
+#[derive(Deserialize)]
 struct WordPieceJson {
     #[serde(default = "unk_token")]
     unk_token: String,
@@ -73,20 +84,42 @@ fn max_input_chars_per_word() -> usize {
     USUAL_WORD_CHARS
 }
 
-/// What the file says, and of what it leaves open, what `config` says.
-pub(super) fn read(bytes: &[u8], config: &Config) -> Result<Parts> {
-    let file: TokenizerJson<'_> = parse(JSON, bytes)?;
-    match kind(parse(JSON, file.model.get().as_bytes())?).as_str() {
-        "WordPiece" => wordpiece(file, config),
+/// What the file says.
+///
+/// # Errors
+/// [`Error::Tokenizer`] if it is malformed, [`Error::Unsupported`] for what is not known here.
+pub(super) fn read(bytes: &[u8]) -> Result<Source> {
+    let mut file: TokenizerJson<'_> = parse(JSON, bytes)?;
+    let added = file.added_tokens.take().unwrap_or_default();
+    let source = match kind(parse(JSON, file.model.get().as_bytes())?).as_str() {
+        "WordPiece" => wordpiece(&file)?,
         #[cfg(feature = "unigram")]
-        "Unigram" => unigram(file, config),
+        "Unigram" => Source {
+            file: JSON,
+            model: ModelParts::Unigram(Box::new(Unigram::new(file.model, &file.normalizer, &file.pre_tokenizer)?)),
+            takes_casing: false,
+            template: Some(Template::read(&file.post_processor)?),
+            ends: None,
+            decoder: Decoder::read(&file.decoder)?,
+            added: Vec::new(),
+            pad: None,
+            cuts_left: false,
+        },
         #[cfg(not(feature = "unigram"))]
-        "Unigram" => Err(Error::Unsupported {
-            what: format!("{JSON}: a model of type Unigram, in a build without the feature unigram,"),
-            mend: "Build with it; in JavaScript, give what importing cloze/unigram.wasm gives as `module`".into(),
-        }),
-        other => Err(unsupported("model", other, &["WordPiece", "Unigram"])),
-    }
+        "Unigram" => {
+            return Err(Error::Unsupported {
+                what: format!("{JSON}: a model of type Unigram, in a build without the feature unigram,"),
+                mend: "Build with it; in JavaScript, give what importing cloze/unigram.wasm gives as `module`".into(),
+            });
+        }
+        other => return Err(unsupported("model", other, &["WordPiece", "Unigram"])),
+    };
+    Ok(Source {
+        added: added.into_iter().map(|Added { id, token }| (id, token)).collect(),
+        pad: file.padding["pad_token"].as_str().map(str::to_owned),
+        cuts_left: file.truncation["direction"] == "Left",
+        ..source
+    })
 }
 
 /// The kind of a model. Files of `tokenizers` before 0.9 do not name it, and google-bert/bert-base-uncased has such a file to this
@@ -103,93 +136,109 @@ fn kind(fields: Fields) -> String {
     kind.unwrap_or_else(|| known.into())
 }
 
-/// A model like that of XLM-R. Its special tokens are where the template says, so their names may be any.
-#[cfg(feature = "unigram")]
-fn unigram(file: TokenizerJson<'_>, config: &Config) -> Result<Parts> {
-    let model = Unigram::new(file.model, &file.normalizer, &file.pre_tokenizer)?;
-    let template = Template::read(&file.post_processor)?;
-    let decoder = Decoder::read(&file.decoder)?;
-    let is_known =
-        |name: &str| model.token_to_id(name).is_some() || file.added_tokens.iter().any(|t| t.content == name);
-    let names = Names::of_unigram(config, model.unk(), &is_known);
-    Ok(Parts {
-        file: JSON.into(),
-        model: ModelParts::Unigram(Box::new(model)),
-        template: Some(if config.has_types() { template } else { template.without_types() }),
-        added: file.added_tokens,
-        names,
-        model_max_length: None,
-        decoder,
-        text_is_cleaned: false,
-    })
-}
-
-fn wordpiece(file: TokenizerJson<'_>, config: &Config) -> Result<Parts> {
+fn wordpiece(file: &TokenizerJson<'_>) -> Result<Source> {
     let again = "Download or export the file again";
     let model: WordPieceJson = serde_json::from_str(file.model.get())
         .map_err(|e| broken(JSON, format!("section model: {}", clip_message(&e)), again))?;
-    let normalizer = file.normalizer;
-    is(&normalizer, "normalizer", &["BertNormalizer"])?;
-    let mut normalizer: BertNormalizer = section("normalizer", normalizer)?;
-    is(&file.pre_tokenizer, "pre_tokenizer", &["BertPreTokenizer"])?;
-    let names = Names::new(config, Some(&model.unk_token));
-    let post = file.post_processor;
-    is(&post, "post_processor", &["TemplateProcessing", "BertProcessing"])?;
-    let [single, pair] = templates(&names);
-    if post["type"] == "TemplateProcessing" && (post["pair"] != pair || post["single"] != single) {
-        return Err(Error::Unsupported {
-            what: format!("{JSON}: a post_processor other than [CLS] A [SEP] and [CLS] A [SEP] B [SEP]"),
-            mend: "Use a BERT tokenizer".into(),
-        });
-    }
-    let decoder = file.decoder;
-    is(&decoder, "decoder", &["WordPiece"])?;
-    if decoder["prefix"] != model.continuing_subword_prefix.as_str() {
-        return Err(Error::Unsupported {
-            what: format!("{JSON}: a decoder with another prefix than the model's"),
-            mend: "Use a BERT tokenizer, where both are ##".into(),
-        });
-    }
-    // transformers rewrites the normaliser where tokenizer_config.json contradicts it.
-    if config.tokenizer_class.as_deref().is_none_or(|class| class.starts_with("Bert")) {
-        normalizer.lowercase = config.do_lower_case.unwrap_or(normalizer.lowercase);
-        normalizer.strip_accents = config.strip_accents.or(normalizer.strip_accents);
-        normalizer.handle_chinese_chars = config.tokenize_chinese_chars.unwrap_or(normalizer.handle_chinese_chars);
-    }
+    is(only(&file.pre_tokenizer, "pretokenizers"), "pre_tokenizer", &["BertPreTokenizer"])?;
     if model.max_input_chars_per_word > MAX_WORD_CHARS {
         return Err(Error::Unsupported {
             what: format!("{JSON}: max_input_chars_per_word above {MAX_WORD_CHARS}"),
             mend: "Set it to BERT's 100".into(),
         });
     }
-    Ok(Parts {
-        file: JSON.into(),
+    let decoder = match &file.decoder {
+        Value::Null => Decoder::Spaced,
+        decoder => {
+            is(decoder, "decoder", &["WordPiece"])?;
+            let prefix = decoder["prefix"].as_str().unwrap_or(PREFIX).to_owned();
+            Decoder::WordPiece { prefix, cleans: decoder["cleanup"].as_bool().unwrap_or(true) }
+        }
+    };
+    let ([cls, sep], second_type) = template(&file.post_processor)?;
+    // Only where it stands by itself transformers' class has its say about it.
+    let is_own = file.normalizer.get("lowercase").is_some();
+    Ok(Source {
+        file: JSON,
         model: ModelParts::WordPiece(WordPieceParts {
             vocab: model.vocab,
             unk: model.unk_token,
-            prefix: model.continuing_subword_prefix.clone(),
-            max_word_chars: model.max_input_chars_per_word,
-            normalizer,
-        }),
-        template: None,
-        added: file.added_tokens,
-        names,
-        model_max_length: None,
-        decoder: Decoder::WordPiece {
             prefix: model.continuing_subword_prefix,
-            cleans: decoder["cleanup"].as_bool().unwrap_or(true),
-        },
-        text_is_cleaned: false,
+            max_word_chars: model.max_input_chars_per_word,
+            normalizer: normalizer(only(&file.normalizer, "normalizers"))?,
+        }),
+        takes_casing: is_own,
+        template: Some(Template::bert(cls, sep).with_second_type(second_type)),
+        ends: Some([cls, sep]),
+        decoder,
+        added: Vec::new(),
+        pad: None,
+        cuts_left: false,
     })
 }
 
-/// BERT's sequences of one text and of two in the words of TemplateProcessing.
-fn templates(names: &Names) -> [Value; 2] {
-    let special = |name: &str, type_id| json!({"SpecialToken": {"id": name, "type_id": type_id}});
-    let text = |name, type_id| json!({"Sequence": {"id": name, "type_id": type_id}});
-    let first = [special(&names.cls, 0), text("A", 0), special(&names.sep, 0)];
-    let second = [text("B", 1), special(&names.sep, 1)];
-    [json!(first), Value::Array(first.iter().chain(&second).cloned().collect())]
+/// A section, or where it is a sequence of one, that one.
+fn only<'a>(section: &'a Value, parts: &str) -> &'a Value {
+    let mut only = section;
+    // The parser lets no more than so many values lie in each other.
+    while let Some([part]) = only.get(parts).and_then(Value::as_array).map(Vec::as_slice) {
+        only = part;
+    }
+    only
+}
+
+fn normalizer(value: &Value) -> Result<BertNormalizer> {
+    let kind = value.get("type").and_then(Value::as_str);
+    match kind {
+        _ if value.is_null() => Ok(BertNormalizer::NONE),
+        Some("Sequence") if value["normalizers"] == json!([]) => Ok(BertNormalizer::NONE),
+        Some("Lowercase") => Ok(BertNormalizer { lowercase: true, ..BertNormalizer::NONE }),
+        // The crate calls it Bert, and old files do not say what it is.
+        None | Some("Bert" | "BertNormalizer") => section("normalizer", value.clone()),
+        Some(other) => Err(unsupported("normalizer", other, &["BertNormalizer"])),
+    }
+}
+
+/// BERT's sequences: `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`, whatever these tokens are called: their ids, and the second text's type.
+fn template(section: &Value) -> Result<([u32; 2], u32)> {
+    let kind = section.get("type").and_then(Value::as_str);
+    let fields = |names: [&str; 2]| names.iter().all(|name| section.get(*name).is_some());
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let found = match kind {
+        None | Some("BertProcessing") if fields(["cls", "sep"]) && section.get("trim_offsets").is_none() => {
+            let [cls, sep] = ["cls", "sep"].map(|name| id(&section[name][1]));
+            cls.zip(sep).map(|(cls, sep)| ([cls, sep], 1))
+        }
+        None | Some("TemplateProcessing") if fields(["single", "pair"]) => {
+            let name = |at: usize| section["pair"][at]["SpecialToken"]["id"].as_str();
+            let special = |name: &str, type_id: u32| json!({"SpecialToken": {"id": name, "type_id": type_id}});
+            let text = |name: &str, type_id: u32| json!({"Sequence": {"id": name, "type_id": type_id}});
+            name(0).zip(name(2)).and_then(|(cls, sep)| {
+                let second_type = u32::from(section["pair"][3]["Sequence"]["type_id"] != 0);
+                let mut expected = vec![special(cls, 0), text("A", 0), special(sep, 0)];
+                let is_single = section["single"].as_array() == Some(&expected);
+                expected.extend([text("B", second_type), special(sep, second_type)]);
+                let is_pair = section["pair"].as_array() == Some(&expected);
+                let token = |name: &str| match section["special_tokens"][name]["ids"].as_array()?.as_slice() {
+                    [only] => id(only),
+                    _ => None,
+                };
+                let (cls, sep) = token(cls).zip(token(sep))?;
+                (is_single && is_pair).then_some(([cls, sep], second_type))
+            })
+        }
+        _ => {
+            return Err(unsupported(
+                "post_processor",
+                kind.unwrap_or("none"),
+                &["TemplateProcessing", "BertProcessing"],
+            ));
+        }
+    };
+    found.ok_or_else(|| Error::Unsupported {
+        what: format!("{JSON}: a post_processor other than [CLS] A [SEP] and [CLS] A [SEP] B [SEP]"),
+        mend: "Use a BERT tokenizer".into(),
+    })
 }
 
 fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {

@@ -6,11 +6,15 @@
 //! converts them for interfaces that count code points.
 
 mod added;
+mod bert;
 mod decode;
+mod encoder;
 mod files;
 mod json;
+mod matcher;
 mod model;
 mod offsets;
+mod settings;
 mod template;
 mod tokenizer;
 #[cfg(feature = "unigram")]
@@ -20,8 +24,9 @@ mod wordpiece;
 #[cfg(feature = "train")]
 mod words;
 
+pub use encoder::Encoder;
 pub use files::TokenizerFiles;
 pub use offsets::Offsets;
-pub use tokenizer::{Encoder, Encoding, Sequence, SpecialTokens, Tokenizer};
+pub use tokenizer::{Encoding, Sequence, SpecialTokens, Tokenizer};
 #[cfg(feature = "train")]
 pub(crate) use words::words;

@@ -1,10 +1,11 @@
 //! The kinds of tokenizer models: what normalizes a text, cuts it into words and words into tokens.
 
-use tokenizers::{NormalizedString, Normalizer};
-
+use super::added::Added;
+use super::bert::BertNormalizer;
+use super::tokenizer::Encoding;
 #[cfg(feature = "unigram")]
-use super::unigram::Unigram;
-use super::wordpiece::{WordPiece, WordPieceParts};
+use super::unigram::{self, Unigram};
+use super::wordpiece::{self, WordPiece, WordPieceParts};
 
 /// A model as a file describes it.
 pub(super) enum ModelParts {
@@ -20,8 +21,16 @@ pub(super) enum Model {
     Unigram(Box<Unigram>),
 }
 
+/// A text at work.
+#[derive(Debug)]
+pub(super) enum Stream {
+    WordPiece(wordpiece::Stream),
+    #[cfg(feature = "unigram")]
+    Unigram(Box<unigram::Stream>),
+}
+
 impl ModelParts {
-    /// The ids of the vocabulary without added tokens.
+    /// The id that the vocabulary has for a token, without added tokens.
     pub fn id(&self, token: &str) -> Option<u32> {
         match self {
             Self::WordPiece(parts) => parts.vocab.get(token).copied(),
@@ -30,12 +39,25 @@ impl ModelParts {
         }
     }
 
+    /// How many tokens the vocabulary has.
+    pub fn size(&self) -> u32 {
+        match self {
+            Self::WordPiece(parts) => parts.vocab.len() as u32,
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.len() as u32,
+        }
+    }
+
     /// The token with the largest id.
     pub fn last(&self) -> Option<(&str, u32)> {
         match self {
-            Self::WordPiece(parts) => {
-                parts.vocab.iter().max_by_key(|(_, id)| **id).map(|(token, id)| (token.as_str(), *id))
-            }
+            // The empty one, as of a blank line at the end of a file, is in no text.
+            Self::WordPiece(parts) => parts
+                .vocab
+                .iter()
+                .filter(|(token, _)| !token.is_empty())
+                .max_by_key(|(_, id)| **id)
+                .map(|(token, id)| (token.as_str(), *id)),
             #[cfg(feature = "unigram")]
             Self::Unigram(model) => {
                 let id = u32::try_from(model.len()).ok()?.checked_sub(1)?;
@@ -50,6 +72,29 @@ impl ModelParts {
             Self::WordPiece(parts) => &parts.unk,
             #[cfg(feature = "unigram")]
             Self::Unigram(model) => model.unk().unwrap_or_default(),
+        }
+    }
+
+    /// What becomes of an added token that is looked for in normalized text.
+    ///
+    /// # Errors
+    /// In words; none for WordPiece.
+    pub fn normalize(&self, text: &str) -> Result<String, String> {
+        match self {
+            Self::WordPiece(parts) => Ok(parts.normalizer.normalize(text)),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.normalize(text),
+        }
+    }
+
+    /// Takes the casing of BERT's class, and leaves alone whether texts are cleaned.
+    pub fn set_casing(&mut self, casing: BertNormalizer) {
+        match self {
+            Self::WordPiece(parts) => {
+                parts.normalizer = BertNormalizer { clean_text: parts.normalizer.clean_text, ..casing };
+            }
+            #[cfg(feature = "unigram")]
+            Self::Unigram(_) => {}
         }
     }
 
@@ -80,12 +125,40 @@ impl Model {
         }
     }
 
-    /// Normalizes a stretch of text between added tokens, or an added token itself.
-    pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+    /// A text at its beginning.
+    pub fn stream(&self) -> Stream {
         match self {
-            Self::WordPiece(model) => model.normalizer.normalize(text),
+            Self::WordPiece(_) => Stream::WordPiece(wordpiece::Stream::default()),
             #[cfg(feature = "unigram")]
-            Self::Unigram(model) => model.normalize(text),
+            Self::Unigram(_) => Stream::Unigram(Box::default()),
+        }
+    }
+}
+
+impl Stream {
+    /// Reads about `most` more bytes of `text`, and gives the tokens that are sure. False at the end of the text.
+    ///
+    /// # Errors
+    /// What cannot be tokenized, in words; none for WordPiece.
+    pub fn step(
+        &mut self,
+        model: &Model,
+        added: &Added,
+        text: &str,
+        most: usize,
+        out: &mut Encoding,
+    ) -> Result<bool, String> {
+        match (self, model) {
+            (Self::WordPiece(stream), Model::WordPiece(model)) => Ok(stream.step(model, added, text, most, out)),
+            #[cfg(feature = "unigram")]
+            (Self::Unigram(stream), Model::Unigram(model)) => {
+                let has_more = model.step(stream, text, most, [&added.raw, &added.normalized])?;
+                stream.give(out);
+                Ok(has_more)
+            }
+            // A stream is of the model that began it.
+            #[cfg(feature = "unigram")]
+            _ => Ok(false),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The special tokens that stand around one text and around two.
 
-use super::tokenizer::{Sequence, SpecialTokens};
+use super::tokenizer::Sequence;
 
 /// Special tokens side by side, each with its type.
 pub(super) type Specials = Vec<(u32, u32)>;
@@ -14,11 +14,24 @@ pub(super) struct Template {
 
 impl Template {
     /// `[CLS] A [SEP]` of type 0, and `[CLS] A [SEP]` of type 0 with `B [SEP]` of type 1.
-    pub fn bert(SpecialTokens { cls, sep, .. }: SpecialTokens) -> Self {
+    pub fn bert(cls: u32, sep: u32) -> Self {
         Self {
             single: ([vec![(cls, 0)], vec![(sep, 0)]], [0]),
             pair: ([vec![(cls, 0)], vec![(sep, 0)], vec![(sep, 1)]], [0, 1]),
         }
+    }
+
+    /// The same with another type for the second text.
+    pub fn with_second_type(mut self, kind: u32) -> Self {
+        self.pair.0[2].iter_mut().for_each(|(_, own)| *own = kind);
+        self.pair.1[1] = kind;
+        self
+    }
+
+    /// Gives everything type 0, as tokenizers do whose models have no types.
+    pub fn without_types(mut self) -> Self {
+        self.single.0.iter_mut().chain(&mut self.pair.0).flatten().for_each(|(_, kind)| *kind = 0);
+        Self { single: (self.single.0, [0]), pair: (self.pair.0, [0, 0]) }
     }
 
     /// The greatest id.

@@ -4,10 +4,13 @@
 //! so that of two tokens with one id each run would name another.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use tokenizers::Token;
-use tokenizers::normalizers::BertNormalizer;
+use super::added::Added;
+use super::bert::{BertNormalizer, Marks, is_punctuation};
+use super::matcher::{Part, Scan};
+use super::tokenizer::Encoding;
 
 /// What a file says about WordPiece.
 pub(super) struct WordPieceParts {
@@ -51,12 +54,8 @@ impl WordPiece {
         self.tokens.get(at).map(|(_, token)| &**token)
     }
 
-    /// The pieces of a word, or the unknown token for the whole of it.
-    pub fn tokenize(&self, word: &str) -> Vec<Token> {
-        let unknown = || vec![Token::new(self.unk, String::new(), (0, word.len()))];
-        if word.chars().nth(self.max_word_chars).is_some() {
-            return unknown();
-        }
+    /// The pieces of a word and the bytes of it that each stands for; `None` if the vocabulary cannot spell it.
+    fn pieces(&self, word: &str) -> Option<Vec<(u32, Range<usize>)>> {
         let (mut pieces, mut start, mut text) = (Vec::new(), 0, String::new());
         while start < word.len() {
             let rest = &word[start..];
@@ -65,11 +64,195 @@ impl WordPiece {
             let prefix = text.len();
             text.push_str(rest);
             let mut ends = rest.char_indices().rev().map(|(at, c)| at + c.len_utf8());
-            let found = ends.find_map(|end| Some((start + end, self.token_to_id(&text[..prefix + end])?)));
-            let Some((end, id)) = found else { return unknown() };
-            pieces.push(Token::new(id, String::new(), (start, end)));
+            let (end, id) = ends.find_map(|end| Some((start + end, self.token_to_id(&text[..prefix + end])?)))?;
+            pieces.push((id, start..end));
             start = end;
         }
-        pieces
+        Some(pieces)
     }
+}
+
+/// A text at work. What it gives is final: no more text changes it.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    scan: Scan,
+    marks: Marks,
+    normalized: Normalized,
+    word: Word,
+}
+
+/// Normalized text in which added tokens are still to be found.
+#[derive(Debug, Default)]
+struct Normalized {
+    text: String,
+    /// For each byte, where the character begins that it comes from.
+    starts: Vec<usize>,
+    scan: Scan,
+    /// The length at which it is looked at again.
+    enough: usize,
+}
+
+/// A word that may go on.
+#[derive(Debug, Default)]
+struct Word {
+    text: String,
+    /// For each byte, where the character begins that it comes from.
+    starts: Vec<usize>,
+    chars: usize,
+    /// Where the last character comes from, which a word that is too long has not in its text.
+    last: usize,
+    /// Words before this one.
+    count: u32,
+}
+
+/// What gives the tokens: the model, the original text, and where the tokens go.
+struct Sink<'a> {
+    model: &'a WordPiece,
+    original: &'a str,
+    out: &'a mut Encoding,
+}
+
+impl Stream {
+    /// Reads about `most` more bytes of `text`. False at its end.
+    pub fn step(&mut self, model: &WordPiece, added: &Added, text: &str, most: usize, out: &mut Encoding) -> bool {
+        let mut sink = Sink { model, original: text, out };
+        let until = self.scan.given.saturating_add(most);
+        while self.scan.given < until {
+            match added.raw.part(text, &mut self.scan, most, true) {
+                Some(Part::Text(range)) => self.read(&mut sink, added, range),
+                Some(Part::Token(range, id)) => {
+                    self.finish(&mut sink, added);
+                    sink.token(id, range, &mut self.word.count);
+                    return true;
+                }
+                None => {
+                    self.finish(&mut sink, added);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn read(&mut self, sink: &mut Sink<'_>, added: &Added, range: Range<usize>) {
+        let Self { marks, normalized, word, .. } = self;
+        let has_more = !added.normalized.is_empty();
+        for (at, c) in sink.original[range.clone()].char_indices() {
+            sink.model.normalizer.push(marks, c, range.start + at, &mut |c, start| match has_more {
+                true => normalized.push(c, start),
+                false => word.push(sink, c, start),
+            });
+        }
+        normalized.find(sink, word, added, false);
+    }
+
+    /// A stretch of text between added tokens is over.
+    fn finish(&mut self, sink: &mut Sink<'_>, added: &Added) {
+        let Self { marks, normalized, word, .. } = self;
+        let has_more = !added.normalized.is_empty();
+        sink.model.normalizer.finish(marks, &mut |c, start| match has_more {
+            true => normalized.push(c, start),
+            false => word.push(sink, c, start),
+        });
+        normalized.find(sink, word, added, true);
+        word.end(sink);
+    }
+}
+
+impl Normalized {
+    fn push(&mut self, c: char, start: usize) {
+        self.text.push(c);
+        self.starts.resize(self.text.len(), start);
+    }
+
+    /// Finds added tokens, where there is enough text to look at.
+    fn find(&mut self, sink: &mut Sink<'_>, word: &mut Word, added: &Added, is_whole: bool) {
+        const SOME: usize = 4096;
+        if self.text.len() < self.enough.max(SOME) && !is_whole {
+            return;
+        }
+        while let Some(part) = added.normalized.part(&self.text, &mut self.scan, usize::MAX, is_whole) {
+            match part {
+                Part::Text(range) => {
+                    for (at, c) in self.text[range.clone()].char_indices() {
+                        word.push(sink, c, self.starts[range.start + at]);
+                    }
+                }
+                Part::Token(range, id) => {
+                    word.end(sink);
+                    let range = self.starts[range.start]..end(sink.original, self.starts[range.end - 1]);
+                    sink.token(id, range, &mut word.count);
+                }
+            }
+        }
+        if is_whole {
+            self.text.clear();
+            self.starts.clear();
+            self.scan = Scan::default();
+        } else {
+            let done = self.scan.drop_front(&self.text);
+            self.text.drain(..done);
+            self.starts.drain(..done);
+        }
+        // Less and less often where nothing is decided, so that the time stays linear.
+        self.enough = self.text.len() * 2;
+    }
+}
+
+impl Word {
+    fn push(&mut self, sink: &mut Sink<'_>, c: char, start: usize) {
+        if c.is_whitespace() {
+            return self.end(sink);
+        }
+        let is_alone = is_punctuation(c);
+        if is_alone {
+            self.end(sink);
+        }
+        self.chars += 1;
+        self.last = start;
+        if self.chars <= sink.model.max_word_chars.max(1) {
+            self.text.push(c);
+            self.starts.resize(self.text.len(), start);
+        }
+        if is_alone {
+            self.end(sink);
+        }
+    }
+
+    fn end(&mut self, sink: &mut Sink<'_>) {
+        let Some(first) = self.starts.first() else { return };
+        let is_long = self.chars > sink.model.max_word_chars;
+        let pieces = if is_long { None } else { sink.model.pieces(&self.text) };
+        match pieces {
+            Some(pieces) => {
+                for (id, range) in pieces {
+                    sink.push(id, self.starts[range.start]..end(sink.original, self.starts[range.end - 1]), self.count);
+                }
+            }
+            None => sink.push(sink.model.unk, *first..end(sink.original, self.last), self.count),
+        }
+        self.count = self.count.saturating_add(1);
+        self.text.clear();
+        self.starts.clear();
+        self.chars = 0;
+    }
+}
+
+impl Sink<'_> {
+    fn push(&mut self, id: u32, bytes: Range<usize>, word: u32) {
+        self.out.ids.push(id);
+        self.out.offsets.push(bytes);
+        self.out.words.push(word);
+    }
+
+    /// An added token is a word by itself.
+    fn token(&mut self, id: u32, bytes: Range<usize>, count: &mut u32) {
+        self.push(id, bytes, *count);
+        *count = count.saturating_add(1);
+    }
+}
+
+/// The end of the character that begins at `start`.
+fn end(text: &str, start: usize) -> usize {
+    text[start..].chars().next().map_or(start, |c| start + c.len_utf8())
 }

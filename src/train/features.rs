@@ -110,9 +110,14 @@ pub fn tagged(
         let class = classes.id_of_tag(tag, at)? as u32;
         tags.extend((0..tokens.len()).map(|i| (i == 0).then_some(class)));
         ids.extend(tokens);
-        if ids.len() >= room {
+        if ids.len() >= room && !tokenizer.cuts_left() {
             break;
         }
+    }
+    if tokenizer.cuts_left() {
+        let surplus = ids.len().saturating_sub(room);
+        ids.drain(..surplus);
+        tags.drain(1..=surplus);
     }
     ids.truncate(room);
     tags.truncate(before + room);

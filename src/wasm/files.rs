@@ -144,6 +144,9 @@ impl Files {
             json: self.get(&path("tokenizer.json")),
             vocab: self.get(&path("vocab.txt")),
             config: self.get(&path("tokenizer_config.json")),
+            special_tokens_map: self.get(&path("special_tokens_map.json")),
+            added_tokens: self.get(&path("added_tokens.json")),
+            model: Some(&config),
         };
         let tokenizer = Tokenizer::from_files(&files, checkpoint.config().vocab_size)?;
         Ok((checkpoint, tokenizer))

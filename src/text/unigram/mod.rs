@@ -103,8 +103,13 @@ impl Unigram {
     }
 
     /// Normalizes an added token.
-    pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
-        self.normalizer.normalize(text).map(drop)
+    ///
+    /// # Errors
+    /// What a normalizer says.
+    pub fn normalize(&self, text: &str) -> Result<String, String> {
+        let mut text = NormalizedString::from(text);
+        self.normalizer.normalize(&mut text).map_err(|e| e.to_string())?;
+        Ok(text.get().to_owned())
     }
 }
 

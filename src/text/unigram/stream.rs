@@ -9,7 +9,7 @@ use tokenizers::normalizer::Range as Referential;
 use super::lattice::{Tokens, Unknown, Word};
 use super::{Metaspace, Prepend, Unigram};
 use crate::error::clip;
-use crate::text::added::Matcher;
+use crate::text::matcher::Matcher;
 use crate::text::tokenizer::Encoding;
 
 /// Places that are tried for an end of a part before the part is made twice as long.
@@ -29,13 +29,11 @@ pub(in crate::text) struct Stream {
 }
 
 impl Stream {
-    /// The tokens so far; nothing that follows changes them.
-    pub fn encoding(&self) -> &Encoding {
-        &self.encoding
-    }
-
-    pub fn finish(self) -> Encoding {
-        self.encoding
+    /// Gives the tokens so far to `out`; nothing that follows changes them.
+    pub fn give(&mut self, out: &mut Encoding) {
+        out.ids.append(&mut self.encoding.ids);
+        out.offsets.append(&mut self.encoding.offsets);
+        out.words.append(&mut self.encoding.words);
     }
 
     fn take(&mut self) {
@@ -89,17 +87,15 @@ impl Unigram {
         text: &str,
         [raw, normalized]: [&Matcher; 2],
     ) -> Result<(Vec<(NormalizedString, Option<u32>)>, bool), String> {
-        let id = |tokens: &Vec<tokenizers::Token>| tokens.first().map(|token| token.id);
         let (mut parts, mut is_lost) = (Vec::new(), false);
         for (mut stretch, token) in raw.split(text.into()) {
             is_lost = false;
-            if let Some(token) = token.as_ref().and_then(id) {
-                parts.push((stretch, Some(token)));
+            if token.is_some() {
+                parts.push((stretch, token));
                 continue;
             }
             is_lost = self.normalizer.normalize(&mut stretch).map_err(|e| e.to_string())?;
-            let pieces = normalized.split(stretch).into_iter();
-            parts.extend(pieces.map(|(piece, token)| (piece, token.as_ref().and_then(id))));
+            parts.extend(normalized.split(stretch));
         }
         Ok((parts, is_lost))
     }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::error::clip;
 use crate::text::files::{JSON, broken};
 use crate::text::template::{Specials, Template};
-use crate::text::tokenizer::SpecialTokens;
 use crate::{Error, Result};
 
 impl Template {
@@ -22,9 +21,7 @@ impl Template {
         };
         match section["type"].as_str() {
             None if section.is_null() => Ok(Self { single: Default::default(), pair: (Default::default(), [0, 1]) }),
-            Some("BertProcessing") => {
-                Ok(Self::bert(SpecialTokens { cls: token("cls")?, sep: token("sep")?, pad: 0, unk: 0, mask: None }))
-            }
+            Some("BertProcessing") => Ok(Self::bert(token("cls")?, token("sep")?)),
             Some("RobertaProcessing") => {
                 let (cls, sep) = (vec![(token("cls")?, 0)], vec![(token("sep")?, 0)]);
                 Ok(Self { single: ([cls.clone(), sep.clone()], [0]), pair: ([cls, sep.repeat(2), sep], [0, 0]) })
@@ -51,12 +48,6 @@ impl Template {
             }),
             None => Err(malformed("it has no type")),
         }
-    }
-
-    /// Gives everything type 0, as tokenizers do whose models have no types.
-    pub fn without_types(mut self) -> Self {
-        self.single.0.iter_mut().chain(&mut self.pair.0).flatten().for_each(|(_, kind)| *kind = 0);
-        Self { single: (self.single.0, [0]), pair: (self.pair.0, [0, 0]) }
     }
 }
 

@@ -1,0 +1,333 @@
+//! Tokenizing a text bit by bit, for who has other things to do in between or needs not all of it.
+
+use super::model::Stream;
+use super::tokenizer::{Encoding, Tokenizer};
+use crate::error::{Error, Result, clip};
+
+/// Bytes of a text that are tokenized at once, about: some milliseconds.
+const PIECE: usize = 16 << 10;
+
+/// A text that is being tokenized. Its tokens are those of the whole text, whatever the steps are; memory grows with the tokens that are
+/// kept, and not with the text.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    tokenizer: &'a Tokenizer,
+    text: &'a str,
+    piece: usize,
+    stream: Stream,
+    encoding: Encoding,
+    /// Tokens so far.
+    count: usize,
+    /// How many tokens are kept.
+    most: usize,
+    is_done: bool,
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(tokenizer: &'a Tokenizer, text: &'a str) -> Self {
+        Self {
+            tokenizer,
+            text,
+            piece: PIECE,
+            stream: tokenizer.stream(),
+            encoding: Encoding::default(),
+            count: 0,
+            most: usize::MAX,
+            is_done: false,
+        }
+    }
+
+    /// Keeps only so many tokens: the first, or of a tokenizer that cuts texts at their beginning the last.
+    pub fn keeping(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Tokenizes about so many bytes in each step. The tokens are the same.
+    pub fn in_pieces(self, bytes: usize) -> Self {
+        Self { piece: bytes.max(1), ..self }
+    }
+
+    /// Tokenizes the next piece, and says whether there is more.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn step(&mut self) -> Result<bool> {
+        if self.is_done {
+            return Ok(false);
+        }
+        // No piece gives many more; where memory is short it is said here, not by the end of the program.
+        let Encoding { ids, offsets, words } = &mut self.encoding;
+        let reserved = ids.try_reserve(self.piece).and_then(|()| offsets.try_reserve(self.piece));
+        if reserved.and_then(|()| words.try_reserve(self.piece)).is_err() {
+            let size = size_of::<std::ops::Range<usize>>() + 2 * size_of::<u32>();
+            return Err(Error::Memory {
+                what: "the tokens of the text".into(),
+                need: (self.encoding.len() * 2 * size) as u64,
+                have: (self.encoding.len() * size) as u64,
+                mend: "Give a shorter text".into(),
+            });
+        }
+        let before = self.encoding.len();
+        self.is_done = !self.tokenizer.step(&mut self.stream, self.text, self.piece, &mut self.encoding)?;
+        let more = &self.encoding.ids[before..];
+        self.count += more.len();
+        if let Some(id) = more.iter().find(|id| !self.tokenizer.has_row(**id)) {
+            return Err(Error::Input {
+                problem: format!(
+                    "the text has the token {:?}, whose id {id} the model does not have",
+                    clip(&self.tokenizer.id_to_token(*id).unwrap_or_default())
+                ),
+                mend: "Leave it out, or use the tokenizer that belongs to the model".into(),
+            });
+        }
+        if self.tokenizer.cuts_left() {
+            // Moving what is kept takes its time, so it is done for many tokens at once.
+            if self.is_done || self.encoding.len() / 2 > self.most {
+                self.encoding.keep_last(self.most);
+            }
+        } else {
+            self.encoding.truncate(self.most);
+        }
+        Ok(!self.is_done)
+    }
+
+    /// How many tokens the text has so far.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The ids that are kept so far.
+    pub fn ids(&self) -> &[u32] {
+        &self.encoding.ids
+    }
+
+    /// The tokens that are kept, once nothing is left.
+    pub fn finish(self) -> Encoding {
+        self.encoding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use unicode_categories::UnicodeCategories;
+
+    use super::*;
+    use crate::text::TokenizerFiles;
+
+    const ROWS: usize = 2000;
+
+    fn base() -> Value {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/text/json/tokenizer.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// The same file for us, as it is whatever a class says, and for the crate.
+    fn both(file: &Value) -> (Tokenizer, tokenizers::Tokenizer) {
+        let bytes = serde_json::to_vec(file).unwrap();
+        let config: &[u8] = br#"{"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {}}"#;
+        let files = TokenizerFiles { json: Some(&bytes), config: Some(config), ..Default::default() };
+        let mut theirs = tokenizers::Tokenizer::from_bytes(&bytes).unwrap();
+        theirs.with_truncation(None).unwrap().with_padding(None);
+        (Tokenizer::from_files(&files, ROWS).unwrap(), theirs)
+    }
+
+    fn pieces(tokenizer: &Tokenizer, text: &str, piece: usize) -> Encoding {
+        let mut encoder = tokenizer.encoder(text).in_pieces(piece);
+        while encoder.step().unwrap() {}
+        encoder.finish()
+    }
+
+    /// `None` where the crate panics: its rules for white space that two tokens take have a hole.
+    fn theirs(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<Encoding> {
+        let encode = std::panic::AssertUnwindSafe(|| tokenizer.encode(text, false).unwrap());
+        let got = std::panic::catch_unwind(encode).ok()?;
+        Some(Encoding {
+            ids: got.get_ids().to_vec(),
+            offsets: got.get_offsets().iter().map(|(start, end)| *start..*end).collect(),
+            words: got.get_word_ids().iter().map(|word| word.unwrap()).collect(),
+        })
+    }
+
+    const SOME: [&str; 44] = [
+        "the",
+        "cat",
+        " ",
+        "  ",
+        "\n",
+        "\t",
+        "a",
+        "ab",
+        "b",
+        ".",
+        "[MASK]",
+        "[SEP]",
+        "<new>",
+        "New",
+        "漢",
+        "字",
+        "é",
+        "e\u{301}",
+        "\u{301}",
+        "\u{323}\u{308}",
+        "\u{308}\u{323}",
+        "ạ\u{308}",
+        "\u{344}",
+        "\u{f73}\u{f72}",
+        "\u{302e}",
+        "\u{1d165}\u{301}",
+        "가",
+        "각",
+        "İ",
+        "ẞ",
+        "Σ",
+        "\0",
+        "\u{200b}",
+        "\u{ad}",
+        "\u{3000}",
+        "\u{85}",
+        "。",
+        "¿",
+        "豈",
+        "\u{fffd}",
+        "\u{1f469}\u{200d}\u{1f680}",
+        "ﬁ",
+        "½",
+        "_",
+    ];
+
+    fn text() -> impl Strategy<Value = String> {
+        let some = prop::sample::select(&SOME[..]).prop_map(str::to_owned);
+        let any = any::<char>().prop_map(String::from);
+        let long = (prop::sample::select(&SOME[..]), 90usize..120).prop_map(|(some, count)| some.repeat(count));
+        prop::collection::vec(prop_oneof![20 => some, 4 => any, 1 => long], 0..40).prop_map(|parts| parts.concat())
+    }
+
+    fn token() -> impl Strategy<Value = Value> {
+        let content = prop::sample::select(vec![
+            " ",
+            "a",
+            "ab",
+            "the",
+            "the cat",
+            "É",
+            "e\u{301}",
+            "漢",
+            ".",
+            "..",
+            "<new>",
+            "New",
+            " x",
+            "A\u{301}b",
+            "\t",
+            "½",
+            "\u{301}",
+        ]);
+        (content, any::<[bool; 5]>()).prop_map(|(content, [single_word, lstrip, rstrip, normalized, special])| {
+            json!({"id": 0, "content": content, "single_word": single_word, "lstrip": lstrip, "rstrip": rstrip,
+                "normalized": normalized, "special": special})
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// Whatever is added, however a text is cut: the tokens are those that the crate has of the whole text.
+        #[test]
+        fn tokens_are_the_crates(
+            added in prop::collection::vec(token(), 0..5),
+            flags in any::<[bool; 3]>(),
+            accents in any::<Option<bool>>(),
+            text in text(),
+            piece in 1usize..60,
+        ) {
+            let mut file = base();
+            file["added_tokens"].as_array_mut().unwrap().extend(added);
+            let [clean, chinese, lowercase] = flags;
+            file["normalizer"] = json!({"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese,
+                "strip_accents": accents, "lowercase": lowercase});
+            let (tokenizer, crates) = both(&file);
+            let whole = tokenizer.encode(&text).unwrap();
+            prop_assert_eq!(&pieces(&tokenizer, &text, piece), &whole);
+            if let Some(theirs) = theirs(&crates, &text) {
+                prop_assert_eq!(whole, theirs);
+            }
+        }
+    }
+
+    /// Every code point by itself, in a word, and beside an added token that must stand alone.
+    #[test]
+    fn every_code_point_is_the_crates() {
+        let mut file = base();
+        let token = json!({"id": 0, "content": "<x>", "single_word": true, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": false});
+        file["added_tokens"].as_array_mut().unwrap().push(token);
+        let (tokenizer, crates) = both(&file);
+        let text = |c: char| {
+            // The crate's \w is of a newer Unicode version than these tables, but an older one than the standard library.
+            let beside = if c.is_ascii() || c.is_letter() || c.is_mark() { format!(" {c}<x>") } else { String::new() };
+            format!("{c} a{c}b ẹ{c}\u{301}{beside}")
+        };
+        let is_same = |text: &str| Some(tokenizer.encode(text).unwrap()) == theirs(&crates, text);
+        let all: Vec<char> = ('\0'..=char::MAX).collect();
+        let chunks = all.chunks(400).filter(|chunk| !is_same(&chunk.iter().map(|c| text(*c)).collect::<String>()));
+        let wrong: Vec<char> = chunks.flatten().copied().filter(|c| !is_same(&text(*c))).collect();
+        assert!(wrong.is_empty(), "{wrong:x?}");
+    }
+
+    fn linear(file: &Value, text: &str) -> Encoding {
+        let begun = std::time::Instant::now();
+        let (tokenizer, _) = both(file);
+        let encoding = tokenizer.encode(text).unwrap();
+        // The quadratic forms took hours.
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+        encoding
+    }
+
+    /// Each was quadratic: white space before a token, white space behind it, a token that is looked for at every byte.
+    #[test]
+    fn long_texts_take_linear_time() {
+        for flags in [
+            ["lstrip"].as_slice(),
+            &["rstrip"],
+            &["lstrip", "rstrip"],
+            &["lstrip", "normalized"],
+            &["rstrip", "normalized"],
+        ] {
+            let mut file = base();
+            let mut token = json!({"id": 0, "content": " ", "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": false});
+            flags.iter().for_each(|flag| token[*flag] = true.into());
+            file["added_tokens"].as_array_mut().unwrap().push(token);
+            linear(&file, &" ".repeat(1 << 20));
+            linear(&file, &"\u{a0}".repeat(1 << 20));
+            linear(&file, &"a ".repeat(1 << 19));
+        }
+        let file = base();
+        assert_eq!(linear(&file, &"a".repeat(4 << 20)).offsets.first(), Some(&(0..4 << 20)));
+        assert_eq!(linear(&file, &".".repeat(1 << 20)).len(), 1 << 20);
+        assert_eq!(linear(&file, &"e\u{301}".repeat(1 << 20)).len(), 1);
+        assert_eq!(linear(&file, &"\u{301}".repeat(1 << 20)).len(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_the_first_or_the_last_of_the_text() {
+        let (tokenizer, _) = both(&base());
+        let mut left = base();
+        left["truncation"]["direction"] = "Left".into();
+        let (from_the_end, _) = both(&left);
+        let text = "the cat sat on a mat. ".repeat(3000);
+        let whole = tokenizer.encode(&text).unwrap();
+        for most in [0, 1, 7, 512] {
+            let mut first = whole.clone();
+            first.truncate(most);
+            assert_eq!(tokenizer.encode_first(&text, most).unwrap(), first);
+            let mut last = whole.clone();
+            last.keep_last(most);
+            assert_eq!(from_the_end.encode_first(&text, most).unwrap(), last);
+            assert_eq!(tokenizer.encode_short(&text, most).unwrap(), None);
+        }
+        assert_eq!(tokenizer.encode_short(&text, whole.len()).unwrap(), Some(whole));
+    }
+}
