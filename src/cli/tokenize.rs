@@ -68,10 +68,19 @@ fn tokenizer(common: &Common) -> Result<Tokenizer> {
     }
 }
 
+/// Tokens of a text that are listed: each takes some hundred bytes.
+const MOST: usize = 1 << 20;
+
 /// Every token of the sequence that the model would read.
 fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<Token>> {
-    let first = tokenizer.encode(text)?;
-    let second = pair.map(|pair| tokenizer.encode(pair)).transpose()?;
+    let encode = |text: &str| {
+        tokenizer.encode_short(text, MOST)?.ok_or_else(|| Error::Input {
+            problem: format!("the text has more than {MOST} tokens, which are too many to list"),
+            mend: "Cut it into several texts".into(),
+        })
+    };
+    let first = encode(text)?;
+    let second = pair.map(encode).transpose()?;
     let sequence = match &second {
         Some(second) => tokenizer.pair(&first.ids, &second.ids),
         None => tokenizer.single(&first.ids),

@@ -6,7 +6,7 @@
 
 use super::run::{Item, Task};
 use super::scores::{largest, softmax};
-use super::text_model::TextModel;
+use super::text_model::{TextModel, room};
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip};
 use crate::model::Model;
@@ -145,12 +145,13 @@ impl Task for FillMask {
     async fn begin(&self, text: &String, options: &FillMaskOptions, _: &Cancel) -> Result<Work> {
         options.check()?;
         let tokenizer = self.0.tokenizer();
-        let sequence = tokenizer.single(&tokenizer.encode(text)?.ids);
         let input = |problem: String, mend: String| Err(Error::Input { problem, mend });
-        if sequence.ids.len() > self.0.max_len() {
-            let problem = format!("the text has {} tokens, the model takes {}", sequence.ids.len(), self.0.max_len());
+        let room = room(self.0.max_len(), tokenizer.special_count(false))?;
+        let Some(encoding) = tokenizer.encode_short(text, room)? else {
+            let problem = format!("the text has more than the {room} tokens that the model takes");
             return input(problem, "Give a shorter text around the mask".into());
-        }
+        };
+        let sequence = tokenizer.single(&encoding.ids);
         let mask = tokenizer.special().mask;
         let masks: Vec<usize> = (0..sequence.ids.len()).filter(|at| Some(sequence.ids[*at]) == mask).collect();
         if masks.is_empty() {

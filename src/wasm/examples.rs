@@ -147,12 +147,12 @@ impl Reader {
                 Ok(vec![Query { item: sequence.into(), rows: Some(rows) }])
             }
             Example::Document { text } => {
-                let sequence = self.sequence(text, None)?;
-                let len = self.tokenizer.encode(text)?.len() + self.tokenizer.special_count(false);
-                if len > self.max_len {
-                    let problem = format!("the text has {len} tokens, the model takes {}", self.max_len);
+                let room = self.max_len.saturating_sub(self.tokenizer.special_count(false));
+                let Some(encoding) = self.tokenizer.encode_short(text, room)? else {
+                    let problem = format!("the text has more than the {room} tokens that the model takes");
                     return Err(wrong(&problem, "Give a shorter text around each mask"));
-                }
+                };
+                let sequence = self.tokenizer.single(&encoding.ids);
                 let mask = self.tokenizer.special().mask;
                 let masks = (0..).zip(&sequence.ids).filter(|(_, id)| Some(**id) == mask);
                 let picked: Vec<usize> = masks.map(|(at, _)| at).collect();
