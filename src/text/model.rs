@@ -24,7 +24,7 @@ pub(super) enum Model {
 /// A text at work.
 #[derive(Debug)]
 pub(super) enum Stream {
-    WordPiece(wordpiece::Stream),
+    WordPiece(Box<wordpiece::Stream>),
     #[cfg(feature = "unigram")]
     Unigram(Box<unigram::Stream>),
 }
@@ -128,7 +128,7 @@ impl Model {
     /// A text at its beginning.
     pub fn stream(&self) -> Stream {
         match self {
-            Self::WordPiece(_) => Stream::WordPiece(wordpiece::Stream::default()),
+            Self::WordPiece(_) => Stream::WordPiece(Box::default()),
             #[cfg(feature = "unigram")]
             Self::Unigram(_) => Stream::Unigram(Box::default()),
         }

@@ -88,6 +88,26 @@ test('the modules of sentence-transformers', async () => {
   await refuses(load('/models/mute/'), 'tokenizer', /neither tokenizer\.json nor vocab\.txt/);
 });
 
+test('files of older models that say which tokens were added: from an address, the Hub and a folder', async () => {
+  const legacy = { ...model(), 'special_tokens_map.json': '{}', 'added_tokens.json': '{"[E1]": 2}' };
+  host.add('/models/legacy/', legacy);
+  assert.deepEqual((await load('/models/legacy/')).sha256, digests(legacy));
+  const at = hub('legacy', legacy);
+  assert.deepEqual((await load(at.id, { hub: at.hub })).sha256, digests(legacy));
+  const picked = await run(async ({ load }, files) => {
+    const given = Object.entries(files).map(([name, bytes]) => new File([bytes], name));
+    return load(given);
+  }, Object.fromEntries(Object.entries(legacy).map(([name, bytes]) => [name, String(bytes)])));
+  assert.deepEqual(picked.files.sort(), Object.keys(legacy).sort());
+
+  // What newer models say in tokenizer_config.json makes them superfluous.
+  const newer = { ...model(), 'tokenizer_config.json': '{"added_tokens_decoder": {}}' };
+  host.add('/models/newer/', { ...newer, 'added_tokens.json': '{}' });
+  host.take();
+  assert.deepEqual((await load('/models/newer/')).sha256, digests(newer));
+  assert.equal(host.take().filter((line) => /added_tokens|special_tokens/.test(line)).length, 0);
+});
+
 /** The package's own model, as its manifest says. */
 const manifest = (revision, weights) => {
   const files = model(weights);

@@ -58,7 +58,8 @@ export function isAddress(text: string): boolean {
 
 /** Files that a loader may ask for; what else an `integrity` names is a slip of the pen. */
 const KNOWN = new RegExp(
-  '^(.+/)?((config|tokenizer|tokenizer_config|modules|sentence_bert_config|config_sentence_transformers)\\.json|vocab\\.txt' +
+  '^(.+/)?((config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|modules|sentence_bert_config|' +
+    'config_sentence_transformers)\\.json|vocab\\.txt' +
     '|.+\\.safetensors(\\.index\\.json)?)$',
 );
 

@@ -17,7 +17,7 @@ export function limitOf(file: string): number {
   const name = file.slice(file.lastIndexOf('/') + 1);
   if (name.endsWith('.safetensors')) return MOST_WEIGHTS;
   if (name === INDEX) return 100_000_000;
-  if (name.startsWith('tokenizer') || name === 'vocab.txt') return 64 << 20;
+  if (/^(tokenizer|vocab\.txt|added_tokens)/.test(name)) return 64 << 20;
   return name === 'config.json' ? 16 << 20 : 1 << 20;
 }
 
@@ -31,7 +31,7 @@ export function tooLarge(file: string, bytes: number | undefined, limit: number)
         'WebAssembly. Take a smaller model, or make its weights f16 or i8 with `cloze convert`',
     );
   }
-  const code = name === INDEX ? 'checkpoint' : /^(tokenizer|vocab)/.test(name) ? 'tokenizer' : 'config';
+  const code = name === INDEX ? 'checkpoint' : /^(tokenizer|vocab|added|special)/.test(name) ? 'tokenizer' : 'config';
   return new ClozeError(
     code,
     `${file}: it is longer than the ${limit} bytes that such a file may have. Give the files that ` +
@@ -72,7 +72,7 @@ export async function walk(reader: Reader): Promise<string | undefined> {
   };
   const asks: (() => Promise<unknown>)[] = [
     () => required(at('config.json'), 'it is missing, or there is no model here'),
-    () => reader.has(at('tokenizer_config.json')),
+    () => tokens(reader, at),
     tokenizer,
   ];
   asks.push(...wanted.map((file) => () => reader.has(file)));
@@ -92,6 +92,14 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     await required(at(shard), `${at(INDEX)} names it, and it is missing`);
   }
   return encoder;
+}
+
+/** What says which added and special tokens there are: older models have files of their own for it. */
+async function tokens(reader: Reader, at: (file: string) => string): Promise<void> {
+  const bytes = await reader.read(at('tokenizer_config.json'));
+  // What is wrong with it is for the tokenizer to say.
+  if (bytes && new TextDecoder().decode(bytes).includes('"added_tokens_decoder"')) return;
+  await reader.all(['special_tokens_map.json', 'added_tokens.json'].map((file) => () => reader.has(at(file))));
 }
 
 /** What a sentence-transformers model has beside the encoder, which may have a directory of its own. */
