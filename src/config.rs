@@ -38,6 +38,8 @@ pub struct Config {
     /// Rows of the segment embeddings.
     pub type_vocab_size: usize,
     pub layer_norm_eps: f64,
+    /// The file's may be negative: it then counts from the end of the table, as in PyTorch.
+    #[serde(skip)]
     pub pad_token_id: Option<u32>,
     /// Dropout on hidden states, in training alone.
     pub hidden_dropout_prob: f64,
@@ -157,8 +159,16 @@ impl Config {
         if json.len() > MAX_BYTES {
             return Err(malformed(file, format!("{} bytes is too large for a model configuration", json.len())));
         }
-        let config: Self = serde_json::from_slice(json)
-            .map_err(|e| malformed(file, format!("not a model configuration: {}", crate::error::clip_message(&e))))?;
+        let unreadable = |e: serde_json::Error| {
+            malformed(file, format!("not a model configuration: {}", crate::error::clip_message(&e)))
+        };
+        let mut config: Self = serde_json::from_slice(json).map_err(unreadable)?;
+        let Padding { pad_token_id } = serde_json::from_slice(json).map_err(unreadable)?;
+        let from_the_end = |id: i64| if id < 0 { id.saturating_add(config.vocab_size as i64) } else { id };
+        config.pad_token_id = match pad_token_id.map(from_the_end).map(u32::try_from).transpose() {
+            Ok(id) => id,
+            Err(_) => return Err(malformed(file, "pad_token_id is no row of the embeddings".into())),
+        };
         config.validate(file)?;
         Ok(config)
     }
@@ -339,6 +349,18 @@ impl Config {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(default)]
+struct Padding {
+    pad_token_id: Option<i64>,
+}
+
+impl Default for Padding {
+    fn default() -> Self {
+        Self { pad_token_id: Some(0) }
+    }
+}
+
 fn malformed(file: &str, problem: String) -> Error {
     Error::Config { file: file.into(), problem, mend: "Give the config.json that was saved with the model".into() }
 }
@@ -376,6 +398,8 @@ mod tests {
         .unwrap();
         assert!(config.is_architecture("BertForQuestionAnswering"));
         assert_eq!((config.hidden_size, config.head_size(), config.pad_token_id), (32, 8, None));
+        assert_eq!(parse(r#"{"vocab_size": 100, "pad_token_id": -1}"#).unwrap().pad_token_id, Some(99));
+        assert_eq!(parse(r#"{}"#).unwrap().pad_token_id, Some(0));
         assert_eq!(config.hidden_act, "gelu_new");
         assert_eq!((config.label(1), config.label(2)), ("yes".into(), "LABEL_2".into()));
     }
@@ -449,6 +473,7 @@ mod tests {
         refused(r#"{"layer_norm_eps": 0}"#, "config", "layer_norm_eps");
         refused(r#"{"hidden_dropout_prob": 1.5}"#, "config", "hidden_dropout_prob");
         refused(r#"{"pad_token_id": 40000}"#, "config", "pad_token_id");
+        refused(r#"{"pad_token_id": -40000}"#, "config", "pad_token_id");
         refused(r#"{"num_labels": 4000000000}"#, "config", "labels");
         refused("", "config", "not a model configuration");
         refused("[1]", "config", "not a model configuration");
