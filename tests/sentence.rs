@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cloze::block_on;
+use cloze::checkpoint::convert;
 use cloze::device::{Cancel, Cpu, Device};
 use cloze::sentence::{Sentence, Similarity};
 use cloze::tasks::embed::{EmbedOptions, Embedder};
 use cloze::tasks::run::{run, run_one};
 use cloze::tasks::text_model::TextPair;
+use cloze::tensor::DType;
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::command::run as run_command;
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
@@ -158,7 +162,7 @@ fn a_prompt_is_a_name_or_a_text() {
     assert_ne!(by(Some("passage"), "the cat").unwrap(), plain);
     let error = by(Some("corpus"), "the cat").unwrap_err();
     assert_eq!(error.code(), "option");
-    assert!(error.to_string().contains("document, passage, query"), "{error}");
+    assert!(error.to_string().contains("query, document, passage"), "{error}");
 }
 
 #[test]
@@ -221,4 +225,101 @@ fn a_modules_broken_files_are_named() {
         weights.replace_range(weights.len() - 8.., "0000c07f");
     };
     refused(&nan, "checkpoint", &["2_Dense", "NaN at index"]);
+}
+
+/// A converted directory gives the same vectors: nothing of it is left behind.
+#[test]
+fn a_converted_directory_gives_the_same_vectors() {
+    for case in cases() {
+        let (dir, out) = (case.put(), tempfile::tempdir().unwrap());
+        let out = out.path().join("out");
+        convert(dir.path(), &out, DType::F32).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+        check(&case, &out, Arc::new(cpu()), "cpu, converted", TOLERANCE);
+        for name in case.files.keys().chain(case.weights.keys()) {
+            let name = name.replace("pytorch_model.bin", "model.safetensors");
+            assert!(out.join(&name).is_file(), "{}: {name}", case.name);
+        }
+        convert(dir.path(), &out.join("i8"), DType::I8).unwrap();
+        Embedder::open(&out.join("i8"), cpu()).unwrap();
+        // Over itself: what is there of the same model is replaced.
+        convert(dir.path(), &out, DType::F16).unwrap();
+    }
+}
+
+/// What is trained from a directory keeps its modules beside the new head.
+#[cfg(feature = "train")]
+#[test]
+fn a_trained_directory_keeps_its_modules() {
+    let case = case("chain");
+    let (dir, place) = (case.put(), tempfile::tempdir().unwrap());
+    let at = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    fs::write(place.path().join("train.tsv"), "sentence\tlabel\na good cat\tgood\na bad day\tbad\n".repeat(8)).unwrap();
+    let base = dir.path().to_str().unwrap();
+    let (data, out) = (at("train.tsv"), at("out"));
+    let args = [
+        "train",
+        "classify",
+        "--model",
+        base,
+        "--data",
+        &data,
+        "--output",
+        &out,
+        "--max-steps",
+        "2",
+        "--device",
+        "cpu",
+    ];
+    let ran = run_command(&args);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for name in case.files.keys().chain(case.weights.keys()) {
+        assert_eq!(fs::read(dir.path().join(name)).unwrap(), fs::read(Path::new(&out).join(name)).unwrap(), "{name}");
+    }
+    let task = Embedder::open(Path::new(&out), cpu()).unwrap();
+    assert_eq!(embed(&task, "the cat", &EmbedOptions::default()).unwrap().len(), 8);
+}
+
+#[test]
+fn info_describes_a_directory() {
+    let shown = |name: &str| {
+        let dir = case(name).put();
+        let ran = run_command(&["info", "--device", "cpu", "--model", dir.path().to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran.out
+    };
+    let chain = shown("chain");
+    let says = "mean, Dense 24 to 40 (Gelu), LayerNorm, Dense 40 to 8 (Linear): 8 numbers, compared by cosine, of at most 48 tokens";
+    assert!(chain.contains(says) && !chain.contains("Prompts"), "{chain}");
+    let prompts = shown("prompts");
+    assert!(prompts.contains(r#"passage "a good text about ", query "query: "; by default query"#), "{prompts}");
+    assert!(shown("old-paths").contains("max, Dense 24 to 12 (Relu), Normalize: 12 numbers"));
+}
+
+proptest! {
+    /// Whatever stands in the files, it is read or refused in words.
+    #[test]
+    fn mutated_files_are_read_or_refused(
+        which in any::<prop::sample::Index>(),
+        file in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let all = cases();
+        let case = which.get(&all);
+        let names: Vec<&String> = case.files.keys().collect();
+        let mut text = case.files[*file.get(&names)].to_string().into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        let found = Sentence::read(&mut |name| {
+            if name == *file.get(&names) {
+                return Ok(Some(text.clone()));
+            }
+            Ok(case.files.get(name).map(|value| value.to_string().into_bytes()))
+        });
+        if let Err(error) = found {
+            prop_assert!(["config", "unsupported"].contains(&error.code()), "{}", error);
+            prop_assert!(error.to_string().len() < 2000, "{}", error);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use half::f16;
 
 use super::header::{Entry, broken};
+use super::module::ModuleWeights;
 use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::staging::Staging;
@@ -72,13 +73,22 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     inputs.add_model(src);
     inputs.check("output", out)?;
     let is_merged = is_adapter(src);
-    let checkpoint = open(src)?;
+    // Older versions of sentence-transformers gave the model a directory of its own among those of the modules.
+    let inner = layout(src)?.and_then(|layout| layout.encoder()).unwrap_or_default();
+    let model = src.join(&inner);
+    let checkpoint = open(&model)?;
     let staging = begin_beside(&Checkpoint::place_of(&TOKENIZERS, src)?, out)?;
-    let converted = write_weights(&checkpoint, &staging.path("model.safetensors"), (dtype, is_merged))?;
+    let at = |name: &str| if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+    staging.write(&at("config.json"), &new_config(&model, &checkpoint, dtype)?)?;
+    let converted = write_weights(&checkpoint, &staging.path(&at("model.safetensors")), (dtype, is_merged))?;
     let converted = Converted { is_merged, ..converted };
-    staging.write("config.json", &new_config(src, &checkpoint, dtype)?)?;
+    if !inner.is_empty() {
+        for name in COMPANIONS.iter().filter(|name| model.join(name).is_file() && !staging.path(&at(name)).exists()) {
+            staging.write(&at(name), &read_small(&model.join(name), MAX_COMPANION)?)?;
+        }
+    }
     copy_documents(src, &staging)?;
-    read_back(&staging, checkpoint.head())?;
+    read_back(&staging.path(&inner), checkpoint.head())?;
     staging.commit()?;
     Ok(converted)
 }
@@ -87,9 +97,9 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
 ///
 /// # Errors
 /// [`Error::Checkpoint`]
-pub(crate) fn read_back(staging: &Staging, head: Head) -> Result<()> {
+pub(crate) fn read_back(dir: &Path, head: Head) -> Result<()> {
     let read = || {
-        let checkpoint = Checkpoint::open(staging.dir())?;
+        let checkpoint = Checkpoint::open(dir)?;
         checkpoint.require(head)?;
         names::params(checkpoint.config(), head).try_for_each(|param| checkpoint.get(&param.name).map(drop))
     };
@@ -110,13 +120,12 @@ pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
 
 /// The same where `others`, files of another kind of model, must not be there either.
 pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> {
-    let modules = match Layout::read(&mut |name| sentence::read_if_there(&src.join(name)))? {
-        Some(layout) => layout.files().concat(),
-        None => Vec::new(),
-    };
-    let companions: BTreeSet<&str> = COMPANIONS.into_iter().chain(modules.iter().map(String::as_str)).collect();
-    let stale = companions.iter().filter(|name| !src.join(name).is_file()).chain(others);
-    if let Some(stale) = stale.into_iter().find(|name| out.join(name).exists()) {
+    let modules = layout(src)?.map(|layout| layout.files()).unwrap_or_default();
+    let lists = COMPANIONS.iter().map(|name| vec![(*name).to_owned()]).chain(modules);
+    let lists: BTreeSet<Vec<String>> = lists.collect();
+    let here = |list: &Vec<String>| list.iter().find(|name| src.join(name).is_file()).cloned();
+    let stale = lists.iter().filter(|list| here(list).is_none()).flatten().map(String::as_str);
+    if let Some(stale) = stale.chain(others.iter().copied()).find(|name| out.join(name).exists()) {
         return Err(Error::Option {
             name: "output",
             problem: format!("{} has a {stale} of another model", out.display()),
@@ -124,8 +133,22 @@ pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> 
         });
     }
     let staging = Staging::begin(out)?;
-    copy(companions, src, &staging)?;
+    let present: BTreeSet<String> = lists.iter().filter_map(here).collect();
+    for name in present {
+        match name.strip_suffix("/pytorch_model.bin") {
+            // As the model's own weights, a module's are safetensors from now on.
+            Some(dir) => {
+                let path = staging.path(&format!("{dir}/{}", ModuleWeights::FILE));
+                ModuleWeights::open(&src.join(dir))?.write(&path)?;
+            }
+            None => copy([name.as_str()], src, &staging)?,
+        }
+    }
     Ok(staging)
+}
+
+fn layout(src: &Path) -> Result<Option<Layout>> {
+    Layout::read(&mut |name| sentence::read_if_there(&src.join(name)))
 }
 
 #[cfg(feature = "train")]

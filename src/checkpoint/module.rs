@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use super::header::{self, Entry, broken};
 use super::source::Shard;
 use super::vet;
+#[cfg(feature = "native")]
+use crate::error::Error;
 use crate::error::{Result, clip};
 use crate::tensor::{DType, HostTensor};
 
@@ -31,6 +33,36 @@ impl ModuleWeights {
     /// [`Error::Checkpoint`](crate::Error::Checkpoint)
     pub fn held(bytes: impl Into<Cow<'static, [u8]>>, file: &str) -> Result<Self> {
         Ok(Self(vec![Shard::held(bytes.into(), file)?]))
+    }
+
+    /// Writes them as the new safetensors file `path`, each in the type that it has, but for F64, which becomes F32.
+    #[cfg(feature = "native")]
+    pub(super) fn write(&self, path: &std::path::Path) -> Result<()> {
+        use super::write::{self, Planned};
+
+        let mut all = Vec::new();
+        for (shard, entry) in self.entries() {
+            let shape: Vec<usize> = entry.shape().iter().map(|n| *n as usize).collect();
+            let tensor = tensor(&shard.file, shard, entry, &shape)?;
+            let planned = Planned {
+                name: entry.name.to_string(),
+                dtype: if tensor.dtype.size() > 4 { DType::F32 } else { tensor.dtype },
+                shape: entry.shape().to_vec(),
+            };
+            all.push((planned, tensor));
+        }
+        all.sort_by(|(a, _), (b, _)| write::order(a, b));
+        let planned: Vec<Planned> = all.iter().map(|(planned, _)| planned.clone()).collect();
+        std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| Error::io("create", path, e))?;
+        write::safetensors(path, &planned, |index, sink| {
+            let (planned, tensor) = &all[index];
+            let written = match planned.dtype == tensor.dtype {
+                true => sink.write_all(tensor.bytes),
+                false => tensor.to_f32().iter().try_for_each(|x| sink.write_all(&x.to_le_bytes())),
+            };
+            written.map_err(|e| Error::io("write", path, e))
+        })?;
+        Ok(())
     }
 
     /// Bytes that they take on a device, about.
@@ -62,18 +94,28 @@ impl ModuleWeights {
                 let problem = format!("{name} has shape {:?}, the configuration asks for {shape:?}", entry.shape());
                 return fault(name, problem, MEND);
             }
-            let Some(dtype) = entry.dtype().filter(|dtype| *dtype != DType::I8) else {
-                let problem = format!("{name} is {}, which is not supported", entry.dtype_name());
-                return fault(name, problem, "Save the model as float32, float16 or bfloat16");
-            };
-            let (rows, cols) = if let [rows, cols] = *shape { (rows, cols) } else { (1, shape.iter().product()) };
-            let tensor = HostTensor::new(dtype, rows, cols, shard.bytes_of(entry), &[]);
-            if let Some(fault_at) = vet::first_fault(&tensor) {
-                let problem = format!("{name} has {} at index {}", fault_at.value, fault_at.index);
-                return fault(name, problem, header::DAMAGED);
-            }
+            let tensor = tensor(file, shard, entry, shape)?;
             found.push(tensor);
         }
         found.try_into().map_err(|_| unreachable!("one of each"))
+    }
+}
+
+/// A tensor of this shape, whose values were looked at.
+fn tensor<'a>(file: &str, shard: &'a Shard, entry: &Entry, shape: &[usize]) -> Result<HostTensor<'a>> {
+    let name = &entry.name;
+    let fault = |problem: String, mend: &str| Err(broken(file, Some(name), problem, mend));
+    let Some(dtype) = entry.dtype().filter(|dtype| *dtype != DType::I8) else {
+        let problem = format!("{} is {}, which is not supported", clip(name), entry.dtype_name());
+        return fault(problem, "Save the model as float32, float16 or bfloat16");
+    };
+    if shape.contains(&0) {
+        return fault(format!("{} is empty", clip(name)), header::DAMAGED);
+    }
+    let (rows, cols) = if let [rows, cols] = *shape { (rows, cols) } else { (1, shape.iter().product()) };
+    let tensor = HostTensor::new(dtype, rows, cols, shard.bytes_of(entry), &[]);
+    match vet::first_fault(&tensor) {
+        Some(found) => fault(format!("{} has {} at index {}", clip(name), found.value, found.index), header::DAMAGED),
+        None => Ok(tensor),
     }
 }

@@ -1,9 +1,15 @@
 //! `cloze info`
 
-use cloze::Result;
+use std::collections::BTreeMap;
+
 use cloze::choose::open;
 use cloze::device::gpu::{Gpu, adapters, is_software};
 use cloze::device::{Cpu, Device, Family};
+use cloze::model::Model;
+use cloze::sentence::{Dense, Module, Sentence};
+use cloze::tasks::embed::{EmbedOptions, Embedder};
+use cloze::tasks::run::Task;
+use cloze::{Error, Result};
 use serde::Serialize;
 
 use super::common::Common;
@@ -40,6 +46,7 @@ pub fn run(common: &Common) -> Result<()> {
     if common.json {
         return show::json(&serde_json::json!({
             "adapters": found, "device": device, "reason": reason, "model": common.model_name(), "memory": memory,
+            "sentence": memory.sentence,
         }));
     }
     show::spans(&[(BOLD, "Adapters")])?;
@@ -51,6 +58,9 @@ pub fn run(common: &Common) -> Result<()> {
     }
     show::spans(&[(BOLD, "Device"), (PLAIN, &format!("    {device}  ")), (DIM, &reason)])?;
     show::spans(&[(BOLD, "Model"), (PLAIN, &format!("     {}", memory.model))])?;
+    if let Some(sentence) = &memory.sentence {
+        sentence.show()?;
+    }
     let (weights, activations) = (mebibytes(memory.weights), mebibytes(memory.activations));
     let text = format!("    weights {weights}, activations of 384 tokens {activations}");
     show::spans(&[(BOLD, "Memory"), (PLAIN, &text)])
@@ -62,10 +72,25 @@ struct Memory {
     model: String,
     weights: u64,
     activations: u64,
+    #[serde(skip)]
+    sentence: Option<Described>,
 }
 
 fn memory(common: &Common, device: Device) -> Result<Memory> {
-    let model = common.any_model(device)?;
+    let dir = common.model_dir()?.filter(|dir| dir.join("modules.json").is_file());
+    match dir.map(|dir| Ok((dir, Sentence::open(dir)?))) {
+        Some(Ok((dir, sentence))) => {
+            let task = Embedder::open_with(dir, sentence, device)?;
+            let sentence = Some(Described::of(&task)?);
+            Ok(Memory { sentence, ..memory_of(common, task.model())? })
+        }
+        // Such as a cross-encoder, which is a model as any other.
+        None | Some(Err(Error::Unsupported { .. })) => memory_of(common, &common.any_model(device)?),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+fn memory_of(common: &Common, model: &Model) -> Result<Memory> {
     let config = model.config();
     let (layers, hidden) = (config.num_hidden_layers, config.hidden_size);
     Ok(Memory {
@@ -77,7 +102,69 @@ fn memory(common: &Common, device: Device) -> Result<Memory> {
         ),
         weights: model.weights().map(|w| w.bytes()).sum(),
         activations: cloze::block_on(model.activation_bytes(config.max_position_embeddings.min(384)))?,
+        sentence: None,
     })
+}
+
+/// What a sentence-transformers directory says about vectors.
+#[derive(Serialize)]
+struct Described {
+    modules: Vec<String>,
+    dimensions: usize,
+    similarity: &'static str,
+    prompts: BTreeMap<String, String>,
+    default_prompt: Option<String>,
+    max_tokens: usize,
+}
+
+impl Described {
+    fn of(task: &Embedder) -> Result<Self> {
+        let sentence = task.sentence();
+        let pooler = sentence.has_pooler.then(|| "pooler".to_owned());
+        let last = sentence.normalize.then(|| "Normalize".to_owned());
+        Ok(Self {
+            modules: pooler.into_iter().chain(sentence.modules.iter().map(module)).chain(last).collect(),
+            dimensions: task.width(&EmbedOptions::default())?,
+            similarity: sentence.similarity.word(),
+            prompts: sentence.prompts.named().map(|(name, text)| (name.to_owned(), text.to_owned())).collect(),
+            default_prompt: sentence.prompts.default_name().map(str::to_owned),
+            max_tokens: task.max_len(),
+        })
+    }
+
+    /// Two lines, or one where there are no prompts.
+    fn show(&self) -> Result<()> {
+        let Self { dimensions, similarity, max_tokens, .. } = self;
+        let modules = self.modules.join(", ");
+        let text =
+            format!("    {modules}: {dimensions} numbers, compared by {similarity}, of at most {max_tokens} tokens");
+        show::spans(&[(BOLD, "Embeds"), (PLAIN, &text)])?;
+        let named: Vec<String> = self
+            .prompts
+            .iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(name, text)| format!("{name} {text:?}"))
+            .collect();
+        let default = self.default_prompt.as_ref().map(|name| format!("; by default {name}")).unwrap_or_default();
+        match named.is_empty() {
+            true => Ok(()),
+            false => show::spans(&[(BOLD, "Prompts"), (PLAIN, &format!("   {}{default}", named.join(", ")))]),
+        }
+    }
+}
+
+fn module(module: &Module) -> String {
+    match module {
+        Module::Pool { poolings, with_prompt } => {
+            let words: Vec<_> = poolings.iter().map(|pooling| pooling.word()).collect();
+            format!("{}{}", words.join(" + "), if *with_prompt { "" } else { " without the prompt" })
+        }
+        Module::Dense(Dense { rows, cols, activation, of_tokens, .. }) => {
+            format!("Dense {cols} to {rows} ({activation:?}){}", if *of_tokens { " of tokens" } else { "" })
+        }
+        Module::Norm { .. } => "LayerNorm".into(),
+        Module::Normalize => "Normalize".into(),
+    }
 }
 
 impl Adapter {

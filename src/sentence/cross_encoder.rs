@@ -6,7 +6,7 @@
 
 use super::layout::{Layout, MODULES};
 use super::reading::Reading;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::{Prompts, WHOLE};
 use crate::activation::Activation;
 use crate::config::Config;
@@ -52,7 +52,8 @@ impl CrossEncoder {
         // transformers reads it.
         let Some(layout) = Layout::read(file)? else { return Ok(Self::default()) };
         let Some(whole) = file(WHOLE)? else { return Ok(Self::default()) };
-        let whole = Settings::parse(WHOLE, &whole)?;
+        let whole = settings::parse(WHOLE, &whole)?;
+        let whole = Settings::of(WHOLE, &whole);
         if whole.text("model_type")? != Some("CrossEncoder") {
             return Ok(Self::default());
         }
@@ -68,7 +69,8 @@ impl CrossEncoder {
         };
         for name in layout.reading() {
             let Some(bytes) = file(&name)? else { continue };
-            let settings = Settings::parse(&name, &bytes)?;
+            let keys = settings::parse(&name, &bytes)?;
+            let settings = Settings::of(&name, &keys);
             if settings.is_empty() {
                 continue;
             }

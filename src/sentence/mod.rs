@@ -96,12 +96,12 @@ impl Sentence {
         let Some(layout) = Layout::read(file)? else { return Ok(Self::default()) };
         let mut sentence = Self { modules: Vec::new(), encoder: layout.encoder(), ..Self::default() };
         if let Some(bytes) = file(WHOLE)? {
-            sentence.whole(&Settings::parse(WHOLE, &bytes)?)?;
+            sentence.whole(&Settings::of(WHOLE, &settings::parse(WHOLE, &bytes)?))?;
         }
         layout.check()?;
         for name in layout.reading() {
             if let Some(bytes) = file(&name)?
-                && sentence.reading(&Settings::parse(&name, &bytes)?)?
+                && sentence.reading(&Settings::of(&name, &settings::parse(&name, &bytes)?))?
             {
                 break;
             }
@@ -113,16 +113,13 @@ impl Sentence {
             sentence.normalize = true;
         }
         if !sentence.is_pooled() {
-            return Err(Error::Unsupported {
-                what: format!("{}: the modules {}", layout::MODULES, clip(&layout.kinds())),
-                mend: "Give a model with a Pooling module, which makes one vector of a text's tokens".into(),
-            });
+            return Err(unsupported(format!("{}: {} without Pooling", layout::MODULES, clip(&layout.kinds()))));
         }
         Ok(sentence)
     }
 
     /// Takes what `config_sentence_transformers.json` says.
-    fn whole(&mut self, settings: &Settings) -> Result<()> {
+    fn whole(&mut self, settings: &Settings<'_>) -> Result<()> {
         let kind = settings.text("model_type")?.unwrap_or("SentenceTransformer");
         if kind != "SentenceTransformer" {
             return Err(Error::Unsupported {
@@ -140,7 +137,7 @@ impl Sentence {
     }
 
     /// Takes what a `Transformer` module's configuration says; false if it says nothing.
-    fn reading(&mut self, settings: &Settings) -> Result<bool> {
+    fn reading(&mut self, settings: &Settings<'_>) -> Result<bool> {
         if settings.is_empty() {
             return Ok(false);
         }
@@ -167,35 +164,32 @@ impl Sentence {
     /// Appends the module `entry`, if it does something.
     fn follow(&mut self, entry: &layout::Entry, file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<()> {
         let name = entry.at("config.json");
-        let mut settings = || {
-            let missing = || settings::malformed(&name, "it is missing, and modules.json names it".into());
-            Settings::parse(&name, &file(&name)?.ok_or_else(missing)?)
-        };
-        let early = || Error::Unsupported {
-            what: format!("{}: {} before a text has a vector", layout::MODULES, clip(entry.kind())),
-            mend: "Give a model whose Pooling module comes first".into(),
-        };
+        let refused = |what: &str| unsupported(format!("{}: {what}", layout::MODULES));
         let is_pooled = self.is_pooled();
-        let module = match entry.kind() {
-            "Pooling" if is_pooled => {
-                return Err(Error::Unsupported {
-                    what: format!("{}: a second pooling", layout::MODULES),
-                    mend: "Give a model with one Pooling module".into(),
-                });
-            }
-            "Pooling" => modules::pooling(&settings()?)?,
-            "Dense" => Module::Dense(modules::dense(&settings()?, entry.path())?),
-            "LayerNorm" => modules::norm(&settings()?, entry.path())?,
+        let known = match entry.kind() {
             // Without a text's vector it does nothing.
-            "Normalize" if !is_pooled => return Ok(()),
-            "Normalize" => Module::Normalize,
+            "Normalize" => {
+                if is_pooled {
+                    self.modules.push(Module::Normalize);
+                }
+                return Ok(());
+            }
+            "Pooling" if is_pooled => return Err(refused("a second Pooling")),
+            "Pooling" => modules::pooling,
+            "Dense" => modules::dense,
+            "LayerNorm" => modules::norm,
             // Dropout does something in training alone.
             _ if is_pooled => return Ok(()),
-            _ => return Err(early()),
+            _ => return Err(refused("Dropout before a Pooling")),
         };
+        let keys = match file(&name)? {
+            Some(bytes) => settings::parse(&name, &bytes)?,
+            None => return Err(settings::malformed(&name, "it is missing, and modules.json names it".into())),
+        };
+        let module = known(&Settings::of(&name, &keys), entry.path())?;
         let is_of_tokens = matches!(&module, Module::Pool { .. } | Module::Dense(Dense { of_tokens: true, .. }));
         match (is_pooled, is_of_tokens) {
-            (false, false) => return Err(early()),
+            (false, false) => return Err(refused("a module of texts before a Pooling")),
             // Nobody reads the tokens any more.
             (true, true) => {}
             _ => self.modules.push(module),
@@ -229,4 +223,10 @@ impl Sentence {
     pub fn poolings(&self) -> &[Pooling] {
         self.modules.iter().find_map(|module| module.poolings()).unwrap_or_default()
     }
+}
+
+fn unsupported(what: String) -> Error {
+    let mend =
+        "Give a model whose Pooling makes one vector of a text's tokens, and comes before what else is done to it";
+    Error::Unsupported { what, mend: mend.into() }
 }

@@ -60,7 +60,7 @@ impl Module {
 }
 
 /// What a `Pooling` module's configuration turns on.
-pub(super) fn pooling(settings: &Settings) -> Result<Module> {
+pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
     let word = |value: &Value| {
         let unknown = || Error::Unsupported {
             what: settings.unsupported_what("pooling_mode", &value.to_string()),
@@ -95,7 +95,7 @@ pub(super) fn pooling(settings: &Settings) -> Result<Module> {
 }
 
 /// A `Dense` module whose weights lie in `dir`.
-pub(super) fn dense(settings: &Settings, dir: &str) -> Result<Dense> {
+pub(super) fn dense(settings: &Settings<'_>, dir: &str) -> Result<Module> {
     settings.only(&[
         "in_features",
         "out_features",
@@ -110,17 +110,17 @@ pub(super) fn dense(settings: &Settings, dir: &str) -> Result<Dense> {
     if output != input || !["sentence_embedding", "token_embeddings"].contains(&input) {
         return Err(settings.unsupported("module_input_name", &format!("{input} to {output}")));
     }
-    Ok(Dense {
+    Ok(Module::Dense(Dense {
         dir: dir.to_owned(),
         rows: size("out_features")?,
         cols: size("in_features")?,
         has_bias: settings.flag("bias", true)?,
         activation: activation(settings)?,
         of_tokens: input == "token_embeddings",
-    })
+    }))
 }
 
-fn activation(settings: &Settings) -> Result<Activation> {
+fn activation(settings: &Settings<'_>) -> Result<Activation> {
     let Some(class) = settings.text("activation_function")? else { return Ok(Activation::Tanh) };
     if let Some(known) = Activation::from_torch(class) {
         return Ok(known);
@@ -134,7 +134,7 @@ fn activation(settings: &Settings) -> Result<Activation> {
 }
 
 /// A `LayerNorm` module whose weights lie in `dir`.
-pub(super) fn norm(settings: &Settings, dir: &str) -> Result<Module> {
+pub(super) fn norm(settings: &Settings<'_>, dir: &str) -> Result<Module> {
     settings.only(&["dimension"])?;
     let cols = settings.size("dimension")?.ok_or_else(|| settings.malformed("dimension is missing".into()))?;
     Ok(Module::Norm { dir: dir.to_owned(), cols })

@@ -1,14 +1,13 @@
 //! Texts that stand before a text, such as "query: ".
 
-use std::collections::BTreeMap;
-
 use super::settings::Settings;
 use crate::error::{Error, Result, clip};
 
 /// A model's prompts by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
-    named: BTreeMap<String, String>,
+    /// Each with its text.
+    named: Vec<(String, String)>,
     default: Option<String>,
 }
 
@@ -22,19 +21,23 @@ impl Default for Prompts {
 
 impl Prompts {
     pub(super) fn none() -> Self {
-        Self { named: BTreeMap::new(), default: None }
+        Self { named: Vec::new(), default: None }
     }
 
     /// These prompts and those of the settings, which win.
-    pub(super) fn read(self, settings: &Settings) -> Result<Self> {
+    pub(super) fn read(self, settings: &Settings<'_>) -> Result<Self> {
         let mut prompts = self;
         if let Some(named) = settings.inner("prompts")? {
             for (name, _) in named.keys() {
-                prompts.named.insert(name.clone(), named.text(name)?.unwrap_or_default().to_owned());
+                let text = named.text(name)?.unwrap_or_default().to_owned();
+                match prompts.named.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = text,
+                    None => prompts.named.push((name.clone(), text)),
+                }
             }
         }
         if let Some(name) = settings.text("default_prompt_name")? {
-            if !prompts.named.contains_key(name) {
+            if prompts.of(name).is_none() {
                 let problem =
                     format!("default_prompt_name {:?} is none of the prompts {}", clip(name), prompts.names());
                 return Err(settings.malformed(problem));
@@ -51,7 +54,7 @@ impl Prompts {
     /// [`Error::Option`] for a word that looks like a name and is none.
     pub fn text<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         let Some(name) = asked.or(self.default.as_deref()) else { return Ok("") };
-        if let Some(text) = self.named.get(name) {
+        if let Some(text) = self.of(name) {
             return Ok(text);
         }
         // Put right before a text, such a word would become part of the first one's.
@@ -66,6 +69,10 @@ impl Prompts {
         Ok(name)
     }
 
+    fn of(&self, name: &str) -> Option<&str> {
+        self.named.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
     /// The names, and the texts that they stand for.
     pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
         self.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
@@ -78,7 +85,7 @@ impl Prompts {
 
     fn names(&self) -> String {
         const LISTED: usize = 12;
-        let names: Vec<_> = self.named.keys().take(LISTED).map(|name| clip(name)).collect();
+        let names: Vec<_> = self.named.iter().take(LISTED).map(|(name, _)| clip(name)).collect();
         names.join(", ")
     }
 }

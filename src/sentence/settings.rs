@@ -5,16 +5,21 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, clip, clip_message};
 
 /// The object in a file, or one inside of it.
-pub(super) struct Settings {
+pub(super) struct Settings<'a> {
     /// What errors call it.
     name: String,
-    keys: Map<String, Value>,
+    keys: &'a Map<String, Value>,
 }
 
-impl Settings {
-    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self> {
-        let keys = serde_json::from_slice(bytes).map_err(|e| malformed(name, clip_message(&e)))?;
-        Ok(Self { name: name.to_owned(), keys })
+/// The object in a file.
+pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
+    serde_json::from_slice(bytes).map_err(|e| malformed(name, clip_message(&e)))
+}
+
+impl<'a> Settings<'a> {
+    /// Of the file `name`.
+    pub fn of(name: &str, keys: &'a Map<String, Value>) -> Self {
+        Self { name: name.to_owned(), keys }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -22,11 +27,11 @@ impl Settings {
     }
 
     /// A value that is not null.
-    pub fn value(&self, key: &str) -> Option<&Value> {
+    pub fn value(&self, key: &str) -> Option<&'a Value> {
         self.keys.get(key).filter(|value| !value.is_null())
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = (&String, &Value)> {
+    pub fn keys(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
         self.keys.iter()
     }
 
@@ -39,7 +44,7 @@ impl Settings {
         }
     }
 
-    pub fn text(&self, key: &str) -> Result<Option<&str>> {
+    pub fn text(&self, key: &str) -> Result<Option<&'a str>> {
         self.typed(key, "a string", Value::as_str)
     }
 
@@ -69,10 +74,10 @@ impl Settings {
 
     pub fn inner(&self, key: &str) -> Result<Option<Self>> {
         let keys = self.typed(key, "an object", Value::as_object)?;
-        Ok(keys.map(|keys| Self { name: format!("{}: {key}", self.name), keys: keys.clone() }))
+        Ok(keys.map(|keys| Self { name: format!("{}: {key}", self.name), keys }))
     }
 
-    fn typed<'a, T>(&'a self, key: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
+    fn typed<T>(&self, key: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
         let wrong = || self.malformed(format!("{key} is not {what}"));
         self.value(key).map(|value| read(value).ok_or_else(wrong)).transpose()
     }

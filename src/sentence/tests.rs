@@ -102,7 +102,7 @@ fn what_the_whole_model_says_is_read() {
     assert_eq!(of("{}").unwrap().prompts.text(None).unwrap(), "");
     for (config, code, says) in [
         (r#"{"model_type": "SparseEncoder"}"#, "unsupported", "a SparseEncoder"),
-        (r#"{"default_prompt_name": "passage"}"#, "config", "none of the prompts document, query"),
+        (r#"{"default_prompt_name": "passage"}"#, "config", "none of the prompts query, document"),
         (r#"{"prompts": {"query": 3}}"#, "config", "query is not a string"),
         (r#"{"prompts": []}"#, "config", "prompts is not an object"),
         (r#"{"similarity_fn_name": "angle"}"#, "unsupported", "angle"),
@@ -178,10 +178,10 @@ fn what_is_not_understood_is_refused() {
         ("", "without modules"),
         ("Dense", "Dense"),
         ("Pooling", "Pooling"),
-        ("Transformer", "the modules Transformer"),
+        ("Transformer", "Transformer without Pooling"),
         ("MLMTransformer, SpladePooling", "MLMTransformer"),
         ("Pooling, Transformer", "Pooling"),
-        ("Transformer, Dropout, Pooling", "Dropout before"),
+        ("Transformer, Dropout, Pooling", "Dropout before a Pooling"),
         ("Transformer, Pooling, WeightedLayerPooling", "WeightedLayerPooling"),
         ("Transformer, Pooling, CNN", "CNN"),
         ("Router", "Router"),
@@ -189,9 +189,9 @@ fn what_is_not_understood_is_refused() {
         refused(&plain(&modules(kinds), &[]), "unsupported", says);
     }
     let early = [("1_Dense/config.json", r#"{"in_features": 8, "out_features": 8}"#)];
-    refused(&plain(&modules("Transformer, Dense, Pooling"), &early), "unsupported", "Dense before");
+    refused(&plain(&modules("Transformer, Dense, Pooling"), &early), "unsupported", "before a Pooling");
     let two = [("2_Pooling/config.json", "{}")];
-    refused(&plain(&modules("Transformer, Pooling, Pooling"), &two), "unsupported", "a second pooling");
+    refused(&plain(&modules("Transformer, Pooling, Pooling"), &two), "unsupported", "a second Pooling");
     let foreign = modules("Transformer, Pooling").replace("sentence_transformers.models.Pooling", "custom.Pooling");
     refused(&plain(&foreign, &[]), "unsupported", "custom.Pooling");
     for path in ["../x", "/etc", "a//b", "a\\\\b", "."] {

@@ -18,7 +18,6 @@ use crate::text::Tokenizer;
 pub struct Embedder {
     text_model: TextModel,
     sentence: Sentence,
-    /// Tokens of a text with the special ones; what is beyond is cut off.
     max_len: usize,
 }
 

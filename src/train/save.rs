@@ -163,7 +163,7 @@ pub fn save(base: &Path, out: &Path, config: &[u8], (head, weights): (Head, &[u8
     let staging = begin_beside(base, out)?;
     staging.write(WEIGHTS, weights)?;
     staging.write("config.json", config)?;
-    read_back(&staging, head)?;
+    read_back(staging.dir(), head)?;
     staging.commit()
 }
 

@@ -4,11 +4,12 @@
 
 A list of {"name", "base", "at", "files", "weights", "runs"}. A case's directory is the model `tests/fixtures/tasks/BASE` put
 into the directory `at` ("" for none), without its modules, and on it `files` by path, each an object for JSON, and `weights`
-by path, each a safetensors file in hexadecimal digits. A run is {"text", "pair"?, "prompt"?, "dimensions"?, "normalize",
+by path, each a file in hexadecimal digits. A run is {"text", "pair"?, "prompt"?, "dimensions"?, "normalize",
 "values"}: what SentenceTransformer.encode gives on the CPU in F32; "normalize" is its normalize_embeddings, and a prompt is
 given by name where the model has one of that name.
 """
 
+import io
 import json
 import shutil
 import tempfile
@@ -79,6 +80,12 @@ class Case:
         tensors = {"linear.weight": 2 * self.noise(rows, cols), **({"linear.bias": self.noise(rows)} if bias else {})}
         return self.add("Dense", config, tensors, dtype)
 
+    def old_format(self):
+        """The last module's weights as torch.save writes them."""
+        path = next(reversed(self.weights))
+        self.weights[path.replace("model.safetensors", "pytorch_model.bin")] = self.weights.pop(path)
+        return self
+
     def norm(self, cols):
         return self.add("LayerNorm", {"dimension": cols}, {"norm.weight": 1 + self.noise(cols), "norm.bias": self.noise(cols)})
 
@@ -107,6 +114,7 @@ def cases():
     # Of another package, so the default: tanh.
     yield Case("foreign-function").pool("mean").dense(HIDDEN, 6, "transformers.activations.GELUActivation")
     yield Case("half").pool("lasttoken").dense(HIDDEN, 20, dtype=torch.float16)
+    yield Case("bin", old=True).pool_by("mean_tokens").dense(HIDDEN, 6).old_format()
     yield Case("of-tokens").dense(HIDDEN, 10, module_input_name="token_embeddings").pool(["max", "mean"])
     yield Case("pooler").reading(
         transformer_task="feature-extraction", module_output_name="sentence_embedding",
@@ -164,6 +172,10 @@ def put(case, directory):
     hexes = {}
     for name, tensors in case.weights.items():
         data = save(tensors)
+        if name.endswith(".bin"):
+            stream = io.BytesIO()
+            torch.save(tensors, stream)
+            data = stream.getvalue()
         (directory / name).write_bytes(data)
         hexes[name] = data.hex()
     return hexes
