@@ -205,7 +205,9 @@ fn sweep(target: &Path) {
         // A link is none of ours, and to open a pipe would wait.
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let path = entry.path();
-            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let Ok(file) = File::open(&path) else { continue };
+            // The lock is held until the file is gone: whoever made it a moment ago then sees that it was taken away.
+            if file.try_lock().is_ok() {
                 let _ = std::fs::remove_file(&path);
             }
         }

@@ -338,7 +338,8 @@ fn eval_squad_counts_and_keeps_predictions() {
 fn info_says_what_is_there() {
     let info = run(&["info", "--json"]).lines().remove(0);
     let keys: Vec<_> = info.as_object().unwrap().keys().cloned().collect();
-    assert_eq!(keys, ["adapters", "device", "memory", "model", "reason"]);
+    assert_eq!(keys, ["adapters", "device", "memory", "model", "reason", "sentence"]);
+    assert_eq!(info["sentence"], Value::Null, "the default model is no sentence encoder");
     assert_eq!(info["adapters"], json!([]));
     assert!(info["device"].as_str().unwrap().starts_with("CPU"));
     assert_eq!(info["reason"], "there is no GPU");

@@ -162,9 +162,14 @@ fn no_instruction_is_a_call() {
     let program = fs::read(env!("CARGO_BIN_EXE_cloze")).unwrap();
     let has = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
     assert!(has("avx5123run") && has("avx23run"), "the kernels are there by their names");
-    let found: Vec<&str> = ["_mm256_", "_mm512_", "micro4tile", "micro4step", "micro6finish"]
-        .into_iter()
-        .filter(|name| has(name))
-        .collect();
+    // Of the instructions those that this crate uses: other crates may have calls of theirs, as aho-corasick has.
+    let mut names: BTreeSet<String> = ["micro4tile", "micro4step", "micro6finish"].map(str::to_owned).into();
+    for path in files("src", ".rs") {
+        let text = read(&path);
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        names.extend(words.filter(|w| w.starts_with("_mm256_") || w.starts_with("_mm512_")).map(str::to_owned));
+    }
+    assert!(names.contains("_mm256_fmadd_ps") && names.contains("_mm512_fmadd_ps"), "{names:?}");
+    let found: Vec<&String> = names.iter().filter(|name| has(name)).collect();
     assert!(found.is_empty(), "{found:?}");
 }
