@@ -5,6 +5,8 @@
 
 mod charsmap;
 mod decoder;
+#[cfg(not(target_arch = "wasm32"))]
+mod forms;
 mod lattice;
 mod normalizer;
 mod pattern;

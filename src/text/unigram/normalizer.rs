@@ -1,14 +1,16 @@
 //! The normalizers of `tokenizer.json` that stand before a Unigram model, in their order.
 
-use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::normalizers::{BertNormalizer, Nmt, StripAccents};
-use tokenizers::{NormalizedString, Normalizer as _};
+use tokenizers::NormalizedString;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::charsmap::Charsmap;
+#[cfg(not(target_arch = "wasm32"))]
+use super::forms::Form;
 use super::pattern::Pattern;
-use crate::error::{Error, Result, clip, clip_message};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::error::clip_message;
+use crate::error::{Error, Result, clip};
 
 /// Normalizers inside each other are few.
 const MOST_DEPTH: usize = 8;
@@ -19,16 +21,14 @@ pub(super) struct Normalizer(Vec<Step>);
 enum Step {
     Charsmap(Charsmap),
     Replace(Pattern, String),
-    Strip { left: bool, right: bool },
-    Nfc,
-    Nfd,
-    Nfkc,
-    Nfkd,
+    Strip {
+        left: bool,
+        right: bool,
+    },
     Lowercase,
-    StripAccents,
-    Nmt,
     Prepend(String),
-    Bert(BertNormalizer),
+    #[cfg(not(target_arch = "wasm32"))]
+    Form(Form),
 }
 
 impl Normalizer {
@@ -53,16 +53,11 @@ impl Normalizer {
                 Step::Strip { left: true, .. } => drop(text.lstrip()),
                 Step::Strip { right: true, .. } => drop(text.rstrip()),
                 Step::Strip { .. } => {}
-                Step::Nfc => drop(text.nfc()),
-                Step::Nfd => drop(text.nfd()),
-                Step::Nfkc => drop(text.nfkc()),
-                Step::Nfkd => drop(text.nfkd()),
                 Step::Lowercase => drop(text.lowercase()),
-                Step::StripAccents => StripAccents.normalize(text)?,
-                Step::Nmt => Nmt.normalize(text)?,
                 // An empty text stays empty.
                 Step::Prepend(prefix) => drop(text.prepend(prefix)),
-                Step::Bert(bert) => bert.normalize(text)?,
+                #[cfg(not(target_arch = "wasm32"))]
+                Step::Form(form) => form.normalize(text)?,
             }
         }
         Ok(start_is_lost)
@@ -118,15 +113,14 @@ fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
             Step::Replace(pattern, text("content")?.into())
         }
         "Strip" => Step::Strip { left: flag("strip_left")?, right: flag("strip_right")? },
-        "NFC" => Step::Nfc,
-        "NFD" => Step::Nfd,
-        "NFKC" => Step::Nfkc,
-        "NFKD" => Step::Nfkd,
         "Lowercase" => Step::Lowercase,
-        "StripAccents" => Step::StripAccents,
-        "Nmt" => Step::Nmt,
         "Prepend" => Step::Prepend(text("prepend")?.into()),
-        "BertNormalizer" => Step::Bert(BertNormalizer::deserialize(section).map_err(|e| broken(&clip_message(&e)))?),
+        #[cfg(not(target_arch = "wasm32"))]
+        other => match Form::read(other, section).map_err(|e| broken(&clip_message(&e)))? {
+            Some(form) => Step::Form(form),
+            None => return Err(super::unsupported("normalizer", other)),
+        },
+        #[cfg(target_arch = "wasm32")]
         other => return Err(super::unsupported("normalizer", other)),
     });
     Ok(())
