@@ -5,7 +5,6 @@
 
 mod charsmap;
 mod decoder;
-#[cfg(not(target_arch = "wasm32"))]
 mod forms;
 mod lattice;
 mod normalizer;

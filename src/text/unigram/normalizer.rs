@@ -5,12 +5,9 @@ use tokenizers::NormalizedString;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::charsmap::Charsmap;
-#[cfg(not(target_arch = "wasm32"))]
 use super::forms::Form;
 use super::pattern::Pattern;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::error::clip_message;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Result, clip, clip_message};
 
 /// Normalizers inside each other are few.
 const MOST_DEPTH: usize = 8;
@@ -21,13 +18,9 @@ pub(super) struct Normalizer(Vec<Step>);
 enum Step {
     Charsmap(Charsmap),
     Replace(Pattern, String),
-    Strip {
-        left: bool,
-        right: bool,
-    },
+    Strip { left: bool, right: bool },
     Lowercase,
     Prepend(String),
-    #[cfg(not(target_arch = "wasm32"))]
     Form(Form),
 }
 
@@ -56,7 +49,6 @@ impl Normalizer {
                 Step::Lowercase => drop(text.lowercase()),
                 // An empty text stays empty.
                 Step::Prepend(prefix) => drop(text.prepend(prefix)),
-                #[cfg(not(target_arch = "wasm32"))]
                 Step::Form(form) => form.normalize(text)?,
             }
         }
@@ -115,13 +107,10 @@ fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
         "Strip" => Step::Strip { left: flag("strip_left")?, right: flag("strip_right")? },
         "Lowercase" => Step::Lowercase,
         "Prepend" => Step::Prepend(text("prepend")?.into()),
-        #[cfg(not(target_arch = "wasm32"))]
         other => match Form::read(other, section).map_err(|e| broken(&clip_message(&e)))? {
             Some(form) => Step::Form(form),
             None => return Err(super::unsupported("normalizer", other)),
         },
-        #[cfg(target_arch = "wasm32")]
-        other => return Err(super::unsupported("normalizer", other)),
     });
     Ok(())
 }
