@@ -21,7 +21,7 @@ impl ModuleWeights {
     /// Opens the weights in a module's directory.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), [`Error::Checkpoint`](crate::Error::Checkpoint).
+    /// [`Error::Io`], [`Error::Checkpoint`].
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         super::source::open(dir).map(Self)
@@ -30,7 +30,7 @@ impl ModuleWeights {
     /// The same of bytes in memory; errors call them `file`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint)
+    /// [`Error::Checkpoint`]
     pub fn held(bytes: impl Into<Cow<'static, [u8]>>, file: &str) -> Result<Self> {
         Ok(Self(vec![Shard::held(bytes.into(), file)?]))
     }
@@ -77,7 +77,7 @@ impl ModuleWeights {
     /// The tensors with these names and shapes: those and no others are in the file.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`](crate::Error::Checkpoint)
+    /// [`Error::Checkpoint`]
     pub(crate) fn exactly<const N: usize>(&self, wanted: [(&str, &[usize]); N]) -> Result<[HostTensor<'_>; N]> {
         const MEND: &str = "Give the config.json and weights that were saved together";
         let file = self.0.first().map(|shard| shard.file.as_str()).unwrap_or_default();
