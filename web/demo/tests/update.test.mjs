@@ -27,7 +27,8 @@ function build(name) {
   const dir = mkdtempSync(join(tmpdir(), 'cloze-page-'));
   try {
     cpSync(DIST, dir, { recursive: true });
-    const renamed = (asset) => asset.replace(/-[\w-]{8}\.(\w+)$/, `-${name.padEnd(8, '0')}.$1`);
+    // A part of the old digest stays: there are two modules of one name.
+    const renamed = (asset) => asset.replace(/-([\w-]{8})\.(\w+)$/, (_, digest, end) => `-${(name + digest).slice(0, 8)}.${end}`);
     const assets = readdirSync(join(dir, 'assets'));
     for (const path of ['index.html', ...assets.filter((asset) => /\.(js|css)$/.test(asset)).map((asset) => `assets/${asset}`)]) {
       let text = readFileSync(join(dir, path), 'utf8');
