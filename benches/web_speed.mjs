@@ -46,7 +46,8 @@ if (!options.models || !options.peers) {
   throw new Error('usage: web_speed.mjs --models DIR --peers DIR [--runs N] [--only wasm,webgpu,load]');
 }
 
-const run = (command, args) => execFileSync(command, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const run = (command, args) =>
+  execFileSync(command, args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 
 /** What every line of the record has. */
 function common(browser) {
@@ -97,7 +98,12 @@ async function addOurs({ name, device, files }) {
   globalThis.host = host;
   globalThis.sides ??= {};
   globalThis.sides[name] = (ids) =>
-    pipeline.logits(Uint32Array.from(ids), new Uint32Array(ids.length), Uint32Array.of(ids.length), new cloze.CancelToken());
+    pipeline.logits(
+      Uint32Array.from(ids),
+      new Uint32Array(ids.length),
+      Uint32Array.of(ids.length),
+      new cloze.CancelToken(),
+    );
 }
 
 /** The same, by onnxruntime-web. */
@@ -221,7 +227,9 @@ async function webgpu() {
       await worker.evaluate(measure, { names: ['f32'], ids, warm: 1, runs: 0 });
       const found = [];
       for (let turn = 0; turn < SHARES; turn++) {
-        const { ms: [ms] } = (await worker.evaluate(measure, { names: ['f32'], ids, warm: 0, runs: 1 })).f32;
+        const {
+          ms: [ms],
+        } = (await worker.evaluate(measure, { names: ['f32'], ids, warm: 0, runs: 1 })).f32;
         const gflops = flops(length) / ms / 1e6;
         const gemm = await worker.evaluate(() => globalThis.host.gemm_gflops());
         found.push({ ms, gflops, gemm, share: gflops / gemm });
@@ -254,12 +262,21 @@ async function loads({ pipeline }, { device, runs }) {
 
 /** The package as a page has it: a new worker for each pipeline, files out of the browser's cache from the second on. */
 async function load() {
-  for (const [kind, device] of [['none', 'wasm'], ['webgpu', 'webgpu']]) {
+  for (const [kind, device] of [
+    ['none', 'wasm'],
+    ['webgpu', 'webgpu'],
+  ]) {
     const site = await openSite(kind);
     try {
       const ms = await site.run(loads, { device, runs: Number(options.runs) });
       const [median_ms, min_ms] = [round(median(ms), 1), round(sorted(ms)[0], 1)];
-      add(common(site.browser), 'load', median_ms < MOST_LOAD_MS, { model: 'default', dtype: 'i8', device, median_ms, min_ms });
+      add(common(site.browser), 'load', median_ms < MOST_LOAD_MS, {
+        model: 'default',
+        dtype: 'i8',
+        device,
+        median_ms,
+        min_ms,
+      });
     } finally {
       await site.close();
     }

@@ -78,8 +78,13 @@ export declare const files: { readonly [name: string]: ManifestFile };
 );
 
 for (const dir of ['wasm', 'unigram/wasm', 'train/wasm']) {
-  const module = createHash('sha256').update(readFileSync(join(dist, dir, 'cloze_bg.wasm'))).digest('base64');
-  writeFileSync(join(dist, dir, 'integrity.js'), `// Written by the build.\n\nexport const integrity = 'sha256-${module}';\n`);
+  const module = createHash('sha256')
+    .update(readFileSync(join(dist, dir, 'cloze_bg.wasm')))
+    .digest('base64');
+  writeFileSync(
+    join(dist, dir, 'integrity.js'),
+    `// Written by the build.\n\nexport const integrity = 'sha256-${module}';\n`,
+  );
   writeFileSync(
     join(dist, dir, 'integrity.d.ts'),
     '/** The SHA-256 of cloze_bg.wasm, as in HTML. */\nexport declare const integrity: string;\n',

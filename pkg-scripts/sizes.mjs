@@ -15,7 +15,12 @@ export function sizes(dist) {
       const code = /\.(js|wasm)$/.test(path);
       const name = path.slice(join(dist, sep).length).split(sep).join('/');
       // The weights do not shrink: they are not worth a second.
-      return { name, code, raw: bytes.length, gzip: bytes.length > 1e7 ? bytes.length : gzipSync(bytes, { level: 9 }).length };
+      return {
+        name,
+        code,
+        raw: bytes.length,
+        gzip: bytes.length > 1e7 ? bytes.length : gzipSync(bytes, { level: 9 }).length,
+      };
     })
     .sort((a, b) => b.raw - a.raw);
 }
@@ -25,8 +30,8 @@ export function sizes(dist) {
  * in the place of the other, or what only training needs if `training`.
  */
 export function codeSize(dist, { training = false, unigram = false } = {}) {
-  const isLoaded = ({ code, name }) => code && name.startsWith('train/') === training
-    && !name.startsWith(unigram ? 'wasm/' : 'unigram/wasm/');
+  const isLoaded = ({ code, name }) =>
+    code && name.startsWith('train/') === training && !name.startsWith(unigram ? 'wasm/' : 'unigram/wasm/');
   const code = sizes(dist).filter(isLoaded);
   const sum = (field) => code.reduce((total, file) => total + file[field], 0);
   return { raw: sum('raw'), gzip: sum('gzip') };

@@ -18,7 +18,11 @@ if (!dist) {
 }
 
 /** The language is that of tsconfig.json. */
-const SHORT = { module: true, compress: { target: 'es2022', keepNames: { function: true, class: true } }, mangle: { toplevel: false } };
+const SHORT = {
+  module: true,
+  compress: { target: 'es2022', keepNames: { function: true, class: true } },
+  mangle: { toplevel: false },
+};
 
 for (const name of readdirSync(dist, { recursive: true })) {
   if (!String(name).endsWith('.js')) continue;

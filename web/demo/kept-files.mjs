@@ -29,7 +29,8 @@ export function fillWorker(dist, template = readFileSync(join(dist, WORKER), 'ut
   const filled = template
     .replace(/(["'`])__VERSION__\1/, () => JSON.stringify(version))
     .replace(/(["'`])__FILES__\1/, () => JSON.stringify(files));
-  if (/__VERSION__|__FILES__/.test(filled) || filled === template) throw new Error(`${WORKER}: nowhere to put the files`);
+  if (/__VERSION__|__FILES__/.test(filled) || filled === template)
+    throw new Error(`${WORKER}: nowhere to put the files`);
   writeFileSync(join(dist, WORKER), filled);
   return { files, version };
 }

@@ -14,8 +14,17 @@ const dist = join(here, 'dist');
 /** The sentence encoder, where `pkg-scripts/setup --models` has put it. */
 const ENCODER = 'models/all-minilm-l6-v2';
 const ENCODER_FILES = [
-  'config.json', 'model.safetensors', 'vocab.txt', 'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json',
-  'added_tokens.json', 'modules.json', 'sentence_bert_config.json', '1_Pooling/config.json', 'README.md',
+  'config.json',
+  'model.safetensors',
+  'vocab.txt',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'modules.json',
+  'sentence_bert_config.json',
+  '1_Pooling/config.json',
+  'README.md',
 ];
 
 const hash = (bytes) => createHash('sha256').update(bytes).digest('hex').slice(0, 16);

@@ -18,7 +18,8 @@ export function addressOf(url: () => URL, option: string, mend: string): string 
  * cache on the way, is passed by.
  */
 export async function wasmSource(url: string, integrity: string): Promise<Response | BufferSource> {
-  if (!url.startsWith('file:')) return fetch(url, { integrity }).catch(() => fetch(url, { integrity, cache: 'reload' }));
+  if (!url.startsWith('file:'))
+    return fetch(url, { integrity }).catch(() => fetch(url, { integrity, cache: 'reload' }));
   const fs = builtin<{ readFile(url: URL): Promise<Uint8Array<ArrayBuffer>> }>('node:fs/promises');
   if (!fs) throw new Error(`${NO_FILES} file: addresses`);
   return fs.readFile(new URL(url));

@@ -62,7 +62,8 @@ function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
     compiled.delete(crate);
     const name = typeof module === 'string' ? ` ${module}` : '';
     const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
-    const mend = "Serve the package's files whole and of one version, with a content policy that lets it be fetched and compiled";
+    const mend =
+      "Serve the package's files whole and of one version, with a content policy that lets it be fetched and compiled";
     throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   compiled.set(crate, started);
@@ -70,7 +71,9 @@ function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
 }
 
 async function instantiate(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
-  return crate.init({ module_or_path: typeof module === 'string' ? await wasmSource(module, crate.integrity) : module });
+  return crate.init({
+    module_or_path: typeof module === 'string' ? await wasmSource(module, crate.integrity) : module,
+  });
 }
 
 /** What wasm throws, as the package's errors. */
@@ -138,7 +141,9 @@ export class Engine implements Backend {
     if (work.kind === 'counters') return Promise.resolve(this.#counters());
     const waiting = this.#last;
     // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
-    const call = unlessAborted(waiting, signal).then(turn).then(() => this.#attempt(work.request, signal));
+    const call = unlessAborted(waiting, signal)
+      .then(turn)
+      .then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     // Their results are dropped: each would hold those of all calls before it.
     this.#last = Promise.allSettled([waiting, call]).then(async ([, { status }]) => {
@@ -231,15 +236,14 @@ export class Engine implements Backend {
 class NeedsUnigram extends Error {}
 
 /** A device and a model on it, of the crate that knows the model's tokenizer. */
-async function open(
-  crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks,
-): Promise<Opened> {
+async function open(crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
   const { module, unigram } = request;
   if (!crate.withUnigram) return openBy(crate, request, device, hooks);
-  const other = (): Promise<Crate> => crate.withUnigram!().catch((cause: unknown) => {
-    const problem = `The engine for Unigram tokenizers cannot be loaded: ${messageOf(cause)}`;
-    throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
-  });
+  const other = (): Promise<Crate> =>
+    crate.withUnigram!().catch((cause: unknown) => {
+      const problem = `The engine for Unigram tokenizers cannot be loaded: ${messageOf(cause)}`;
+      throw new ClozeError('io', `${problem}. Serve the package's files whole`, { cause });
+    });
   if (typeof module !== 'string' && knowsUnigram(module)) return openBy(await other(), request, device, hooks);
   const notice = typeof module === 'string' && unigram !== undefined ? new Notice() : undefined;
   try {
@@ -251,7 +255,11 @@ async function open(
 }
 
 async function openBy(
-  crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks, notice?: Notice,
+  crate: Crate,
+  request: OpenRequest,
+  device: OpenRequest['device'],
+  hooks: Hooks,
+  notice?: Notice,
 ): Promise<Opened> {
   const { signal, onProgress } = hooks;
   if (signal?.aborted) throw abortError(signal);
@@ -274,7 +282,11 @@ async function openBy(
       ...request.load,
       signal: failed.signal,
       ...(onProgress && { onProgress }),
-      ...(notice && { onFile: () => { if (notice.found) throw new NeedsUnigram(); } }),
+      ...(notice && {
+        onFile: () => {
+          if (notice.found) throw new NeedsUnigram();
+        },
+      }),
     },
     (file) => ({
       begin: (size) => files.begin(file, size),
@@ -295,7 +307,10 @@ async function openBy(
   } catch (error) {
     // What still runs is stopped, and frees what it has when it ends.
     failed.abort();
-    void hosting.then((host) => host.free(), () => {});
+    void hosting.then(
+      (host) => host.free(),
+      () => {},
+    );
     if (!taken) void loading.catch(() => {}).then(() => files.free());
     throw typed(error);
   } finally {

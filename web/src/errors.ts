@@ -37,7 +37,8 @@ export class ClozeError extends Error {
 }
 
 /** Options that the crate names as the command line does. */
-const OPTIONS = /(?:--)?\b(?:top-k|max-answer-tokens|max-seq-len|doc-stride|lora-[a-z]+|freeze-layers|weight-decay|max-grad-norm|checkpoint-activations)\b/g;
+const OPTIONS =
+  /(?:--)?\b(?:top-k|max-answer-tokens|max-seq-len|doc-stride|lora-[a-z]+|freeze-layers|weight-decay|max-grad-norm|checkpoint-activations)\b/g;
 
 /** An error of the crate, with the names that its options have here. */
 export function crateError(code: Code, message: string): ClozeError {

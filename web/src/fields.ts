@@ -31,8 +31,14 @@ const ROLES = new Map(Object.entries(NAMES).flatMap(([role, names]) => names.map
 const FOLDED = [...ROLES.keys()].map((known) => [fold(known), known] as const);
 
 /** An object's fields by their roles. @throws for names that stand for the same, are not read, or look like a known one. */
-export function fieldsOf(value: object, roles: readonly Role[], own: readonly string[] = []): Partial<Record<Role, unknown>> {
-  const given = Object.entries(value).filter(([name, held]) => held !== undefined && held !== null && !own.includes(name));
+export function fieldsOf(
+  value: object,
+  roles: readonly Role[],
+  own: readonly string[] = [],
+): Partial<Record<Role, unknown>> {
+  const given = Object.entries(value).filter(
+    ([name, held]) => held !== undefined && held !== null && !own.includes(name),
+  );
   const has = (wanted: string): boolean => given.some(([name]) => name === wanted);
   // A pair that begins with a question goes on with its sentence or context.
   const isAsked = roles.includes('pair') && has('question') && (has('sentence') || has('context'));

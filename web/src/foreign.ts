@@ -13,7 +13,9 @@ const areTexts = (...values: unknown[]): boolean => values.every((value) => type
 export function isState(value: unknown): value is State {
   const { device, reason, adapter, model } = fields(value);
   const { name, files, cached } = fields(model);
-  return areTexts(device, reason, adapter, name) && typeof cached === 'boolean' && Array.isArray(files) && areTexts(...files);
+  return (
+    areTexts(device, reason, adapter, name) && typeof cached === 'boolean' && Array.isArray(files) && areTexts(...files)
+  );
 }
 
 export function isProgress(value: unknown): value is Progress {

@@ -50,7 +50,10 @@ interface Wanted {
 
 /** Opens an engine by the arguments of a call: `(options)`, or `(model, options)`. */
 export async function openEngine(
-  engines: Engines, { task, what, own }: Wanted, second: unknown, third: unknown,
+  engines: Engines,
+  { task, what, own }: Wanted,
+  second: unknown,
+  third: unknown,
 ): Promise<Backend> {
   const [model, given] = isModel(second) || third !== undefined ? [second ?? undefined, third] : [undefined, second];
   const options = normalise(given, { ...LOAD, ...own }, what);
@@ -83,10 +86,16 @@ export async function openEngine(
     ...(module === undefined && engines.unigram && { unigram: engines.unigram() }),
   };
   const tell = onProgress as ((progress: Progress | Ready) => void) | undefined;
-  const quiet = tell && ((progress: Progress | Ready): void => {
-    // What listens must not break what it listens to.
-    try { tell(progress); } catch (error) { globalThis.reportError?.(error); }
-  });
+  const quiet =
+    tell &&
+    ((progress: Progress | Ready): void => {
+      // What listens must not break what it listens to.
+      try {
+        tell(progress);
+      } catch (error) {
+        globalThis.reportError?.(error);
+      }
+    });
   const hooks = { signal, onProgress: quiet };
   const backend = await open(engines, worker ?? typeof wanted !== 'function', request, hooks);
   quiet?.({ status: 'ready', task, name: backend.state.model.name });
@@ -110,8 +119,13 @@ export function handle(backend: Backend): PropertyDescriptorMap {
 }
 
 export function isModel(value: unknown): boolean {
-  return typeof value === 'string' || typeof value === 'function' || value instanceof URL || Array.isArray(value)
-    || (typeof FileList !== 'undefined' && value instanceof FileList);
+  return (
+    typeof value === 'string' ||
+    typeof value === 'function' ||
+    value instanceof URL ||
+    Array.isArray(value) ||
+    (typeof FileList !== 'undefined' && value instanceof FileList)
+  );
 }
 
 /** What is never a Hub id, and so a path where there is a disk: it begins with `.`, `/`, `~` or a drive, or has backslashes. */
@@ -132,7 +146,11 @@ function sendable(model: unknown, { hub, token }: Record<string, unknown>): Mode
   try {
     return new URL(model, baseAddress()).href;
   } catch {
-    throw wrong('model', `${clip(model)} is no address`, 'Give one, a Hub id such as owner/name, or a function that gives the files');
+    throw wrong(
+      'model',
+      `${clip(model)} is no address`,
+      'Give one, a Hub id such as owner/name, or a function that gives the files',
+    );
   }
 }
 
@@ -149,7 +167,11 @@ function directoryOf(model: string, onHub: boolean): string | undefined {
   const found = isHubId && onHub ? undefined : onDisk(path);
   if (!found || found.directory !== undefined || isHubId) return found?.directory;
   const problem = `${clip(found.problem, 300)}${isPath ? '' : ', and it is no name on the Hub'}`;
-  throw wrong('model', problem, 'Give the path or file: address of a directory, an https address, or a Hub id such as owner/name');
+  throw wrong(
+    'model',
+    problem,
+    'Give the path or file: address of a directory, an https address, or a Hub id such as owner/name',
+  );
 }
 
 async function open(engines: Engines, wanted: unknown, request: OpenRequest, hooks: Hooks): Promise<Backend> {
@@ -158,13 +180,16 @@ async function open(engines: Engines, wanted: unknown, request: OpenRequest, hoo
     throw wrong('worker', 'it is neither a boolean nor a function that makes a worker', 'Give one of them');
   }
   if (wanted !== false && typeof request.model === 'function') {
-    throw wrong('worker', 'a function that gives files cannot be sent to one', 'Leave it out, or load in a worker of yours');
+    throw wrong(
+      'worker',
+      'a function that gives files cannot be sent to one',
+      'Leave it out, or load in a worker of yours',
+    );
   }
   if (wanted !== false && typeof Worker !== 'undefined') {
     try {
-      const started = typeof wanted === 'function'
-        ? made(wanted as () => unknown, engines.names.worker)
-        : engines.worker();
+      const started =
+        typeof wanted === 'function' ? made(wanted as () => unknown, engines.names.worker) : engines.worker();
       return await RemoteEngine.open(started, request, hooks);
     } catch (error) {
       // A page whose policy, or whose host, allows no such worker does the work itself.

@@ -6,7 +6,11 @@ import { files, revision } from './manifest.js';
 
 /** The address of the WebAssembly module. */
 export function moduleAddress(): string {
-  return addressOf(() => new URL('./wasm/cloze_bg.wasm', import.meta.url), 'module', 'what importing cloze/cloze.wasm gives');
+  return addressOf(
+    () => new URL('./wasm/cloze_bg.wasm', import.meta.url),
+    'module',
+    'what importing cloze/cloze.wasm gives',
+  );
 }
 
 /** The address of the module with Unigram tokenizers. */

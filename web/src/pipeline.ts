@@ -22,14 +22,18 @@ const ENGINES: Engines = {
 type LoadOptions = PipelineOptions & TransformersLoadNames;
 
 export function pipeline(
-  task: 'feature-extraction', options: LoadOptions & { pooling: 'none' },
+  task: 'feature-extraction',
+  options: LoadOptions & { pooling: 'none' },
 ): Promise<TokenFeatures>;
 export function pipeline(
-  task: 'feature-extraction', options?: LoadOptions & { pooling?: Exclude<import('./types.js').Pooling, 'none'> },
+  task: 'feature-extraction',
+  options?: LoadOptions & { pooling?: Exclude<import('./types.js').Pooling, 'none'> },
 ): Promise<Tasks['feature-extraction']>;
 export function pipeline<T extends Task>(task: T, options?: LoadOptions): Promise<Tasks[T]>;
 export function pipeline<T extends Task>(
-  task: T, model: NonNullable<PipelineOptions['model']>, options?: LoadOptions,
+  task: T,
+  model: NonNullable<PipelineOptions['model']>,
+  options?: LoadOptions,
 ): Promise<Tasks[T]>;
 /**
  * Loads a model for a task. Resolves to a function that does the task.
@@ -47,10 +51,12 @@ export async function pipeline(named: Task, second?: unknown, third?: unknown): 
 
 function callable(backend: Backend, { prepare, also = {} }: Entry): unknown {
   type Prepare = Entry['prepare'];
-  const calling = (prepare: Prepare) => async (...args: unknown[]): Promise<unknown> => {
-    const prepared = prepare(...args);
-    return results(prepared, await backend.perform({ kind: 'run', request: prepared.request }, prepared.signal));
-  };
+  const calling =
+    (prepare: Prepare) =>
+    async (...args: unknown[]): Promise<unknown> => {
+      const prepared = prepare(...args);
+      return results(prepared, await backend.perform({ kind: 'run', request: prepared.request }, prepared.signal));
+    };
   const others = Object.entries(also).map(([name, one]) => [name, { value: calling(one), enumerable: true }]);
   return Object.defineProperties(calling(prepare), {
     ...(Object.fromEntries(others) as PropertyDescriptorMap),

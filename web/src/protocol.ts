@@ -43,8 +43,7 @@ export interface Counters {
 /** What an engine is asked to do. */
 export type Work =
   /** `undo` is run in the call's place if it fails or is aborted, before the calls that were made after it. */
-  | { kind: 'run'; request: string; undo?: string }
-  | { kind: 'counters' };
+  { kind: 'run'; request: string; undo?: string } | { kind: 'counters' };
 
 /** An engine, here or in a worker. */
 export interface Backend {

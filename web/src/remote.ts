@@ -125,7 +125,11 @@ export class RemoteEngine implements Backend {
     this.#silent += 1;
     if (this.#silent < this.#patience) return this.#ping();
     const seconds = `${(this.#patience * LOOK) / 1000} s`;
-    this.#end(this.#unsaid ? new NoWorker(`its script has said nothing for ${seconds}`) : lost(`has given no sign for ${seconds}`));
+    this.#end(
+      this.#unsaid
+        ? new NoWorker(`its script has said nothing for ${seconds}`)
+        : lost(`has given no sign for ${seconds}`),
+    );
   }
 
   #ping(): void {

@@ -27,10 +27,12 @@ export function serve(open: OpenEngine): void {
   const lock = `cloze worker ${Math.random()}`;
   // Only secure contexts have locks. Elsewhere the page goes by the worker's answers alone.
   const locks = (self.navigator as { locks?: LockManager } | undefined)?.locks;
-  locks?.request(lock, () => {
-    say({ kind: 'alive', lock });
-    return new Promise(() => {});
-  }).catch(() => {});
+  locks
+    ?.request(lock, () => {
+      say({ kind: 'alive', lock });
+      return new Promise(() => {});
+    })
+    .catch(() => {});
 }
 
 async function answer(open: OpenEngine, message: Extract<ToWorker, { kind: 'open' | 'work' }>): Promise<void> {

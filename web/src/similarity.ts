@@ -42,11 +42,10 @@ export function search(query: Vector, corpus: readonly Vector[], options?: Searc
 /** The same for many queries. */
 export function search(queries: readonly Vector[], corpus: readonly Vector[], options?: SearchOptions): Nearest[];
 /** The texts that are closest in meaning to `query`, by the vectors of a pipeline for feature extraction. */
+export function search(query: string, texts: readonly string[], options: TextSearchOptions): Promise<FoundText[]>;
 export function search(
-  query: string, texts: readonly string[], options: TextSearchOptions,
-): Promise<FoundText[]>;
-export function search(
-  query: string | Vector | readonly Vector[], corpus: readonly Vector[] | readonly string[],
+  query: string | Vector | readonly Vector[],
+  corpus: readonly Vector[] | readonly string[],
   options: SearchOptions | TextSearchOptions = {},
 ): Nearest | Nearest[] | Promise<FoundText[]> {
   const { topK = 10, metric = 'cosine' } = options;
@@ -61,15 +60,26 @@ export function search(
       const [a, b] = [scores[i] as number, scores[j] as number];
       return (Number.isNaN(a) ? 1 : 0) - (Number.isNaN(b) ? 1 : 0) || b - a || i - j;
     };
-    const indices = Uint32Array.from(scores, (_, i) => i).sort(order).slice(0, topK);
+    const indices = Uint32Array.from(scores, (_, i) => i)
+      .sort(order)
+      .slice(0, topK);
     return { indices, scores: Float32Array.from(indices, (i) => scores[i] as number) };
   };
   return isVector(query) ? one(query) : query.map(one);
 }
 
 async function texts(
-  query: string, all: readonly string[],
-  { embed, metric = 'cosine', queryPrompt = 'query', textPrompt = 'document', rerank, candidates = 50, signal }: TextSearchOptions,
+  query: string,
+  all: readonly string[],
+  {
+    embed,
+    metric = 'cosine',
+    queryPrompt = 'query',
+    textPrompt = 'document',
+    rerank,
+    candidates = 50,
+    signal,
+  }: TextSearchOptions,
   topK: number,
 ): Promise<FoundText[]> {
   if (typeof embed !== 'function') throw wrong('embed', 'it is no pipeline', "Give pipeline('feature-extraction', …)");
@@ -79,13 +89,18 @@ async function texts(
   const { indices, scores } = search(wanted, vectors, { topK: rerank ? Math.max(topK, candidates) : topK, metric });
   const found = Array.from(indices, (index, i) => ({ index, score: scores[i] as number, text: all[index] as string }));
   if (!rerank) return found;
-  const ranking = await rerank(query, found.map(({ text }) => text), { topK, ...given });
+  const ranking = await rerank(
+    query,
+    found.map(({ text }) => text),
+    { topK, ...given },
+  );
   return ranking.map(({ index, score }) => ({ ...(found[index] as FoundText), score }));
 }
 
 /** Writes the scores of a vector against all of `corpus`. */
 function scorer(corpus: readonly Vector[], metric: Metric): (vector: Vector, scores: Float32Array) => void {
-  if (metric !== 'cosine' && metric !== 'dot') throw wrong('metric', 'it is neither cosine nor dot', 'Give one of them');
+  if (metric !== 'cosine' && metric !== 'dot')
+    throw wrong('metric', 'it is neither cosine nor dot', 'Give one of them');
   const lengths = metric === 'cosine' ? corpus.map(length) : [];
   return (vector, scores) => {
     const own = metric === 'cosine' ? length(vector) : 1;

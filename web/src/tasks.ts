@@ -108,7 +108,11 @@ function prepareFill(texts: unknown, options: unknown): Prepared {
   const inputs = list(texts, textOf);
   return prepared(inputs, normalise(options, FILL, 'fill-mask'), (rows) =>
     (rows as Filled[]).map(({ mask, token_id, token, score, sequence }) => ({
-      mask, tokenId: token_id, token, score, sequence,
+      mask,
+      tokenId: token_id,
+      token,
+      score,
+      sequence,
     })),
   );
 }
@@ -168,7 +172,10 @@ function prepareRank(first: unknown, second: unknown, third: unknown): Prepared 
     return { query: text(query, 'query'), texts: list(texts, (one) => text(one, 'a text')).list };
   });
   return prepared(inputs, normalise(two ? third : second, RANK, 'text-ranking'), (ranking, i) =>
-    (ranking as Omit<Ranked, 'text'>[]).map((one): Ranked => ({ ...one, text: inputs.list[i]?.texts[one.index] ?? '' })),
+    (ranking as Omit<Ranked, 'text'>[]).map((one): Ranked => ({
+      ...one,
+      text: inputs.list[i]?.texts[one.index] ?? '',
+    })),
   );
 }
 
@@ -209,7 +216,10 @@ export function results({ single, result }: Prepared, value: unknown): unknown {
   } catch (error) {
     if (error instanceof ClozeError) throw error;
     // Of a worker whose script is another's.
-    throw new ClozeError('worker_lost', `The engine gave results that cannot be read: ${messageOf(error)}. Open the pipeline again`);
+    throw new ClozeError(
+      'worker_lost',
+      `The engine gave results that cannot be read: ${messageOf(error)}. Open the pipeline again`,
+    );
   }
 }
 

@@ -48,7 +48,10 @@ before(async () => {
   mkdirSync(APP, { recursive: true });
   packed = pack(AREA);
   install(join(AREA, packed.filename), APP);
-  writeFileSync(join(APP, 'index.html'), '<!doctype html><title>app</title><script type="module" src="/main.js"></script>');
+  writeFileSync(
+    join(APP, 'index.html'),
+    '<!doctype html><title>app</title><script type="module" src="/main.js"></script>',
+  );
   writeFileSync(join(APP, 'main.js'), MAIN);
   // Browsers ask for it, and a 404 is a problem reported.
   mkdirSync(join(APP, 'public'));
@@ -64,9 +67,11 @@ async function asks(url, modes = [true, false]) {
     const context = await browser.browser.newContext();
     const { page, problems } = await openPage(context, url);
     await page.waitForFunction('window.ask');
-    const best = await page.evaluate((options) => window.ask(options), { device: 'wasm', worker }).catch((error) => {
-      throw new Error(`${error.message}\n${problems.join('\n')}`);
-    });
+    const best = await page
+      .evaluate((options) => window.ask(options), { device: 'wasm', worker })
+      .catch((error) => {
+        throw new Error(`${error.message}\n${problems.join('\n')}`);
+      });
     assert.equal(best.answer, 'Ada Lovelace');
     assert.equal(CONTEXT.slice(best.start, best.end), best.answer);
     assert.equal(best.device, 'wasm');
@@ -79,16 +84,32 @@ async function asks(url, modes = [true, false]) {
 test('the tarball holds what it needs and no more', () => {
   assert.ok(packed.size <= MOST_PACKED, `${packed.size} bytes packed, at most ${MOST_PACKED} are allowed`);
   const files = packed.files.map(({ path }) => path);
-  for (const path of ['package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE', 'dist/index.js', 'dist/index.d.ts',
-    'dist/worker.js', 'dist/wasm/cloze_bg.wasm', 'dist/model/model.safetensors', 'dist/model/README.md']) {
+  for (const path of [
+    'package.json',
+    'README.md',
+    'LICENSE-MIT',
+    'LICENSE-APACHE',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/worker.js',
+    'dist/wasm/cloze_bg.wasm',
+    'dist/model/model.safetensors',
+    'dist/model/README.md',
+  ]) {
     assert.ok(files.includes(path), `${path} is missing`);
   }
-  const odd = files.filter((path) => path.startsWith('dist/')
-    ? !/\.(js|d\.ts|wasm)$|^dist\/model\//.test(path) || /\.test\./.test(path)
-    : !['package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE'].includes(path));
+  const odd = files.filter((path) =>
+    path.startsWith('dist/')
+      ? !/\.(js|d\.ts|wasm)$|^dist\/model\//.test(path) || /\.test\./.test(path)
+      : !['package.json', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE'].includes(path),
+  );
   assert.deepEqual(odd, []);
   const modules = files.filter((path) => path.endsWith('.wasm'));
-  assert.deepEqual(modules.sort(), ['dist/train/wasm/cloze_bg.wasm', 'dist/unigram/wasm/cloze_bg.wasm', 'dist/wasm/cloze_bg.wasm']);
+  assert.deepEqual(modules.sort(), [
+    'dist/train/wasm/cloze_bg.wasm',
+    'dist/unigram/wasm/cloze_bg.wasm',
+    'dist/wasm/cloze_bg.wasm',
+  ]);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) {
     assert.equal(readFileSync(join(WEB, name), 'utf8'), readFileSync(join(WEB, '..', name), 'utf8'), name);
   }
@@ -97,7 +118,9 @@ test('the tarball holds what it needs and no more', () => {
 });
 
 test('the modules hold no path of the machine that built them', () => {
-  const modules = ['dist/wasm', 'dist/unigram/wasm', 'dist/train/wasm'].map((dir) => readFileSync(join(WEB, dir, 'cloze_bg.wasm'), 'latin1'));
+  const modules = ['dist/wasm', 'dist/unigram/wasm', 'dist/train/wasm'].map((dir) =>
+    readFileSync(join(WEB, dir, 'cloze_bg.wasm'), 'latin1'),
+  );
   const text = modules.join();
   for (const path of [resolve(WEB, '..'), process.env.CARGO_HOME ?? join(process.env.HOME ?? '/root', '.cargo')]) {
     assert.ok(!text.includes(path), path);
@@ -108,10 +131,14 @@ test('Vite builds it without configuration, and it answers under a strict policy
   await build(vite());
   const files = list(join(APP, 'dist'));
   // The module for Unigram tokenizers lies beside the other one: a page fetches one of them.
-  const modules = files.filter((name) => name.endsWith('.wasm')).map((name) => readFileSync(join(APP, 'dist', name), 'base64'));
+  const modules = files
+    .filter((name) => name.endsWith('.wasm'))
+    .map((name) => readFileSync(join(APP, 'dist', name), 'base64'));
   assert.deepEqual([modules.length, new Set(modules).size], [2, 2], 'one copy of each module');
   assert.equal(files.filter((name) => name.endsWith('.safetensors')).length, 1, 'one copy of the weights');
-  const whole = files.map((name) => statSync(join(APP, 'dist', name))).reduce((sum, info) => sum + (info.isFile() ? info.size : 0), 0);
+  const whole = files
+    .map((name) => statSync(join(APP, 'dist', name)))
+    .reduce((sum, info) => sum + (info.isFile() ? info.size : 0), 0);
   assert.ok(whole < packed.unpackedSize + 500_000, `${whole} bytes: something is there twice`);
   const server = await serve({ '/': join(APP, 'dist') });
   try {
@@ -122,8 +149,13 @@ test('Vite builds it without configuration, and it answers under a strict policy
 });
 
 test('an app that trains is built alike', async () => {
-  writeFileSync(join(APP, 'train.html'), '<!doctype html><title>app</title><script type="module" src="/train.js"></script>');
-  writeFileSync(join(APP, 'train.js'), `import { train } from 'cloze/train';
+  writeFileSync(
+    join(APP, 'train.html'),
+    '<!doctype html><title>app</title><script type="module" src="/train.js"></script>',
+  );
+  writeFileSync(
+    join(APP, 'train.js'),
+    `import { train } from 'cloze/train';
 
 window.learn = async (model, examples) => {
   const trainer = await train('text-classification', { model, device: 'wasm', cache: false });
@@ -132,7 +164,8 @@ window.learn = async (model, examples) => {
   await trainer.dispose();
   return losses;
 };
-`);
+`,
+  );
   const input = join(APP, 'train.html');
   await build(vite({ build: { outDir: 'dist-train', rolldownOptions: { input } } }));
   const large = list(join(APP, 'dist-train')).filter((name) => /\.(wasm|safetensors)$/.test(name));
@@ -144,10 +177,19 @@ window.learn = async (model, examples) => {
   const { page, problems } = await openPage(browser.browser, `${server.url}/train.html`);
   try {
     await page.waitForFunction('window.learn');
-    const [model, examples] = [`${server.url}/fixtures/heads/classification/`, [{ text: 'a good film', label: 'positive' }]];
-    const [first, second] = await page.evaluate(([model, examples]) => window.learn(model, examples), [model, examples]);
+    const [model, examples] = [
+      `${server.url}/fixtures/heads/classification/`,
+      [{ text: 'a good film', label: 'positive' }],
+    ];
+    const [first, second] = await page.evaluate(
+      ([model, examples]) => window.learn(model, examples),
+      [model, examples],
+    );
     assert.ok(first > 0 && second > 0 && first !== second, `${first} ${second}`);
-    assert.deepEqual(problems.filter((problem) => !/status of 404/.test(problem)), []);
+    assert.deepEqual(
+      problems.filter((problem) => !/status of 404/.test(problem)),
+      [],
+    );
   } finally {
     await page.close();
     await server.close();
@@ -165,7 +207,9 @@ test('it answers from a folder below the root of a site', async () => {
 });
 
 test("Vite's development server serves it without configuration", async () => {
-  const server = await createServer(vite({ server: { host: '127.0.0.1', port: 0, strictPort: false }, cacheDir: join(AREA, 'cache') }));
+  const server = await createServer(
+    vite({ server: { host: '127.0.0.1', port: 0, strictPort: false }, cacheDir: join(AREA, 'cache') }),
+  );
   try {
     await server.listen();
     await asks(`http://127.0.0.1:${server.httpServer.address().port}/`);

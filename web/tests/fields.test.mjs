@@ -16,17 +16,30 @@ async function open(task, name, change = (config) => config) {
   return pipeline(task, { model, device: 'wasm' });
 }
 
-const failing = (call) => call.then(() => assert.fail('no error'), (error) => error);
+const failing = (call) =>
+  call.then(
+    () => assert.fail('no error'),
+    (error) => error,
+  );
 
 test('the names of transformers and of data sets are known', async () => {
   const classify = await open('text-classification', 'nli');
   const [text, pair] = ['it was great', 'she was happy'];
   const known = await classify({ text, pair });
   for (const [first, second] of [
-    ['text', 'text_pair'], ['sentence1', 'sentence2'], ['premise', 'hypothesis'], ['question1', 'question2'], ['inputs', 'pair'],
-    ['question', 'sentence'], ['question', 'context'],
+    ['text', 'text_pair'],
+    ['sentence1', 'sentence2'],
+    ['premise', 'hypothesis'],
+    ['question1', 'question2'],
+    ['inputs', 'pair'],
+    ['question', 'sentence'],
+    ['question', 'context'],
   ]) {
-    assert.deepEqual(await classify({ [second]: pair, [first]: text, label: 3, title: 'free' }), known, `${first} ${second}`);
+    assert.deepEqual(
+      await classify({ [second]: pair, [first]: text, label: 3, title: 'free' }),
+      known,
+      `${first} ${second}`,
+    );
   }
   for (const [input, words] of [
     [{ text, text_b: pair }, /'text_b' is not a known field.*'text_pair'/],
@@ -42,15 +55,27 @@ test('the names of transformers and of data sets are known', async () => {
   await classify.dispose();
 
   const tag = await open('token-classification', 'places');
-  assert.deepEqual(await tag([{ text: 'ada lived' }, { sentence: 'ada lived' }]), await tag(['ada lived', 'ada lived']));
-  assert.match((await failing(tag({ text: 'a', pair: 'b' }))).message, /'pair' is a field that this task does not read/);
+  assert.deepEqual(
+    await tag([{ text: 'ada lived' }, { sentence: 'ada lived' }]),
+    await tag(['ada lived', 'ada lived']),
+  );
+  assert.match(
+    (await failing(tag({ text: 'a', pair: 'b' }))).message,
+    /'pair' is a field that this task does not read/,
+  );
   await tag.dispose();
 
   const answer = await pipeline('question-answering', { device: 'wasm' });
   const asked = { question: 'Where is Ada?', context: 'Ada lives in Rome.' };
   assert.deepEqual(await answer({ ...asked, id: 1, answers: [] }), await answer(asked.question, asked.context));
-  assert.match((await failing(answer({ ...asked, contxet: 'x' }))).message, /'contxet' is not a known field.*'context'/);
-  assert.match((await failing(answer({ ...asked, text: 'x' }))).message, /'text' is a field that this task does not read/);
+  assert.match(
+    (await failing(answer({ ...asked, contxet: 'x' }))).message,
+    /'contxet' is not a known field.*'context'/,
+  );
+  assert.match(
+    (await failing(answer({ ...asked, text: 'x' }))).message,
+    /'text' is a field that this task does not read/,
+  );
   await answer.dispose();
 });
 

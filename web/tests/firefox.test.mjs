@@ -21,7 +21,9 @@ async function abort({ pipeline }, { question, context }) {
   const long = context.repeat(200);
   const controller = new AbortController();
   const call = answer(question, long, { signal: controller.signal }).catch(({ name }) => name);
-  await new Promise((over) => { setTimeout(over, 500); });
+  await new Promise((over) => {
+    setTimeout(over, 500);
+  });
   const asked = performance.now();
   controller.abort();
   const name = await call;

@@ -11,24 +11,34 @@ const TASKS = {
   'fill-mask': {
     task: 'fill-mask',
     call: ({ input, options }) => [input.text, options],
-    result: (rows) => rows.map(({ mask, token, token_str, score, sequence }) => ({
-      mask, tokenId: token, token: token_str, score, sequence,
-    })),
+    result: (rows) =>
+      rows.map(({ mask, token, token_str, score, sequence }) => ({
+        mask,
+        tokenId: token,
+        token: token_str,
+        score,
+        sequence,
+      })),
   },
   classify: { task: 'text-classification', call: ({ input }) => [pairOf(input)], result: (rows) => rows },
   tag: {
     task: 'token-classification',
     call: ({ input, options }) => [input.text, { aggregation_strategy: options.aggregation }],
-    result: (rows, { input: { text } }) => rows.map(({ entity, entity_group, start, end, ...others }) => ({
-      ...others, entity: entity ?? entity_group, start: units(text, start), end: units(text, end),
-    })),
+    result: (rows, { input: { text } }) =>
+      rows.map(({ entity, entity_group, start, end, ...others }) => ({
+        ...others,
+        entity: entity ?? entity_group,
+        start: units(text, start),
+        end: units(text, end),
+      })),
   },
   embed: {
     task: 'feature-extraction',
     load: ({ options }) => ({ pooling: options.pooling }),
     // `auto` is what modules.json says: of these models, all that have a Normalize module say so.
     call: ({ input, options, normalizes }) => [
-      pairOf(input), { normalize: options.normalize === 'auto' ? normalizes : options.normalize },
+      pairOf(input),
+      { normalize: options.normalize === 'auto' ? normalizes : options.normalize },
     ],
     result: ({ embedding }) => embedding,
   },
@@ -41,7 +51,12 @@ const TASKS = {
     task: 'zero-shot',
     call: ({ input, options: { labels, template, multi_label } }) => [
       input.text,
-      typeof labels === 'string' ? labels.split(',').map((l) => l.trim()).filter(Boolean) : labels,
+      typeof labels === 'string'
+        ? labels
+            .split(',')
+            .map((l) => l.trim())
+            .filter(Boolean)
+        : labels,
       { hypothesis_template: template, multi_label },
     ],
     result: ({ labels, scores }) => labels.map((label, i) => ({ label, score: scores[i] })),
@@ -67,7 +82,12 @@ async function perform({ pipeline }, { groups, device, worker }) {
     const found = [];
     for (const args of calls) {
       const plain = (value) => (value instanceof Float32Array ? [...value] : value);
-      found.push(await run(...args).then((value) => ({ value: plain(value) }), (error) => ({ code: error.code, message: error.message })));
+      found.push(
+        await run(...args).then(
+          (value) => ({ value: plain(value) }),
+          (error) => ({ code: error.code, message: error.message }),
+        ),
+      );
     }
     if (run.device !== device) throw new Error(`it ran on ${run.device}`);
     await run.dispose();
@@ -82,7 +102,8 @@ function groupsOf(cases, base) {
     const { task, load } = TASKS[one.task];
     const options = load?.(one) ?? {};
     const key = JSON.stringify([task, one.model, options]);
-    if (!groups.has(key)) groups.set(key, { task, load: options, model: `${base}/fixtures/tasks/${one.model}/`, cases: [] });
+    if (!groups.has(key))
+      groups.set(key, { task, load: options, model: `${base}/fixtures/tasks/${one.model}/`, cases: [] });
     groups.get(key).cases.push(one);
   }
   return [...groups.values()].map((g) => ({ ...g, calls: g.cases.map((c) => TASKS[c.task].call(c)) }));
@@ -120,7 +141,9 @@ for (const { kind, device, worker } of [
 ]) {
   describe(`${device}, ${worker ? 'in a worker' : 'in the page'}`, () => {
     let site;
-    before(async () => { site = await openSite(kind, { mounts: { '/fixtures': FIXTURES } }); });
+    before(async () => {
+      site = await openSite(kind, { mounts: { '/fixtures': FIXTURES } });
+    });
     after(() => site?.close());
 
     test('every task gives the values of transformers', async () => {
@@ -170,7 +193,14 @@ for (const { kind, device, worker } of [
     });
 
     test('an answer is explained by the scores of its tokens', async () => {
-      const { context, answers: [best], plain, columns, read, refused } = await site.run(explain, { device, worker });
+      const {
+        context,
+        answers: [best],
+        plain,
+        columns,
+        read,
+        refused,
+      } = await site.run(explain, { device, worker });
       assert.deepEqual(best, plain[0]);
       assert.equal(best.answer, '1833');
       const { start, end, startScore, endScore } = columns;

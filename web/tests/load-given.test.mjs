@@ -59,7 +59,12 @@ for (const [what, [give, isSized]] of Object.entries(BODIES)) {
 }
 
 test('what is not there: nothing, null, 404, 410', async () => {
-  for (const nothing of [() => undefined, () => null, () => new Response('no', { status: 404 }), () => new Response(null, { status: 410 })]) {
+  for (const nothing of [
+    () => undefined,
+    () => null,
+    () => new Response('no', { status: 404 }),
+    () => new Response(null, { status: 410 }),
+  ]) {
     const got = await given((file) => files[file] ?? nothing());
     assert.deepEqual(got.sha256, digests(files));
     await refuses(given(but('config.json', nothing)), 'io', /given files, config\.json: it is missing/);
@@ -86,13 +91,29 @@ test('what cannot be read is an error that names the file', async () => {
 test('what is shorter or longer than it says, and wrong digests', async () => {
   const bytes = files['model.safetensors'];
   const claims = (length) => new Response(stream(bytes), { headers: { 'content-length': String(length) } });
-  await refuses(given(but('model.safetensors', () => claims(bytes.length + 1))), 'checkpoint', /it ends after 3145728 of 3145729 bytes/);
-  await refuses(given(but('model.safetensors', () => claims(bytes.length - 1))), 'checkpoint', /more than the 3145727 bytes/);
-  await refuses(given(but('model.safetensors', () => claims(2 ** 33))), 'memory', /model\.safetensors needs 8589934592 bytes/);
+  await refuses(
+    given(but('model.safetensors', () => claims(bytes.length + 1))),
+    'checkpoint',
+    /it ends after 3145728 of 3145729 bytes/,
+  );
+  await refuses(
+    given(but('model.safetensors', () => claims(bytes.length - 1))),
+    'checkpoint',
+    /more than the 3145727 bytes/,
+  );
+  await refuses(
+    given(but('model.safetensors', () => claims(2 ** 33))),
+    'memory',
+    /model\.safetensors needs 8589934592 bytes/,
+  );
   const packed = () => new Response(stream(bytes), { headers: { 'content-length': '5', 'content-encoding': 'gzip' } });
   assert.deepEqual((await given(but('model.safetensors', packed))).sha256, digests(files));
   const integrity = { 'model.safetensors': '0'.repeat(64) };
-  await refuses(given((file) => files[file], { integrity }), 'checkpoint', /its SHA-256 is/);
+  await refuses(
+    given((file) => files[file], { integrity }),
+    'checkpoint',
+    /its SHA-256 is/,
+  );
 });
 
 test('an aborted load does not wait for a stream that stands still, and lets go of it', async () => {
@@ -125,6 +146,10 @@ test('a pipeline of given files on an imported module', async () => {
 test('what cannot be taken is refused at once', async () => {
   await refuses(pipeline('question-answering', { module: {} }), 'option', /module: it is no WebAssembly\.Module/);
   for (const worker of [true, () => undefined]) {
-    await refuses(pipeline('question-answering', { model: own, worker }), 'option', /worker: a function that gives files/);
+    await refuses(
+      pipeline('question-answering', { model: own, worker }),
+      'option',
+      /worker: a function that gives files/,
+    );
   }
 });

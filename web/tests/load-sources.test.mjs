@@ -94,10 +94,13 @@ test('files of older models that say which tokens were added: from an address, t
   assert.deepEqual((await load('/models/legacy/')).sha256, digests(legacy));
   const at = hub('legacy', legacy);
   assert.deepEqual((await load(at.id, { hub: at.hub })).sha256, digests(legacy));
-  const picked = await run(async ({ load }, files) => {
-    const given = Object.entries(files).map(([name, bytes]) => new File([bytes], name));
-    return load(given);
-  }, Object.fromEntries(Object.entries(legacy).map(([name, bytes]) => [name, String(bytes)])));
+  const picked = await run(
+    async ({ load }, files) => {
+      const given = Object.entries(files).map(([name, bytes]) => new File([bytes], name));
+      return load(given);
+    },
+    Object.fromEntries(Object.entries(legacy).map(([name, bytes]) => [name, String(bytes)])),
+  );
   assert.deepEqual(picked.files.sort(), Object.keys(legacy).sort());
 
   // What newer models say in tokenizer_config.json makes them superfluous.

@@ -47,7 +47,8 @@ async function holds(t, kind, options, rounds) {
   const site = await openSite(kind);
   try {
     const session = await site.context.newCDPSession(site.page);
-    const once = async () => assert.deepEqual(await site.run(round, options), { answer: 'Ada Lovelace', device: options.device });
+    const once = async () =>
+      assert.deepEqual(await site.run(round, options), { answer: 'Ada Lovelace', device: options.device });
     await once();
     await once();
     const second = await settledBytes(site, session);

@@ -8,7 +8,9 @@ import { openSite, workersLeft } from './support/browser.mjs';
 const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url));
 
 let site;
-before(async () => { site = await openSite('none', { mounts: { '/fixtures': FIXTURES } }); });
+before(async () => {
+  site = await openSite('none', { mounts: { '/fixtures': FIXTURES } });
+});
 after(() => site?.close());
 
 /** Runs in the page: picks the default model's files after each of `changes`, and gives the code and message. */
@@ -20,10 +22,15 @@ async function refusals({ pipeline }, { changes, worker }) {
   for (const { task = 'question-answering', cut = {}, ...others } of changes) {
     const files = { ...whole, ...others };
     for (const [name, [from, to]] of Object.entries(cut)) files[name] = whole[name].slice(from, to);
-    const picked = Object.entries(files).filter(([, bytes]) => bytes !== null).map(([name, bytes]) => new File([bytes], name));
-    found.push(await pipeline(task, picked, { worker }).then(
-      (run) => run.dispose().then(() => ['none', 'it loads']), ({ code, message }) => [code, message],
-    ));
+    const picked = Object.entries(files)
+      .filter(([, bytes]) => bytes !== null)
+      .map(([name, bytes]) => new File([bytes], name));
+    found.push(
+      await pipeline(task, picked, { worker }).then(
+        (run) => run.dispose().then(() => ['none', 'it loads']),
+        ({ code, message }) => [code, message],
+      ),
+    );
   }
   return found;
 }
@@ -58,20 +65,28 @@ test("a directory's files keep their places on the way to a worker", async () =>
   const found = await site.run(async ({ pipeline }) => {
     const names = ['config.json', 'vocab.txt', 'model.safetensors', 'modules.json', '1_Pooling/config.json'];
     const base = '/fixtures/tasks/cls/';
-    const picked = await Promise.all(names.map(async (path) => {
-      const response = await fetch(base + path);
-      if (!response.ok) throw new Error(`${path}: ${response.status}`);
-      const file = new File([await response.arrayBuffer()], path.split('/').pop());
-      // As browsers set it, but lost in a copy, as the standard has it.
-      return Object.defineProperty(file, 'webkitRelativePath', { value: `picked/${path}` });
-    }));
+    const picked = await Promise.all(
+      names.map(async (path) => {
+        const response = await fetch(base + path);
+        if (!response.ok) throw new Error(`${path}: ${response.status}`);
+        const file = new File([await response.arrayBuffer()], path.split('/').pop());
+        // As browsers set it, but lost in a copy, as the standard has it.
+        return Object.defineProperty(file, 'webkitRelativePath', { value: `picked/${path}` });
+      }),
+    );
     const vectors = [];
-    for (const [model, worker] of [[picked, true], [picked, false], [base, false]]) {
+    for (const [model, worker] of [
+      [picked, true],
+      [picked, false],
+      [base, false],
+    ]) {
       const embed = await pipeline('feature-extraction', { model, worker, cache: false });
-      vectors.push([...await embed('Ada wrote it.')]);
+      vectors.push([...(await embed('Ada wrote it.'))]);
       await embed.dispose();
     }
-    const twice = await pipeline('feature-extraction', [...picked, picked[0]]).catch(({ code, message }) => `${code} ${message}`);
+    const twice = await pipeline('feature-extraction', [...picked, picked[0]]).catch(
+      ({ code, message }) => `${code} ${message}`,
+    );
     return { vectors, twice };
   });
   assert.ok(found.vectors[0].length > 0);
@@ -82,21 +97,24 @@ test("a directory's files keep their places on the way to a worker", async () =>
 
 test('a model that was loaded once is had offline; a full cache costs nothing but that', async () => {
   const { page, run } = await site.freshPage();
-  const load = (options) => run(async ({ pipeline, listModels, deleteModels }, { full, ...options }) => {
-    if (full) {
-      await deleteModels();
-      Cache.prototype.put = async () => { throw new DOMException('no room', 'QuotaExceededError'); };
-    }
-    try {
-      const answer = await pipeline('question-answering', { model: '/dist/model/', worker: false, ...options });
-      const [best] = await answer('Who wrote it?', 'Ada wrote it.');
-      const { cached } = answer.model;
-      await answer.dispose();
-      return { best: best.answer, cached, models: (await listModels()).length };
-    } catch ({ code, message }) {
-      return `${code} ${message}`;
-    }
-  }, options);
+  const load = (options) =>
+    run(async ({ pipeline, listModels, deleteModels }, { full, ...options }) => {
+      if (full) {
+        await deleteModels();
+        Cache.prototype.put = async () => {
+          throw new DOMException('no room', 'QuotaExceededError');
+        };
+      }
+      try {
+        const answer = await pipeline('question-answering', { model: '/dist/model/', worker: false, ...options });
+        const [best] = await answer('Who wrote it?', 'Ada wrote it.');
+        const { cached } = answer.model;
+        await answer.dispose();
+        return { best: best.answer, cached, models: (await listModels()).length };
+      } catch ({ code, message }) {
+        return `${code} ${message}`;
+      }
+    }, options);
   try {
     assert.match(await load({ offline: true }), /^io .*Load it once without the option offline/);
     assert.deepEqual(await load({}), { best: 'Ada', cached: true, models: 1 });
@@ -115,7 +133,12 @@ test('loads that fail in the page leave no memory behind', async () => {
     const { default: init } = await import('/dist/wasm/cloze.js');
     // The GPU is refused when the model's weights are there, however long they take.
     let refuse = () => {};
-    const gpu = { requestAdapter: () => new Promise((resolve) => { refuse = () => resolve(null); }) };
+    const gpu = {
+      requestAdapter: () =>
+        new Promise((resolve) => {
+          refuse = () => resolve(null);
+        }),
+    };
     Object.defineProperty(navigator, 'gpu', { value: gpu, configurable: true });
     let weights = 0;
     const onProgress = ({ status, file, loaded }) => {
@@ -127,7 +150,12 @@ test('loads that fail in the page leave no memory behind', async () => {
     const bytes = [];
     const codes = new Set();
     for (let i = 0; i < 8; i++) {
-      codes.add(await pipeline('question-answering', options).then(() => 'none', ({ code }) => code));
+      codes.add(
+        await pipeline('question-answering', options).then(
+          () => 'none',
+          ({ code }) => code,
+        ),
+      );
       bytes.push((await init()).memory.buffer.byteLength);
     }
     return { weights, bytes, codes: [...codes] };

@@ -44,16 +44,32 @@ for (const worker of [true, false]) {
   test(`a cached copy of another build is passed by, ${where}`, () => {
     let asked = 0;
     // Who asks past the caches has the new one.
-    return site((headers) => (/no-cache/.test(headers['cache-control'] ?? '') ? ((asked += 1), RIGHT) : OTHER), async ({ run, problems }) => {
-      assert.equal(await run(open, { worker }), 'Rome');
-      assert.equal(asked, 1);
-      assert.ok(problems.every((problem) => /integrity/.test(problem)), problems.join('\n'));
-    });
+    return site(
+      (headers) => (/no-cache/.test(headers['cache-control'] ?? '') ? ((asked += 1), RIGHT) : OTHER),
+      async ({ run, problems }) => {
+        assert.equal(await run(open, { worker }), 'Rome');
+        assert.equal(asked, 1);
+        assert.ok(
+          problems.every((problem) => /integrity/.test(problem)),
+          problems.join('\n'),
+        );
+      },
+    );
   });
 
-  test(`a host of another build is refused, ${where}`, () => site(() => OTHER, ({ run }) =>
-    assert.rejects(run(open, { worker }), { code: 'io', message: /cloze_bg\.wasm cannot be loaded: .*of one version/ })));
+  test(`a host of another build is refused, ${where}`, () =>
+    site(
+      () => OTHER,
+      ({ run }) =>
+        assert.rejects(run(open, { worker }), {
+          code: 'io',
+          message: /cloze_bg\.wasm cannot be loaded: .*of one version/,
+        }),
+    ));
 
-  test(`so is one that has no module, ${where}`, () => site(() => undefined, ({ run }) =>
-    assert.rejects(run(open, { worker }), { code: 'io', message: /cloze_bg\.wasm cannot be loaded: / })));
+  test(`so is one that has no module, ${where}`, () =>
+    site(
+      () => undefined,
+      ({ run }) => assert.rejects(run(open, { worker }), { code: 'io', message: /cloze_bg\.wasm cannot be loaded: / }),
+    ));
 }

@@ -61,14 +61,28 @@ test('paths of every form are taken, relative to the working directory', async (
   const model = pathToFileURL(join(dir, 'model')).href;
   const odd = pathToFileURL(join(dir, ODD)).href;
   const names = {
-    './model': model, './model/': model, model, 'model/': model, [join(dir, 'model')]: model, [`${join(dir, 'model')}/`]: model,
-    [`../${basename(dir)}/model`]: model, './deep/../model//': model, [model]: model, [`${model}/`]: model, 'file:./model': model, 'file:model': model,
-    [`./${ODD}`]: odd, [ODD]: odd, [join(dir, ODD)]: odd,
-    'deep/down/here': pathToFileURL(join(dir, 'deep/down/here')).href, './.hidden': pathToFileURL(join(dir, '.hidden')).href,
+    './model': model,
+    './model/': model,
+    model,
+    'model/': model,
+    [join(dir, 'model')]: model,
+    [`${join(dir, 'model')}/`]: model,
+    [`../${basename(dir)}/model`]: model,
+    './deep/../model//': model,
+    [model]: model,
+    [`${model}/`]: model,
+    'file:./model': model,
+    'file:model': model,
+    [`./${ODD}`]: odd,
+    [ODD]: odd,
+    [join(dir, ODD)]: odd,
+    'deep/down/here': pathToFileURL(join(dir, 'deep/down/here')).href,
+    './.hidden': pathToFileURL(join(dir, '.hidden')).href,
     '.hidden': pathToFileURL(join(dir, '.hidden')).href,
   };
   const found = await each(Object.keys(names));
-  for (const [i, [name, address]] of Object.entries(names).entries()) assert.deepEqual(found[i], [3, `${address}/`], name);
+  for (const [i, [name, address]] of Object.entries(names).entries())
+    assert.deepEqual(found[i], [3, `${address}/`], name);
 });
 
 test('a directory goes before a model of the Hub, unless an option says that the Hub is meant', async () => {
@@ -85,7 +99,8 @@ test('a directory goes before a model of the Hub, unless an option says that the
 
 test('what is neither a path nor a name says what works', async () => {
   const words = {
-    './none': /there is no directory .*\/none\. Give the path or file: address of a directory, an https address, or a Hub id/,
+    './none':
+      /there is no directory .*\/none\. Give the path or file: address of a directory, an https address, or a Hub id/,
     none: /there is no directory .*\/none, and it is no name on the Hub/,
     'a/b/c': /there is no directory .*\/a\/b\/c, and it is no name on the Hub/,
     '~/model': /there is no directory .*~\/model/,

@@ -36,7 +36,10 @@ test('nothing of a call is kept when it is over', async () => {
     await new Promise((over) => setTimeout(over, 20));
     collect();
   }
-  assert.deepEqual(reasons.map((reason) => reason.deref()), [undefined, undefined, undefined]);
+  assert.deepEqual(
+    reasons.map((reason) => reason.deref()),
+    [undefined, undefined, undefined],
+  );
 });
 
 test('all else has its turn between calls that wait, however short they are', async () => {
@@ -69,7 +72,8 @@ test('thousands of calls on one signal take no time to make or to give up, and w
   const warn = (warning) => warnings.push(warning);
   process.on('warning', warn);
   const stop = new AbortController();
-  const many = (count) => Array.from({ length: count }, () => answer(QUESTION, CONTEXT, { signal: stop.signal }).catch(({ name }) => name));
+  const many = (count) =>
+    Array.from({ length: count }, () => answer(QUESTION, CONTEXT, { signal: stop.signal }).catch(({ name }) => name));
   const begun = performance.now();
   const calls = many(8000);
   stop.abort();
@@ -81,8 +85,14 @@ test('thousands of calls on one signal take no time to make or to give up, and w
   const lasting = new AbortController();
   let listeners = 0;
   const { addEventListener, removeEventListener } = EventTarget.prototype;
-  lasting.signal.addEventListener = function (...args) { listeners += 1; return addEventListener.apply(this, args); };
-  lasting.signal.removeEventListener = function (...args) { listeners -= 1; return removeEventListener.apply(this, args); };
+  lasting.signal.addEventListener = function (...args) {
+    listeners += 1;
+    return addEventListener.apply(this, args);
+  };
+  lasting.signal.removeEventListener = function (...args) {
+    listeners -= 1;
+    return removeEventListener.apply(this, args);
+  };
   await Promise.all(Array.from({ length: 50 }, () => answer(QUESTION, CONTEXT, { signal: lasting.signal })));
   await new Promise((over) => setTimeout(over, 10));
   assert.equal(listeners, 0);
@@ -94,9 +104,13 @@ test('more text than a call may have is refused at once, and the next call is an
   const huge = '.'.repeat(2 ** 25 + 1);
   const begun = performance.now();
   const calls = [
-    answer(QUESTION, huge), answer(huge, CONTEXT), answer.explain(QUESTION, huge), answer(Array(10).fill(QUESTION), huge.slice(2 ** 24)),
+    answer(QUESTION, huge),
+    answer(huge, CONTEXT),
+    answer.explain(QUESTION, huge),
+    answer(Array(10).fill(QUESTION), huge.slice(2 ** 24)),
   ];
-  for (const call of calls.slice(0, 3)) await assert.rejects(call, { name: 'ClozeError', code: 'memory', message: /^A text has more than 33554432/ });
+  for (const call of calls.slice(0, 3))
+    await assert.rejects(call, { name: 'ClozeError', code: 'memory', message: /^A text has more than 33554432/ });
   await assert.rejects(calls[3], { name: 'ClozeError', code: 'memory', message: /^The call has more than 134217728/ });
   assert.ok(performance.now() - begun < 2000);
   assert.equal((await answer(QUESTION, CONTEXT))[0].answer, 'Rome');

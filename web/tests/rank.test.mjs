@@ -25,7 +25,13 @@ async function rank({ pipeline }, { cases, device }) {
       const run = await pipeline('text-ranking', { model: give, device, worker: false });
       if (run.device !== device) throw new Error(`it ran on ${run.device}`);
       const all = await run(query, texts, { ...(prompt !== undefined && { prompt }) });
-      const [first, second] = await run([{ query, texts }, { query, documents: [...texts].reverse() }], { topK: 2, prompt });
+      const [first, second] = await run(
+        [
+          { query, texts },
+          { query, documents: [...texts].reverse() },
+        ],
+        { topK: 2, prompt },
+      );
       found.push({ all, first, second: second.map(({ text, score }) => ({ text, score })) });
       await run.dispose();
     } catch ({ code, message }) {
@@ -37,7 +43,10 @@ async function rank({ pipeline }, { cases, device }) {
 
 const isAsked = (problem) => !/status of 404/.test(problem);
 
-for (const [kind, device] of [['none', 'wasm'], ['webgpu', 'webgpu']]) {
+for (const [kind, device] of [
+  ['none', 'wasm'],
+  ['webgpu', 'webgpu'],
+]) {
   test(`rankings are those of sentence-transformers on ${device}`, async () => {
     const cases = read('rank.json').filter((_, i) => device === 'wasm' || [1, 26].includes(i));
     assert.ok(cases.length >= (device === 'wasm' ? 39 : 2));
@@ -52,10 +61,18 @@ for (const [kind, device] of [['none', 'wasm'], ['webgpu', 'webgpu']]) {
           continue;
         }
         assert.equal(message, undefined, what);
-        alike(all, result.map(({ corpus_id: index, score }) => ({ index, score, text: texts[index] })), what);
+        alike(
+          all,
+          result.map(({ corpus_id: index, score }) => ({ index, score, text: texts[index] })),
+          what,
+        );
         assert.deepEqual(first, all.slice(0, 2), what);
         // The same scores in another order and batch; where two are equal either text may come first.
-        assert.deepEqual(second.map(({ score }) => score), first.map(({ score }) => score), what);
+        assert.deepEqual(
+          second.map(({ score }) => score),
+          first.map(({ score }) => score),
+          what,
+        );
       }
       assert.deepEqual(site.problems.filter(isAsked), []);
     } finally {
@@ -71,21 +88,55 @@ test('what cannot be ranked is refused, and thousands of texts are not', async (
       const run = await pipeline('text-ranking', { model: '/fixtures/tasks/one/', cache: false });
       const refused = [];
       const calls = [
-        ['query'], ['query', 'text'], ['query', [1]], ['query', ['a'], { topK: 0 }], ['query', ['a'], { topk: 1 }], [{ query: 'a' }],
-        [null], [[{ query: 'a', texts: ['b'] }, 'c']],
+        ['query'],
+        ['query', 'text'],
+        ['query', [1]],
+        ['query', ['a'], { topK: 0 }],
+        ['query', ['a'], { topk: 1 }],
+        [{ query: 'a' }],
+        [null],
+        [[{ query: 'a', texts: ['b'] }, 'c']],
         ['query', ['a'], { prompt: 'absent' }],
       ];
-      for (const call of calls) refused.push(await run(...call).then(() => 'none', ({ code }) => code));
+      for (const call of calls)
+        refused.push(
+          await run(...call).then(
+            () => 'none',
+            ({ code }) => code,
+          ),
+        );
       const texts = Array.from({ length: 2000 }, (_, i) => `the ${['cat', 'dog', 'river'][i % 3]} and ada ${i % 7}`);
       const many = await run('Who wrote it?', texts);
       const empty = await run('', []);
       const odd = await run('\ud83d', ['\udc00', '']);
       await run.dispose();
-      const several = await pipeline('text-ranking', { model: '/fixtures/tasks/moods/', cache: false }).catch(({ code, message }) => [code, message]);
-      return { refused, length: many.length, scores: many.map(({ score }) => score), same: many.every(({ index, text }) => text === texts[index]), empty, odd, several };
+      const several = await pipeline('text-ranking', { model: '/fixtures/tasks/moods/', cache: false }).catch(
+        ({ code, message }) => [code, message],
+      );
+      return {
+        refused,
+        length: many.length,
+        scores: many.map(({ score }) => score),
+        same: many.every(({ index, text }) => text === texts[index]),
+        empty,
+        odd,
+        several,
+      };
     });
-    assert.deepEqual(found.refused, ['input', 'input', 'input', 'option', 'option', 'input', 'input', 'input', 'option']);
-    assert.ok(found.length === 2000 && found.same && found.scores.every((score, i, all) => i === 0 || score <= all[i - 1]));
+    assert.deepEqual(found.refused, [
+      'input',
+      'input',
+      'input',
+      'option',
+      'option',
+      'input',
+      'input',
+      'input',
+      'option',
+    ]);
+    assert.ok(
+      found.length === 2000 && found.same && found.scores.every((score, i, all) => i === 0 || score <= all[i - 1]),
+    );
     assert.deepEqual(found.empty, []);
     assert.equal(found.odd.length, 2);
     assert.ok(found.several[0] === 'unsupported' && /3 labels/.test(found.several[1]), String(found.several));

@@ -33,7 +33,10 @@ async function vectors({ pipeline }, { cases, worker }) {
     }
     for (const [path, value] of Object.entries(files)) add(path, JSON.stringify(value));
     for (const [path, hex] of Object.entries(weights)) {
-      add(path, Uint8Array.from(hex.match(/../g), (byte) => Number.parseInt(byte, 16)));
+      add(
+        path,
+        Uint8Array.from(hex.match(/../g), (byte) => Number.parseInt(byte, 16)),
+      );
     }
     try {
       const embed = await pipeline('feature-extraction', picked, { worker, ...load });
@@ -85,14 +88,21 @@ test('what a call or a file asks for and is not there is refused by name', async
   const { '2_Dense/model.safetensors': _, ...without } = dense.weights;
   const tokens = of('of-tokens', { load: { pooling: 'none' }, runs: [run({}), run({ dimensions: 3 })] });
   const refused = [
-    of('prompts', { runs: [run({ prompt: 'corpus' }), run({ dimensions: 25 }), run({ dimensions: 0 }), run({ prompt: 3 })] }),
+    of('prompts', {
+      runs: [run({ prompt: 'corpus' }), run({ dimensions: 25 }), run({ dimensions: 0 }), run({ prompt: 3 })],
+    }),
     dense,
     { ...dense, weights: without },
     { ...dense, weights: { ...without, '2_Dense/pytorch_model.bin': '00' } },
     tokens,
   ];
   const [prompts, pooling, missing, old, each] = await site.run(vectors, { cases: refused, worker: false });
-  const options = [/no prompt called "corpus".*query, document, passage/, /25 of 24 numbers/, /0 of 24/, /not a string/];
+  const options = [
+    /no prompt called "corpus".*query, document, passage/,
+    /25 of 24 numbers/,
+    /0 of 24/,
+    /not a string/,
+  ];
   for (const [i, words] of options.entries()) {
     assert.equal(prompts[i][0], 'option');
     assert.match(prompts[i][1], words);

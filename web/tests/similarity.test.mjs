@@ -7,13 +7,18 @@ import { ClozeError, cosine, dot, rows, search, similarity } from '../dist/index
 const vector = (...numbers) => Float32Array.from(numbers);
 const near = (found, expected) => {
   assert.equal(found.length, expected.length);
-  expected.forEach((value, i) => assert.ok(Object.is(found[i], value) || Math.abs(found[i] - value) < 1e-6, `${found}, not ${expected}`));
+  expected.forEach((value, i) =>
+    assert.ok(Object.is(found[i], value) || Math.abs(found[i] - value) < 1e-6, `${found}, not ${expected}`),
+  );
 };
 const refused = (call, code) => assert.throws(call, (error) => error instanceof ClozeError && error.code === code);
 
 test('two vectors have a product and an angle', () => {
   assert.equal(dot(vector(1, 2), vector(3, -4)), -5);
-  near([cosine(vector(1, 0), [1, 1]), cosine([0, 0], [1, 1]), cosine(vector(2, 0), vector(-3, 0))], [Math.SQRT1_2, 0, -1]);
+  near(
+    [cosine(vector(1, 0), [1, 1]), cosine([0, 0], [1, 1]), cosine(vector(2, 0), vector(-3, 0))],
+    [Math.SQRT1_2, 0, -1],
+  );
   assert.ok(Number.isNaN(cosine([NaN, 1], [1, 1])));
   // Sums are not rounded to f32 on the way.
   assert.equal(dot(vector(1e8, 1, -1e8), vector(1, 1, 1)), 1);
@@ -22,7 +27,10 @@ test('two vectors have a product and an angle', () => {
 });
 
 test('a matrix of similarities has a row for each of the first vectors', () => {
-  const [a, b] = [[vector(1, 0), vector(3, 4)], [vector(0, 2), vector(1, 0), vector(3, 4)]];
+  const [a, b] = [
+    [vector(1, 0), vector(3, 4)],
+    [vector(0, 2), vector(1, 0), vector(3, 4)],
+  ];
   const found = similarity(a, b);
   assert.ok(found instanceof Float32Array);
   near(found, [0, 1, 0.6, 0.8, 0.6, 1]);
@@ -47,18 +55,27 @@ test('the closest vectors come first, and of equal ones the first', () => {
   const all = search(vector(1, 0), corpus);
   assert.deepEqual([all.indices.at(-1), all.scores.at(-1)], [4, NaN], 'what is no number is last');
   const many = search([vector(1, 0), vector(0, 1)], corpus, { topK: 1 });
-  assert.deepEqual(many.map((one) => [...one.indices]), [[1], [0]]);
+  assert.deepEqual(
+    many.map((one) => [...one.indices]),
+    [[1], [0]],
+  );
   assert.equal(search(vector(1), []).indices.length, 0);
   assert.deepEqual(search([], corpus), []);
   for (const topK of [0, -1, 1.5, NaN, '3']) refused(() => search(vector(1, 0), corpus, { topK }), 'option');
   refused(() => search(vector(1, 0, 0), corpus), 'input');
   // A large array, against every score sorted.
   let seed = 1;
-  const next = () => ((seed = (seed * 1103515245 + 12345) % 2 ** 31) / 2 ** 31 - 0.5);
+  const next = () => (seed = (seed * 1103515245 + 12345) % 2 ** 31) / 2 ** 31 - 0.5;
   const large = rows(Float32Array.from({ length: 3000 * 16 }, next), 16);
   const query = Float32Array.from({ length: 16 }, next);
-  const expected = large.map((one, i) => [cosine(query, one), i]).sort(([a, i], [b, j]) => b - a || i - j).slice(0, 20);
-  assert.deepEqual([...search(query, large, { topK: 20 }).indices], expected.map(([, i]) => i));
+  const expected = large
+    .map((one, i) => [cosine(query, one), i])
+    .sort(([a, i], [b, j]) => b - a || i - j)
+    .slice(0, 20);
+  assert.deepEqual(
+    [...search(query, large, { topK: 20 }).indices],
+    expected.map(([, i]) => i),
+  );
 });
 
 test('texts are searched by their vectors, and ranked again', async () => {
@@ -69,14 +86,36 @@ test('texts are searched by their vectors, and ranked again', async () => {
     return Array.isArray(given) ? given.map(one) : one(given);
   };
   const rerank = async (query, texts, { topK }) =>
-    texts.map((text, index) => ({ index, score: -text.length, text })).sort((a, b) => b.score - a.score).slice(0, topK);
+    texts
+      .map((text, index) => ({ index, score: -text.length, text }))
+      .sort((a, b) => b.score - a.score)
+      .slice(0, topK);
   const texts = ['aaaa', 'bb', 'a', 'bbbbbb'];
   const found = await search('bbb', texts, { embed, topK: 2 });
-  assert.deepEqual(found.map(({ index, text }) => [index, text]), [[1, 'bb'], [3, 'bbbbbb']]);
-  near(found.map(({ score }) => score), [1, 1]);
+  assert.deepEqual(
+    found.map(({ index, text }) => [index, text]),
+    [
+      [1, 'bb'],
+      [3, 'bbbbbb'],
+    ],
+  );
+  near(
+    found.map(({ score }) => score),
+    [1, 1],
+  );
   assert.deepEqual(asked, [{ prompt: 'query' }, { prompt: 'document' }]);
-  const ranked = await search('bbb', texts, { embed, rerank, candidates: 3, topK: 2, queryPrompt: '', textPrompt: 'text: ' });
-  assert.deepEqual(ranked, [{ index: 1, score: -2, text: 'bb' }, { index: 0, score: -4, text: 'aaaa' }]);
+  const ranked = await search('bbb', texts, {
+    embed,
+    rerank,
+    candidates: 3,
+    topK: 2,
+    queryPrompt: '',
+    textPrompt: 'text: ',
+  });
+  assert.deepEqual(ranked, [
+    { index: 1, score: -2, text: 'bb' },
+    { index: 0, score: -4, text: 'aaaa' },
+  ]);
   assert.deepEqual(asked.slice(2), [{ prompt: '' }, { prompt: 'text: ' }]);
   assert.deepEqual(await search('a', [], { embed }), []);
   await assert.rejects(search('a', texts, {}), { code: 'option' });

@@ -18,8 +18,14 @@ test('all JavaScript and WebAssembly is at most 460 KB gzipped', (t) => {
   t.diagnostic(`\n${table(dist)}`);
   const { gzip } = codeSize(dist);
   assert.ok(gzip > 0 && gzip <= MOST_GZIPPED, `${gzip} bytes gzipped, at most ${MOST_GZIPPED} are allowed`);
-  const modules = sizes(dist).map(({ name }) => name).filter((name) => name.endsWith('.wasm'));
-  assert.deepEqual(modules.sort(), ['train/wasm/cloze_bg.wasm', 'unigram/wasm/cloze_bg.wasm', 'wasm/cloze_bg.wasm'], 'one copy of each module');
+  const modules = sizes(dist)
+    .map(({ name }) => name)
+    .filter((name) => name.endsWith('.wasm'));
+  assert.deepEqual(
+    modules.sort(),
+    ['train/wasm/cloze_bg.wasm', 'unigram/wasm/cloze_bg.wasm', 'wasm/cloze_bg.wasm'],
+    'one copy of each module',
+  );
 });
 
 test('with a Unigram tokenizer it is at most 551 KB gzipped', () => {

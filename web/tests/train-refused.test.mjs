@@ -55,7 +55,12 @@ test('models and options', async () => {
     ];
     const outcomes = [];
     for (const call of calls) {
-      outcomes.push(await call().then(() => ({}), ({ code, message }) => ({ code, message })));
+      outcomes.push(
+        await call().then(
+          () => ({}),
+          ({ code, message }) => ({ code, message }),
+        ),
+      );
     }
     return outcomes;
   }, `${site.server.url}/fixtures/tasks/moods/`);
@@ -128,7 +133,12 @@ test('examples and rates, after which it goes on', async () => {
     ];
     const outcomes = [];
     for (const call of calls) {
-      outcomes.push(await call().then(() => ({}), ({ code, message }) => ({ code, message })));
+      outcomes.push(
+        await call().then(
+          () => ({}),
+          ({ code, message }) => ({ code, message }),
+        ),
+      );
     }
     const after = await says();
     const { loss } = await trainer.step(good, { rate: 1e-3 });
@@ -189,8 +199,14 @@ test('values, and several labels by name or number', async () => {
       await steps({ problemType: 'multi_label_classification', labels: ['a', 'b'] }, [1, 'b', ['a', 'b'], []]),
     ];
   }, `${site.server.url}/fixtures/tasks/moods/`);
-  assert.deepEqual(found.map(({ columns }) => columns), [1, 2]);
-  assert.ok(found.flatMap(({ losses }) => losses).every((loss) => loss > 0), JSON.stringify(found));
+  assert.deepEqual(
+    found.map(({ columns }) => columns),
+    [1, 2],
+  );
+  assert.ok(
+    found.flatMap(({ losses }) => losses).every((loss) => loss > 0),
+    JSON.stringify(found),
+  );
 });
 
 test('questions and words that are not to be learnt from', async () => {
@@ -200,7 +216,12 @@ test('questions and words that are not to be learnt from', async () => {
     const outcomes = [];
     const refused = async (trainer, given) => {
       const call = trainer.step(given, { rate: 1 });
-      outcomes.push(await call.then(() => ({}), ({ code, message }) => ({ code, message })));
+      outcomes.push(
+        await call.then(
+          () => ({}),
+          ({ code, message }) => ({ code, message }),
+        ),
+      );
     };
     const asked = await train('question-answering', load);
     const context = 'the movie was great';
@@ -209,7 +230,12 @@ test('questions and words that are not to be learnt from', async () => {
     }
     await refused(asked, [{ question: 'what', context: 5 }]);
     await refused(asked, [{ ids: [2, 5, 3], span: [1] }]);
-    for (const span of [[1, 3], [2, 1], [2 ** 31, 2 ** 31]]) await refused(asked, [{ ids: [2, 5, 3], span }]);
+    for (const span of [
+      [1, 3],
+      [2, 1],
+      [2 ** 31, 2 ** 31],
+    ])
+      await refused(asked, [{ ids: [2, 5, 3], span }]);
     // As SQuAD has it: to learn from it would be to learn that there is no answer.
     await refused(asked, [{ question: 'what', context, answers: { text: ['movie'], answer_start: [4] } }]);
     await asked.dispose();
@@ -227,7 +253,12 @@ test('questions and words that are not to be learnt from', async () => {
     await refused(masked, [{ ids: [2, 5, 3], masked: [[7, 5]] }]);
     await refused(masked, [{ ids: [2, 5, 3], masked: [[1, 1e6]] }]);
     for (const asked of ['no mask', 'the movie [MASK] '.repeat(50), { ids: [2, 5, 3] }]) {
-      outcomes.push(await masked.predict([asked]).then(() => ({}), ({ code, message }) => ({ code, message })));
+      outcomes.push(
+        await masked.predict([asked]).then(
+          () => ({}),
+          ({ code, message }) => ({ code, message }),
+        ),
+      );
     }
     await masked.dispose();
     return outcomes;
@@ -265,18 +296,29 @@ test('what fails in its turn takes the gradients of its step with it, and no oth
     const outcomes = {};
     for (const worker of [true, false]) {
       const trainer = await train('text-classification', url, { device: 'wasm', cache: false, dropout: false, worker });
-      const [first, second] = [{ text: 'the movie was great', label: 2 }, { text: 'a terrible film', label: 0 }];
+      const [first, second] = [
+        { text: 'the movie was great', label: 2 },
+        { text: 'a terrible film', label: 0 },
+      ];
       const unknown = { text: 'a film', label: 'awful' };
-      const said = (calls) => Promise.all(calls.map((call) => call.then(
-        ({ loss, gradientNorm }) => (gradientNorm === undefined ? loss : `norm ${gradientNorm}`),
-        ({ name, code }) => (name === 'AbortError' ? name : code),
-      )));
+      const said = (calls) =>
+        Promise.all(
+          calls.map((call) =>
+            call.then(
+              ({ loss, gradientNorm }) => (gradientNorm === undefined ? loss : `norm ${gradientNorm}`),
+              ({ name, code }) => (name === 'AbortError' ? name : code),
+            ),
+          ),
+        );
       const alone = await said([trainer.accumulate(second), trainer.update({ rate: 0 })]);
       const stop = new AbortController();
       // So much that the next one waits.
       const many = Array(300).fill(first);
       const aborted = said([
-        trainer.accumulate(many), trainer.accumulate(second, { signal: stop.signal }), trainer.accumulate(second), trainer.update({ rate: 0 }),
+        trainer.accumulate(many),
+        trainer.accumulate(second, { signal: stop.signal }),
+        trainer.accumulate(second),
+        trainer.update({ rate: 0 }),
       ]);
       stop.abort();
       outcomes[worker ? 'worker' : 'page'] = {
@@ -284,13 +326,21 @@ test('what fails in its turn takes the gradients of its step with it, and no oth
         aborted: await aborted,
         // Refused by the model, by the package, before its turn.
         unknown: await said([
-          trainer.accumulate(first), trainer.accumulate(unknown), trainer.accumulate(second), trainer.update({ rate: 0 }),
+          trainer.accumulate(first),
+          trainer.accumulate(unknown),
+          trainer.accumulate(second),
+          trainer.update({ rate: 0 }),
         ]),
         wrong: await said([
-          trainer.accumulate(first), trainer.accumulate({ label: 2 }), trainer.accumulate(second), trainer.update({ rate: 0 }),
+          trainer.accumulate(first),
+          trainer.accumulate({ label: 2 }),
+          trainer.accumulate(second),
+          trainer.update({ rate: 0 }),
         ]),
         early: await said([
-          trainer.accumulate(first), trainer.step(second, { rate: 0, signal: AbortSignal.abort() }), trainer.accumulate(second),
+          trainer.accumulate(first),
+          trainer.step(second, { rate: 0, signal: AbortSignal.abort() }),
+          trainer.accumulate(second),
           trainer.update({ rate: 0 }),
         ]),
         none: await said([trainer.accumulate(first), trainer.accumulate(unknown), trainer.update({ rate: 0 })]),
@@ -329,9 +379,15 @@ test('a batch that there is no memory for is refused, and the next one is not', 
     const { train } = await import('/dist/train/index.js');
     const outcomes = [];
     for (const worker of [true, false]) {
-      const trainer = await train('text-classification', '/dist/model/', { device: 'wasm', labels: ['a', 'b'], worker });
+      const trainer = await train('text-classification', '/dist/model/', {
+        device: 'wasm',
+        labels: ['a', 'b'],
+        worker,
+      });
       const long = { text: 'the movie was great and long '.repeat(200), label: 'a' };
-      const large = await trainer.step(Array(300).fill(long), { rate: 1e-5 }).catch(({ code, message }) => `${code} ${message}`);
+      const large = await trainer
+        .step(Array(300).fill(long), { rate: 1e-5 })
+        .catch(({ code, message }) => `${code} ${message}`);
       const { loss } = await trainer.step({ text: 'a film', label: 'b' }, { rate: 1e-5 });
       await trainer.dispose();
       outcomes.push([large, loss]);

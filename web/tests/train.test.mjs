@@ -71,7 +71,12 @@ async function finish({ pipeline }, { texts }) {
   const classify = await pipeline('text-classification', given);
   const scores = await classify(texts);
   await classify.dispose();
-  return { said, scores, unnamed, exported: [...files].map(([name, bytes]) => [name, btoa(String.fromCharCode(...bytes))]) };
+  return {
+    said,
+    scores,
+    unnamed,
+    exported: [...files].map(([name, bytes]) => [name, btoa(String.fromCharCode(...bytes))]),
+  };
 }
 
 /** In the page: a step that is stopped midway; what is exported, and what a pipeline makes of it. */
@@ -82,7 +87,10 @@ async function stopAndExport({ pipeline }, { examples, texts, times }) {
   const many = Array.from({ length: times }, () => examples).flat();
   const abort = new AbortController();
   const { ops } = await trainer.counters();
-  const stopped = trainer.step(many, { rate: 1, signal: abort.signal }).then(() => 'done', ({ name }) => name);
+  const stopped = trainer.step(many, { rate: 1, signal: abort.signal }).then(
+    () => 'done',
+    ({ name }) => name,
+  );
   while ((await trainer.counters()).ops === ops) await new Promise((over) => setTimeout(over, 5));
   abort.abort();
   const outcome = await stopped;
@@ -122,8 +130,15 @@ function native(files, device, said) {
       writeFileSync(join(dir, 'said.json'), JSON.stringify(TEXTS.map((text, i) => ({ text, logits: said[i] }))));
       cpSync(area, process.env.CLOZE_TRAINED, { recursive: true });
     }
-    const run = (text) => execFileSync(CLOZE, ['classify', text, '--model', dir, '--device', 'cpu', '--json', '--quiet']);
-    return TEXTS.map((text) => run(text).toString().trim().split('\n').map((line) => JSON.parse(line)));
+    const run = (text) =>
+      execFileSync(CLOZE, ['classify', text, '--model', dir, '--device', 'cpu', '--json', '--quiet']);
+    return TEXTS.map((text) =>
+      run(text)
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    );
   } finally {
     rmSync(area, { recursive: true, force: true });
   }
@@ -151,16 +166,20 @@ for (const device of ['wasm', 'webgpu']) {
     after(() => site?.close());
 
     // Before anything is trained there.
-    if (device === 'wasm') test('a page that infers loads nothing of training', async () => {
-      await site.run(async ({ pipeline }) => {
-        for (const worker of [true, false]) {
-          const answer = await pipeline('question-answering', { device: 'wasm', worker });
-          await answer('Who?', 'Ada Lovelace.');
-          await answer.dispose();
-        }
+    if (device === 'wasm')
+      test('a page that infers loads nothing of training', async () => {
+        await site.run(async ({ pipeline }) => {
+          for (const worker of [true, false]) {
+            const answer = await pipeline('question-answering', { device: 'wasm', worker });
+            await answer('Who?', 'Ada Lovelace.');
+            await answer.dispose();
+          }
+        });
+        assert.deepEqual(
+          site.server.requests.filter((path) => path.includes('train')),
+          [],
+        );
       });
-      assert.deepEqual(site.server.requests.filter((path) => path.includes('train')), []);
-    });
 
     /** Ten steps, on the page's device as the options say, against PyTorch's. */
     async function check(task, { model, losses, examples }, given) {
@@ -168,8 +187,14 @@ for (const device of ['wasm', 'webgpu']) {
       const found = await site.run(tenSteps, { task, options, examples, rates: RATES });
       assert.deepEqual([found.device, found.worker], [device, given.worker]);
       alike(found.losses, losses, task);
-      assert.ok(found.norms.every((norm) => norm > 0), found.norms.join());
-      assert.deepEqual(found.refused, RATES.flatMap(() => ['AbortError', 'input']));
+      assert.ok(
+        found.norms.every((norm) => norm > 0),
+        found.norms.join(),
+      );
+      assert.deepEqual(
+        found.refused,
+        RATES.flatMap(() => ['AbortError', 'input']),
+      );
     }
 
     test("ten steps in a worker have PyTorch's losses", async () => {

@@ -152,10 +152,18 @@ export async function models(): Promise<Code | undefined> {
 
 export async function training(signal: AbortSignal): Promise<void> {
   const trainer = await train('text-classification', {
-    model: 'owner/name', labels: ['no', 'yes'], problemType: 'single_label_classification', method: 'full', seed: 7, signal,
+    model: 'owner/name',
+    labels: ['no', 'yes'],
+    problemType: 'single_label_classification',
+    method: 'full',
+    seed: 7,
+    signal,
   });
   same<typeof trainer, Trainer<'text-classification'>>(true);
-  const examples = [{ text: 'a text', label: 'yes' }, { text: 'a text', pair: 'another', label: 0 }] as const;
+  const examples = [
+    { text: 'a text', label: 'yes' },
+    { text: 'a text', pair: 'another', label: 0 },
+  ] as const;
   const step = await trainer.step(examples, { rate: 1e-5, signal });
   same<typeof step, Step>(true);
   same<typeof step.gradientNorm, number>(true);

@@ -10,7 +10,9 @@ const FIXTURES = fileURLToPath(new URL('../../tests/fixtures', import.meta.url))
 const CASES = JSON.parse(readFileSync(`${FIXTURES}/unigram/tasks.json`, 'utf8'));
 
 let site;
-before(async () => { site = await openSite('none', { mounts: { '/fixtures': FIXTURES } }); });
+before(async () => {
+  site = await openSite('none', { mounts: { '/fixtures': FIXTURES } });
+});
 after(() => site?.close());
 
 /** Runs in the page: opens a head of the fixtures with the small tokenizer, or the default model, and gives what `texts` give. */
@@ -19,12 +21,17 @@ async function opened({ pipeline }, { task, head, calls, worker, module: given }
   let model;
   if (head !== undefined) {
     model = [];
-    for (const path of [`heads/${head}/config.json`, `heads/${head}/model.safetensors`, 'small/tokenizer.json', 'small/tokenizer_config.json']) {
+    for (const path of [
+      `heads/${head}/config.json`,
+      `heads/${head}/model.safetensors`,
+      'small/tokenizer.json',
+      'small/tokenizer_config.json',
+    ]) {
       const bytes = await (await fetch(`/fixtures/unigram/${path}`)).arrayBuffer();
       model.push(new File([bytes], path.slice(path.lastIndexOf('/') + 1)));
     }
   }
-  const module = given && await WebAssembly.compileStreaming(fetch(`/dist/${given}`));
+  const module = given && (await WebAssembly.compileStreaming(fetch(`/dist/${given}`)));
   const run = await pipeline(task, model, { worker, module, device: 'wasm' });
   const results = [];
   for (const call of calls) {
@@ -32,7 +39,10 @@ async function opened({ pipeline }, { task, head, calls, worker, module: given }
     results.push(ArrayBuffer.isView(result) ? [...result] : result);
   }
   await run.dispose();
-  const fetched = performance.getEntriesByType('resource').slice(before).map(({ name }) => new URL(name).pathname);
+  const fetched = performance
+    .getEntriesByType('resource')
+    .slice(before)
+    .map(({ name }) => new URL(name).pathname);
   return { results, modules: fetched.filter((path) => path.endsWith('.wasm')) };
 }
 
@@ -42,21 +52,31 @@ for (const worker of [false, true]) {
   test(`answers and vectors are those of transformers, ${worker ? 'in a worker' : 'in the page'}`, async () => {
     const answers = CASES.filter(({ task, options }) => task === 'answer' && options.top_k === 3);
     const found = await site.run(opened, {
-      task: 'question-answering', head: 'answer', worker,
+      task: 'question-answering',
+      head: 'answer',
+      worker,
       calls: answers.map(({ input }) => [input.question, input.context, { topK: 3 }]),
     });
     for (const [i, { result }] of answers.entries()) {
-      assert.deepEqual(found.results[i].map(({ answer }) => answer), result.map(({ answer }) => answer));
+      assert.deepEqual(
+        found.results[i].map(({ answer }) => answer),
+        result.map(({ answer }) => answer),
+      );
       assert.ok(found.results[i].every(({ score }, row) => near(score, result[row].score)));
     }
     const vectors = CASES.filter(({ task }) => task === 'embed');
     const embedded = await site.run(opened, {
-      task: 'feature-extraction', head: 'embed', worker,
+      task: 'feature-extraction',
+      head: 'embed',
+      worker,
       calls: vectors.map(({ input }) => [input, { normalize: false }]),
     });
     for (const [i, { result }] of vectors.entries()) {
       assert.equal(embedded.results[i].length, result.length);
-      assert.ok(embedded.results[i].every((value, at) => near(value, result[at])), vectors[i].input);
+      assert.ok(
+        embedded.results[i].every((value, at) => near(value, result[at])),
+        vectors[i].input,
+      );
     }
     assert.deepEqual(site.problems, []);
   });

@@ -7,7 +7,10 @@ import { openSite, workersLeft } from './support/browser.mjs';
 const QUESTION = ['Where was Ada Lovelace born?', 'Ada Lovelace was born in London on 10 December 1815.'];
 const LONG = 'Ada Lovelace was born in London on 10 December 1815. '.repeat(800);
 
-const later = (ms) => new Promise((over) => { setTimeout(over, ms); });
+const later = (ms) =>
+  new Promise((over) => {
+    setTimeout(over, ms);
+  });
 
 const STATE = '{ device: "wasm", reason: "", adapter: "", model: { name: "x", files: [], cached: false } }';
 /** Answers `open` as the package would, and `work` by `value`. */
@@ -31,7 +34,8 @@ const SCRIPTS = {
   'closes-at-work': instead('own(event); setTimeout(() => self.close(), 300);'),
   throws: instead("throw new Error('boom');"),
   silent: "import '/dist/worker.js'; self.onmessage = () => {};",
-  'silent-at-work': "import '/dist/worker.js'; const own = self.onmessage; self.onmessage = (event) => { if (event.data.kind === 'work') self.onmessage = () => {}; else own(event); };",
+  'silent-at-work':
+    "import '/dist/worker.js'; const own = self.onmessage; self.onmessage = (event) => { if (event.data.kind === 'work') self.onmessage = () => {}; else own(event); };",
   deaf: instead(''),
   // Its messages wait for seven seconds, as while WebAssembly computes.
   busy: instead('const until = Date.now() + 7000; while (Date.now() < until); own(event);'),
@@ -40,9 +44,12 @@ const SCRIPTS = {
   malformed: `for (const message of [null, 5, 'text', [], { kind: 'done' }, { kind: 'failed' }, { kind: 'progress' }, { kind: 'progress', progress: { status: 1 } },
       { kind: 'alive' }, { kind: 'pong' }, { kind: 'done', id: 77, state: null }, { kind: 'failed', id: '0' }, { kind: 'other', id: 0 }]) self.postMessage(message);
     import('/dist/worker.js');`,
-  'failed-without-words': "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'failed', id });",
-  'done-without-state': "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'done', id, state: null });",
-  'done-with-another-state': "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'done', id, state: { model: { name: 'x' } } });",
+  'failed-without-words':
+    "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'failed', id });",
+  'done-without-state':
+    "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'done', id, state: null });",
+  'done-with-another-state':
+    "self.postMessage({ kind: 'started' }); self.onmessage = ({ data: { id } }) => self.postMessage({ kind: 'done', id, state: { model: { name: 'x' } } });",
   'answers-an-object': answering(`'{"__proto__": {"x": 1}}'`),
   'answers-no-json': answering(`'[{'`),
   'answers-numbers': answering('[1]'),
@@ -52,19 +59,30 @@ const SCRIPTS = {
 /** Opens a pipeline with this script, asks, and gives a second call up; what became of each, and when. */
 async function meet(cloze, { script, question, long = question[1], given = 150 }) {
   const began = performance.now();
-  const said = (promise) => promise.then(
-    (value) => (Array.isArray(value) ? value[0].answer : 'opened'),
-    ({ name, code, message }) => (code === undefined || name === 'AbortError' ? name : `${code}: ${message}`),
-  ).then((what) => ({ what, after: performance.now() - began }));
+  const said = (promise) =>
+    promise
+      .then(
+        (value) => (Array.isArray(value) ? value[0].answer : 'opened'),
+        ({ name, code, message }) => (code === undefined || name === 'AbortError' ? name : `${code}: ${message}`),
+      )
+      .then((what) => ({ what, after: performance.now() - began }));
   let answer;
   const found = {};
-  found.opened = await said(cloze.pipeline('question-answering', { worker: () => new Worker(`/scripts/${script}`, { type: 'module' }), device: 'wasm' })
-    .then((opened) => (answer = opened)));
+  found.opened = await said(
+    cloze
+      .pipeline('question-answering', {
+        worker: () => new Worker(`/scripts/${script}`, { type: 'module' }),
+        device: 'wasm',
+      })
+      .then((opened) => (answer = opened)),
+  );
   if (answer) {
     const stop = new AbortController();
     const call = said(answer(question[0], long));
     const aborted = said(answer(...question, { signal: stop.signal }));
-    await new Promise((over) => { setTimeout(over, given); });
+    await new Promise((over) => {
+      setTimeout(over, given);
+    });
     const from = performance.now() - began;
     stop.abort();
     found.aborted = await aborted;
@@ -73,7 +91,7 @@ async function meet(cloze, { script, question, long = question[1], given = 150 }
     found.next = await said(answer(...question));
     await answer.dispose();
   }
-  found.polluted = ({}).x;
+  found.polluted = {}.x;
   return found;
 }
 
@@ -108,10 +126,14 @@ describe('a worker', { concurrency: 1 }, () => {
   };
 
   test('that ends in silence is noticed at once', async () => {
-    for (const [script, long] of [['closes', undefined], ['closes-at-work', LONG]]) {
+    for (const [script, long] of [
+      ['closes', undefined],
+      ['closes-at-work', LONG],
+    ]) {
       const { opened, call, next } = await run(script, long && { long });
       assert.equal(opened.what, 'opened');
-      for (const { what } of [call, next]) assert.match(what, /^worker_lost: The worker has ended.*Open the pipeline again$/, script);
+      for (const { what } of [call, next])
+        assert.match(what, /^worker_lost: The worker has ended.*Open the pipeline again$/, script);
       assert.ok(call.after - opened.after < 3000, `${script}: ${call.after - opened.after} ms`);
     }
     await isWell();
@@ -139,7 +161,10 @@ describe('a worker', { concurrency: 1 }, () => {
 
   test('that lives and does not answer lets its callers give up', async () => {
     const found = await site.run(async ({ pipeline }, question) => {
-      const answer = await pipeline('question-answering', { worker: () => new Worker('/scripts/deaf', { type: 'module' }), device: 'wasm' });
+      const answer = await pipeline('question-answering', {
+        worker: () => new Worker('/scripts/deaf', { type: 'module' }),
+        device: 'wasm',
+      });
       const stop = new AbortController();
       const calls = [1, 2, 3].map(() => answer(...question, { signal: stop.signal }).catch(({ name }) => name));
       const last = answer(...question).catch(({ code }) => code);
@@ -180,16 +205,27 @@ describe('a worker', { concurrency: 1 }, () => {
     const { page, run } = await site.freshPage();
     await page.clock.install();
     const patience = async (script) => {
-      await run(async ({ pipeline }, { script, question }) => {
-        Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true });
-        window.ended = undefined;
-        window.atWork = false;
-        const worker = () => new Worker(`/scripts/${script}`, { type: 'module' });
-        window.ending = pipeline('question-answering', { worker, device: 'wasm' }).then((answer) => {
-          window.atWork = true;
-          return answer(...question);
-        }).then(() => 'answered', ({ code, message }) => `${code}: ${message}`).then((what) => { window.ended = what; });
-      }, { script, question: QUESTION });
+      await run(
+        async ({ pipeline }, { script, question }) => {
+          Object.defineProperty(navigator, 'locks', { value: undefined, configurable: true });
+          window.ended = undefined;
+          window.atWork = false;
+          const worker = () => new Worker(`/scripts/${script}`, { type: 'module' });
+          window.ending = pipeline('question-answering', { worker, device: 'wasm' })
+            .then((answer) => {
+              window.atWork = true;
+              return answer(...question);
+            })
+            .then(
+              () => 'answered',
+              ({ code, message }) => `${code}: ${message}`,
+            )
+            .then((what) => {
+              window.ended = what;
+            });
+        },
+        { script, question: QUESTION },
+      );
       // Until its messages have come, time stands still.
       while (script !== 'nothing' && !(await page.evaluate('window.atWork'))) await later(20);
       await later(500);
@@ -218,7 +254,9 @@ test('thousands of calls on one signal are given up in no time', async () => {
     const { names, took, next } = await site.run(async ({ pipeline }, question) => {
       const answer = await pipeline('question-answering', { device: 'wasm' });
       const stop = new AbortController();
-      const calls = Array.from({ length: 8000 }, () => answer(...question, { signal: stop.signal }).catch(({ name }) => name));
+      const calls = Array.from({ length: 8000 }, () =>
+        answer(...question, { signal: stop.signal }).catch(({ name }) => name),
+      );
       const from = performance.now();
       stop.abort();
       const names = new Set(await Promise.all(calls));

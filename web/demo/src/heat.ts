@@ -69,8 +69,14 @@ export class HeatStrip {
     canvas.addEventListener('keydown', (event) => {
       const [from, to] = this.#visible;
       const step = Math.max(0.01, (to - from) / 2);
-      const at = { ArrowLeft: from - step, ArrowDown: from - step, ArrowRight: from + step, ArrowUp: from + step,
-        Home: 0, End: 1 }[event.key];
+      const at = {
+        ArrowLeft: from - step,
+        ArrowDown: from - step,
+        ArrowRight: from + step,
+        ArrowUp: from + step,
+        Home: 0,
+        End: 1,
+      }[event.key];
       if (at === undefined) return;
       event.preventDefault();
       go(Math.min(1, Math.max(0, at)));
@@ -148,7 +154,12 @@ export class HeatStrip {
 
   /** One bar for each two pixels, with the greatest value below it. */
   #spikes(
-    context: CanvasRenderingContext2D, values: Float32Array, colour: string, middle: number, way: 1 | -1, width: number,
+    context: CanvasRenderingContext2D,
+    values: Float32Array,
+    colour: string,
+    middle: number,
+    way: 1 | -1,
+    width: number,
     dense: number,
   ): void {
     const step = 2 * dense;

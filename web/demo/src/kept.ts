@@ -46,23 +46,30 @@ export class Kept {
 
   #draw(): void {
     this.#section.hidden = this.#all.length === 0;
-    this.#list.replaceChildren(...this.#all.map((asked) => {
-      const again = el('button', { type: 'button', className: 'kept-item' },
-        el('span', { className: 'kept-question', dir: 'auto', textContent: asked.question }),
-        el('span', { className: 'kept-answer', dir: 'auto', textContent: asked.answers[0]?.answer || 'no answer' }),
-        el('span', { className: 'kept-text', dir: 'auto', textContent: asked.text.title }),
-      );
-      again.addEventListener('click', () => this.shown(asked));
-      const remove = el('button', {
-        type: 'button', className: 'remove', textContent: '×', ariaLabel: `Remove “${asked.question}”`,
-      });
-      remove.addEventListener('click', () => {
-        this.#all = this.#all.filter((one) => one !== asked);
-        this.#draw();
-        const next = this.#list.querySelector('button') ?? byId('question');
-        next.focus();
-      });
-      return el('li', {}, again, remove);
-    }));
+    this.#list.replaceChildren(
+      ...this.#all.map((asked) => {
+        const again = el(
+          'button',
+          { type: 'button', className: 'kept-item' },
+          el('span', { className: 'kept-question', dir: 'auto', textContent: asked.question }),
+          el('span', { className: 'kept-answer', dir: 'auto', textContent: asked.answers[0]?.answer || 'no answer' }),
+          el('span', { className: 'kept-text', dir: 'auto', textContent: asked.text.title }),
+        );
+        again.addEventListener('click', () => this.shown(asked));
+        const remove = el('button', {
+          type: 'button',
+          className: 'remove',
+          textContent: '×',
+          ariaLabel: `Remove “${asked.question}”`,
+        });
+        remove.addEventListener('click', () => {
+          this.#all = this.#all.filter((one) => one !== asked);
+          this.#draw();
+          const next = this.#list.querySelector('button') ?? byId('question');
+          next.focus();
+        });
+        return el('li', {}, again, remove);
+      }),
+    );
   }
 }

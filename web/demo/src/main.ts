@@ -35,12 +35,24 @@ const place = (name: string): HTMLElement => {
 };
 const pickers = {
   ask: new ModelPicker(place('ask'), ask.model, 'deepset/bert-base-cased-squad2', 'A BERT for question answering.'),
-  search: new ModelPicker(place('search'), search.model, 'sentence-transformers/all-MiniLM-L6-v2',
-    'A BERT that embeds sentences.'),
-  blanks: new ModelPicker(place('blanks'), blanks.model, 'google-bert/bert-base-uncased',
-    'A BERT with its head of words.'),
-  next: new ModelPicker(place('next'), next.model, 'google-bert/bert-base-uncased',
-    'A BERT with its head of next sentences.'),
+  search: new ModelPicker(
+    place('search'),
+    search.model,
+    'sentence-transformers/all-MiniLM-L6-v2',
+    'A BERT that embeds sentences.',
+  ),
+  blanks: new ModelPicker(
+    place('blanks'),
+    blanks.model,
+    'google-bert/bert-base-uncased',
+    'A BERT with its head of words.',
+  ),
+  next: new ModelPicker(
+    place('next'),
+    next.model,
+    'google-bert/bert-base-uncased',
+    'A BERT with its head of next sentences.',
+  ),
 };
 const models: Model<Task>[] = [ask.model, search.model, blanks.model, next.model] as unknown as Model<Task>[];
 let tab: keyof typeof pickers = 'ask';
@@ -122,7 +134,7 @@ async function openLink(): Promise<boolean> {
 
 const [first] = SAMPLES;
 if (first && location.hash === '') await desk.sample(first);
-else if (!await openLink() && first) {
+else if (!(await openLink()) && first) {
   const word = byId('desk-status').textContent ?? '';
   await desk.sample(first);
   desk.status.say(word, word === '' ? 'plain' : 'problem');
@@ -134,7 +146,9 @@ document.documentElement.dataset.ready = '';
 
 // What works with the network off: the page, once its files are kept, and answers, once the model is.
 let isKept = false;
-const sayOffline = (): void => { byId('offline').hidden = !(isKept && pickers.ask.isStored); };
+const sayOffline = (): void => {
+  byId('offline').hidden = !(isKept && pickers.ask.isStored);
+};
 pickers.ask.onlook = sayOffline;
 
 // What can wait until the page is there.

@@ -31,35 +31,53 @@ export class ModelPicker<T extends Task> {
    * @param suggestion a Hub id that would do
    * @param wanted what a model must be able to do, for people
    */
-  constructor(place: HTMLElement, private readonly model: Model<T>, suggestion: string, wanted: string) {
+  constructor(
+    place: HTMLElement,
+    private readonly model: Model<T>,
+    suggestion: string,
+    wanted: string,
+  ) {
     const line = el('p', { className: 'status', role: 'status' });
     this.#status = new Status(line);
     const id = `model-${model.task}`;
     this.#input = el('input', {
-      id, type: 'text', placeholder: suggestion, spellcheck: false, autocapitalize: 'off', maxLength: 500,
+      id,
+      type: 'text',
+      placeholder: suggestion,
+      spellcheck: false,
+      autocapitalize: 'off',
+      maxLength: 500,
     });
     const folder = el('input', { type: 'file', hidden: true, webkitdirectory: true, multiple: true });
     const use = el('button', { type: 'submit', className: 'quiet', textContent: 'Use' });
     const choose = el('button', { type: 'button', className: 'quiet', textContent: 'Choose a folder' });
     const back = el('button', { type: 'button', className: 'quiet', textContent: 'Back to the included one' });
     back.hidden = !model.included;
-    const form = el('form', { className: 'model-form', autocomplete: 'off' },
+    const form = el(
+      'form',
+      { className: 'model-form', autocomplete: 'off' },
       el('label', { htmlFor: id, textContent: 'Hugging Face id, or the address of a folder' }),
       el('div', { className: 'ask-row' }, this.#input, use),
     );
-    this.#details = el('details', {},
+    this.#details = el(
+      'details',
+      {},
       el('summary', { textContent: model.included ? 'Use another model' : 'Choose a model' }),
       note(`${wanted} It needs config.json, model.safetensors and vocab.txt or tokenizer.json.`),
       form,
       el('div', { className: 'row' }, choose, back),
       folder,
-      note('A folder from your disk is read in place: its files, like your text, never leave this page. A Hugging Face id '
-        + 'is downloaded from there, and kept on this device.'),
+      note(
+        'A folder from your disk is read in place: its files, like your text, never leave this page. A Hugging Face id ' +
+          'is downloaded from there, and kept on this device.',
+      ),
     );
     this.#details.open = !model.included;
     place.append(
       el('p', { className: 'model-line' }, this.#name, this.#state, this.#load, this.#cancel),
-      this.#progress, line, this.#details,
+      this.#progress,
+      line,
+      this.#details,
     );
 
     this.#load.addEventListener('click', () => void this.#start());
@@ -76,7 +94,7 @@ export class ModelPicker<T extends Task> {
     });
     choose.addEventListener('click', () => folder.click());
     folder.addEventListener('change', () => {
-      const files = [...folder.files ?? []];
+      const files = [...(folder.files ?? [])];
       folder.value = '';
       if (files.length > 0) this.take(files, files[0]?.webkitRelativePath.split('/')[0] ?? 'folder');
     });
@@ -108,7 +126,7 @@ export class ModelPicker<T extends Task> {
   /** Looks whether an included model is on this device already. */
   async look(): Promise<void> {
     const { included } = this.model;
-    this.isStored = included !== undefined && await isStored(included).catch(() => false);
+    this.isStored = included !== undefined && (await isStored(included).catch(() => false));
     this.draw();
     this.onlook();
   }
@@ -145,8 +163,12 @@ export class ModelPicker<T extends Task> {
         this.#state.textContent = 'cannot be loaded';
         break;
       case 'empty':
-        this.#state.textContent = choice.kind !== 'included' ? ''
-          : this.isStored ? 'on this device already' : `${format.bytes(choice.included.bytes)}, downloaded once`;
+        this.#state.textContent =
+          choice.kind !== 'included'
+            ? ''
+            : this.isStored
+              ? 'on this device already'
+              : `${format.bytes(choice.included.bytes)}, downloaded once`;
     }
   }
 }

@@ -44,7 +44,10 @@ export class Model<T extends Task> {
   #loading: Promise<Tasks[T]> | undefined;
   #abort: AbortController | undefined;
 
-  constructor(readonly task: T, readonly included?: Included) {
+  constructor(
+    readonly task: T,
+    readonly included?: Included,
+  ) {
     this.choice = included ? { kind: 'included', included } : { kind: 'none' };
   }
 
@@ -174,6 +177,7 @@ function modelOf(choice: Choice): { model?: string | File[]; revision?: string }
 export async function isStored({ path, revision }: Included): Promise<boolean> {
   const { listModels } = await import('cloze');
   const name = path === undefined ? 'minilm-l6-qa' : new URL(path, document.baseURI).href;
-  return (await listModels()).some((model) =>
-    model.complete && model.name === name && (revision === undefined || model.revision === revision));
+  return (await listModels()).some(
+    (model) => model.complete && model.name === name && (revision === undefined || model.revision === revision),
+  );
 }

@@ -11,7 +11,9 @@ export interface Ranked {
 /** Fills `list`; a click on one says which. The first is the chosen one. */
 export function showRanked<R extends Ranked>(list: HTMLElement, all: readonly R[], chosen: (one: R) => void): void {
   const buttons = all.map((one) => {
-    const button = el('button', { type: 'button', className: 'ranked' },
+    const button = el(
+      'button',
+      { type: 'button', className: 'ranked' },
       el('span', { className: 'ranked-text', dir: 'auto', textContent: one.text }),
       el('span', { className: 'ranked-score', textContent: format.score(one.score) }),
       bar(one.score),

@@ -50,8 +50,9 @@ async function adapter(): Promise<string> {
 
 export async function reportOf(models: readonly Model<Task>[]): Promise<string> {
   const parts = await Promise.all(models.map(aboutModel));
-  const last = calls.map(({ task, took, tokens }) =>
-    `  ${task}: ${Math.round(took)} ms${tokens === undefined ? '' : `, ${tokens} tokens`}`);
+  const last = calls.map(
+    ({ task, took, tokens }) => `  ${task}: ${Math.round(took)} ms${tokens === undefined ? '' : `, ${tokens} tokens`}`,
+  );
   return [
     'Cloze demo report',
     `browser: ${navigator.userAgent}`,
@@ -60,7 +61,8 @@ export async function reportOf(models: readonly Model<Task>[]): Promise<string> 
     `screen: ${innerWidth} x ${innerHeight} at ${devicePixelRatio}`,
     `offline: ${navigator.serviceWorker?.controller ? 'service worker in charge' : 'no service worker'}`,
     ...parts.flat(),
-    'last calls:', ...last.length > 0 ? last : ['  none'],
+    'last calls:',
+    ...(last.length > 0 ? last : ['  none']),
   ].join('\n');
 }
 
@@ -70,8 +72,11 @@ export function startReport(models: readonly Model<Task>[]): void {
     void (async () => {
       const field = byId<HTMLTextAreaElement>('report-text');
       const isCopied = await copy(await reportOf(models), byId('report-manual'), field);
-      status.say(isCopied ? 'Copied. There is nothing of your text in it.'
-        : 'The clipboard is closed to this page: copy the report by hand.');
+      status.say(
+        isCopied
+          ? 'Copied. There is nothing of your text in it.'
+          : 'The clipboard is closed to this page: copy the report by hand.',
+      );
     })();
   });
 }

@@ -46,7 +46,8 @@ was buried, as she had asked, beside her father in the church at Hucknall.`,
     id: 'twilight',
     title: 'The twilight zone',
     questions: [
-      'Where does the pigment in its eyes come from?', 'How deep is the twilight zone?',
+      'Where does the pigment in its eyes come from?',
+      'How deep is the twilight zone?',
       'What colour is gone after fifteen metres?',
     ],
     text: `Between two hundred and one thousand metres below the surface lies the part of the ocean that is called the \

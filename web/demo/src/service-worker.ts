@@ -29,7 +29,10 @@ const OLDER = `${scope}?older`;
 
 /** Digests by addresses. */
 const kept = new Map(
-  Object.entries(JSON.parse(FILES) as Record<string, string>).map(([file, digest]) => [new URL(file, scope).href, digest]),
+  Object.entries(JSON.parse(FILES) as Record<string, string>).map(([file, digest]) => [
+    new URL(file, scope).href,
+    digest,
+  ]),
 );
 
 /** Caches of older builds, and the pages that may be of one, which are known once this build has taken over. */
@@ -109,8 +112,8 @@ async function another(url: string, request: Request): Promise<Response> {
 async function fetched(url: string): Promise<Response> {
   // Names under assets/ change with the contents; of the others the host may have newer ones.
   const first = await fetch(url, { cache: url.startsWith(ASSETS) ? 'default' : 'no-cache' });
-  const response = await checked(url, first)
-    ?? await checked(url, await fetch(`${url}?${VERSION}`, { cache: 'reload' }));
+  const response =
+    (await checked(url, first)) ?? (await checked(url, await fetch(`${url}?${VERSION}`, { cache: 'reload' })));
   if (!response) throw new Error(`${url} is not the file of this build`);
   return response;
 }
@@ -131,7 +134,7 @@ async function checked(url: string, response: Response | undefined): Promise<Res
 async function cachesBefore(): Promise<string[]> {
   const names: string[] = [];
   for (const name of await caches.keys()) {
-    const isFormer = FORMER.test(name) && await caches.match(page, { cacheName: name }) !== undefined;
+    const isFormer = FORMER.test(name) && (await caches.match(page, { cacheName: name })) !== undefined;
     if (name !== CACHE && (isFormer || name.startsWith(PREFIX))) names.push(name);
   }
   return names;
@@ -139,7 +142,7 @@ async function cachesBefore(): Promise<string[]> {
 
 async function olderIn(cache: Cache): Promise<Older> {
   const found = await cache.match(OLDER);
-  return found ? await found.json() as Older : { caches: [] };
+  return found ? ((await found.json()) as Older) : { caches: [] };
 }
 
 /** Drops the caches of older builds once no page is left that may need them. */

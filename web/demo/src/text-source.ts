@@ -11,8 +11,18 @@ export class Refusal extends Error {}
 const MOST = 20e6;
 
 const KINDS: Record<string, string> = {
-  pdf: 'a PDF', doc: 'a Word document', docx: 'a Word document', odt: 'a document', rtf: 'a document', epub: 'a book',
-  html: 'a web page', htm: 'a web page', png: 'a picture', jpg: 'a picture', jpeg: 'a picture', zip: 'an archive',
+  pdf: 'a PDF',
+  doc: 'a Word document',
+  docx: 'a Word document',
+  odt: 'a document',
+  rtf: 'a document',
+  epub: 'a book',
+  html: 'a web page',
+  htm: 'a web page',
+  png: 'a picture',
+  jpg: 'a picture',
+  jpeg: 'a picture',
+  zip: 'an archive',
 };
 
 function isText({ name, type }: File): boolean {
@@ -28,10 +38,14 @@ export async function readText(file: File): Promise<Source> {
     throw new Refusal(`“${title}” is ${kind}. Only .txt and .md files can be read here; open it and paste its text.`);
   }
   if (file.size > MOST) throw new Refusal(`“${title}” is larger than 20 MB. Take a part of it.`);
-  const bytes = new Uint8Array(await file.arrayBuffer().catch(() => {
-    throw new Refusal(`“${title}” cannot be read. It may have been moved: choose it again.`);
-  }));
-  const text = decode(bytes).replace(/^\ufeff/, '').replace(/\r\n?/g, '\n');
+  const bytes = new Uint8Array(
+    await file.arrayBuffer().catch(() => {
+      throw new Refusal(`“${title}” cannot be read. It may have been moved: choose it again.`);
+    }),
+  );
+  const text = decode(bytes)
+    .replace(/^\ufeff/, '')
+    .replace(/\r\n?/g, '\n');
   if (text.includes('\0')) throw new Refusal(`“${title}” holds no plain text, whatever its name says.`);
   if (text.trim() === '') throw new Refusal(`“${title}” is empty.`);
   return { title, text };
@@ -69,7 +83,8 @@ async function walk(directory: FileSystemDirectoryEntry, depth: number): Promise
     if (some.length === 0) return files;
     for (const entry of some) {
       if (files.length > 2000) return files;
-      if (entry.isDirectory && depth < DEEPEST) files.push(...await walk(entry as FileSystemDirectoryEntry, depth + 1));
+      if (entry.isDirectory && depth < DEEPEST)
+        files.push(...(await walk(entry as FileSystemDirectoryEntry, depth + 1)));
       if (!entry.isFile) continue;
       const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
       // As a picked folder's files have it, and those of a dropped one do not.

@@ -76,7 +76,9 @@ export class TextView {
     if (far || isCalm()) {
       // Blocks on the way are laid out as they come into view, which moves those below them: once more from nearby.
       this.frame.scrollTop = there();
-      requestAnimationFrame(() => { this.frame.scrollTop = there(); });
+      requestAnimationFrame(() => {
+        this.frame.scrollTop = there();
+      });
     } else {
       this.frame.scrollTo({ top: there(), behavior: 'smooth' });
     }

@@ -15,13 +15,17 @@ async function violations(page) {
   return page.evaluate(async () => {
     const { violations, passes } = await window.axe.run(document, { resultTypes: ['violations'] });
     if (passes.length < 20) throw new Error(`axe has looked at ${passes.length} rules`);
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`));
+    return violations.flatMap(({ id, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+    );
   });
 }
 
 describe('the page', () => {
   let demo;
-  before(async () => { demo = await openDemo(); });
+  before(async () => {
+    demo = await openDemo();
+  });
   after(() => demo?.close());
 
   test("breaks none of axe's rules, in all tabs, light and dark", async () => {
@@ -46,14 +50,20 @@ describe('the page', () => {
         await page.click('#next-go');
         await page.waitForSelector('.verdict');
       }
-      await page.$$eval('details', (all) => all.forEach((one) => { one.open = true; }));
+      await page.$$eval('details', (all) =>
+        all.forEach((one) => {
+          one.open = true;
+        }),
+      );
       await both(tab);
     }
     // With an error, an editor and a long text's warning in view.
     await page.click('#tab-ask');
     await page.fill('#question', '');
     await page.click('#ask-go');
-    await page.$eval('#ask-long', (box) => { box.hidden = false; });
+    await page.$eval('#ask-long', (box) => {
+      box.hidden = false;
+    });
     await page.click('#edit');
     await both('problems');
     // The visitor's choice goes before the system's.
@@ -69,11 +79,16 @@ describe('the page', () => {
 
   test('can be used by keyboard alone', async () => {
     const { context, page, problems } = await demo.open({ reducedMotion: 'reduce' });
-    const focused = () => page.evaluate(() => {
-      const { activeElement: one } = document;
-      const { outlineStyle, outlineWidth } = getComputedStyle(one);
-      return { id: one.id, name: one.id || one.textContent.trim().slice(0, 60), seen: outlineStyle !== 'none' && outlineWidth !== '0px' };
-    });
+    const focused = () =>
+      page.evaluate(() => {
+        const { activeElement: one } = document;
+        const { outlineStyle, outlineWidth } = getComputedStyle(one);
+        return {
+          id: one.id,
+          name: one.id || one.textContent.trim().slice(0, 60),
+          seen: outlineStyle !== 'none' && outlineWidth !== '0px',
+        };
+      });
     /** Goes on until something has the focus; what is passed must show that it has it. */
     const tabTo = async (wanted, key = 'Tab') => {
       for (let i = 0; i < 60; i++) {
@@ -101,7 +116,11 @@ describe('the page', () => {
     assert.equal((await marked(page)).mark, second);
     // The list of what was asked, and back to the tabs.
     await page.waitForFunction(() => document.activeElement.classList.contains('ranked'));
-    for (let i = 0; i < 40 && !await page.evaluate(() => document.activeElement.classList.contains('kept-item')); i++) {
+    for (
+      let i = 0;
+      i < 40 && !(await page.evaluate(() => document.activeElement.classList.contains('kept-item')));
+      i++
+    ) {
       await page.keyboard.press('Tab');
     }
     await page.keyboard.press('Enter');
@@ -110,7 +129,13 @@ describe('the page', () => {
     await page.keyboard.press('Space');
     assert.ok(await page.isHidden('#kept'), 'removed');
     await tabTo('tab-ask', 'Shift+Tab');
-    for (const [key, tab] of [['ArrowRight', 'search'], ['ArrowLeft', 'ask'], ['ArrowLeft', 'next'], ['Home', 'ask'], ['End', 'next']]) {
+    for (const [key, tab] of [
+      ['ArrowRight', 'search'],
+      ['ArrowLeft', 'ask'],
+      ['ArrowLeft', 'next'],
+      ['Home', 'ask'],
+      ['End', 'next'],
+    ]) {
       await page.keyboard.press(key);
       assert.equal((await focused()).id, `tab-${tab}`);
       assert.ok(await page.isVisible(`#panel-${tab}`));
@@ -135,16 +160,30 @@ describe('the page', () => {
 
   test('fits a phone, and moves nothing for who wants no motion', async () => {
     const { context, page } = await demo.open({
-      viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, reducedMotion: 'reduce',
+      viewport: { width: 360, height: 740 },
+      hasTouch: true,
+      isMobile: true,
+      reducedMotion: 'reduce',
     });
     const fits = async (what) => {
-      const wide = await page.evaluate(() => [...document.querySelectorAll('body *')]
-        .filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.suggestions, .visually-hidden'))
-        .map((one) => one.outerHTML.slice(0, 80)));
+      const wide = await page.evaluate(() =>
+        [...document.querySelectorAll('body *')]
+          .filter(
+            (one) =>
+              one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.suggestions, .visually-hidden'),
+          )
+          .map((one) => one.outerHTML.slice(0, 80)),
+      );
       assert.deepEqual(wide, [], what);
-      const inner = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll('#text, .block')]
-        .map((one) => one.scrollWidth - one.clientWidth));
-      assert.ok(inner.every((beyond) => beyond <= 0), `${what}: ${inner}`);
+      const inner = await page.evaluate(() =>
+        [document.documentElement, ...document.querySelectorAll('#text, .block')].map(
+          (one) => one.scrollWidth - one.clientWidth,
+        ),
+      );
+      assert.ok(
+        inner.every((beyond) => beyond <= 0),
+        `${what}: ${inner}`,
+      );
     };
     await fits('at first');
     await ask(page);
@@ -153,7 +192,9 @@ describe('the page', () => {
     const smooth = await page.evaluate(() => {
       const calls = [];
       for (const name of ['scrollTo', 'scrollIntoView']) {
-        Element.prototype[name] = (options) => { if (options?.behavior === 'smooth') calls.push(name); };
+        Element.prototype[name] = (options) => {
+          if (options?.behavior === 'smooth') calls.push(name);
+        };
       }
       // From near and from afar, and with the text itself out of sight.
       for (const top of [0, 1e6]) {
@@ -166,7 +207,11 @@ describe('the page', () => {
     assert.deepEqual(smooth, []);
     for (const tab of TABS) {
       await page.tap(`#tab-${tab}`);
-      await page.$$eval('details', (all) => all.forEach((one) => { one.open = true; }));
+      await page.$$eval('details', (all) =>
+        all.forEach((one) => {
+          one.open = true;
+        }),
+      );
       await fits(tab);
     }
     await page.tap('#edit');
@@ -178,10 +223,13 @@ describe('the page', () => {
 
   test('has a strict policy, and nothing in it breaks it', async () => {
     const { context, page, problems } = await demo.open({
-      prepare: (context) => context.addInitScript(() => {
-        window.refused = [];
-        addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => window.refused.push(`${violatedDirective} ${blockedURI}`));
-      }),
+      prepare: (context) =>
+        context.addInitScript(() => {
+          window.refused = [];
+          addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+            window.refused.push(`${violatedDirective} ${blockedURI}`),
+          );
+        }),
     });
     const policy = await page.getAttribute('meta[http-equiv=Content-Security-Policy]', 'content');
     assert.match(policy, /^default-src 'none';/);

@@ -30,23 +30,31 @@ describe('a question', () => {
     assert.equal(mark, FIRST.answer);
     assert.equal(text.slice(start, start + mark.length), FIRST.answer);
     assert.equal(await page.textContent('.ranked[aria-current=true] .ranked-text'), FIRST.answer);
-    assert.ok(await page.evaluate(() => document.querySelector('#text').scrollTop) > 0);
+    assert.ok((await page.evaluate(() => document.querySelector('#text').scrollTop)) > 0);
     await page.waitForFunction(() => {
       const frame = document.querySelector('#text').getBoundingClientRect();
       const { top, bottom } = document.querySelector('mark').getBoundingClientRect();
       return top >= frame.top && bottom <= frame.bottom;
     });
-    assert.match(await page.textContent('#ask-status'), new RegExp(`answer: ${FIRST.answer}`), 'a screen reader hears it');
+    assert.match(
+      await page.textContent('#ask-status'),
+      new RegExp(`answer: ${FIRST.answer}`),
+      'a screen reader hears it',
+    );
     assert.deepEqual(problems, []);
   });
 
   test('has other answers, by their scores, and a click marks one', async () => {
     const { page } = first;
-    const rows = await page.$$eval('#answers .ranked', (all) => all.map((row) => ({
-      text: row.querySelector('.ranked-text').textContent,
-      score: Number(row.querySelector('.ranked-score').textContent),
-      bar: row.querySelector('.bar-fill').getBoundingClientRect().width / row.querySelector('.bar').getBoundingClientRect().width,
-    })));
+    const rows = await page.$$eval('#answers .ranked', (all) =>
+      all.map((row) => ({
+        text: row.querySelector('.ranked-text').textContent,
+        score: Number(row.querySelector('.ranked-score').textContent),
+        bar:
+          row.querySelector('.bar-fill').getBoundingClientRect().width /
+          row.querySelector('.bar').getBoundingClientRect().width,
+      })),
+    );
     assert.equal(rows.length, 5);
     for (const [i, { score, bar }] of rows.entries()) {
       assert.ok(i === 0 || score <= rows[i - 1].score, 'the best first');
@@ -97,17 +105,27 @@ describe('a question', () => {
     await ask(page, 'When did Ada die?');
     await page.selectOption('#sample', 'bridge');
     await ask(page, 'How much did the repair cost?');
-    const kept = () => page.$$eval('#kept-list .kept-item', (all) => all.map((one) =>
-      [one.querySelector('.kept-question').textContent, one.querySelector('.kept-answer').textContent]));
+    const kept = () =>
+      page.$$eval('#kept-list .kept-item', (all) =>
+        all.map((one) => [
+          one.querySelector('.kept-question').textContent,
+          one.querySelector('.kept-answer').textContent,
+        ]),
+      );
     assert.deepEqual(await kept(), [
-      ['How much did the repair cost?', '6.4 million'], ['When did Ada die?', '27 November 1852'], [FIRST.question, FIRST.answer],
+      ['How much did the repair cost?', '6.4 million'],
+      ['When did Ada die?', '27 November 1852'],
+      [FIRST.question, FIRST.answer],
     ]);
     await page.click('#kept-list li:nth-child(2) .kept-item');
     assert.equal((await marked(page)).mark, '27 November 1852');
     assert.equal(await page.textContent('#title'), 'Ada Lovelace', 'its own text is back');
     assert.equal(await page.inputValue('#question'), 'When did Ada die?');
     await page.click('#kept-list li:nth-child(1) .remove');
-    assert.deepEqual((await kept()).map(([question]) => question), ['When did Ada die?', FIRST.question]);
+    assert.deepEqual(
+      (await kept()).map(([question]) => question),
+      ['When did Ada die?', FIRST.question],
+    );
     await page.click('#kept-clear');
     assert.ok(await page.isHidden('#kept'));
   });
@@ -138,15 +156,23 @@ describe('a question', () => {
     assert.ok(bomb.length < 100_000);
     const whole = packed(JSON.stringify([1, 'a', 'b', 'c']));
     const words = [
-      [`#t=${whole.slice(0, -4)}`, /broken/], ['#t=%%%', /broken/], ['#t=', /broken/], [`#t=${packed('[1,2,3,4]')}`, /broken/],
-      [`#t=${packed('{"a":1}')}`, /broken/], [`#t=${bomb}`, /more than 4 MB/],
+      [`#t=${whole.slice(0, -4)}`, /broken/],
+      ['#t=%%%', /broken/],
+      ['#t=', /broken/],
+      [`#t=${packed('[1,2,3,4]')}`, /broken/],
+      [`#t=${packed('{"a":1}')}`, /broken/],
+      [`#t=${bomb}`, /more than 4 MB/],
     ];
     const [[begun]] = words;
     const { context, page, problems } = await demo.open({ hash: begun });
     for (const [hash, word] of words) {
       if (hash !== begun) {
-        await page.$eval('#desk-status', (line) => { line.textContent = ''; });
-        await page.evaluate((hash) => { location.hash = hash; }, hash);
+        await page.$eval('#desk-status', (line) => {
+          line.textContent = '';
+        });
+        await page.evaluate((hash) => {
+          location.hash = hash;
+        }, hash);
       }
       await says(page, '#desk-status', word);
       assert.equal(await page.textContent('#title'), 'Ada Lovelace', 'the page is there all the same');
@@ -168,7 +194,12 @@ describe('a question', () => {
     await ask(page, `Who wrote ${HOSTILE}?`);
     await inert();
     assert.match(await page.textContent('.kept-question'), /^Who wrote <img/);
-    await page.evaluate((hash) => { location.hash = hash; }, link(HOSTILE, text, HOSTILE));
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash;
+      },
+      link(HOSTILE, text, HOSTILE),
+    );
     await says(page, '#ask-status', /came with the link/);
     assert.equal(await page.inputValue('#question'), HOSTILE);
     assert.equal(await page.textContent('#title'), HOSTILE);
@@ -185,9 +216,13 @@ describe('a question', () => {
   test('needs a text: other kinds of files are refused with a word', async () => {
     const { page, problems } = first;
     const refused = [
-      ['thesis.pdf', [37, 80, 68, 70], 'application/pdf', /PDF.*paste/], ['a.docx', [80, 75, 3, 4], '', /Word document/],
-      ['page.html', '<p>Hi</p>', 'text/html', /web page/], ['photo.png', [137, 80], 'image/png', /picture/],
-      ['data.bin', [0, 1, 2], '', /another kind of file/], ['notes.log', 'Hi', 'text/plain', /another kind of file/], ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /no plain text/],
+      ['thesis.pdf', [37, 80, 68, 70], 'application/pdf', /PDF.*paste/],
+      ['a.docx', [80, 75, 3, 4], '', /Word document/],
+      ['page.html', '<p>Hi</p>', 'text/html', /web page/],
+      ['photo.png', [137, 80], 'image/png', /picture/],
+      ['data.bin', [0, 1, 2], '', /another kind of file/],
+      ['notes.log', 'Hi', 'text/plain', /another kind of file/],
+      ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /no plain text/],
       ['empty.txt', '  ', 'text/plain', /empty/],
     ];
     const before = (await marked(page)).text;
@@ -227,7 +262,10 @@ describe('a question', () => {
     // Without leaving the editor first.
     await ask(page, 'What is the cat called?');
     assert.match((await marked(page)).mark, /^Tib/);
-    for (const [question, text, word] of [[' ', 'Some text.', /Write a question/], ['Who?', ' ', /no text yet/]]) {
+    for (const [question, text, word] of [
+      [' ', 'Some text.', /Write a question/],
+      ['Who?', ' ', /no text yet/],
+    ]) {
       await page.click('#edit');
       await page.fill('#draft', text);
       await page.click('#editor .primary');
@@ -242,19 +280,33 @@ describe('a question', () => {
     await page.click('#report');
     await says(page, '#report-status', /Copied/);
     const report = await page.evaluate(() => navigator.clipboard.readText());
-    for (const word of [/browser: Mozilla/, /WebGPU: /, /question-answering: ready/, /model: minilm-l6-qa/, /device: wasm/,
-      /self-test: there is no GPU/, /"ops":\d{2,}/, /question-answering: \d+ ms, \d+ tokens/]) assert.match(report, word);
+    for (const word of [
+      /browser: Mozilla/,
+      /WebGPU: /,
+      /question-answering: ready/,
+      /model: minilm-l6-qa/,
+      /device: wasm/,
+      /self-test: there is no GPU/,
+      /"ops":\d{2,}/,
+      /question-answering: \d+ ms, \d+ tokens/,
+    ])
+      assert.match(report, word);
     assert.doesNotMatch(report, /Tib|cat|hurt|Ada/);
 
     const { context, page: refused } = await demo.open({
-      prepare: (context) => context.addInitScript(() => {
-        Object.defineProperty(Clipboard.prototype, 'writeText', { value: () => Promise.reject(new DOMException('no', 'NotAllowedError')) });
-      }),
+      prepare: (context) =>
+        context.addInitScript(() => {
+          Object.defineProperty(Clipboard.prototype, 'writeText', {
+            value: () => Promise.reject(new DOMException('no', 'NotAllowedError')),
+          });
+        }),
     });
     await refused.click('#report');
     await says(refused, '#report-status', /by hand/);
-    const { value, selected } = await refused.$eval('#report-text', (field) => (
-      { value: field.value, selected: field.value.slice(field.selectionStart, field.selectionEnd) }));
+    const { value, selected } = await refused.$eval('#report-text', (field) => ({
+      value: field.value,
+      selected: field.value.slice(field.selectionStart, field.selectionEnd),
+    }));
     assert.match(value, /^Cloze demo report/);
     assert.equal(selected, value);
     await context.close();
@@ -263,25 +315,35 @@ describe('a question', () => {
 
 /** What is painted on the strip: pixels of the start's colour and the end's, and where the tallest of each is. */
 function strip(page) {
-  return page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
-    const canvas = document.querySelector('#heat');
-    const { data, width, height } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    const tallest = (from, to, isOurs) => {
-      const columns = Array.from({ length: width }, (_, x) => {
-        let sum = 0;
-        for (let y = from; y < to; y++) {
-          const [r, g, b, a] = data.subarray(4 * (y * width + x), 4 * (y * width + x) + 4);
-          if (a > 40 && isOurs(r, g, b)) sum += 1;
-        }
-        return sum;
-      });
-      const most = Math.max(...columns);
-      const first = columns.indexOf(most);
-      return { sum: columns.reduce((all, one) => all + one, 0), at: (first + columns.lastIndexOf(most)) / 2 / width };
-    };
-    // Teal above, vermilion below; the answer's yellow and the frame's grey are neither.
-    const up = tallest(2, height / 2 - 2, (r, g, b) => b > r + 40);
-    const down = tallest(height / 2 + 3, height - 2, (r, g, b) => r > g + 50 && r > b + 50 && g < 150);
-    resolve({ up: up.sum, down: down.sum, upAt: up.at, downAt: down.at });
-  }))));
+  return page.evaluate(
+    () =>
+      new Promise((resolve) =>
+        requestAnimationFrame(() =>
+          requestAnimationFrame(() => {
+            const canvas = document.querySelector('#heat');
+            const { data, width, height } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const tallest = (from, to, isOurs) => {
+              const columns = Array.from({ length: width }, (_, x) => {
+                let sum = 0;
+                for (let y = from; y < to; y++) {
+                  const [r, g, b, a] = data.subarray(4 * (y * width + x), 4 * (y * width + x) + 4);
+                  if (a > 40 && isOurs(r, g, b)) sum += 1;
+                }
+                return sum;
+              });
+              const most = Math.max(...columns);
+              const first = columns.indexOf(most);
+              return {
+                sum: columns.reduce((all, one) => all + one, 0),
+                at: (first + columns.lastIndexOf(most)) / 2 / width,
+              };
+            };
+            // Teal above, vermilion below; the answer's yellow and the frame's grey are neither.
+            const up = tallest(2, height / 2 - 2, (r, g, b) => b > r + 40);
+            const down = tallest(height / 2 + 3, height - 2, (r, g, b) => r > g + 50 && r > b + 50 && g < 150);
+            resolve({ up: up.sum, down: down.sum, upAt: up.at, downAt: down.at });
+          }),
+        ),
+      ),
+  );
 }

@@ -19,7 +19,10 @@ test('a question is answered and marked, and the page works with the network off
     await page.reload();
     // What does not come out of a cache fails: nothing is asked of the server any more.
     const asked = [];
-    page.on('response', (response) => response.fromServiceWorker() || response.fromCache() || asked.push(response.url()));
+    page.on(
+      'response',
+      (response) => response.fromServiceWorker() || response.fromCache() || asked.push(response.url()),
+    );
     assert.equal(await answered(), FIRST.answer);
     assert.deepEqual(asked, []);
   });

@@ -10,7 +10,9 @@ const LOSING = readFileSync(new URL('../../tests/support/losing.mjs', import.met
 
 describe('a GPU', () => {
   let demo;
-  before(async () => { demo = await openDemo('webgpu'); });
+  before(async () => {
+    demo = await openDemo('webgpu');
+  });
   after(() => demo?.close());
 
   test('is taken when it is asked for, and its loss costs no answer', async () => {
@@ -22,7 +24,7 @@ describe('a GPU', () => {
         });
         await context.route('**/assets/worker-*.js', async (route) => {
           const response = await route.fetch();
-          await route.fulfill({ response, body: LOSING + await response.text() });
+          await route.fulfill({ response, body: LOSING + (await response.text()) });
         });
       },
     });

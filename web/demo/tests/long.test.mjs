@@ -13,16 +13,20 @@ const LONG = readFileSync(`${FIXTURES}/answers/time-machine.txt`, 'utf8');
 
 /** Presses a button and gives the milliseconds until an element says something that fits. */
 function pressed(page, button, selector, pattern) {
-  return page.evaluate(([button, selector, source]) => new Promise((resolve) => {
-    const place = document.querySelector(selector);
-    const began = performance.now();
-    const look = () => {
-      if (new RegExp(source).test(place.textContent)) resolve(performance.now() - began);
-      else setTimeout(look, 2);
-    };
-    document.querySelector(button).click();
-    look();
-  }), [button, selector, pattern.source]);
+  return page.evaluate(
+    ([button, selector, source]) =>
+      new Promise((resolve) => {
+        const place = document.querySelector(selector);
+        const began = performance.now();
+        const look = () => {
+          if (new RegExp(source).test(place.textContent)) resolve(performance.now() - began);
+          else setTimeout(look, 2);
+        };
+        document.querySelector(button).click();
+        look();
+      }),
+    [button, selector, pattern.source],
+  );
 }
 
 describe('loading', () => {
@@ -39,7 +43,9 @@ describe('loading', () => {
         for (let at = 0; at < bytes.length && !response.destroyed; at += 1 << 20) {
           response.write(bytes.subarray(at, at + (1 << 20)));
           sent = at;
-          await new Promise((resolve) => { setTimeout(resolve, 150); });
+          await new Promise((resolve) => {
+            setTimeout(resolve, 150);
+          });
         }
         response.end();
         return true;
@@ -65,7 +71,7 @@ describe('loading', () => {
     // The same by asking, and by its own button.
     await page.click('#ask-go');
     await says(page, '#panel-ask .model-state', /MB of 24 MB/);
-    assert.ok(await pressed(page, '#ask-stop', '#ask-status', /Stopped/) < PROMPT);
+    assert.ok((await pressed(page, '#ask-stop', '#ask-status', /Stopped/)) < PROMPT);
     isSlow = false;
     await ask(page);
     assert.equal((await marked(page)).mark, FIRST.answer);
@@ -76,26 +82,33 @@ describe('loading', () => {
 
 describe('a file of 5 MB', () => {
   let demo;
-  before(async () => { demo = await openDemo(); });
+  before(async () => {
+    demo = await openDemo();
+  });
   after(() => demo?.close());
 
   test('is shown, estimated, run and stopped, and the page answers all the while', async () => {
     const { context, page, problems } = await demo.open();
     // So that loading is not part of what is measured.
     await ask(page);
-    const dropped = await page.evaluate((text) => new Promise((resolve) => {
-      const whole = `${text}\n\n`.repeat(Math.ceil(5e6 / text.length));
-      const dataTransfer = new DataTransfer();
-      dataTransfer.items.add(new File([whole], 'long.txt', { type: 'text/plain' }));
-      const began = performance.now();
-      document.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-      const look = () => {
-        const { length } = document.querySelector('#text').textContent;
-        if (length === whole.length) resolve({ took: performance.now() - began, length, nodes: document.querySelectorAll('#text *').length });
-        else setTimeout(look, 20);
-      };
-      look();
-    }), LONG);
+    const dropped = await page.evaluate(
+      (text) =>
+        new Promise((resolve) => {
+          const whole = `${text}\n\n`.repeat(Math.ceil(5e6 / text.length));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([whole], 'long.txt', { type: 'text/plain' }));
+          const began = performance.now();
+          document.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+          const look = () => {
+            const { length } = document.querySelector('#text').textContent;
+            if (length === whole.length)
+              resolve({ took: performance.now() - began, length, nodes: document.querySelectorAll('#text *').length });
+            else setTimeout(look, 20);
+          };
+          look();
+        }),
+      LONG,
+    );
     assert.ok(dropped.length >= 5e6);
     assert.ok(dropped.nodes < 3000, `${dropped.nodes} elements`);
     await page.waitForFunction(() => document.querySelector('#heat').ariaValueNow === '0');
@@ -113,9 +126,16 @@ describe('a file of 5 MB', () => {
     await page.evaluate(() => {
       window.waits = [];
       for (const type of ['keydown', 'input', 'click', 'scroll']) {
-        addEventListener(type, ({ timeStamp }) => requestAnimationFrame(() => setTimeout(() => {
-          window.waits.push([type, performance.now() - timeStamp]);
-        })), true);
+        addEventListener(
+          type,
+          ({ timeStamp }) =>
+            requestAnimationFrame(() =>
+              setTimeout(() => {
+                window.waits.push([type, performance.now() - timeStamp]);
+              }),
+            ),
+          true,
+        );
       }
     });
     const until = Date.now() + 3000;

@@ -24,7 +24,8 @@ describe('out of the ordinary', () => {
   test('an answer is marked with the accents behind its last letter', async () => {
     const { page } = opened;
     for (const [text, answer] of [
-      ['Ada lives in Rome\u0301\u0302.', 'Rome\u0301\u0302'], ['🙂 Ada 👩‍👩‍👧 lives in Rome\ufe0f, they say.', 'Rome\ufe0f'],
+      ['Ada lives in Rome\u0301\u0302.', 'Rome\u0301\u0302'],
+      ['🙂 Ada 👩‍👩‍👧 lives in Rome\ufe0f, they say.', 'Rome\ufe0f'],
       ['Ada lives in Ro\u200bm\u00ade.', 'Ro\u200bm\u00ade'],
     ]) {
       await lay(page, text);
@@ -62,10 +63,12 @@ describe('out of the ordinary', () => {
     await lay(page, 'Hi there.');
     await lay(page, 'Hi there, you.');
     await page.waitForTimeout(300);
-    assert.ok(await page.$eval('#heat', (canvas) => {
-      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2 - 4);
-      return data.every((value) => value === 0);
-    }));
+    assert.ok(
+      await page.$eval('#heat', (canvas) => {
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height / 2 - 4);
+        return data.every((value) => value === 0);
+      }),
+    );
   });
 
   test('what would unpack to more than a link may hold is not made into one', async () => {
@@ -160,7 +163,9 @@ describe('out of the ordinary', () => {
       }).observe({ type: 'longtask' });
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(['Ada lives in Rome. '.repeat(263_000)], 'line.txt', { type: 'text/plain' }));
-      document.querySelector('#text').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+      document
+        .querySelector('#text')
+        .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
     });
     await says(page, '#desk-status', /^Opened line.txt: 4,997,000/);
     await page.click('#tab-search');
@@ -169,7 +174,7 @@ describe('out of the ordinary', () => {
     await says(page, '#search-status', /of 263,000 sentences/, 60_000);
     await page.click('#search-stop');
     await says(page, '#search-status', /^Stopped/);
-    assert.ok(await page.evaluate(() => window.longest) < 1500);
+    assert.ok((await page.evaluate(() => window.longest)) < 1500);
     assert.deepEqual(problems, []);
     await context.close();
   });

@@ -63,17 +63,21 @@ describe('the service worker', () => {
     await page.waitForSelector('html[data-ready]');
     const took = await page.evaluate(() => performance.getEntriesByName('interactive')[0].startTime);
     assert.ok(took < INTERACTIVE, `interactive after ${took} ms`);
-    assert.deepEqual(reached.filter((path) => !path.endsWith('/service-worker.js')), []);
+    assert.deepEqual(
+      reached.filter((path) => !path.endsWith('/service-worker.js')),
+      [],
+    );
     isGone = false;
     await context.close();
   });
 
   test('is no condition: without one, and without a cache, the page works', async () => {
     const { context, page, problems } = await demo.open({
-      prepare: (context) => context.addInitScript(() => {
-        ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('no', 'SecurityError'));
-        CacheStorage.prototype.open = () => Promise.reject(new DOMException('no', 'SecurityError'));
-      }),
+      prepare: (context) =>
+        context.addInitScript(() => {
+          ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('no', 'SecurityError'));
+          CacheStorage.prototype.open = () => Promise.reject(new DOMException('no', 'SecurityError'));
+        }),
     });
     await ask(page);
     assert.equal((await marked(page)).mark, FIRST.answer);

@@ -54,8 +54,10 @@ export async function ask(page, question) {
   if (question !== undefined) await page.fill('#question', question);
   await page.click('#ask-go');
   await page.waitForSelector('#result:not([hidden]) .ranked[aria-current=true]', { timeout: 30_000 });
-  await page.waitForFunction((asked) => document.querySelector('#asked').textContent === asked && !document.querySelector('#ask-go').hidden,
-    await page.inputValue('#question'));
+  await page.waitForFunction(
+    (asked) => document.querySelector('#asked').textContent === asked && !document.querySelector('#ask-go').hidden,
+    await page.inputValue('#question'),
+  );
 }
 
 /** The text on the page, and what is marked in it, as places in it. */
@@ -82,17 +84,22 @@ export function drop(page, ...files) {
       const bytes = typeof content === 'string' ? content : new Uint8Array(content);
       dataTransfer.items.add(new File([bytes], name, { type }));
     }
-    document.querySelector('#text').dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    document
+      .querySelector('#text')
+      .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
   }, files);
 }
 
 /** Waits until an element says something that fits, and gives what. */
 export async function says(page, selector, pattern, timeout = 15_000) {
-  await page.waitForFunction(
-    ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ''),
-    [selector, pattern.source], { timeout },
-  ).catch(async () => {
-    throw new Error(`${selector} says “${await page.textContent(selector)}”, not ${pattern}`);
-  });
+  await page
+    .waitForFunction(
+      ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ''),
+      [selector, pattern.source],
+      { timeout },
+    )
+    .catch(async () => {
+      throw new Error(`${selector} says “${await page.textContent(selector)}”, not ${pattern}`);
+    });
   return page.textContent(selector);
 }

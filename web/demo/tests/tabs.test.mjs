@@ -7,9 +7,13 @@ import { DIST, FIXTURES, marked, openDemo, says } from './support.mjs';
 
 const CASES = JSON.parse(readFileSync(`${FIXTURES}/tasks/cases.json`, 'utf8'));
 
-const ranked = (page, list) => page.$$eval(`${list} .ranked`, (rows) => rows.map((row) => ({
-  text: row.querySelector('.ranked-text').textContent, score: Number(row.querySelector('.ranked-score').textContent),
-})));
+const ranked = (page, list) =>
+  page.$$eval(`${list} .ranked`, (rows) =>
+    rows.map((row) => ({
+      text: row.querySelector('.ranked-text').textContent,
+      score: Number(row.querySelector('.ranked-score').textContent),
+    })),
+  );
 
 describe('the tabs', () => {
   let demo;
@@ -21,11 +25,17 @@ describe('the tabs', () => {
   after(() => demo?.close());
 
   test('Search ranks the sentences by what they mean, and a click goes there', async () => {
-    assert.ok(existsSync(`${DIST}/models/all-minilm-l6-v2`), 'the encoder is missing: run pkg-scripts/setup --models, then build');
+    assert.ok(
+      existsSync(`${DIST}/models/all-minilm-l6-v2`),
+      'the encoder is missing: run pkg-scripts/setup --models, then build',
+    );
     const { page, problems } = opened;
     await page.selectOption('#sample', 'twilight');
     await page.click('#tab-search');
-    assert.match(await page.textContent('#panel-search .model-line'), /MiniLM-L6, sentences.*2[45] MB, downloaded once/);
+    assert.match(
+      await page.textContent('#panel-search .model-line'),
+      /MiniLM-L6, sentences.*2[45] MB, downloaded once/,
+    );
     await page.fill('#query', 'navies misjudged the depth of the sea');
     await page.click('#search-go');
     await says(page, '#search-status', /^\d+ sentences, the closest first/);
@@ -42,7 +52,9 @@ describe('the tabs', () => {
     // The sentences are read once: the next query is one call more.
     const calls = async () => {
       // What it said of the report before says nothing of this one.
-      await page.evaluate(() => { document.querySelector('#report-status').textContent = ''; });
+      await page.evaluate(() => {
+        document.querySelector('#report-status').textContent = '';
+      });
       await page.click('#report');
       await page.waitForFunction(() => document.querySelector('#report-status').textContent !== '');
       return page.evaluate(() => navigator.clipboard.readText());
@@ -52,7 +64,10 @@ describe('the tabs', () => {
     const before = count(await calls());
     await page.fill('#query', 'animals that shine');
     await page.click('#search-go');
-    await page.waitForFunction((old) => document.querySelector('#found .ranked-text').textContent !== old, found[0].text);
+    await page.waitForFunction(
+      (old) => document.querySelector('#found .ranked-text').textContent !== old,
+      found[0].text,
+    );
     assert.equal(count(await calls()), before + 1);
     const [best] = await ranked(page, '#found');
     assert.match(best.text, /light|lamps|shin|glow/);
@@ -67,18 +82,29 @@ describe('the tabs', () => {
     await says(page, '#blanks-status', /Choose a model/);
     await page.setInputFiles('#panel-blanks input[type=file]', `${FIXTURES}/tasks/mlm`);
     await says(page, '#panel-blanks .model-state', /ready/);
-    const { input, result } = CASES.find(({ task, model, input, options }) =>
-      task === 'fill-mask' && model === 'mlm' && !options.targets && (input.text.match(/\[MASK\]/g) ?? []).length === 1);
+    const { input, result } = CASES.find(
+      ({ task, model, input, options }) =>
+        task === 'fill-mask' &&
+        model === 'mlm' &&
+        !options.targets &&
+        (input.text.match(/\[MASK\]/g) ?? []).length === 1,
+    );
     await page.fill('#cloze', input.text);
     await page.click('#blanks-go');
     await page.waitForSelector('#filled .ranked');
     const found = await ranked(page, '#filled');
-    assert.deepEqual(found.map(({ text }) => text), result.map(({ token_str }) => token_str));
+    assert.deepEqual(
+      found.map(({ text }) => text),
+      result.map(({ token_str }) => token_str),
+    );
     for (const [i, { score }] of found.entries()) assert.ok(Math.abs(score - result[i].score) < 0.001);
     assert.equal(await page.textContent('#filled .sequence'), result[0].sequence);
     await page.click('#filled li:nth-child(2) button');
     assert.equal(await page.textContent('#filled .sequence'), result[1].sequence);
-    assert.ok(!demo.server.requests.slice(asked).some((path) => /mlm|config\.json|safetensors/.test(path)), 'its files stay here');
+    assert.ok(
+      !demo.server.requests.slice(asked).some((path) => /mlm|config\.json|safetensors/.test(path)),
+      'its files stay here',
+    );
 
     // A word that is selected in the text is blanked in its sentence.
     await page.evaluate(() => {
@@ -121,7 +147,9 @@ describe('the tabs', () => {
       }
     };
     await page.click('#tab-search');
-    await page.$eval('#panel-search details', (details) => { details.open = true; });
+    await page.$eval('#panel-search details', (details) => {
+      details.open = true;
+    });
     await page.fill('#model-feature-extraction', './models/all-minilm-l6-v2/');
     await page.click('#panel-search .model-form button');
     await says(page, '#panel-search .model-line', /^\.\/models\/all-minilm-l6-v2\/.*ready/);
@@ -131,14 +159,16 @@ describe('the tabs', () => {
     await says(page, '#desk-status', /no config\.json/);
     await dropped(`${FIXTURES}/answers/time-machine.txt`);
     await says(page, '#title', /^time-machine\.txt$/);
-    assert.ok(!await page.evaluate(() => document.body.classList.contains('dropping')));
+    assert.ok(!(await page.evaluate(() => document.body.classList.contains('dropping'))));
   });
 
   test('models that cannot be used are refused with a word, and another may be taken', async () => {
     const { page } = opened;
     await page.click('#tab-blanks');
     const name = async (text) => {
-      await page.$eval('#panel-blanks details', (details) => { details.open = true; });
+      await page.$eval('#panel-blanks details', (details) => {
+        details.open = true;
+      });
       await page.fill('#model-fill-mask', text);
       await page.click('#panel-blanks .model-form button');
     };
@@ -160,7 +190,9 @@ describe('the tabs', () => {
     await page.click('#tab-ask');
     await page.setInputFiles('#panel-ask input[type=file]', `${FIXTURES}/../../models/minilm-l6-qa`);
     await says(page, '#panel-ask .model-line', /minilm-l6-qa.*ready/);
-    await page.$eval('#panel-ask details', (details) => { details.open = true; });
+    await page.$eval('#panel-ask details', (details) => {
+      details.open = true;
+    });
     await page.click('#panel-ask details .row button:nth-child(2)');
     await says(page, '#panel-ask .model-line', /MiniLM-L6, question answering/);
   });

@@ -11,14 +11,25 @@ import { serve } from '../../tests/support/server.mjs';
 import { fillWorker, keptFiles, WORKER } from '../kept-files.mjs';
 import { ask, DIST } from './support.mjs';
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm', '.svg': 'image/svg+xml' };
+const TYPES = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.wasm': 'application/wasm',
+  '.svg': 'image/svg+xml',
+};
 const LIST = JSON.stringify(JSON.stringify(keptFiles(DIST)));
 
-const later = (ms) => new Promise((over) => { setTimeout(over, ms); });
+const later = (ms) =>
+  new Promise((over) => {
+    setTimeout(over, ms);
+  });
 
 /** The files below a directory, by their paths. */
 function read(dir) {
-  const paths = readdirSync(dir, { recursive: true }).map(String).filter((path) => statSync(join(dir, path)).isFile());
+  const paths = readdirSync(dir, { recursive: true })
+    .map(String)
+    .filter((path) => statSync(join(dir, path)).isFile());
   return Object.fromEntries(paths.map((path) => [path, readFileSync(join(dir, path))]));
 }
 
@@ -28,9 +39,13 @@ function build(name) {
   try {
     cpSync(DIST, dir, { recursive: true });
     // A part of the old digest stays: there are two modules of one name.
-    const renamed = (asset) => asset.replace(/-([\w-]{8})\.(\w+)$/, (_, digest, end) => `-${(name + digest).slice(0, 8)}.${end}`);
+    const renamed = (asset) =>
+      asset.replace(/-([\w-]{8})\.(\w+)$/, (_, digest, end) => `-${(name + digest).slice(0, 8)}.${end}`);
     const assets = readdirSync(join(dir, 'assets'));
-    for (const path of ['index.html', ...assets.filter((asset) => /\.(js|css)$/.test(asset)).map((asset) => `assets/${asset}`)]) {
+    for (const path of [
+      'index.html',
+      ...assets.filter((asset) => /\.(js|css)$/.test(asset)).map((asset) => `assets/${asset}`),
+    ]) {
       let text = readFileSync(join(dir, path), 'utf8');
       for (const asset of assets) text = text.replaceAll(asset, renamed(asset));
       writeFileSync(join(dir, path), text.replace('<title>', `<title>${name} `));
@@ -56,22 +71,25 @@ describe('the page, built anew', { concurrency: 1 }, () => {
   let browser;
 
   before(async () => {
-    server = await serve({}, {
-      csp: null,
-      handle: (request, response, { pathname, search }) => {
-        const [folder, file] = Object.entries(site).find(([path]) => pathname.startsWith(path)) ?? [];
-        const path = pathname.slice(folder?.length) || 'index.html';
-        const bytes = typeof file === 'function' ? file(path, search, request) : file?.[path];
-        if (!bytes) {
-          missed.push(pathname);
-          response.statusCode = 404;
-        }
-        response.setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
-        for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-        response.end(bytes ?? 'none');
-        return true;
+    server = await serve(
+      {},
+      {
+        csp: null,
+        handle: (request, response, { pathname, search }) => {
+          const [folder, file] = Object.entries(site).find(([path]) => pathname.startsWith(path)) ?? [];
+          const path = pathname.slice(folder?.length) || 'index.html';
+          const bytes = typeof file === 'function' ? file(path, search, request) : file?.[path];
+          if (!bytes) {
+            missed.push(pathname);
+            response.statusCode = 404;
+          }
+          response.setHeader('content-type', TYPES[extname(path)] ?? 'application/octet-stream');
+          for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+          response.end(bytes ?? 'none');
+          return true;
+        },
       },
-    });
+    );
     browser = await launch('none');
   });
   after(async () => {
@@ -102,18 +120,23 @@ describe('the page, built anew', { concurrency: 1 }, () => {
     await isReady(page);
     return name(page);
   };
-  const caches = (page) => page.evaluate(async () => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')));
+  const caches = (page) =>
+    page.evaluate(async () => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')));
   const answers = async (page, question) => {
     await ask(page, question);
     return page.textContent('#result mark, #text mark');
   };
   /** Lets the browser look for a newer worker, and waits until it has made up its mind: whether one waits. */
-  const looks = (page) => page.evaluate(async () => {
-    const registration = await navigator.serviceWorker.getRegistration();
-    await registration.update().catch(() => {});
-    while (registration.installing) await new Promise((over) => { setTimeout(over, 20); });
-    return registration.waiting !== null;
-  });
+  const looks = (page) =>
+    page.evaluate(async () => {
+      const registration = await navigator.serviceWorker.getRegistration();
+      await registration.update().catch(() => {});
+      while (registration.installing)
+        await new Promise((over) => {
+          setTimeout(over, 20);
+        });
+      return registration.waiting !== null;
+    });
   const update = async (page) => {
     await page.waitForSelector('#update:not([hidden])');
     await Promise.all([page.waitForEvent('load'), page.click('#update-now')]);
@@ -150,13 +173,16 @@ describe('the page, built anew', { concurrency: 1 }, () => {
   });
 
   test('a first visit meanwhile has a page that works, and the next one the new build', async () => {
-    site = { '/': (path) => (path === 'index.html' ? ONE[path] : TWO[path] ?? ONE[path]) };
+    site = { '/': (path) => (path === 'index.html' ? ONE[path] : (TWO[path] ?? ONE[path])) };
     const { context, open, problems } = await visitor();
     const page = await open();
     assert.equal(await name(page), 'one');
     assert.ok(await answers(page));
     await later(1000);
-    assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.active?.state), undefined);
+    assert.equal(
+      await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.active?.state),
+      undefined,
+    );
     assert.ok(await page.isHidden('#offline'));
     site = { '/': TWO };
     assert.equal(await reload(page), 'two');
@@ -170,7 +196,7 @@ describe('the page, built anew', { concurrency: 1 }, () => {
   });
 
   test('a cache on the way that keeps an old copy by its address is passed by', async () => {
-    site = { '/': (path, search) => (path === 'index.html' && !search ? ONE[path] : TWO[path] ?? ONE[path]) };
+    site = { '/': (path, search) => (path === 'index.html' && !search ? ONE[path] : (TWO[path] ?? ONE[path])) };
     const { context, open, problems } = await visitor();
     const page = await open();
     await isControlled(page);
@@ -199,7 +225,9 @@ describe('the page, built anew', { concurrency: 1 }, () => {
     assert.deepEqual([missed, problems], [[], []]);
     await update(second);
     assert.equal(await name(second), 'two');
-    await first.waitForFunction(async () => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')).length === 1);
+    await first.waitForFunction(
+      async () => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')).length === 1,
+    );
     assert.ok(await answers(second));
     await context.close();
   });
@@ -217,13 +245,18 @@ describe('the page, built anew', { concurrency: 1 }, () => {
     }
     const [a] = pages;
     const names = await caches(a);
-    assert.deepEqual(names.map((key) => key.replace(/ [0-9a-f]{16}$/, '')).sort(),
-      ['/a/', '/a/b/', '/b/'].map((path) => `cloze page ${server.url}${path}`));
+    assert.deepEqual(
+      names.map((key) => key.replace(/ [0-9a-f]{16}$/, '')).sort(),
+      ['/a/', '/a/b/', '/b/'].map((path) => `cloze page ${server.url}${path}`),
+    );
     // An update below one of them is no other's.
     site['/a/'] = TWO;
     await looks(a);
     await update(a);
-    await a.waitForFunction(async (count) => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')).length === count, 3);
+    await a.waitForFunction(
+      async (count) => (await caches.keys()).filter((key) => !key.startsWith('cloze-models')).length === count,
+      3,
+    );
     site = {};
     await context.setOffline(true);
     for (const [i, expected] of ['two', 'two', 'one'].entries()) {
@@ -243,7 +276,11 @@ describe('the page, built anew', { concurrency: 1 }, () => {
       const [key] = (await caches.keys()).filter((name) => !name.startsWith('cloze-models'));
       const cache = await caches.open(key);
       for (const request of await cache.keys()) {
-        if (/index\.html$/.test(request.url)) await cache.put(request, new Response('<title>changed</title>', { headers: { 'content-type': 'text/html' } }));
+        if (/index\.html$/.test(request.url))
+          await cache.put(
+            request,
+            new Response('<title>changed</title>', { headers: { 'content-type': 'text/html' } }),
+          );
         if (/\/index-.*\.js$/.test(request.url)) await cache.delete(request);
       }
     });
@@ -262,7 +299,10 @@ describe('the page, built anew', { concurrency: 1 }, () => {
     const empty = await context.newPage();
     await empty.goto(`${server.url}/empty.html`);
     await empty.evaluate(async () => {
-      for (const [name, path] of [['0123456789abcdef', '/a/index.html'], ['fedcba9876543210', '/b/index.html']]) {
+      for (const [name, path] of [
+        ['0123456789abcdef', '/a/index.html'],
+        ['fedcba9876543210', '/b/index.html'],
+      ]) {
         await (await caches.open(`cloze-demo-${name}`)).put(path, new Response('an older page'));
       }
     });

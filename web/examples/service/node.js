@@ -18,7 +18,12 @@ const handle = service(answer);
 let stopping = false;
 
 // Who sends headers or bodies drop by drop is cut off, and who sends many headers is refused.
-const timeouts = { headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 1000 };
+const timeouts = {
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+};
 const server = createServer({ ...timeouts, maxHeaderSize: 8192 }, (incoming, outgoing) => {
   void serve(incoming, outgoing).catch(() => outgoing.destroy());
 });

@@ -60,10 +60,12 @@ export function service(answer, limits = {}) {
   async function answerTo(request) {
     checkType(request);
     const text = await admitted('reading', most.bodies, most.bodyTime, tooSlow, request, (signal) =>
-      readText(request, most.body, signal));
+      readText(request, most.body, signal),
+    );
     const { question, context, topK = 1 } = readFields(text, most);
     const answers = await admitted('working', most.queue, most.answerTime, tooLong, request, (signal) =>
-      inTurn(signal, (signal) => answer(question, context, { topK, signal })));
+      inTurn(signal, (signal) => answer(question, context, { topK, signal })),
+    );
     return json(200, { answers });
   }
 
@@ -125,7 +127,9 @@ export function service(answer, limits = {}) {
       // A HEAD is a GET whose body is left out by who sends it.
       const method = request.method === 'HEAD' ? 'GET' : request.method;
       if (!Object.hasOwn(route, method)) {
-        const allow = Object.keys(route).map((name) => (name === 'GET' ? 'GET, HEAD' : name)).join(', ');
+        const allow = Object.keys(route)
+          .map((name) => (name === 'GET' ? 'GET, HEAD' : name))
+          .join(', ');
         throw new Refusal(405, 'method', `${pathname} takes ${allow}`, { allow });
       }
       return await route[method](request);
@@ -137,7 +141,8 @@ export function service(answer, limits = {}) {
 
 const tooSlow = (ms) => new Refusal(408, 'slow_body', `The body did not come within ${ms} ms`);
 const tooLong = (ms) => new Refusal(504, 'timeout', `There is no answer within ${ms} ms`);
-const tooCostly = (ms) => new Refusal(422, 'too_costly', `The answer takes more than ${ms} ms of work. Ask about a shorter text`);
+const tooCostly = (ms) =>
+  new Refusal(422, 'too_costly', `The answer takes more than ${ms} ms of work. Ask about a shorter text`);
 const tooLarge = (bytes) => new Refusal(413, 'too_large', `A body has at most ${bytes} bytes`);
 
 function json(status, value, headers = {}) {

@@ -54,7 +54,10 @@ test('an answer that takes too long is stopped', async () => {
 test('time in the queue counts, and who has waited too long leaves it', async () => {
   const handle = service(answer, { answerTime: 300 });
   const all = await Promise.all(Array.from({ length: 5 }, () => handle(asks(LONG))));
-  assert.deepEqual(all.map(({ status }) => status), [504, 504, 504, 504, 504]);
+  assert.deepEqual(
+    all.map(({ status }) => status),
+    [504, 504, 504, 504, 504],
+  );
   await rests();
   assert.equal((await handle(asks('Ada built the castle.'))).status, 200);
 });
@@ -72,7 +75,9 @@ test('who goes away is not worked for', async () => {
 
 test('the queue has an end, and room again when it is shorter', async () => {
   const ends = [];
-  const handle = service((question, context) => new Promise((resolve) => ends.push(() => resolve([context]))), { queue: 3 });
+  const handle = service((question, context) => new Promise((resolve) => ends.push(() => resolve([context]))), {
+    queue: 3,
+  });
   const waiting = ['a', 'b', 'c'].map((context) => [context, handle(asks(context))]);
   await later(20);
   const { headers } = await refused(handle(asks('d')), 503, 'busy');
@@ -104,10 +109,13 @@ test('a request may be worked on for so long, and those behind it are served', a
 test('who leaves the queue lets nobody past those before it', async () => {
   const order = [];
   const ends = [];
-  const handle = service((_, context) => new Promise((resolve) => {
-    order.push(context);
-    ends.push(() => resolve([]));
-  }));
+  const handle = service(
+    (_, context) =>
+      new Promise((resolve) => {
+        order.push(context);
+        ends.push(() => resolve([]));
+      }),
+  );
   const gone = new AbortController();
   const first = handle(asks('a'));
   await later(20);
@@ -129,13 +137,25 @@ test('who leaves the queue lets nobody past those before it', async () => {
 
 test('tokens are limited before a request enters the queue, whatever they are made of', async () => {
   const handle = service(() => Promise.reject(new Error('it was worked on')));
-  const costly = ['. '.repeat(5000), '漢'.repeat(5000), '한글 '.repeat(2000), 'a '.repeat(5000), '🙂'.repeat(4500), '8. '.repeat(3000)];
+  const costly = [
+    '. '.repeat(5000),
+    '漢'.repeat(5000),
+    '한글 '.repeat(2000),
+    'a '.repeat(5000),
+    '🙂'.repeat(4500),
+    '8. '.repeat(3000),
+  ];
   for (const context of costly) await refused(handle(asks(context)), 422, 'too_long');
   const questions = ['a '.repeat(250), '?'.repeat(400), '漢'.repeat(200), 'x1 '.repeat(150)];
-  for (const question of questions) await refused(handle(request({ question, context: 'Ada built it.' })), 422, 'too_long');
+  for (const question of questions)
+    await refused(handle(request({ question, context: 'Ada built it.' })), 422, 'too_long');
   // Prose of the greatest length is taken.
-  const prose = 'The castle was built by the king of the hill, in the year of the great storm. '.repeat(200).slice(0, 10_000);
-  const got = await service(async () => [])(request({ question: 'Who built the castle, and in which year was it?', context: prose }));
+  const prose = 'The castle was built by the king of the hill, in the year of the great storm. '
+    .repeat(200)
+    .slice(0, 10_000);
+  const got = await service(async () => [])(
+    request({ question: 'Who built the castle, and in which year was it?', context: prose }),
+  );
   assert.equal(got.status, 200);
 });
 

@@ -13,11 +13,15 @@ const WEIGHTS = 23_473_728;
 const QUESTIONS = 2000;
 const CLIENTS = 50;
 
-const NAMES = ('Ada Alan Anna Ben Carl Clara David Emma Eric Eva Frank George Grace Hans Helen Henry Ida Irene Jack James Jane John ' +
-  'Julia Karl Laura Lena Leo Lucy Maria Mark Martin Max Nina Oscar Otto Paul Peter Rosa Ruth Sam').split(' ');
-const CITIES = ('Amsterdam Athens Bangkok Barcelona Beijing Berlin Boston Brussels Budapest Cairo Chicago Copenhagen Dallas Delhi Denver ' +
+const NAMES = (
+  'Ada Alan Anna Ben Carl Clara David Emma Eric Eva Frank George Grace Hans Helen Henry Ida Irene Jack James Jane John ' +
+  'Julia Karl Laura Lena Leo Lucy Maria Mark Martin Max Nina Oscar Otto Paul Peter Rosa Ruth Sam'
+).split(' ');
+const CITIES = (
+  'Amsterdam Athens Bangkok Barcelona Beijing Berlin Boston Brussels Budapest Cairo Chicago Copenhagen Dallas Delhi Denver ' +
   'Dublin Florence Geneva Hamburg Helsinki Houston Istanbul Jakarta Lisbon London Madrid Manila Melbourne Milan Montreal Moscow Mumbai ' +
-  'Munich Nairobi Naples Oslo Paris Prague Rome Seattle Seoul Shanghai Singapore Stockholm Sydney Tokyo Toronto Venice Vienna Warsaw').split(' ');
+  'Munich Nairobi Naples Oslo Paris Prague Rome Seattle Seoul Shanghai Singapore Stockholm Sydney Tokyo Toronto Venice Vienna Warsaw'
+).split(' ');
 
 /** The question that is asked as number `i` below 2,000, no two alike, and its answer. */
 function asked(i) {
@@ -91,7 +95,9 @@ test('in workerd all memory stays below 128 MB, with one copy of the weights', a
   const peak = wasm + heap;
   const { most } = await resident(server.pid);
   const mb = (bytes) => `${(bytes / MB).toFixed(1)} MB`;
-  t.diagnostic(`WebAssembly ${mb(wasm)}, heap and buffers at most ${mb(heap)}; the process grew by ${mb(most - before.now)}`);
+  t.diagnostic(
+    `WebAssembly ${mb(wasm)}, heap and buffers at most ${mb(heap)}; the process grew by ${mb(most - before.now)}`,
+  );
   assert.ok(wasm > WEIGHTS && wasm < 2 * WEIGHTS, `${mb(wasm)} hold one copy of ${mb(WEIGHTS)}`);
   assert.ok(peak < MOST_MEMORY, mb(peak));
   assert.ok(most - before.now < MOST_MEMORY, mb(most - before.now));
@@ -103,17 +109,19 @@ test('in workerd all memory stays below 128 MB, with one copy of the weights', a
 
 test(`${QUESTIONS} questions by ${CLIENTS} clients: none is lost, memory is flat`, async (t) => {
   const runtimes = { Node: startNode(), workerd: startWorkerd('service/README.md', 'service') };
-  await Promise.all(Object.entries(runtimes).map(async ([name, starting]) => {
-    const { url, pid } = await started(starting);
-    const after = [];
-    const { done, busy, seconds } = await load(url, QUESTIONS, CLIENTS, async (count) => {
-      if (count % (QUESTIONS / 8) === 0) after.push((await resident(pid)).now);
-    });
-    assert.equal(done, QUESTIONS);
-    assert.ok(busy > 0, 'the queue has an end');
-    const figures = after.map((bytes) => (bytes / MB).toFixed(1)).join(', ');
-    t.diagnostic(`${name}: ${seconds.toFixed(1)} s, ${busy} times busy; MB after each eighth: ${figures}`);
-    const [half, whole] = [after[3], after[7]];
-    assert.ok(whole < 1.1 * half, `${name}: ${figures} MB`);
-  }));
+  await Promise.all(
+    Object.entries(runtimes).map(async ([name, starting]) => {
+      const { url, pid } = await started(starting);
+      const after = [];
+      const { done, busy, seconds } = await load(url, QUESTIONS, CLIENTS, async (count) => {
+        if (count % (QUESTIONS / 8) === 0) after.push((await resident(pid)).now);
+      });
+      assert.equal(done, QUESTIONS);
+      assert.ok(busy > 0, 'the queue has an end');
+      const figures = after.map((bytes) => (bytes / MB).toFixed(1)).join(', ');
+      t.diagnostic(`${name}: ${seconds.toFixed(1)} s, ${busy} times busy; MB after each eighth: ${figures}`);
+      const [half, whole] = [after[3], after[7]];
+      assert.ok(whole < 1.1 * half, `${name}: ${figures} MB`);
+    }),
+  );
 });

@@ -28,14 +28,24 @@ for (const model of [...places, './none', 'none']) {
 }
 `;
 
-const NONE = ['option model: there is no directory ./none. Give', 'option model: there is no directory ./none, and it is no name on the Hub. Give'];
+const NONE = [
+  'option model: there is no directory ./none. Give',
+  'option model: there is no directory ./none, and it is no name on the Hub. Give',
+];
 
-for (const [command, worker] of [['node', false], ['deno run --allow-read', true], ['bun', true]]) {
+for (const [command, worker] of [
+  ['node', false],
+  ['deno run --allow-read', true],
+  ['bun', true],
+]) {
   test(`${command}: a path is a path`, () => {
     writeFileSync(join(APP, 'paths.mjs'), PATHS);
     const lines = shell(`${command} paths.mjs`).split('\n');
     assert.deepEqual(lines.slice(0, 4), Array(4).fill(`Rome ${worker}`));
-    assert.deepEqual(lines.slice(4).map((line) => line.replace(/ Give.*/, ' Give')), NONE);
+    assert.deepEqual(
+      lines.slice(4).map((line) => line.replace(/ Give.*/, ' Give')),
+      NONE,
+    );
   });
 }
 
@@ -52,7 +62,10 @@ test('workerd answers three at once, on a model that is not loaded yet', async (
       ['Where is Paul?', 'Paul lives in Rome.', 'Rome'],
     ];
     const answers = await Promise.all(asked.map(([question, context]) => ask(question, context)));
-    assert.deepEqual(answers, asked.map(([, , answer]) => [200, answer]));
+    assert.deepEqual(
+      answers,
+      asked.map(([, , answer]) => [200, answer]),
+    );
     assert.equal((await ask('', ''))[0], 400);
   } finally {
     await server.stop();

@@ -37,7 +37,10 @@ before(prepare);
 
 // Side by side: much of the time is waiting for time limits.
 describe('the service', { concurrency: true }, () => {
-  for (const [runtime, starting] of [['Node', startNode], ['workerd', () => startWorkerd('service/README.md', 'service')]]) {
+  for (const [runtime, starting] of [
+    ['Node', startNode],
+    ['workerd', () => startWorkerd('service/README.md', 'service')],
+  ]) {
     describe(runtime, { concurrency: 1 }, () => {
       let server;
       let url;
@@ -67,13 +70,26 @@ describe('the service', { concurrency: true }, () => {
       });
 
       test('health, for GET and HEAD', async () => {
-        assert.deepEqual((await send(url, '/health', { method: 'GET' })).json, { status: 'ok', reading: 0, working: 0 });
+        assert.deepEqual((await send(url, '/health', { method: 'GET' })).json, {
+          status: 'ok',
+          reading: 0,
+          working: 0,
+        });
         const head = await send(url, '/health?a=b', { method: 'HEAD' });
         assert.deepEqual([head.status, head.text], [200, '']);
       });
 
       test('other paths and methods', async () => {
-        for (const path of ['/', '/answers', '/answer/', '//answer', '/__proto__', '/constructor', '/%00', '/health/../x']) {
+        for (const path of [
+          '/',
+          '/answers',
+          '/answer/',
+          '//answer',
+          '/__proto__',
+          '/constructor',
+          '/%00',
+          '/health/../x',
+        ]) {
           refuses(await send(url, path, { method: 'GET' }), 404, 'not_found');
         }
         for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
@@ -90,7 +106,13 @@ describe('the service', { concurrency: true }, () => {
 
       test('other types of content', async () => {
         const body = JSON.stringify({ question: QUESTION, context: CONTEXT });
-        const types = ['text/plain', 'application/jsonp', 'application/json; charset=latin1', 'multipart/form-data', 'application/json, text/plain'];
+        const types = [
+          'text/plain',
+          'application/jsonp',
+          'application/json; charset=latin1',
+          'multipart/form-data',
+          'application/json, text/plain',
+        ];
         for (const type of types) {
           refuses(await send(url, '/answer', { headers: { 'content-type': type }, body }), 415, 'content_type');
         }
@@ -101,7 +123,17 @@ describe('the service', { concurrency: true }, () => {
 
       test('bodies that are no JSON', async () => {
         const deep = '['.repeat(30_000);
-        for (const body of ['', ' ', '{', '{"question"', "{'question': 1}", 'null null', '\u0000', deep, `{"question": ${deep}`]) {
+        for (const body of [
+          '',
+          ' ',
+          '{',
+          '{"question"',
+          "{'question': 1}",
+          'null null',
+          '\u0000',
+          deep,
+          `{"question": ${deep}`,
+        ]) {
           refuses(await send(url, '/answer', { headers: json, body }), 400, 'json');
         }
         const bytes = Buffer.from('{"question": "\xff\xfe", "context": "x"}', 'latin1');
@@ -111,11 +143,34 @@ describe('the service', { concurrency: true }, () => {
       test('fields that are wrong', async () => {
         const ok = { question: QUESTION, context: CONTEXT };
         const nested = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
-        const wrong = ['null', '[]', '"text"', '1', '{}', '{"question": "x"}', `{"question": ${nested}, "context": "x"}`, `[${nested}]`,
-          '{"__proto__": {"question": "x", "context": "y"}}', '{"__proto__": 1, "question": "x", "context": "y"}',
-          '{"constructor": {"prototype": 1}, "question": "x", "context": "y"}'];
-        for (const fields of [{ question: 1 }, { question: ['a'] }, { context: null }, { context: {} }, { context: true }, { topK: 0 },
-          { topK: 11 }, { topK: 1.5 }, { topK: '1' }, { topK: null }, { topK: -1 }, { device: 'webgpu' }, { toString: 1 }]) {
+        const wrong = [
+          'null',
+          '[]',
+          '"text"',
+          '1',
+          '{}',
+          '{"question": "x"}',
+          `{"question": ${nested}, "context": "x"}`,
+          `[${nested}]`,
+          '{"__proto__": {"question": "x", "context": "y"}}',
+          '{"__proto__": 1, "question": "x", "context": "y"}',
+          '{"constructor": {"prototype": 1}, "question": "x", "context": "y"}',
+        ];
+        for (const fields of [
+          { question: 1 },
+          { question: ['a'] },
+          { context: null },
+          { context: {} },
+          { context: true },
+          { topK: 0 },
+          { topK: 11 },
+          { topK: 1.5 },
+          { topK: '1' },
+          { topK: null },
+          { topK: -1 },
+          { device: 'webgpu' },
+          { toString: 1 },
+        ]) {
           wrong.push(JSON.stringify({ ...ok, ...fields }));
         }
         for (const body of wrong) refuses(await send(url, '/answer', { headers: json, body }), 422, 'fields');
@@ -129,10 +184,22 @@ describe('the service', { concurrency: true }, () => {
       });
 
       test('texts without a word are answered or refused, never an error of the service', async () => {
-        for (const text of ['\u0000\u0000', '\ud800', '\u200b', '🙂'.repeat(60), '\u0301'.repeat(190), 'x'.repeat(190), '['.repeat(60)]) {
-          for (const [question, context] of [[text, CONTEXT], [QUESTION, text]]) {
+        for (const text of [
+          '\u0000\u0000',
+          '\ud800',
+          '\u200b',
+          '🙂'.repeat(60),
+          '\u0301'.repeat(190),
+          'x'.repeat(190),
+          '['.repeat(60),
+        ]) {
+          for (const [question, context] of [
+            [text, CONTEXT],
+            [QUESTION, text],
+          ]) {
             const got = await ask(url, question, context);
-            if (got.status === 200) assert.ok(got.json.answers.every(({ answer, start, end }) => answer === context.slice(start, end)));
+            if (got.status === 200)
+              assert.ok(got.json.answers.every(({ answer, start, end }) => answer === context.slice(start, end)));
             else refuses(got, 422, 'input');
           }
         }
@@ -142,7 +209,9 @@ describe('the service', { concurrency: true }, () => {
         refuses(await send(url, '/answer', { headers: json, body: Buffer.alloc(64 * 1024 + 1, 32) }), 413, 'too_large');
         const before = await resident(server.pid);
         const claim = line(url);
-        await claim.write('POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n{');
+        await claim.write(
+          'POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n{',
+        );
         while (!claim.text.includes('too_large')) await later(20);
         assert.match(claim.text, /^HTTP\/1\.1 413 /);
         claim.socket.destroy();
@@ -150,7 +219,9 @@ describe('the service', { concurrency: true }, () => {
         const flood = line(url);
         let sent = 0;
         const chunk = `10000\r\n${' '.repeat(65_536)}\r\n`;
-        await flood.write('POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n');
+        await flood.write(
+          'POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
+        );
         while (!flood.text && (await flood.write(chunk))) await later(2);
         assert.match(flood.text, /^HTTP\/1\.1 413 /);
         while (sent < 1000 * MB && (await flood.write(chunk))) sent += chunk.length;
@@ -173,7 +244,9 @@ describe('the service', { concurrency: true }, () => {
       test('a body that comes drop by drop', async () => {
         const drops = line(url);
         const begun = performance.now();
-        await drops.write('POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n');
+        await drops.write(
+          'POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n',
+        );
         while (!drops.text && performance.now() - begun < 15_000) {
           await drops.write(' ');
           await later(100);
@@ -198,7 +271,14 @@ describe('the service', { concurrency: true }, () => {
         const costly = ask(url, 'a '.repeat(64), '. '.repeat(4000));
         await later(100);
         const others = await Promise.all([1, 2, 3].map(() => ask(url, QUESTION, CONTEXT)));
-        assert.deepEqual(others.map(({ status, json }) => [status, json.answers?.[0].answer]), [[200, 'Rome'], [200, 'Rome'], [200, 'Rome']]);
+        assert.deepEqual(
+          others.map(({ status, json }) => [status, json.answers?.[0].answer]),
+          [
+            [200, 'Rome'],
+            [200, 'Rome'],
+            [200, 'Rome'],
+          ],
+        );
         const { status, json, text } = await costly;
         assert.ok(status === 200 || json.error.code === 'too_costly', text);
         // What is beyond the limits is refused at once.
@@ -210,15 +290,18 @@ describe('the service', { concurrency: true }, () => {
 
       test('many at once, of every kind, keep apart', async () => {
         const cities = ['Rome', 'Paris', 'Berlin', 'Madrid', 'Vienna', 'Oslo'];
-        await Promise.all(cities.flatMap((city, i) => [
-          ask(url, 'Where is Ada?', `Ada lives in ${city}.`, { fields: { topK: 1 + (i % 3) } }).then(({ json }) => {
-            assert.equal(json.answers[0].answer, city);
-            assert.ok(json.answers.length <= 1 + (i % 3));
-          }),
-          ask(url, 'Who lives there?', `${city.toUpperCase()} is where Grace ${i} lives.`, { fields: { topK: 99 } }).then((got) =>
-            refuses(got, 422, 'fields')),
-          assert.rejects(ask(url, 'Where?', LONG, { leave: 50 + 10 * i })),
-        ]));
+        await Promise.all(
+          cities.flatMap((city, i) => [
+            ask(url, 'Where is Ada?', `Ada lives in ${city}.`, { fields: { topK: 1 + (i % 3) } }).then(({ json }) => {
+              assert.equal(json.answers[0].answer, city);
+              assert.ok(json.answers.length <= 1 + (i % 3));
+            }),
+            ask(url, 'Who lives there?', `${city.toUpperCase()} is where Grace ${i} lives.`, {
+              fields: { topK: 99 },
+            }).then((got) => refuses(got, 422, 'fields')),
+            assert.rejects(ask(url, 'Where?', LONG, { leave: 50 + 10 * i })),
+          ]),
+        );
         await isWell(url);
       });
     });
@@ -227,7 +310,9 @@ describe('the service', { concurrency: true }, () => {
   describe('Node alone', { concurrency: 1 }, () => {
     test('what is no request of the fetch API is refused in words', async () => {
       const { url, stop } = await startNode();
-      const get = ['//', '//:', 'http://[/', 'http://x:99999/health', 'http://a:b@x/health'].map((path) => `GET ${path}`);
+      const get = ['//', '//:', 'http://[/', 'http://x:99999/health', 'http://a:b@x/health'].map(
+        (path) => `GET ${path}`,
+      );
       for (const first of [...get, 'TRACE /health']) {
         const strange = line(url);
         await strange.write(`${first} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);

@@ -14,7 +14,8 @@ export function givenSource(give: GiveFile): Source {
     const mend = 'Let the function model give all files of the model: config.json, model.safetensors, vocab.txt';
     return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${mend}`, cause);
   };
-  const failed = (file: string, cause: unknown) => fault('missing', file, `it cannot be read: ${messageOf(cause)}`, cause);
+  const failed = (file: string, cause: unknown) =>
+    fault('missing', file, `it cannot be read: ${messageOf(cause)}`, cause);
   const find = async (file: string): Promise<Local | undefined> => {
     let body: unknown;
     try {

@@ -141,7 +141,8 @@ export function hubPage(address: URL, hub: string | undefined): string | undefin
 }
 
 function endpointOf(hub: string): string {
-  const wrong = () => new ClozeError('option', `hub: "${clip(redacted(String(hub)))}" is no address. Give https://HOST`);
+  const wrong = () =>
+    new ClozeError('option', `hub: "${clip(redacted(String(hub)))}" is no address. Give https://HOST`);
   try {
     const url = new URL(hub, baseAddress());
     if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) throw wrong();

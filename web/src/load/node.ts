@@ -63,10 +63,7 @@ export async function localFile(url: string): Promise<Local | undefined> {
     );
   const fs = builtin<{ open: Open }>('node:fs/promises');
   if (!fs) {
-    throw new ClozeError(
-      'io',
-      `cannot read ${clip(url, 300)}: ${NO_FILES} file: addresses. Serve the files over HTTP`,
-    );
+    throw new ClozeError('io', `cannot read ${clip(url, 300)}: ${NO_FILES} file: addresses. Serve the files over HTTP`);
   }
   const { open } = fs;
   const begin = async (): Promise<Handle | undefined> => {

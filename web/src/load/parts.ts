@@ -76,13 +76,16 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     tokenizer,
   ];
   asks.push(...wanted.map((file) => () => reader.has(file)));
-  asks.push(...needed.map((file) => async () => {
-    if (await reader.has(file)) return;
-    const old = file.replace('model.safetensors', 'pytorch_model.bin');
-    const mend = (await reader.others()).includes(old) ? `${old} is not read here: make safetensors of it with ` +
-      '`cloze convert`' : 'Give the files that were saved with the model; of picked files, their directory';
-    throw new ClozeError('config', `${file}: it is missing, and ${MODULES} names it. ${mend}`);
-  }));
+  asks.push(
+    ...needed.map((file) => async () => {
+      if (await reader.has(file)) return;
+      const old = file.replace('model.safetensors', 'pytorch_model.bin');
+      const mend = (await reader.others()).includes(old)
+        ? `${old} is not read here: make safetensors of it with ` + '`cloze convert`'
+        : 'Give the files that were saved with the model; of picked files, their directory';
+      throw new ClozeError('config', `${file}: it is missing, and ${MODULES} names it. ${mend}`);
+    }),
+  );
   await reader.all(asks);
   await reader.small();
   if (await reader.has(at(WEIGHTS))) return encoder;
@@ -127,7 +130,8 @@ function readModules(bytes: Uint8Array | undefined): Modules {
     // What each of them does, Rust knows; this one finds out before the weights are loaded.
     if (!/^(Pooling|Dense|LayerNorm|Dropout|Normalize)$/.test(kind)) {
       throw new ClozeError(
-        'unsupported', `${MODULES}: the module ${clip(kind)} is not supported. Give a model of Transformer, Pooling, ` +
+        'unsupported',
+        `${MODULES}: the module ${clip(kind)} is not supported. Give a model of Transformer, Pooling, ` +
           'Dense, LayerNorm, Dropout and Normalize',
       );
     }

@@ -8,7 +8,9 @@ export function bytesOf(value: unknown): Uint8Array | undefined {
 
 /** A stream's bytes, which end when the signal is aborted. What goes wrong is thrown as `failed` makes it. */
 export async function* chunksOf(
-  body: ReadableStream<unknown> | null, signal: AbortSignal, failed: (cause: unknown) => Error,
+  body: ReadableStream<unknown> | null,
+  signal: AbortSignal,
+  failed: (cause: unknown) => Error,
 ): AsyncGenerator<Uint8Array> {
   if (!body) return;
   let reader: ReadableStreamDefaultReader<unknown> | undefined;

@@ -9,7 +9,8 @@ type Given = Record<string, unknown>;
 /** A target's name, what it is, and whether a value is one. */
 type Target = [name: string, what: string, is: (said: unknown) => boolean];
 
-const isNumber = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
+const isNumber = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
 const isString = (value: unknown): boolean => typeof value === 'string';
 const isArray = (value: unknown, of: (one: unknown) => boolean): boolean => Array.isArray(value) && value.every(of);
 const isPair = (value: unknown): boolean => isArray(value, isNumber) && (value as unknown[]).length === 2;

@@ -17,9 +17,12 @@ export type * from './types.js';
 
 const ENGINES: Engines = {
   names: { module: 'cloze/train.wasm', worker: 'cloze/train/worker' },
-  module: () => addressOf(
-    () => new URL('./wasm/cloze_bg.wasm', import.meta.url), 'module', 'what importing cloze/train.wasm gives',
-  ),
+  module: () =>
+    addressOf(
+      () => new URL('./wasm/cloze_bg.wasm', import.meta.url),
+      'module',
+      'what importing cloze/train.wasm gives',
+    ),
   worker: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'cloze train' }),
   here: () => import('./engine.js'),
 };
@@ -58,10 +61,13 @@ const RATE: Table = { rate: { kind: 'real' } };
  * @throws ClozeError (as a rejection) whose `code` says what is wrong; an `AbortError` if the signal is aborted.
  */
 export function train<T extends TrainTask>(
-  task: T, options: TrainOptions & Required<Pick<TrainOptions, 'model'>>,
+  task: T,
+  options: TrainOptions & Required<Pick<TrainOptions, 'model'>>,
 ): Promise<Trainer<T>>;
 export function train<T extends TrainTask>(
-  task: T, model: NonNullable<TrainOptions['model']>, options?: TrainOptions,
+  task: T,
+  model: NonNullable<TrainOptions['model']>,
+  options?: TrainOptions,
 ): Promise<Trainer<T>>;
 export async function train(task: TrainTask, second?: unknown, third?: unknown): Promise<Trainer> {
   if (!TASKS.includes(task)) {

@@ -33,10 +33,12 @@ export async function ask({ pipeline }, { questions, device, worker }) {
   const found = [];
   for (const { question, context, options } of questions) {
     const list = await answer(question, context, options);
-    if (list.some(({ start, end, answer: text }) => context.slice(start, end) !== text)) throw new Error(`${question}: no slice`);
+    if (list.some(({ start, end, answer: text }) => context.slice(start, end) !== text))
+      throw new Error(`${question}: no slice`);
     found.push(list);
   }
-  if (answer.device !== device || answer.worker !== worker) throw new Error(`on ${answer.device}, in a worker: ${answer.worker}`);
+  if (answer.device !== device || answer.worker !== worker)
+    throw new Error(`on ${answer.device}, in a worker: ${answer.worker}`);
   const counters = await answer.counters();
   await answer.dispose();
   return { found, counters };
@@ -53,7 +55,12 @@ export function checkAnswers(questions, found) {
     const want = expected
       // The pipeline fills up with impossible spans, of no score.
       .filter(({ score, answer }) => score > 0 || answer === '')
-      .map(({ score, start, end, answer }) => ({ answer, score, start: units(context, start), end: units(context, end) }));
+      .map(({ score, start, end, answer }) => ({
+        answer,
+        score,
+        start: units(context, start),
+        end: units(context, end),
+      }));
     alike(found[i].slice(0, want.length), want, `${name}: ${question}`);
   }
 }

@@ -25,7 +25,10 @@ export async function inFirefox(preferences, [mounts, options], body) {
   const server = await serve(mounts, { handle: icon, ...options });
   try {
     const browser = await puppeteer.launch({
-      browser: 'firefox', headless: true, executablePath: FIREFOX, extraPrefsFirefox: preferences,
+      browser: 'firefox',
+      headless: true,
+      executablePath: FIREFOX,
+      extraPrefsFirefox: preferences,
     });
     try {
       const page = await browser.newPage();

@@ -104,5 +104,7 @@ function send(response, file, size) {
   response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream');
   response.setHeader('content-length', size);
   if (response.req.method === 'HEAD') return void response.end();
-  createReadStream(file).on('error', () => response.destroy()).pipe(response);
+  createReadStream(file)
+    .on('error', () => response.destroy())
+    .pipe(response);
 }

@@ -46,7 +46,10 @@ export class Ask {
   /** Whether the answer has not been shown: the visitor was at another tab. */
   #isNew = false;
 
-  constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
+  constructor(
+    private readonly desk: Desk,
+    private readonly strip: HeatStrip,
+  ) {
     this.#running = new Running(byId('ask-go'), byId('ask-stop'), () => this.model.cancel());
     byId('ask').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -69,19 +72,24 @@ export class Ask {
     this.#chosen = undefined;
     this.strip.show(undefined);
     const questions = sample?.questions ?? [];
-    byId('suggestions').replaceChildren(...questions.map((question) => {
-      const button = el('button', { type: 'button', className: 'suggestion', textContent: question });
-      button.addEventListener('click', () => {
-        this.#question.value = question;
-        void this.ask();
-      });
-      return el('li', {}, button);
-    }));
+    byId('suggestions').replaceChildren(
+      ...questions.map((question) => {
+        const button = el('button', { type: 'button', className: 'suggestion', textContent: question });
+        button.addEventListener('click', () => {
+          this.#question.value = question;
+          void this.ask();
+        });
+        return el('li', {}, button);
+      }),
+    );
     // A question of the visitor's own is asked of the next text as well.
     if (this.#proposed.includes(this.#question.value)) this.#question.value = questions[0] ?? '';
     this.#proposed = ['', ...questions];
-    this.#status.say(this.model.stage.stage === 'ready' || this.model.choice.kind !== 'included' ? ''
-      : `The first answer loads the model: ${format.bytes(MODEL_BYTES)}, once.`);
+    this.#status.say(
+      this.model.stage.stage === 'ready' || this.model.choice.kind !== 'included'
+        ? ''
+        : `The first answer loads the model: ${format.bytes(MODEL_BYTES)}, once.`,
+    );
   }
 
   /** Puts a question there without asking it. */
@@ -154,9 +162,10 @@ export class Ask {
   }
 
   #warn(tokens: number, expected: number): undefined {
-    byId('ask-long-text').textContent = `This is a long text: about ${format.roughly(tokens)} tokens, some `
-      + `${format.about(expected)} at the ${format.count(this.model.speed ?? 0)} tokens a second of this device. `
-      + 'The page stays usable meanwhile, and you can stop it at any time.';
+    byId('ask-long-text').textContent =
+      `This is a long text: about ${format.roughly(tokens)} tokens, some ` +
+      `${format.about(expected)} at the ${format.count(this.model.speed ?? 0)} tokens a second of this device. ` +
+      'The page stays usable meanwhile, and you can stop it at any time.';
     this.#status.say('');
     this.#long.hidden = false;
     // After the button that was pressed has come back.
@@ -196,8 +205,10 @@ export class Ask {
     showRanked(byId('answers'), answers, (one) => this.#point(one));
     const speed = (1000 * asked.tokens) / Math.max(1, asked.took);
     const facts: [string, string][] = [
-      ['Time', format.seconds(asked.took)], ['Read', `${format.count(asked.tokens)} tokens`],
-      ['Speed', `${format.count(speed)} tokens/s`], ['Device', format.device(asked.device)],
+      ['Time', format.seconds(asked.took)],
+      ['Read', `${format.count(asked.tokens)} tokens`],
+      ['Speed', `${format.count(speed)} tokens/s`],
+      ['Device', format.device(asked.device)],
     ];
     const { recoveries } = asked;
     if (recoveries > 0) facts.push(['GPU lost, opened again', recoveries === 1 ? 'once' : `${recoveries} times`]);
@@ -224,12 +235,18 @@ export class Ask {
 
   async #share(): Promise<void> {
     if (!this.#asked) return;
-    const { text: { title, text }, question } = this.#asked;
+    const {
+      text: { title, text },
+      question,
+    } = this.#asked;
     try {
       const link = await linkTo({ title, text, question });
       const isCopied = await copy(link, byId('share-manual'), byId<HTMLTextAreaElement>('share-link'));
-      this.#status.say(isCopied ? 'The link is copied. It holds the text and the question themselves.'
-        : 'The clipboard is closed to this page: copy the link by hand.');
+      this.#status.say(
+        isCopied
+          ? 'The link is copied. It holds the text and the question themselves.'
+          : 'The clipboard is closed to this page: copy the link by hand.',
+      );
     } catch (error) {
       this.#status.say(messageOf(error), 'problem');
     }
@@ -239,6 +256,6 @@ export class Ask {
 /** An answer with the accents that stand behind its last letter, which the tokenizer leaves out. */
 function withAccents(found: Answer, text: string): Answer {
   const { answer, end } = found;
-  const [accents] = answer === '' ? '' : /^\p{Mn}*/u.exec(text.slice(end, end + 16)) ?? '';
+  const [accents] = answer === '' ? '' : (/^\p{Mn}*/u.exec(text.slice(end, end + 16)) ?? '');
   return accents ? { ...found, answer: answer + accents, end: end + accents.length } : found;
 }

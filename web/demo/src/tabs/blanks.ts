@@ -85,7 +85,9 @@ export class Blanks {
     const lists = masks.map((mask) => {
       const list = el('ol', { className: 'answers', ariaLabel: `Words for blank ${mask + 1}` });
       const mine = words.filter((word) => word.mask === mask).map((word) => ({ ...word, text: word.token }));
-      showRanked(list, mine, (word) => { sequence.textContent = word.sequence; });
+      showRanked(list, mine, (word) => {
+        sequence.textContent = word.sequence;
+      });
       return masks.length === 1 ? [list] : [el('h3', { textContent: `Blank ${mask + 1}` }), list];
     });
     sequence.textContent = words[0]?.sequence ?? '';

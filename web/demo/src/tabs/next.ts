@@ -57,11 +57,15 @@ export class Next {
       });
       if (!judged) return this.#running.busy ? undefined : this.#status.say('Stopped.');
       const { isNext } = judged;
-      this.#judged.replaceChildren(el('p', { className: 'verdict' },
-        el('span', { className: 'ranked-text', textContent: isNext >= 0.5 ? 'It follows.' : 'It does not follow.' }),
-        el('span', { className: 'ranked-score', textContent: format.score(isNext) }),
-        bar(isNext),
-      ));
+      this.#judged.replaceChildren(
+        el(
+          'p',
+          { className: 'verdict' },
+          el('span', { className: 'ranked-text', textContent: isNext >= 0.5 ? 'It follows.' : 'It does not follow.' }),
+          el('span', { className: 'ranked-score', textContent: format.score(isNext) }),
+          bar(isNext),
+        ),
+      );
       this.#status.say(`The probability that the second follows the first is ${format.score(isNext)}.`, 'heard');
     } catch (error) {
       if (this.model.failed(error)) this.#status.say(messageOf(error), 'problem');

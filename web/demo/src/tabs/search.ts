@@ -49,7 +49,10 @@ export class Search {
   /** Whether what was found has not been shown: the visitor was at another tab. */
   #isNew = false;
 
-  constructor(private readonly desk: Desk, private readonly strip: HeatStrip) {
+  constructor(
+    private readonly desk: Desk,
+    private readonly strip: HeatStrip,
+  ) {
     this.#running = new Running(byId('search-go'), byId('search-stop'), () => this.model.cancel());
     byId('search').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -119,7 +122,10 @@ export class Search {
     const began = performance.now();
     while (index.done < index.sentences.length) {
       const some = index.sentences.slice(index.done, index.done + BATCH);
-      const vectors = await encoder(some.map((sentence) => sentence.text), { signal });
+      const vectors = await encoder(
+        some.map((sentence) => sentence.text),
+        { signal },
+      );
       if (index.width === 0) {
         index.width = vectors[0]?.length ?? 0;
         index.vectors = new Float32Array(index.width * index.sentences.length);
@@ -130,8 +136,10 @@ export class Search {
       const left = ((performance.now() - began) / (index.done - from)) * (index.sentences.length - index.done);
       this.#progress.hidden = false;
       this.#progress.value = index.done / index.sentences.length;
-      this.#status.say(`Read ${format.count(index.done)} of ${format.count(index.sentences.length)} sentences`
-        + `${left > 2000 ? `; about ${format.about(left)} left` : ''}.`);
+      this.#status.say(
+        `Read ${format.count(index.done)} of ${format.count(index.sentences.length)} sentences` +
+          `${left > 2000 ? `; about ${format.about(left)} left` : ''}.`,
+      );
     }
     if (index.done > from) noteCall('feature-extraction', performance.now() - began);
     return index;

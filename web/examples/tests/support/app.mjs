@@ -14,13 +14,16 @@ const FOLDERS = ['node', 'deno', 'bun', 'workerd', 'service'];
 /** Where the examples lie, with `node_modules/cloze` beside them. */
 export const APP = join(AREA, 'app');
 
-const files = (dir) => readdirSync(dir, { recursive: true }).map((name) => join(dir, String(name)))
-  .filter((path) => statSync(path).isFile());
+const files = (dir) =>
+  readdirSync(dir, { recursive: true })
+    .map((name) => join(dir, String(name)))
+    .filter((path) => statSync(path).isFile());
 
 /** Packs and installs the package, unless that of this very build is there; and copies the examples. */
 export function prepare() {
   const hash = createHash('sha256');
-  for (const path of [...files(join(WEB, 'dist')), join(WEB, 'package.json')]) hash.update(path).update(readFileSync(path));
+  for (const path of [...files(join(WEB, 'dist')), join(WEB, 'package.json')])
+    hash.update(path).update(readFileSync(path));
   const made = hash.digest('hex');
   const stamp = join(AREA, 'made');
   if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== made) {
@@ -118,9 +121,14 @@ export function startWorkerd(page, folder) {
   shell(commandWith(page, `esbuild ${folder}/`).replace('esbuild', 'esbuild --log-level=warning'));
   const [, , command] = /^cd (\S+) && (.+)$/.exec(commandWith(page, `cd ${folder} `));
   const free = '--socket-addr=http=127.0.0.1:0 --inspector-addr=127.0.0.1:0 --control-fd=3';
-  return start(`${command} ${free}`, {}, (text) => {
-    const port = (event) => new RegExp(`"event":"${event}"[^}]*"port":(\\d+)`).exec(text)?.[1];
-    const [http, inspector] = [port('listen'), port('listen-inspector')];
-    return http && inspector && { url: `http://127.0.0.1:${http}`, inspector: Number(inspector) };
-  }, join(APP, folder));
+  return start(
+    `${command} ${free}`,
+    {},
+    (text) => {
+      const port = (event) => new RegExp(`"event":"${event}"[^}]*"port":(\\d+)`).exec(text)?.[1];
+      const [http, inspector] = [port('listen'), port('listen-inspector')];
+      return http && inspector && { url: `http://127.0.0.1:${http}`, inspector: Number(inspector) };
+    },
+    join(APP, folder),
+  );
 }

@@ -21,7 +21,12 @@ export function send(url, path, { method = 'POST', headers = {}, body, leave, ag
       response.on('end', () => {
         const text = Buffer.concat(pieces).toString();
         const { statusCode: status, headers } = response;
-        resolve({ status, headers, text, json: /json/.test(headers['content-type']) && text ? JSON.parse(text) : undefined });
+        resolve({
+          status,
+          headers,
+          text,
+          json: /json/.test(headers['content-type']) && text ? JSON.parse(text) : undefined,
+        });
       });
     });
     sent.on('error', reject);
@@ -47,12 +52,21 @@ export function line(url) {
   socket.on('error', () => {});
   const over = new Promise((resolve) => socket.on('close', () => resolve(text)));
   const write = (data) => new Promise((resolve) => socket.write(data, (error) => resolve(!error)));
-  return { write, over, socket, get text() { return text; } };
+  return {
+    write,
+    over,
+    socket,
+    get text() {
+      return text;
+    },
+  };
 }
 
 /** Resident memory of a process in bytes: now, and the most that it ever had. */
 export async function resident(pid) {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  const [now, most] = ['VmRSS', 'VmHWM'].map((name) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) * 1024);
+  const [now, most] = ['VmRSS', 'VmHWM'].map(
+    (name) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)[1]) * 1024,
+  );
   return { now, most };
 }

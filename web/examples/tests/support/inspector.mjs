@@ -55,7 +55,7 @@ export async function inspect(port, name) {
   };
   const take = (more) => {
     bytes = Buffer.concat([bytes, more]);
-    for (let next; (next = unframe(bytes)); ) {
+    for (let next; (next = unframe(bytes));) {
       bytes = next.rest;
       if (next.opcode > TEXT) continue;
       pieces.push(next.payload);
@@ -73,10 +73,11 @@ export async function inspect(port, name) {
   take(Buffer.alloc(0));
 
   let last = 0;
-  const send = (method, params = {}) => new Promise((resolve, reject) => {
-    waiting.set(++last, { resolve, reject });
-    socket.write(frame(TEXT, JSON.stringify({ id: last, method, params })));
-  });
+  const send = (method, params = {}) =>
+    new Promise((resolve, reject) => {
+      waiting.set(++last, { resolve, reject });
+      socket.write(frame(TEXT, JSON.stringify({ id: last, method, params })));
+    });
   await send('Runtime.enable');
 
   /** Bytes of each `WebAssembly.Memory` or `ArrayBuffer` that lives, after a collection. */
@@ -84,7 +85,11 @@ export async function inspect(port, name) {
     const { result } = await send('Runtime.evaluate', { expression: `${constructor}.prototype`, contextId: context });
     const { objects } = await send('Runtime.queryObjects', { prototypeObjectId: result.objectId });
     const functionDeclaration = 'function () { return this.map((one) => (one.buffer ?? one).byteLength); }';
-    const found = await send('Runtime.callFunctionOn', { objectId: objects.objectId, returnByValue: true, functionDeclaration });
+    const found = await send('Runtime.callFunctionOn', {
+      objectId: objects.objectId,
+      returnByValue: true,
+      functionDeclaration,
+    });
     await send('Runtime.releaseObject', { objectId: objects.objectId });
     return found.result.value;
   };
