@@ -34,7 +34,7 @@ impl std::str::FromStr for Choice {
                 None => Err(Error::Option {
                     name: "device",
                     problem: format!("there is no device '{s}'"),
-                    mend: "Use auto, cpu, gpu or gpu:N with a number from `cloze info`".into(),
+                    help: "Use auto, cpu, gpu or gpu:N with a number from `cloze info`".into(),
                 }),
             },
         }
@@ -67,7 +67,7 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            mend: match cfg!(target_arch = "wasm32") {
+            help: match cfg!(target_arch = "wasm32") {
                 true => format!("Take a browser that has WebGPU, or {USE_CPU}"),
                 false => format!("Install a Vulkan, Metal or DX12 driver, or {USE_CPU}"),
             },
@@ -75,7 +75,7 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         count => Error::Gpu {
             adapter: number.to_string(),
             problem: format!("there is none of this number; this machine has {count}, counted from 0"),
-            mend: format!("Give a number from `cloze info`, or {USE_CPU}"),
+            help: format!("Give a number from `cloze info`, or {USE_CPU}"),
         },
     })?;
     asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))

@@ -216,7 +216,7 @@ impl Config {
                     "id2label has {id} where {at} belongs, so the names of {} classes are not known",
                     names.len()
                 ),
-                mend: "Number the names from \"0\" without a gap, as the classifier's outputs are".into(),
+                help: "Number the names from \"0\" without a gap, as the classifier's outputs are".into(),
             }),
         }
     }
@@ -248,7 +248,7 @@ impl Config {
             let known = Activation::NAMES.map(|(name, _)| name).join(", ");
             return Err(Error::Unsupported {
                 what: format!("{file}: the activation hidden_act = {:?}", crate::error::clip(&self.hidden_act)),
-                mend: format!("Known are {known}"),
+                help: format!("Known are {known}"),
             });
         }
         let eps = self.layer_norm_eps as f32;
@@ -273,7 +273,7 @@ impl Config {
 
     /// Is it BERT, and of a kind that is supported?
     fn validate_kind(&self) -> Result<()> {
-        let unsupported = |what: String, mend: &str| Err(Error::Unsupported { what, mend: mend.into() });
+        let unsupported = |what: String, help: &str| Err(Error::Unsupported { what, help: help.into() });
         const BERT: &str = "Give a BERT model: a directory whose config.json has model_type \"bert\"";
         match (self.model_type.as_deref(), self.architectures.iter().flatten().next()) {
             (Some("bert"), _) | (None, None) => {}
@@ -362,7 +362,7 @@ impl Default for Padding {
 }
 
 fn malformed(file: &str, problem: String) -> Error {
-    Error::Config { file: file.into(), problem, mend: "Give the config.json that was saved with the model".into() }
+    Error::Config { file: file.into(), problem, help: "Give the config.json that was saved with the model".into() }
 }
 
 #[cfg(test)]

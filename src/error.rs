@@ -26,29 +26,29 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A model configuration is missing, malformed or describes an impossible model.
-    Config { file: String, problem: String, mend: String },
+    Config { file: String, problem: String, help: String },
     /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
     Checkpoint {
         file: String,
         /// The tensor at fault, where the fault is one tensor's.
         tensor: Option<String>,
         problem: String,
-        mend: String,
+        help: String,
     },
     /// A tokenizer file is missing or malformed.
-    Tokenizer { file: String, problem: String, mend: String },
+    Tokenizer { file: String, problem: String, help: String },
     /// A data set (SQuAD JSON and the like) is malformed.
-    Data { file: String, problem: String, mend: String },
+    Data { file: String, problem: String, help: String },
     /// The file is well formed but asks for something this version does not do.
-    Unsupported { what: String, mend: String },
+    Unsupported { what: String, help: String },
     /// The text itself cannot be worked on: an empty question, an empty context.
-    Input { problem: String, mend: String },
+    Input { problem: String, help: String },
     /// An option's value is out of range or contradicts another option.
-    Option { name: &'static str, problem: String, mend: String },
+    Option { name: &'static str, problem: String, help: String },
     /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
-    Memory { what: String, need: u64, have: u64, mend: String },
+    Memory { what: String, need: u64, have: u64, help: String },
     /// There is no GPU that can be used, or it failed.
-    Gpu { adapter: String, problem: String, mend: String },
+    Gpu { adapter: String, problem: String, help: String },
     /// The GPU device was lost while work was under way; opening a new device may work.
     DeviceLost { adapter: String, problem: String },
     /// A model could not be had from the Hugging Face Hub.
@@ -57,16 +57,16 @@ pub enum Error {
         /// The model, or the one of its files that is at fault.
         what: String,
         problem: String,
-        mend: String,
+        help: String,
     },
     /// A device's results are not those of the reference: its driver or a kernel has a fault.
-    Wrong { device: String, problem: String, mend: String },
+    Wrong { device: String, problem: String, help: String },
     /// A training's loss or a parameter is no longer finite.
     Diverged {
         /// The optimizer step, from 1.
         step: u64,
         problem: String,
-        mend: String,
+        help: String,
     },
     /// The caller cancelled the work.
     Cancelled,
@@ -97,24 +97,24 @@ impl fmt::Display for Error {
         let mut all = |texts: &[&dyn fmt::Display]| texts.iter().try_for_each(|text| put(text));
         match self {
             Error::Io { action, path, source } => all(&[&"cannot ", action, &" ", &path.display(), &": ", source]),
-            Error::Config { file, problem, mend }
-            | Error::Checkpoint { file, problem, mend, .. }
-            | Error::Tokenizer { file, problem, mend }
-            | Error::Data { file, problem, mend }
-            | Error::Hub { what: file, problem, mend, .. } => all(&[file, &": ", problem, &". ", mend]),
-            Error::Unsupported { what, mend } => all(&[what, &" is not supported. ", mend]),
-            Error::Input { problem, mend } => all(&[problem, &". ", mend]),
-            Error::Option { name, problem, mend } => all(&[name, &": ", problem, &". ", mend]),
-            Error::Memory { what, need, have, mend } => {
-                all(&[what, &" needs ", need, &" bytes, ", have, &" are available. ", mend])
+            Error::Config { file, problem, help }
+            | Error::Checkpoint { file, problem, help, .. }
+            | Error::Tokenizer { file, problem, help }
+            | Error::Data { file, problem, help }
+            | Error::Hub { what: file, problem, help, .. } => all(&[file, &": ", problem, &". ", help]),
+            Error::Unsupported { what, help } => all(&[what, &" is not supported. ", help]),
+            Error::Input { problem, help } => all(&[problem, &". ", help]),
+            Error::Option { name, problem, help } => all(&[name, &": ", problem, &". ", help]),
+            Error::Memory { what, need, have, help } => {
+                all(&[what, &" needs ", need, &" bytes, ", have, &" are available. ", help])
             }
-            Error::Gpu { adapter, problem, mend } => all(&[&"GPU ", adapter, &": ", problem, &". ", mend]),
+            Error::Gpu { adapter, problem, help } => all(&[&"GPU ", adapter, &": ", problem, &". ", help]),
             Error::DeviceLost { adapter, problem } => {
-                let mend = ". Open the device again, or use the CPU";
-                all(&[&"the GPU device ", adapter, &" was lost: ", problem, &mend])
+                let help = ". Open the device again, or use the CPU";
+                all(&[&"the GPU device ", adapter, &" was lost: ", problem, &help])
             }
-            Error::Wrong { device, problem, mend } => all(&[device, &" computes wrong: ", problem, &". ", mend]),
-            Error::Diverged { step, problem, mend } => all(&[&"step ", step, &": ", problem, &". ", mend]),
+            Error::Wrong { device, problem, help } => all(&[device, &" computes wrong: ", problem, &". ", help]),
+            Error::Diverged { step, problem, help } => all(&[&"step ", step, &": ", problem, &". ", help]),
             Error::Cancelled => all(&[&"cancelled"]),
         }
     }
@@ -261,26 +261,26 @@ mod tests {
         assert_eq!(printable("é\u{200d}\u{200d}", 100), "é\u{200d}\\u{200d}");
 
         let text = || evil.to_owned() + &"x".repeat(900_000);
-        let (file, problem, mend) = (text(), text(), text());
+        let (file, problem, help) = (text(), text(), text());
         for error in [
-            Error::Config { file: file.clone(), problem: problem.clone(), mend: mend.clone() },
+            Error::Config { file: file.clone(), problem: problem.clone(), help: help.clone() },
             Error::Checkpoint {
                 file: file.clone(),
                 tensor: Some(text()),
                 problem: problem.clone(),
-                mend: mend.clone(),
+                help: help.clone(),
             },
-            Error::Hub { fault: HubFault::Answer, what: file.clone(), problem: problem.clone(), mend: mend.clone() },
-            Error::Option { name: "x", problem: problem.clone(), mend: mend.clone() },
-            Error::Memory { what: file.clone(), need: 1, have: 2, mend: mend.clone() },
-            Error::Gpu { adapter: file.clone(), problem: problem.clone(), mend: mend.clone() },
+            Error::Hub { fault: HubFault::Answer, what: file.clone(), problem: problem.clone(), help: help.clone() },
+            Error::Option { name: "x", problem: problem.clone(), help: help.clone() },
+            Error::Memory { what: file.clone(), need: 1, have: 2, help: help.clone() },
+            Error::Gpu { adapter: file.clone(), problem: problem.clone(), help: help.clone() },
             Error::DeviceLost { adapter: file.clone(), problem: problem.clone() },
             Error::io("read", &file, std::io::Error::other(problem.clone())),
         ] {
             let shown = error.to_string();
             assert!(shown.len() < 3600 && shown.contains(clean) && !shown.contains(is_unseen), "{shown}");
         }
-        let plain = Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() };
+        let plain = Error::Option { name: "top-k", problem: "it is 0".into(), help: "Give at least 1".into() };
         assert_eq!(plain.to_string(), "top-k: it is 0. Give at least 1");
     }
 }

@@ -85,9 +85,9 @@ impl Reads {
     /// [`Error::Input`] for a name that looks like a known one, or like an option of the command.
     pub fn check_unknown(&self, name: &str) -> Result<()> {
         let refused =
-            |problem: String, mend: String| Err(Error::Input { problem: format!("{:?} {problem}", clip(name)), mend });
-        if let Some((_, mend)) = self.options.iter().find(|(option, _)| *option == name) {
-            return refused("is an option, which holds for all inputs".into(), (*mend).into());
+            |problem: String, help: String| Err(Error::Input { problem: format!("{:?} {problem}", clip(name)), help });
+        if let Some((_, help)) = self.options.iter().find(|(option, _)| *option == name) {
+            return refused("is an option, which holds for all inputs".into(), (*help).into());
         }
         if name == "parameters" {
             return refused("is not read".into(), "Give options as arguments".into());
@@ -124,13 +124,13 @@ impl Reads {
                 let wanted = self.roles.iter().filter_map(first).collect::<Vec<_>>().join(" and ");
                 return Err(Error::Input {
                     problem: format!("{name:?} is a field that this task does not read"),
-                    mend: format!("The task reads {wanted}: take out or rename what else there is"),
+                    help: format!("The task reads {wanted}: take out or rename what else there is"),
                 });
             }
             if let Some((_, other)) = found.iter().find(|(taken, _)| *taken == role) {
                 return Err(Error::Input {
                     problem: format!("{other:?} and {name:?} stand for the same"),
-                    mend: "Keep one of them".into(),
+                    help: "Keep one of them".into(),
                 });
             }
             found.push((role, name));

@@ -21,7 +21,7 @@ pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8
     if bytes.len() as u64 > limit {
         return Err(Error::Input {
             problem: format!("{} is longer than {limit} bytes", name.display()),
-            mend: "Give it in parts".into(),
+            help: "Give it in parts".into(),
         });
     }
     Ok(bytes)

@@ -70,7 +70,7 @@ impl Inputs {
     /// # Errors
     /// [`Error::Option`] that says what would be written over.
     pub fn check(&self, name: &'static str, output: &Path) -> Result<()> {
-        let refused = |problem: String| Err(Error::Option { name, problem, mend: "Give another place".into() });
+        let refused = |problem: String| Err(Error::Option { name, problem, help: "Give another place".into() });
         let shown = output.display();
         let found = fs::metadata(output).ok();
         // A pipe or a terminal is written to, and nothing in it is replaced.

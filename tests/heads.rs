@@ -130,7 +130,7 @@ fn a_heads_missing_tensor_is_named() {
                 assert!(says.contains(what) || says.contains("and they differ"), "{name} {tensor}: {says}");
                 let mends = [head.architecture(), "tie_word_embeddings"];
                 assert!(
-                    what != "is missing" || mends.iter().any(|mend| says.contains(mend)),
+                    what != "is missing" || mends.iter().any(|help| says.contains(help)),
                     "{name} {tensor}: {says}"
                 );
                 refused += 1;

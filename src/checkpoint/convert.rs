@@ -66,7 +66,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
         return Err(Error::Option {
             name: "dtype",
             problem: format!("{} is read but not written", dtype.name()),
-            mend: "Give f32, f16 or i8".into(),
+            help: "Give f32, f16 or i8".into(),
         });
     }
     let mut inputs = Inputs::default();
@@ -129,7 +129,7 @@ pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> 
         return Err(Error::Option {
             name: "output",
             problem: format!("{} has a {stale} of another model", out.display()),
-            mend: "Remove it, or give another directory".into(),
+            help: "Remove it, or give another directory".into(),
         });
     }
     let staging = Staging::begin(out)?;
@@ -193,7 +193,7 @@ fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u
     let malformed = |problem: String| Error::Config {
         file: path.display().to_string(),
         problem,
-        mend: "Give the config.json that was saved with the model".into(),
+        help: "Give the config.json that was saved with the model".into(),
     };
     let mut config: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(&bytes).map_err(|e| malformed(clip_message(&e)))?;

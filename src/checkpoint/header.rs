@@ -246,8 +246,8 @@ fn check_places(entries: &mut [Entry], data: u64, path: &str) -> Result<()> {
 
 pub(crate) const DAMAGED: &str = "Download it again, or save the model again with safetensors";
 
-pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, mend: &str) -> Error {
-    Error::Checkpoint { file: file.into(), tensor: tensor.map(clip), problem, mend: mend.into() }
+pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, help: &str) -> Error {
+    Error::Checkpoint { file: file.into(), tensor: tensor.map(clip), problem, help: help.into() }
 }
 
 /// The header object, into a list.

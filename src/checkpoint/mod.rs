@@ -2,7 +2,7 @@
 //!
 //! A [`Checkpoint`] is opened, checked against its configuration, and then hands out [`HostTensor`]s that borrow the mapped
 //! files; nothing is copied. [`convert()`] writes one in another type. Files are hostile until shown otherwise: every
-//! fault is a typed error that names file, tensor and mend, and no claim of a file is believed about memory.
+//! fault is a typed error that names file, tensor and help, and no claim of a file is believed about memory.
 //!
 //! # The i8 format
 //! A tensor of type I8 and shape `[rows, cols]` has beside it `NAME.scale`, F32 of shape `[rows]`, every one positive:
@@ -144,8 +144,8 @@ impl Checkpoint {
         let shards =
             weights.into_iter().map(held).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
         let Some(first) = shards.first() else {
-            let mend = "Give a Hugging Face BERT model";
-            return Err(broken("model.safetensors", None, "it is missing".into(), mend));
+            let help = "Give a Hugging Face BERT model";
+            return Err(broken("model.safetensors", None, "it is missing".into(), help));
         };
         source::no_tensor_twice(&shards)?;
         Self::new(config, first.file.clone(), shards)
@@ -186,7 +186,7 @@ impl Checkpoint {
             None => Ok(()),
             Some(_) => Err(Error::Unsupported {
                 what: format!("{}: to train on an adapter over a base in i8", self.name),
-                mend: "Make one model of them first: cloze convert --dtype f32".into(),
+                help: "Make one model of them first: cloze convert --dtype f32".into(),
             }),
         }
     }
@@ -238,26 +238,26 @@ impl Checkpoint {
         let mut more = 0;
         let mut missing = 0;
         for param in names::params(&self.config, head) {
-            let (problem, mend) = match self.locate(&param) {
+            let (problem, help) = match self.locate(&param) {
                 Ok(Some(_)) => continue,
                 Ok(None) => {
                     missing += 1;
                     (format!("{} is missing", param.name), String::new())
                 }
-                Err(Error::Checkpoint { problem, mend, .. }) => (problem, mend),
+                Err(Error::Checkpoint { problem, help, .. }) => (problem, help),
                 Err(other) => return Err(other),
             };
-            if faults.len() < LISTED { faults.push((param.name, problem, mend)) } else { more += 1 }
+            if faults.len() < LISTED { faults.push((param.name, problem, help)) } else { more += 1 }
         }
-        let Some((first, _, mend)) = faults.first() else { return Ok(()) };
+        let Some((first, _, help)) = faults.first() else { return Ok(()) };
         let mut problem = faults.iter().map(|(_, problem, _)| problem.as_str()).collect::<Vec<_>>().join("; ");
         if more > 0 {
             problem += &format!("; and {more} more");
         }
         let others = self.heads();
         let bare = matches!(head, Head::Encoder | Head::Embedding(_));
-        let mend = if missing == 0 {
-            mend.clone()
+        let help = if missing == 0 {
+            help.clone()
         } else if first == names::OWN_DECODER && missing == 1 {
             "config.json has tie_word_embeddings false: give weights with a decoder of their own, or set it to true"
                 .into()
@@ -273,7 +273,7 @@ impl Checkpoint {
             }
             "Give weights saved by the BERT classes of transformers, with their own config.json".into()
         };
-        Err(broken(&self.name, Some(first), problem, &mend))
+        Err(broken(&self.name, Some(first), problem, &help))
     }
 
     /// The tensor `name`, as `transformers` saves it; a vector is one row. Its values are checked the first time it is asked for.
@@ -360,7 +360,7 @@ impl Checkpoint {
         let spellings = names::spellings(&param.name);
         let mut found = spellings.iter().filter_map(|name| self.find(name));
         let Some((shard, entry)) = found.next() else { return Ok(None) };
-        let fault = |problem: String, mend: &str| Err(broken(&shard.file, Some(&entry.name), problem, mend));
+        let fault = |problem: String, help: &str| Err(broken(&shard.file, Some(&entry.name), problem, help));
         let name = &clip(&entry.name);
         if let Some((beside, other)) = found.next()
             && (shard.bytes_of(entry) != beside.bytes_of(other)
@@ -397,7 +397,7 @@ impl Checkpoint {
     /// A tensor of a supported type as rows and columns, with its scales if it is I8.
     fn tensor<'a>(&'a self, shard: &'a Shard, entry: &Entry) -> Result<HostTensor<'a>> {
         let name = &clip(&entry.name);
-        let fault = |problem: String, mend: &str| broken(&shard.file, Some(name), problem, mend);
+        let fault = |problem: String, help: &str| broken(&shard.file, Some(name), problem, help);
         let dtype = entry.dtype().ok_or_else(|| {
             fault(format!("{name} is {}", entry.dtype_name()), "Save the model as float32 or float16")
         })?;
@@ -433,8 +433,8 @@ impl Checkpoint {
         if let Some(fault) = vet::first_fault(tensor) {
             let of = if fault.in_scales { SCALE } else { "" };
             let problem = format!("{}{of} has {} at index {}", clip(&entry.name), fault.value, fault.index);
-            let mend = "The weights are damaged or training diverged: give another checkpoint";
-            return Err(broken(&shard.file, Some(&entry.name), problem, mend));
+            let help = "The weights are damaged or training diverged: give another checkpoint";
+            return Err(broken(&shard.file, Some(&entry.name), problem, help));
         }
         entry.vetted.store(true, Ordering::Relaxed);
         Ok(())

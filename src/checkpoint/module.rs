@@ -79,20 +79,20 @@ impl ModuleWeights {
     /// # Errors
     /// [`Error::Checkpoint`]
     pub(crate) fn exactly<const N: usize>(&self, wanted: [(&str, &[usize]); N]) -> Result<[HostTensor<'_>; N]> {
-        const MEND: &str = "Give the config.json and weights that were saved together";
+        const HELP: &str = "Give the config.json and weights that were saved together";
         let file = self.0.first().map(|shard| shard.file.as_str()).unwrap_or_default();
-        let fault = |name: &str, problem: String, mend: &str| Err(broken(file, Some(name), problem, mend));
+        let fault = |name: &str, problem: String, help: &str| Err(broken(file, Some(name), problem, help));
         if let Some((_, other)) = self.entries().find(|(_, e)| !wanted.iter().any(|(name, _)| *name == &*e.name)) {
-            return fault(&other.name, format!("the module has no tensor {}", clip(&other.name)), MEND);
+            return fault(&other.name, format!("the module has no tensor {}", clip(&other.name)), HELP);
         }
         let mut found = Vec::with_capacity(N);
         for (name, shape) in wanted {
             let Some((shard, entry)) = self.entries().find(|(_, e)| *e.name == *name) else {
-                return fault(name, format!("{name} is missing"), MEND);
+                return fault(name, format!("{name} is missing"), HELP);
             };
             if !entry.shape().iter().map(|n| *n as usize).eq(shape.iter().copied()) {
                 let problem = format!("{name} has shape {:?}, the configuration asks for {shape:?}", entry.shape());
-                return fault(name, problem, MEND);
+                return fault(name, problem, HELP);
             }
             let tensor = tensor(file, shard, entry, shape)?;
             found.push(tensor);
@@ -104,7 +104,7 @@ impl ModuleWeights {
 /// A tensor of this shape, whose values were looked at.
 fn tensor<'a>(file: &str, shard: &'a Shard, entry: &Entry, shape: &[usize]) -> Result<HostTensor<'a>> {
     let name = &entry.name;
-    let fault = |problem: String, mend: &str| Err(broken(file, Some(name), problem, mend));
+    let fault = |problem: String, help: &str| Err(broken(file, Some(name), problem, help));
     let Some(dtype) = entry.dtype().filter(|dtype| *dtype != DType::I8) else {
         let problem = format!("{} is {}, which is not supported", clip(name), entry.dtype_name());
         return fault(problem, "Save the model as float32, float16 or bfloat16");

@@ -196,9 +196,9 @@ mod native {
         let opened = if is_index { open_index(dir, &found) } else { open_file(&found) };
         // Python can do what this cannot: with the class that keeps the model's head.
         opened.map_err(|error| match error {
-            Error::Checkpoint { file, tensor, problem, mend } if file.ends_with(".bin") => {
-                let mend = format!("{mend}. {}", in_python(&dir.display().to_string(), "", &class_of(dir)));
-                Error::Checkpoint { file, tensor, problem, mend }
+            Error::Checkpoint { file, tensor, problem, help } if file.ends_with(".bin") => {
+                let help = format!("{help}. {}", in_python(&dir.display().to_string(), "", &class_of(dir)));
+                Error::Checkpoint { file, tensor, problem, help }
             }
             other => other,
         })
@@ -225,7 +225,7 @@ mod native {
                 what: path.display().to_string(),
                 need,
                 have: 0,
-                mend: "Unset CLOZE_NO_MMAP, and the file is mapped".into(),
+                help: "Unset CLOZE_NO_MMAP, and the file is mapped".into(),
             })?;
             file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
             return Ok(Bytes::Held(Cow::Owned(bytes)));

@@ -53,8 +53,8 @@ impl Staging {
     /// # Errors
     /// [`Error::Option`] if `out` cannot be a directory, or another process writes there; [`Error::Io`].
     pub(crate) fn begin(out: &Path) -> Result<Self> {
-        let bad = |problem: &str, mend: &str| {
-            Err(Error::Option { name: "output", problem: format!("{} {problem}", out.display()), mend: mend.into() })
+        let bad = |problem: &str, help: &str| {
+            Err(Error::Option { name: "output", problem: format!("{} {problem}", out.display()), help: help.into() })
         };
         const GIVE: &str = "Give the path of a directory, new or old";
         let is_there = out.exists();
@@ -146,7 +146,7 @@ impl Staging {
                 return Err(Error::Option {
                     name: "output",
                     problem: format!("{} was made by another process meanwhile", out.display()),
-                    mend: "Give another directory, or run it again".into(),
+                    help: "Give another directory, or run it again".into(),
                 });
             }
             Way::New => fs::rename(dir, out).map_err(io)?,

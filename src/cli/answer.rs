@@ -146,7 +146,7 @@ fn context(args: &AnswerArgs, common: &Common) -> Result<String> {
     let utf8 = |name: &str, bytes: Vec<u8>| {
         String::from_utf8(bytes).map_err(|e| Error::Input {
             problem: format!("{name} is not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
-            mend: "Convert it, for example with iconv".into(),
+            help: "Convert it, for example with iconv".into(),
         })
     };
     match (&args.context, &args.context_file) {

@@ -59,8 +59,8 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     let most = model.config().max_position_embeddings;
     for (name, values, limit) in [("seq", &args.seq, most), ("batch", &args.batch, 4096)] {
         if let Some(bad) = values.iter().find(|v| **v == 0 || **v > limit) {
-            let (problem, mend) = (format!("{bad} is out of range"), format!("Give 1 to {limit}"));
-            return Err(Error::Option { name, problem, mend });
+            let (problem, help) = (format!("{bad} is out of range"), format!("Give 1 to {limit}"));
+            return Err(Error::Option { name, problem, help });
         }
     }
     for (&batch, &seq) in args.batch.iter().flat_map(|b| args.seq.iter().map(move |s| (b, s))) {

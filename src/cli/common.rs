@@ -114,7 +114,7 @@ fn embedded_checkpoint() -> Result<Checkpoint> {
     Err(cloze::Error::Option {
         name: "model",
         problem: "this build has no embedded model".into(),
-        mend: "Give --model DIR, or build with the feature embedded-model".into(),
+        help: "Give --model DIR, or build with the feature embedded-model".into(),
     })
 }
 

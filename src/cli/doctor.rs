@@ -47,7 +47,7 @@ pub fn run(common: &Common) -> Result<()> {
         return Err(Error::Option {
             name: "model",
             problem: "the report is about devices, with models of its own".into(),
-            mend: "Leave it out; `cloze bench --model DIR` times yours".into(),
+            help: "Leave it out; `cloze bench --model DIR` times yours".into(),
         });
     }
     let machine = Machine::this();
@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn a_wrong_gpu_and_one_that_does_not_open_are_part_of_the_report() {
         let Cli { common, .. } = Cli::parse_from(["cloze", "doctor", "--quiet"]);
-        let closed = Error::Gpu { adapter: "X".into(), problem: "no\nluck".into(), mend: "Mend it".into() };
+        let closed = Error::Gpu { adapter: "X".into(), problem: "no\nluck".into(), help: "Update the driver".into() };
         let patient = Patient::examine("gpu:9".into(), "X".into(), None, Err(closed), &common);
-        assert_eq!(patient.fault.as_deref(), Some("GPU X: no luck. Mend it"));
+        assert_eq!(patient.fault.as_deref(), Some("GPU X: no luck. Update the driver"));
         assert!(patient.error.is_some() && patient.self_test.is_empty() && patient.encoder_ms.is_none());
 
         let Some(adapter) = cloze::block_on(adapters()).into_iter().next() else {

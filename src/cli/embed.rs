@@ -97,14 +97,14 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
         return Err(Error::Option {
             name: "resume",
             problem: "an array is written as a whole".into(),
-            mend: "Give --format jsonl".into(),
+            help: "Give --format jsonl".into(),
         });
     }
     if args.format == Format::Npy && args.batch.input.is_some() && args.batch.output == Path::new("-") {
         return Err(Error::Option {
             name: "output",
             problem: "the number of rows stands at the beginning of an array, and is known at the end".into(),
-            mend: "Give --output FILE".into(),
+            help: "Give --output FILE".into(),
         });
     }
     let dir = common.required_model_dir()?;

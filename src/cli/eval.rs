@@ -116,9 +116,9 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
 }
 
 fn threshold(args: &SquadArgs, version_2: bool) -> Result<f64> {
-    let wrong = |problem: &str, mend: &str| {
-        let (problem, mend) = (problem.into(), mend.into());
-        Err(Error::Option { name: "null-score-diff-threshold", problem, mend })
+    let wrong = |problem: &str, help: &str| {
+        let (problem, help) = (problem.into(), help.into());
+        Err(Error::Option { name: "null-score-diff-threshold", problem, help })
     };
     match args.null_score_diff_threshold {
         Some(x) if !x.is_finite() => wrong("it is not a number", "Give one such as -1.5"),
@@ -183,5 +183,5 @@ fn writable(path: &Path) -> Result<()> {
         (_, false) => format!("there is no directory {}", parent.display()),
         _ => return files::check_writable(path),
     };
-    Err(Error::Option { name: "predictions", problem, mend: "Give a file in a directory that exists".into() })
+    Err(Error::Option { name: "predictions", problem, help: "Give a file in a directory that exists".into() })
 }

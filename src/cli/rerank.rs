@@ -59,7 +59,7 @@ pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
         return Err(Error::Option {
             name: "resume",
             problem: "a ranking is written as a whole".into(),
-            mend: "Leave it out, or give queries as lines of --input".into(),
+            help: "Leave it out, or give queries as lines of --input".into(),
         });
     }
     let dir = common.required_model_dir()?;
@@ -80,7 +80,7 @@ pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
 fn query_of(fields: Fields) -> Result<Query> {
     let missing = || Error::Input {
         problem: "the line has no \"texts\"".into(),
-        mend: "Give an object with \"query\" and \"texts\", an array of strings; or the query as an argument".into(),
+        help: "Give an object with \"query\" and \"texts\", an array of strings; or the query as an argument".into(),
     };
     Ok(Query { query: Fields::need(fields.query, "query")?, texts: fields.texts.ok_or_else(missing)? })
 }

@@ -78,7 +78,7 @@ struct Line<'a> {
 pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
     for (name, number) in [("top-k", args.top_k), ("candidates", args.candidates)] {
         if number == 0 {
-            return Err(Error::Option { name, problem: "it is 0".into(), mend: "Give at least 1".into() });
+            return Err(Error::Option { name, problem: "it is 0".into(), help: "Give at least 1".into() });
         }
     }
     // What is wrong with the paths is said before a model is loaded, or fetched.

@@ -31,7 +31,7 @@ impl Common {
         self.model_dir()?.ok_or_else(|| Error::Option {
             name: "model",
             problem: "this command needs one".into(),
-            mend: "Give --model with a Hugging Face BERT directory or ORG/NAME".into(),
+            help: "Give --model with a Hugging Face BERT directory or ORG/NAME".into(),
         })
     }
 
@@ -51,8 +51,8 @@ impl Common {
         let mut bar = Bar { quiet: self.quiet, shown: None };
         hub.model_dir(&id, &mut |progress| bar.show(progress)).map_err(|error| match error {
             // It may have been meant as a path.
-            Error::Hub { fault, what, problem, mend } if matches!(fault, HubFault::NotFound | HubFault::NoAccess) => {
-                Error::Hub { fault, what, problem, mend: format!("{mend}. Nor is there a directory {}", id.repo()) }
+            Error::Hub { fault, what, problem, help } if matches!(fault, HubFault::NotFound | HubFault::NoAccess) => {
+                Error::Hub { fault, what, problem, help: format!("{help}. Nor is there a directory {}", id.repo()) }
             }
             other => other,
         })
@@ -68,14 +68,14 @@ impl Common {
 }
 
 /// What is not there, nor the name of a model as far as this build knows names.
-fn neither(model: &OsStr, mend: &str) -> Error {
+fn neither(model: &OsStr, help: &str) -> Error {
     let shown: String = model.to_string_lossy().chars().take(300).collect();
     Error::Option {
         name: "model",
         problem: format!(
             "there is no directory {shown:?}, and it is not of the form ORG/NAME, as models of the Hub are"
         ),
-        mend: mend.into(),
+        help: help.into(),
     }
 }
 

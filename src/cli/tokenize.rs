@@ -76,7 +76,7 @@ fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<T
     let encode = |text: &str| {
         tokenizer.encode_short(text, MOST)?.ok_or_else(|| Error::Input {
             problem: format!("the text has more than {MOST} tokens, which are too many to list"),
-            mend: "Cut it into several texts".into(),
+            help: "Cut it into several texts".into(),
         })
     };
     let first = encode(text)?;

@@ -101,7 +101,7 @@ impl Device {
                     what: name.into(),
                     need: 4 * rows as u64 * cols as u64,
                     have: 0,
-                    mend: "Train fewer parameters: by the method lora, or with the embeddings frozen".into(),
+                    help: "Train fewer parameters: by the method lora, or with the embeddings frozen".into(),
                 })?;
                 Memory::Host(Mutex::new(values))
             }

@@ -40,7 +40,7 @@ impl FromStr for ModelId {
         let wrong = |problem: &str| Error::Option {
             name: "model",
             problem: format!("{:?} {problem}", clip(text)),
-            mend: "Give ORG/NAME, or ORG/NAME@REVISION for a branch, a tag or a commit".into(),
+            help: "Give ORG/NAME, or ORG/NAME@REVISION for a branch, a tag or a commit".into(),
         };
         let (repo, revision) = text.split_once('@').map_or((text, None), |(repo, revision)| (repo, Some(revision)));
         if repo.split('/').count() != 2 {

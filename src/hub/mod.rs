@@ -85,7 +85,7 @@ impl Hub {
             None if std::env::home_dir().is_some() => Cache::default(),
             None => {
                 let problem = "there is no home directory for the cache of the Hugging Face Hub".into();
-                return Err(Error::Option { name: "HF_HOME", problem, mend: "Set HF_HOME to a directory".into() });
+                return Err(Error::Option { name: "HF_HOME", problem, help: "Set HF_HOME to a directory".into() });
             }
         };
         let token = text("HF_TOKEN").or_else(|| cache.token());
@@ -98,7 +98,7 @@ impl Hub {
             _ => Err(Error::Option {
                 name: "HF_HUB_DOWNLOAD_TIMEOUT",
                 problem: format!("{:?} is not a number of seconds", clip(&seconds)),
-                mend: "Give a whole number from 1 to 3600".into(),
+                help: "Give a whole number from 1 to 3600".into(),
             }),
         }
     }
@@ -110,12 +110,12 @@ impl Hub {
     pub fn new(cache: PathBuf, endpoint: &str, token: Option<String>) -> Result<Self> {
         if token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             let problem = "the token has characters that no token has".into();
-            return Err(Error::Option { name: "HF_TOKEN", problem, mend: "Copy it again".into() });
+            return Err(Error::Option { name: "HF_TOKEN", problem, help: "Copy it again".into() });
         }
         let wrong = |why: &str| Error::Option {
             name: "HF_ENDPOINT",
             problem: format!("{:?} {why}", clip(&redacted(endpoint))),
-            mend: "Give https://HOST, or https://HOST:PORT/PATH".into(),
+            help: "Give https://HOST, or https://HOST:PORT/PATH".into(),
         };
         let endpoint = Address::parse(endpoint).map_err(wrong)?;
         if !endpoint.is_base() {
@@ -204,7 +204,7 @@ fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> 
         fault: HubFault::NotCached,
         what: id.to_string(),
         problem: format!("the cache has no {what} of it, and the network is off"),
-        mend: "Run it once without --offline and HF_HUB_OFFLINE, or give a model's directory".into(),
+        help: "Run it once without --offline and HF_HUB_OFFLINE, or give a model's directory".into(),
     };
     let commit = commit.ok_or_else(|| lacking("revision"))?;
     let dir = store.snapshot(commit);

@@ -273,8 +273,8 @@ impl<'a> Remote<'a> {
                 | ureq::Error::HostNotFound
                 | ureq::Error::ConnectionFailed => {
                     let problem = format!("{} cannot be reached: {said}", self.endpoint);
-                    let mend = "Check the network, or give a model's directory instead";
-                    self.fault(HubFault::Network, file, problem, mend)
+                    let help = "Check the network, or give a model's directory instead";
+                    self.fault(HubFault::Network, file, problem, help)
                 }
                 _ => self.nonsense(file, &said),
             }
@@ -291,8 +291,8 @@ impl<'a> Remote<'a> {
     }
 
     pub fn missing(&self, problem: String) -> Error {
-        let mend = format!("Check the name at {}; a private model needs HF_TOKEN", self.page());
-        Error::Hub { fault: HubFault::NotFound, what: self.id.to_string(), problem, mend }
+        let help = format!("Check the name at {}; a private model needs HF_TOKEN", self.page());
+        Error::Hub { fault: HubFault::NotFound, what: self.id.to_string(), problem, help }
     }
 
     fn refused(&self, file: &str, status: u16) -> Error {
@@ -300,13 +300,13 @@ impl<'a> Remote<'a> {
         match (status, &self.authorization) {
             (401 | 403, None) => {
                 let problem = format!("there is no such model, or it is not for everyone (status {status})");
-                let mend = format!("Check the name at {page}; for a private or gated model set HF_TOKEN");
-                self.fault(HubFault::NoAccess, file, problem, &mend)
+                let help = format!("Check the name at {page}; for a private or gated model set HF_TOKEN");
+                self.fault(HubFault::NoAccess, file, problem, &help)
             }
             (401 | 403, Some(_)) => {
                 let problem = format!("the token in use may not read it (status {status})");
-                let mend = format!("Accept the model's terms at {page}, or set HF_TOKEN to another token");
-                self.fault(HubFault::NoAccess, file, problem, &mend)
+                let help = format!("Accept the model's terms at {page}, or set HF_TOKEN to another token");
+                self.fault(HubFault::NoAccess, file, problem, &help)
             }
             (404 | 410, _) => self.missing(format!("it has no {file} any more")),
             (408 | 429 | 500..=599, _) => {
@@ -328,8 +328,8 @@ impl<'a> Remote<'a> {
         self.fault(HubFault::Answer, file, problem, "Try again; if HF_ENDPOINT is set, check it")
     }
 
-    fn fault(&self, fault: HubFault, file: &str, problem: String, mend: &str) -> Error {
-        Error::Hub { fault, what: format!("{}, {file}", self.id), problem, mend: mend.into() }
+    fn fault(&self, fault: HubFault, file: &str, problem: String, help: &str) -> Error {
+        Error::Hub { fault, what: format!("{}, {file}", self.id), problem, help: help.into() }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Res
             if index >= rows {
                 return Err(Error::Input {
                     problem: format!("{what} {index} is outside the model's {rows}"),
-                    mend: "Use the model's own tokenizer and no longer sequences than max_position_embeddings".into(),
+                    help: "Use the model's own tokenizer and no longer sequences than max_position_embeddings".into(),
                 });
             }
         }

@@ -72,7 +72,7 @@ impl Footprint {
                 what: what.into(),
                 need,
                 have,
-                mend: "Use a smaller model, `cloze convert --dtype i8`, shorter windows or a smaller batch".into(),
+                help: "Use a smaller model, `cloze convert --dtype i8`, shorter windows or a smaller batch".into(),
             }),
             _ => Ok(()),
         }

@@ -53,7 +53,7 @@ impl AdamW {
             Some((name, value, _, such)) => Err(Error::Option {
                 name,
                 problem: format!("{value} is out of range"),
-                mend: format!("Give one {such}"),
+                help: format!("Give one {such}"),
             }),
         }
     }

@@ -114,7 +114,7 @@ impl Files {
         if self.found.len() > MOST_FILES {
             return Err(Error::Input {
                 problem: format!("there are more than {MOST_FILES} files"),
-                mend: "Search fewer directories at once".into(),
+                help: "Search fewer directories at once".into(),
             });
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Found {
         let bytes = read_at_most(file, &self.path, MOST_BYTES)?;
         let no_text = |problem: &str| Error::Input {
             problem: format!("{} {problem}", self.path.display()),
-            mend: "Give text in UTF-8".into(),
+            help: "Give text in UTF-8".into(),
         };
         if bytes.contains(&0) {
             return Err(no_text("is binary"));

@@ -71,8 +71,8 @@ impl Outcome {
             }
             None => format!("with {dtype} weights the logits are off by {:.1e}", self.difference),
         };
-        let mend = format!("Update its driver, or {USE_CPU}; `cloze doctor` says more");
-        Err(Error::Wrong { device: device.into(), problem, mend })
+        let help = format!("Update its driver, or {USE_CPU}; `cloze doctor` says more");
+        Err(Error::Wrong { device: device.into(), problem, help })
     }
 }
 

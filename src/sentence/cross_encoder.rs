@@ -102,7 +102,7 @@ impl CrossEncoder {
             if path.starts_with("torch.") {
                 return Err(Error::Unsupported {
                     what: format!("the cross-encoder's activation {:?}", clip(path)),
-                    mend: "Give a model whose activation_fn is torch.nn.Sigmoid, Identity or another plain function"
+                    help: "Give a model whose activation_fn is torch.nn.Sigmoid, Identity or another plain function"
                         .into(),
                 });
             }
@@ -114,8 +114,8 @@ impl CrossEncoder {
 }
 
 fn unsupported(what: String) -> Error {
-    let mend = "Give a cross-encoder that is one BertForSequenceClassification".into();
-    Error::Unsupported { what, mend }
+    let help = "Give a cross-encoder that is one BertForSequenceClassification".into();
+    Error::Unsupported { what, help }
 }
 
 #[cfg(test)]

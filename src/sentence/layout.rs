@@ -110,8 +110,8 @@ impl Layout {
             None if self.0.is_empty() => format!("{MODULES}: a model without modules"),
             None => return Ok(()),
         };
-        let mend = format!("Give a sentence-transformers model of Transformer, then any of {}", KNOWN.join(", "));
-        Err(Error::Unsupported { what, mend })
+        let help = format!("Give a sentence-transformers model of Transformer, then any of {}", KNOWN.join(", "));
+        Err(Error::Unsupported { what, help })
     }
 }
 

@@ -124,7 +124,7 @@ impl Sentence {
         if kind != "SentenceTransformer" {
             return Err(Error::Unsupported {
                 what: format!("{WHOLE}: embedding with a {}", clip(kind)),
-                mend: "Give a SentenceTransformer; a CrossEncoder is for `cloze rerank`".into(),
+                help: "Give a SentenceTransformer; a CrossEncoder is for `cloze rerank`".into(),
             });
         }
         self.prompts = Prompts::default().read(settings)?;
@@ -226,7 +226,7 @@ impl Sentence {
 }
 
 fn unsupported(what: String) -> Error {
-    let mend =
+    let help =
         "Give a model whose Pooling makes one vector of a text's tokens, and comes before what else is done to it";
-    Error::Unsupported { what, mend: mend.into() }
+    Error::Unsupported { what, help: help.into() }
 }

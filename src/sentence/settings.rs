@@ -87,7 +87,7 @@ impl<'a> Settings<'a> {
     }
 
     pub fn unsupported(&self, key: &str, value: &str) -> Error {
-        Error::Unsupported { what: self.unsupported_what(key, value), mend: "Give a model that does without it".into() }
+        Error::Unsupported { what: self.unsupported_what(key, value), help: "Give a model that does without it".into() }
     }
 
     pub fn unsupported_what(&self, key: &str, value: &str) -> String {
@@ -96,5 +96,5 @@ impl<'a> Settings<'a> {
 }
 
 pub(super) fn malformed(name: &str, problem: String) -> Error {
-    Error::Config { file: name.into(), problem, mend: "Give the files that were saved with the model".into() }
+    Error::Config { file: name.into(), problem, help: "Give the files that were saved with the model".into() }
 }

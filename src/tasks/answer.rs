@@ -54,7 +54,7 @@ impl AnswerOptions {
     pub fn check(&self) -> Result<()> {
         for (name, value) in [("top-k", self.top_k), ("max-answer-tokens", self.max_answer_tokens)] {
             if value == 0 {
-                return Err(Error::Option { name, problem: "it is 0".into(), mend: "Give at least 1".into() });
+                return Err(Error::Option { name, problem: "it is 0".into(), help: "Give at least 1".into() });
             }
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Windowed {
         let too_many = || Error::Option {
             name: "top-k",
             problem: format!("{} answers to a text of this length take more than {MOST_BYTES} bytes", options.top_k),
-            mend: "Ask for fewer".into(),
+            help: "Ask for fewer".into(),
         };
         let mut by_text: HashMap<String, usize> = HashMap::new();
         let mut null_score = f64::INFINITY;
@@ -323,7 +323,7 @@ fn some((text, encoding): (&str, Encoding), what: &str) -> Result<Encoding> {
             true => format!("the {what} is empty"),
             false => format!("the {what} is nothing but white space or control characters"),
         };
-        return Err(Error::Input { problem, mend: "Give some text".into() });
+        return Err(Error::Input { problem, help: "Give some text".into() });
     }
     Ok(encoding)
 }

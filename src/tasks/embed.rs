@@ -116,7 +116,7 @@ impl Embedder {
                     true => format!("{n} of {most} numbers cannot be kept"),
                     false => "tokens' vectors are given whole".into(),
                 },
-                mend: format!("Give 1 to {most}, for texts' vectors"),
+                help: format!("Give 1 to {most}, for texts' vectors"),
             }),
         }
     }
@@ -151,7 +151,7 @@ impl Embedder {
         if skipped >= tokens && self.sentence.poolings().contains(&Pooling::Max) {
             return Err(Error::Input {
                 problem: "the text has no token beside the prompt's, which do not count".into(),
-                mend: "Give a longer text".into(),
+                help: "Give a longer text".into(),
             });
         }
         Ok(skipped)

@@ -46,7 +46,7 @@ impl RankOptions {
     /// [`Error::Option`] if no text is wanted.
     pub fn check(&self) -> Result<()> {
         match self.top_k {
-            Some(0) => Err(Error::Option { name: "top-k", problem: "it is 0".into(), mend: "Give at least 1".into() }),
+            Some(0) => Err(Error::Option { name: "top-k", problem: "it is 0".into(), help: "Give at least 1".into() }),
             _ => Ok(()),
         }
     }
@@ -70,7 +70,7 @@ impl Reranker {
         if labels != 1 {
             return Err(Error::Unsupported {
                 what: format!("ranking with a model of {labels} labels"),
-                mend: "Give a cross-encoder with one label; for several, classify each pair of texts".into(),
+                help: "Give a cross-encoder with one label; for several, classify each pair of texts".into(),
             });
         }
         let activation = cross_encoder.activation(config)?;

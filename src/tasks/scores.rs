@@ -12,7 +12,7 @@ pub(super) fn check_finite<'a>(logits: impl IntoIterator<Item = &'a f32>) -> Res
         true => Ok(()),
         false => Err(Error::Unsupported {
             what: "a model whose output is not finite".into(),
-            mend: "The checkpoint is damaged or was trained to divergence: get it again".into(),
+            help: "The checkpoint is damaged or was trained to divergence: get it again".into(),
         }),
     }
 }

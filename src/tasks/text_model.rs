@@ -123,7 +123,7 @@ pub(super) fn lowercase(text: &str) -> String {
 pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     most.checked_sub(special).ok_or_else(|| Error::Input {
         problem: format!("a sequence of at most {most} tokens has no room for text"),
-        mend: "Use a model that takes longer sequences".into(),
+        help: "Use a model that takes longer sequences".into(),
     })
 }
 

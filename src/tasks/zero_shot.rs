@@ -42,8 +42,8 @@ impl ZeroShotOptions {
     /// [`Error::Option`] if there are no labels, or the template does not hold one `{}`.
     pub fn check(&self) -> Result<()> {
         if self.labels.is_empty() {
-            let (problem, mend) = ("there are none".into(), "Give one or more".into());
-            return Err(Error::Option { name: "labels", problem, mend });
+            let (problem, help) = ("there are none".into(), "Give one or more".into());
+            return Err(Error::Option { name: "labels", problem, help });
         }
         self.put("").map(drop)
     }
@@ -69,9 +69,9 @@ impl ZeroShotOptions {
         if count == 1 {
             return Ok(sentence + rest);
         }
-        let (problem, mend) =
+        let (problem, help) =
             ("it does not hold {} once".into(), "Put {} where the label belongs, {{ for a brace".into());
-        Err(Error::Option { name: "template", problem, mend })
+        Err(Error::Option { name: "template", problem, help })
     }
 }
 
@@ -87,7 +87,7 @@ impl ZeroShot {
         if count < 2 {
             return Err(Error::Unsupported {
                 what: "zero-shot classification with a model of one label".into(),
-                mend: "Give a model of natural language inference".into(),
+                help: "Give a model of natural language inference".into(),
             });
         }
         let entailment = entailment.unwrap_or_else(|| {
@@ -125,14 +125,14 @@ impl Task for ZeroShot {
     async fn begin(&self, text: &String, options: &ZeroShotOptions, _: &Cancel) -> Result<Work> {
         options.check()?;
         if text.is_empty() {
-            return Err(Error::Input { problem: "the text is empty".into(), mend: "Give some text".into() });
+            return Err(Error::Input { problem: "the text is empty".into(), help: "Give some text".into() });
         }
         let tokenizer = self.text_model.tokenizer();
         let room = room(self.text_model.max_len(), tokenizer.special_count(true))?;
         let hypothesis = |label: &String| {
             tokenizer.encode_short(&options.put(label)?, room)?.ok_or_else(|| Error::Input {
                 problem: format!("a label with its template has more than the {room} tokens that the model takes"),
-                mend: "Give a shorter one".into(),
+                help: "Give a shorter one".into(),
             })
         };
         let hypotheses = options.labels.iter().map(hypothesis).collect::<Result<_>>()?;

@@ -64,7 +64,7 @@ impl<'a> Encoder<'a> {
                 what: "the tokens of the text".into(),
                 need: (self.encoding.len() * 2 * size) as u64,
                 have: (self.encoding.len() * size) as u64,
-                mend: "Give a shorter text".into(),
+                help: "Give a shorter text".into(),
             });
         }
         let before = self.encoding.len();
@@ -77,7 +77,7 @@ impl<'a> Encoder<'a> {
                     "the text has the token {:?}, whose id {id} the model does not have",
                     clip(&self.tokenizer.id_to_token(*id).unwrap_or_default())
                 ),
-                mend: "Leave it out, or use the tokenizer that belongs to the model".into(),
+                help: "Leave it out, or use the tokenizer that belongs to the model".into(),
             });
         }
         if self.tokenizer.cuts_left() {

@@ -112,7 +112,7 @@ impl Parts {
         {
             return Err(Error::Unsupported {
                 what: format!("the tokenizer class {} with a {file}", clip(class)),
-                mend: "Save the tokenizer as a tokenizer.json, or use a BERT tokenizer".into(),
+                help: "Save the tokenizer as a tokenizer.json, or use a BERT tokenizer".into(),
             });
         }
         let size = model.size();
@@ -124,7 +124,7 @@ impl Parts {
         added.add(more, in_vocabulary, size);
         if let Some((long, _)) = added.contents().find(|(content, _)| content.chars().count() > MAX_WORD_CHARS) {
             let what = format!("{file}: the added token {:?}, of over {MAX_WORD_CHARS} characters,", clip(long));
-            return Err(Error::Unsupported { what, mend: "Remove it".into() });
+            return Err(Error::Unsupported { what, help: "Remove it".into() });
         }
         // Added tokens are normalized as the file says, though its casing may not count for texts.
         let splits_special = settings.flag("split_special_tokens")?.unwrap_or(false);
@@ -137,9 +137,9 @@ impl Parts {
         let id = |content: &str| added.id(content).or_else(|| model.id(content));
         let need = |role: usize, usual: &str, id: Option<u32>| {
             let name = clip(settings.role(role).unwrap_or(usual));
-            let mend =
+            let help =
                 "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
-            id.ok_or_else(|| broken(file, format!("the vocabulary has no {name}"), mend))
+            id.ok_or_else(|| broken(file, format!("the vocabulary has no {name}"), help))
         };
         // The token of a role. What only the class calls so gives way to what the vocabulary has instead.
         let role = |role: usize, usual: &str, other: &str| match settings.role(role) {
@@ -221,8 +221,8 @@ fn from_vocab(bytes: &[u8], settings: &Settings) -> Result<Source> {
     })
 }
 
-pub(super) fn broken(file: &str, problem: impl Into<String>, mend: &str) -> Error {
-    Error::Tokenizer { file: file.into(), problem: problem.into(), mend: mend.into() }
+pub(super) fn broken(file: &str, problem: impl Into<String>, help: &str) -> Error {
+    Error::Tokenizer { file: file.into(), problem: problem.into(), help: help.into() }
 }
 
 pub(super) fn checked<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {

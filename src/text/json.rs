@@ -109,7 +109,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Source> {
         "Unigram" => {
             return Err(Error::Unsupported {
                 what: format!("{JSON}: a model of type Unigram, in a build without the feature unigram,"),
-                mend: "Build with it; in JavaScript, give what importing cloze/unigram.wasm gives as `module`".into(),
+                help: "Build with it; in JavaScript, give what importing cloze/unigram.wasm gives as `module`".into(),
             });
         }
         other => return Err(unsupported("model", other, &["WordPiece", "Unigram"])),
@@ -144,7 +144,7 @@ fn wordpiece(file: &TokenizerJson<'_>) -> Result<Source> {
     if model.max_input_chars_per_word > MAX_WORD_CHARS {
         return Err(Error::Unsupported {
             what: format!("{JSON}: max_input_chars_per_word above {MAX_WORD_CHARS}"),
-            mend: "Set it to BERT's 100".into(),
+            help: "Set it to BERT's 100".into(),
         });
     }
     let decoder = match &file.decoder {
@@ -237,13 +237,13 @@ fn template(section: &Value) -> Result<([u32; 2], u32)> {
     };
     found.ok_or_else(|| Error::Unsupported {
         what: format!("{JSON}: a post_processor other than [CLS] A [SEP] and [CLS] A [SEP] B [SEP]"),
-        mend: "Use a BERT tokenizer".into(),
+        help: "Use a BERT tokenizer".into(),
     })
 }
 
 fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
-    let mend = "Download or export the file again";
-    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {}", clip_message(&e)), mend))
+    let help = "Download or export the file again";
+    serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {}", clip_message(&e)), help))
 }
 
 /// Checks a section's type tag.
@@ -255,6 +255,6 @@ fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
 fn unsupported(section: &str, found: &str, types: &[&str]) -> Error {
     Error::Unsupported {
         what: format!("{JSON}: {section} of type {}", clip(found)),
-        mend: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
+        help: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
     }
 }

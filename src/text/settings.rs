@@ -332,6 +332,6 @@ fn special(file: &str, key: &str, value: Option<&Value>, is_map: bool) -> Result
 
 fn token(file: &str, key: &str, value: &Value) -> Result<AddedToken> {
     use serde::Deserialize;
-    let mend = "Download or export the file again";
-    AddedToken::deserialize(value).map_err(|e| broken(file, format!("{}: {}", clip(key), clip_message(&e)), mend))
+    let help = "Download or export the file again";
+    AddedToken::deserialize(value).map_err(|e| broken(file, format!("{}: {}", clip(key), clip_message(&e)), help))
 }

@@ -112,8 +112,8 @@ impl Tokenizer {
     pub fn load(dir: &std::path::Path, vocab_size: usize) -> Result<Self> {
         let files = super::files::read(dir)?;
         Self::from_files(&files.borrow(), vocab_size).map_err(|error| match error {
-            Error::Tokenizer { file, problem, mend } => {
-                Error::Tokenizer { file: dir.join(file).display().to_string(), problem, mend }
+            Error::Tokenizer { file, problem, help } => {
+                Error::Tokenizer { file: dir.join(file).display().to_string(), problem, help }
             }
             other => other,
         })
@@ -129,7 +129,7 @@ impl Tokenizer {
 
     fn from_parts(parts: Parts, vocab_size: usize) -> Result<Self> {
         let Parts { file, model, added, found, template, .. } = parts;
-        let broken = |problem: String, mend: &str| Error::Tokenizer { file: file.into(), problem, mend: mend.into() };
+        let broken = |problem: String, help: &str| Error::Tokenizer { file: file.into(), problem, help: help.into() };
         let beyond = |token: &str, id: u32| {
             broken(
                 format!("token {:?} has id {id}, but the model's vocab_size is {vocab_size}", clip(token)),
@@ -206,7 +206,7 @@ impl Tokenizer {
         stream.step(&self.model, &self.found, text, most, out).map_err(|problem| Error::Tokenizer {
             file: self.file.clone(),
             problem,
-            mend: "Leave it out of the text, or use a tokenizer with an unknown token".into(),
+            help: "Leave it out of the text, or use a tokenizer with an unknown token".into(),
         })
     }
 

@@ -46,21 +46,21 @@ impl WindowOptions {
             return Err(Error::Option {
                 name: "max-seq-len",
                 problem: format!("a window of {length} tokens is longer than the model's {max_len}"),
-                mend: format!("Give at most {max_len}"),
+                help: format!("Give at most {max_len}"),
             });
         }
         if length <= SPECIAL {
             return Err(Error::Option {
                 name: "max-seq-len",
                 problem: format!("a window of {length} tokens has no room beside its {SPECIAL} special tokens"),
-                mend: "Give more; 384 is usual".into(),
+                help: "Give more; 384 is usual".into(),
             });
         }
         if let Some(stride) = doc_stride.filter(|stride| *stride >= length) {
             return Err(Error::Option {
                 name: "doc-stride",
                 problem: format!("windows of {length} tokens cannot overlap by {stride}"),
-                mend: "The overlap must be smaller than the window: lower doc-stride or raise max-seq-len".into(),
+                help: "The overlap must be smaller than the window: lower doc-stride or raise max-seq-len".into(),
             });
         }
         Ok(Self { max_seq_len: length, doc_stride })
@@ -89,7 +89,7 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
     if room == 0 {
         return Err(Error::Input {
             problem: format!("the question's {question} tokens leave no room for the context in {max_seq_len}"),
-            mend: "Shorten the question or raise max-seq-len".into(),
+            help: "Shorten the question or raise max-seq-len".into(),
         });
     }
     let doc_stride = options.stride(room);
@@ -99,7 +99,7 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
             problem: format!(
                 "the question leaves room for {room} context tokens, which cannot overlap by {doc_stride}"
             ),
-            mend: "Lower doc-stride, shorten the question or raise max-seq-len".into(),
+            help: "Lower doc-stride, shorten the question or raise max-seq-len".into(),
         });
     }
     let step = room - doc_stride;
@@ -110,11 +110,11 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
             Some(_) => Error::Option {
                 name: "doc-stride",
                 problem: format!("{problem}; windows over {FEW_WINDOWS} need {}", max_seq_len / NEW_SHARE),
-                mend: "Lower doc-stride, shorten the question or the context, or raise max-seq-len".into(),
+                help: "Lower doc-stride, shorten the question or the context, or raise max-seq-len".into(),
             },
             None => Error::Input {
                 problem: format!("beside a question of {question} tokens {problem}"),
-                mend: "Shorten the question or the context, or raise max-seq-len".into(),
+                help: "Shorten the question or the context, or raise max-seq-len".into(),
             },
         });
     }

@@ -212,7 +212,7 @@ impl Bert {
             other => {
                 return Err(Error::Unsupported {
                     what: format!("training {}", other.architecture()),
-                    mend: "Train a head for question answering, classification, tagging or language modelling".into(),
+                    help: "Train a head for question answering, classification, tagging or language modelling".into(),
                 });
             }
         };

@@ -63,7 +63,7 @@ impl Collated {
                 _ => {
                     return Err(Error::Input {
                         problem: "a batch has examples of different tasks".into(),
-                        mend: "Give those of one".into(),
+                        help: "Give those of one".into(),
                     });
                 }
             }

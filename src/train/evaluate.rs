@@ -100,7 +100,7 @@ async fn each(
             return Err(Error::Diverged {
                 step,
                 problem: format!("the model's logits have {bad}"),
-                mend: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
+                help: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
             });
         }
         let rows: usize = batch.iter().map(|i| rows_of(&features[*i])).sum();

@@ -158,7 +158,7 @@ pub fn most_asked(len: usize) -> usize {
 pub fn masked(tokenizer: &Tokenizer, sequence: &Sequence, vocab: u32, random: &mut Random) -> Result<Feature> {
     let mask = tokenizer.special().mask.ok_or_else(|| Error::Unsupported {
         what: "masking with a vocabulary that has no [MASK]".into(),
-        mend: "Give a model of a BERT vocabulary".into(),
+        help: "Give a model of a BERT vocabulary".into(),
     })?;
     let mut open: Vec<usize> = (0..sequence.ids.len()).filter(|i| !tokenizer.is_special(sequence.ids[*i])).collect();
     random.shuffle(&mut open);

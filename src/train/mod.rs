@@ -119,7 +119,7 @@ impl Method {
             }
             other => {
                 let problem = format!("there is no method '{}'", clip(other));
-                return Err(Error::Option { name: "method", problem, mend: "Use full, lora, bitfit or head".into() });
+                return Err(Error::Option { name: "method", problem, help: "Use full, lora, bitfit or head".into() });
             }
         };
         match given.into_iter().find(|(_, is_given)| *is_given) {
@@ -127,7 +127,7 @@ impl Method {
             Some((option, _)) => Err(Error::Option {
                 name: option,
                 problem: format!("the method is {name}, which has no adapters"),
-                mend: "Use the method lora, or leave it out".into(),
+                help: "Use the method lora, or leave it out".into(),
             }),
         }
     }

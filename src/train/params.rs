@@ -143,7 +143,7 @@ impl Params {
         if to.len() != values.len() {
             return Err(Error::Input {
                 problem: format!("{} has {} values, not {}", part.name, to.len(), values.len()),
-                mend: "Give all values of the tensor".into(),
+                help: "Give all values of the tensor".into(),
             });
         }
         to.copy_from_slice(values);
@@ -155,7 +155,7 @@ impl Params {
 pub(super) fn unknown(name: &str) -> Error {
     Error::Input {
         problem: format!("{} is no tensor of this model", crate::error::clip(name)),
-        mend: "Ask for one that checkpoint::names lists".into(),
+        help: "Ask for one that checkpoint::names lists".into(),
     }
 }
 

@@ -62,7 +62,7 @@ impl<I> Recorded<I> {
         self.plan = None;
         let capacity = Live { tokens, sequences, longest: tokens, picked };
         let plan = device.plan(&self.list, capacity).await.map_err(|error| match error {
-            Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, mend: SMALLER.into() },
+            Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, help: SMALLER.into() },
             other => other,
         })?;
         self.plan = Some(plan);

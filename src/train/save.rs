@@ -34,7 +34,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
     let malformed = |problem: String| Error::Config {
         file: file.into(),
         problem,
-        mend: "Give the config.json that was saved with the model".into(),
+        help: "Give the config.json that was saved with the model".into(),
     };
     let mut config: Map<String, Value> = serde_json::from_slice(base).map_err(|e| malformed(clip_message(&e)))?;
     for stale in ["id2label", "label2id", "num_labels", "problem_type"] {
@@ -74,7 +74,7 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
         what: "the trained model's file".into(),
         need: more,
         have: 0,
-        mend: "Train a smaller model, or by a method that changes less of it".into(),
+        help: "Train a smaller model, or by a method that changes less of it".into(),
     })?;
     for tensor in &order {
         let mut values = trainer.parameter(&tensor.name).await?;
@@ -104,7 +104,7 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
         return Err(Error::Option {
             name: "method",
             problem: "the model is trained without adapters".into(),
-            mend: "Train it by the method lora, or save the whole model".into(),
+            help: "Train it by the method lora, or save the whole model".into(),
         });
     };
     let checkpoint = trainer.checkpoint();

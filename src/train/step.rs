@@ -71,14 +71,14 @@ impl Trainer {
             return Err(Error::Option {
                 name: "freeze-layers",
                 problem: format!("the model has {layers} layers, not {}", options.freeze_layers),
-                mend: "Give at most as many as it has".into(),
+                help: "Give at most as many as it has".into(),
             });
         }
         let is_classifier = matches!(head, Head::SequenceClassification | Head::TokenClassification);
         if is_classifier && checkpoint.config().num_labels() == 0 {
             return Err(Error::Input {
                 problem: "the model has no classes".into(),
-                mend: "Give a configuration whose id2label names some".into(),
+                help: "Give a configuration whose id2label names some".into(),
             });
         }
         if let Method::Lora(lora) = &options.method {
@@ -153,7 +153,7 @@ impl Trainer {
             if values.len() != state.len() {
                 return Err(Error::Input {
                     problem: format!("{} has {} elements, not {}", state.name(), state.len(), values.len()),
-                    mend: "Restore what a trainer of the same model and method had".into(),
+                    help: "Restore what a trainer of the same model and method had".into(),
                 });
             }
             self.device.write_state(state, &values);
@@ -249,13 +249,13 @@ impl Trainer {
             return Err(Error::Option {
                 name: "rate",
                 problem: format!("{rate} is no learning rate"),
-                mend: "Give one such as 5e-5".into(),
+                help: "Give one such as 5e-5".into(),
             });
         }
         if self.at.batches == self.kept {
             return Err(Error::Input {
                 problem: "there are no gradients to take a step by".into(),
-                mend: "Accumulate those of a batch first".into(),
+                help: "Accumulate those of a batch first".into(),
             });
         }
         let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
@@ -286,17 +286,17 @@ impl Trainer {
             Some(bad) => Err(Error::Diverged {
                 step: self.at.steps,
                 problem: format!("{} has {bad}", clip(name)),
-                mend: "Go on from an earlier model, with a smaller learning rate".into(),
+                help: "Go on from an earlier model, with a smaller learning rate".into(),
             }),
         }
     }
 
     /// What is said of the step that was to come.
     fn diverged(&self, problem: String) -> Error {
-        let mend = "The step was not taken, the model is as before it: go on with a smaller learning rate, or, if what it \
+        let help = "The step was not taken, the model is as before it: go on with a smaller learning rate, or, if what it \
                     predicts is not finite either, from an earlier model";
-        let mend = mend.into();
-        Error::Diverged { step: self.at.steps + 1, problem, mend }
+        let help = help.into();
+        Error::Diverged { step: self.at.steps + 1, problem, help }
     }
 
     /// The head's logits for a batch as the model is now, without dropout, row after row: first a language model's

@@ -22,7 +22,7 @@ pub(super) fn of(
         return Err(Error::Option {
             name: "share",
             problem: format!("{share} is no share"),
-            mend: "Give a number above 0, such as 0.25 for one batch of four".into(),
+            help: "Give a number above 0, such as 0.25 for one batch of four".into(),
         });
     }
     let classes = checkpoint.config().num_labels() as u32;
@@ -68,7 +68,7 @@ pub(super) fn of(
         }
         _ => Err(Error::Input {
             problem: format!("these labels are not those of {}", head.architecture()),
-            mend: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
+            help: "Give labels of the kind that the head's loss takes, one for each row of its logits".into(),
         }),
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn of(
 fn nothing() -> Error {
     Error::Input {
         problem: "no label in the batch counts: there is nothing to learn from".into(),
-        mend: "Give at least one that does".into(),
+        help: "Give at least one that does".into(),
     }
 }
 
@@ -85,5 +85,5 @@ fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {
         Some(label) => format!("label {label} is none of the model's"),
         None => format!("{found} labels were given where {wanted} are needed"),
     };
-    Error::Input { problem, mend: "Give one label for each row of the head's logits".into() }
+    Error::Input { problem, help: "Give one label for each row of the head's logits".into() }
 }

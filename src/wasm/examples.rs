@@ -195,8 +195,8 @@ impl Reader {
             (LabelJson::Number(class), _) => {
                 let names = self.classes.names();
                 let name = names.iter().enumerate().find(|(id, _)| *id as f64 == *class).map(|(_, name)| name.clone());
-                let mend = "Give the number of a class, from 0, or its name";
-                let name = name.ok_or_else(|| wrong(&format!("there is no class {class}"), mend))?;
+                let help = "Give the number of a class, from 0, or its name";
+                let name = name.ok_or_else(|| wrong(&format!("there is no class {class}"), help))?;
                 if self.kind == Kind::MultiLabel { Label::Classes(vec![name]) } else { Label::Class(name) }
             }
             (LabelJson::Name(name), Kind::MultiLabel) => Label::Classes(vec![name.clone()]),
@@ -215,8 +215,8 @@ impl Reader {
             }
             TargetJson::Span([first, last]) if first <= last && (*last as usize) < len => Target::Span([*first, *last]),
             TargetJson::Span(_) => {
-                let mend = "Count from the sequence's first token, the last no smaller than the first";
-                return Err(wrong("an answer's span lies outside its sequence", mend));
+                let help = "Count from the sequence's first token, the last no smaller than the first";
+                return Err(wrong("an answer's span lies outside its sequence", help));
             }
             TargetJson::Tags(tags) => Target::Tags(tags.clone()),
             TargetJson::Masked(words) if words.iter().all(|(at, _)| (*at as usize) < len) => {
@@ -267,12 +267,12 @@ fn unsaid(what: &str) -> Error {
 pub(super) fn of_example(index: u64, error: Error) -> Error {
     let name = format!("examples[{index}]");
     match error {
-        Error::Input { problem, mend } => Error::Input { problem: format!("{name}: {problem}"), mend },
-        Error::Data { problem, mend, .. } => Error::Data { file: name, problem, mend },
+        Error::Input { problem, help } => Error::Input { problem: format!("{name}: {problem}"), help },
+        Error::Data { problem, help, .. } => Error::Data { file: name, problem, help },
         other => other,
     }
 }
 
-fn wrong(problem: &str, mend: &str) -> Error {
-    Error::Input { problem: problem.into(), mend: mend.into() }
+fn wrong(problem: &str, help: &str) -> Error {
+    Error::Input { problem: problem.into(), help: help.into() }
 }

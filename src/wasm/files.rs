@@ -82,7 +82,7 @@ fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize, exact: bool) -> Result<
         what: format!("the file {name}"),
         need: bytes.len() as u64 + more as u64,
         have: bytes.capacity() as u64,
-        mend: "Use a smaller model, or one converted to i8".into(),
+        help: "Use a smaller model, or one converted to i8".into(),
     })
 }
 
@@ -134,7 +134,7 @@ impl Files {
         let config = self.get(&path("config.json")).ok_or_else(|| Error::Config {
             file: path("config.json"),
             problem: "it is missing".into(),
-            mend: "Give the files of a Hugging Face BERT model".into(),
+            help: "Give the files of a Hugging Face BERT model".into(),
         })?;
         let config = config.to_vec();
         let names: Vec<String> = self.0.keys().filter(|name| is_weights(name, dir)).cloned().collect();

@@ -53,7 +53,7 @@ impl Host {
                 return Err(Error::Option {
                     name: "device",
                     problem: format!("there is no device '{}'", crate::error::clip(&device)),
-                    mend: "Use auto, webgpu or wasm".into(),
+                    help: "Use auto, webgpu or wasm".into(),
                 });
             }
         };

@@ -8,6 +8,6 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| Error::Option {
         name: "options",
         problem: clip_message(&e),
-        mend: "Give options of the names and types that the documentation lists".into(),
+        help: "Give options of the names and types that the documentation lists".into(),
     })
 }

@@ -53,7 +53,7 @@ impl Pipeline {
             let range = first..first + length as usize;
             let (Some(ids), Some(types)) = (ids.get(range.clone()), types.get(range.clone())) else {
                 let problem = "the lengths add up to more than there are ids and types".to_owned();
-                return Err(Error::Input { problem, mend: "Give an id and a type for each token".into() });
+                return Err(Error::Input { problem, help: "Give an id and a type for each token".into() });
             };
             batch.push(ids, types);
             first = range.end;

@@ -192,7 +192,7 @@ impl Tasks {
             return Err(Error::Option {
                 name: "pooling",
                 problem: format!("{} pools nothing", clip(task)),
-                mend: "Leave it out".into(),
+                help: "Leave it out".into(),
             });
         }
         let open_in = |mut files: Files, dir: Option<&str>, head: Head| {
@@ -231,7 +231,7 @@ impl Tasks {
                 return Err(Error::Option {
                     name: "task",
                     problem: format!("there is no task '{}'", clip(task)),
-                    mend: "Use one that the documentation lists".into(),
+                    help: "Use one that the documentation lists".into(),
                 });
             }
         })
@@ -349,7 +349,7 @@ fn pooling_of(word: &str) -> Result<Pooling> {
     Pooling::from_word(word).ok_or_else(|| Error::Option {
         name: "pooling",
         problem: format!("there is no pooling '{}'", clip(word)),
-        mend: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+        help: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
     })
 }
 
@@ -362,7 +362,7 @@ fn loaded_with(task: &Embedder, word: &str) -> Result<()> {
         false => Err(Error::Option {
             name: "pooling",
             problem: format!("the pipeline was loaded with another than '{}'", clip(word)),
-            mend: "Give it when the pipeline is made".into(),
+            help: "Give it when the pipeline is made".into(),
         }),
     }
 }

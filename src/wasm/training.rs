@@ -168,7 +168,7 @@ impl Training {
         let cancel = cancel.0.clone();
         let request = serde_json::from_str(&request).map_err(|e| Error::Input {
             problem: format!("the examples are not such as there are: {}", clip_message(&e)),
-            mend: "Give examples of the names and types that the documentation lists".into(),
+            help: "Give examples of the names and types that the documentation lists".into(),
         })?;
         match request {
             Request::Step { examples, share, rate } => self.step(&examples, share, rate, &cancel).await,
@@ -196,7 +196,7 @@ impl Training {
         if features.is_empty() {
             return Err(Error::Input {
                 problem: "there is nothing to learn from".into(),
-                mend: "Give at least one example that is not empty".into(),
+                help: "Give at least one example that is not empty".into(),
             });
         }
         let collated = Collated::of(&features)?;
@@ -273,7 +273,7 @@ impl Training {
             return Err(Error::Option {
                 name: "base",
                 problem: "adapters name the model that they are of, and this one has no name on the Hub".into(),
-                mend: "Give its name there, or its directory, or ask for one model of both by merged".into(),
+                help: "Give its name there, or its directory, or ask for one model of both by merged".into(),
             });
         }
         let base = Base { model: base.unwrap_or_default(), revision, sha256: None };
@@ -321,7 +321,7 @@ fn head_of(task: &str) -> Result<Head> {
         _ => Err(Error::Option {
             name: "task",
             problem: format!("there is no training for '{}'", clip(task)),
-            mend: "Use question-answering, text-classification, token-classification or fill-mask".into(),
+            help: "Use question-answering, text-classification, token-classification or fill-mask".into(),
         }),
     }
 }
@@ -359,7 +359,7 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
 
 /// Classes have names of their own, and there are several to tell apart, where the task has any.
 fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
-    let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+    let wrong = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
     let is_text = head == Head::SequenceClassification;
     let needless = [
         ("labels", options.labels.is_some() && !is_text && head != Head::TokenClassification),
@@ -387,7 +387,7 @@ fn kind_named(word: &str) -> Result<Kind> {
     Kind::named(word).ok_or_else(|| Error::Option {
         name: "problemType",
         problem: format!("there is no problem type '{}'", clip(word)),
-        mend: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")),
+        help: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")),
     })
 }
 

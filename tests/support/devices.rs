@@ -45,10 +45,10 @@ async fn open() -> Vec<TestDevice> {
         .into();
     let adapters = adapters().await;
     let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
-    for (part, mend) in ADAPTERS {
+    for (part, help) in ADAPTERS {
         let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else {
-            assert!(!all, "{part}: no such adapter here; {mend}");
-            eprintln!("SKIPPED: {part}: no such adapter here; {mend}");
+            assert!(!all, "{part}: no such adapter here; {help}");
+            eprintln!("SKIPPED: {part}: no such adapter here; {help}");
             continue;
         };
         for family in [Family::Registers, Family::Tiles] {

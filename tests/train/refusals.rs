@@ -221,7 +221,7 @@ fn data_that_is_none_is_named_with_its_line() {
         ("qa", "list.json", vec![], "data", "it has no questions"),
         ("qa", "lost.json", vec![], "data", "1 questions have no answer where answer_start says: \"q7\""),
         ("qa", "silent.json", vec![], "data", "\"q7\": its answer is empty"),
-        ("qa", "unasked.json", vec![], "data", "question \"q7\": the question is empty. Mend or remove it"),
+        ("qa", "unasked.json", vec![], "data", "question \"q7\": the question is empty. Correct or remove it"),
         ("mlm", "blank.txt", vec![], "data", "no example"),
     ] {
         let ran = place.train(task, data, &more);

@@ -4,11 +4,11 @@ import { builtin, NO_FILES } from './load/node.js';
 import { wrong } from './options.js';
 
 /** Bundles for servers at the edge have no address, and no file beside them. */
-export function addressOf(url: () => URL, option: string, mend: string): string {
+export function addressOf(url: () => URL, option: string, help: string): string {
   try {
     return url().href;
   } catch {
-    throw wrong(option, "there is no address here that the package's own file could have", `Give ${mend}`);
+    throw wrong(option, "there is no address here that the package's own file could have", `Give ${help}`);
   }
 }
 

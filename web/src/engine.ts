@@ -36,7 +36,7 @@ interface Model {
 }
 
 /** Failures of a GPU that another one, or the same one opened again, may not have. */
-const MENDABLE: readonly Code[] = ['device_lost', 'gpu'];
+const RETRYABLE: readonly Code[] = ['device_lost', 'gpu'];
 
 /** What a call waits for when it gives way: a turn of the event loop, so that messages come through. */
 const turn = (): Promise<void> =>
@@ -62,9 +62,9 @@ function start(crate: Crate, module: OpenRequest['module']): Promise<unknown> {
     compiled.delete(crate);
     const name = typeof module === 'string' ? ` ${module}` : '';
     const problem = `The WebAssembly module${name} cannot be loaded: ${messageOf(cause)}`;
-    const mend =
+    const help =
       "Serve the package's files whole and of one version, with a content policy that lets it be fetched and compiled";
-    throw new ClozeError('io', `${problem}. ${mend}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
+    throw new ClozeError('io', `${problem}. ${help}: connect-src 'self', script-src 'wasm-unsafe-eval'`, { cause });
   });
   compiled.set(crate, started);
   return started;
@@ -91,7 +91,7 @@ function disposed(): ClozeError {
 }
 
 function isMendable(error: unknown): boolean {
-  return error instanceof ClozeError && MENDABLE.includes(error.code);
+  return error instanceof ClozeError && RETRYABLE.includes(error.code);
 }
 
 /** Whether it is what follows from a wish to stop. */

@@ -51,12 +51,12 @@ export function fieldsOf(
     if (!role) {
       const like = resembled(name);
       if (like === undefined) continue;
-      const mend = `Write '${like}' if that is meant, else give the field another name`;
-      throw wrong(`'${clip(name)}' is not a known field, but looks like one`, mend);
+      const help = `Write '${like}' if that is meant, else give the field another name`;
+      throw wrong(`'${clip(name)}' is not a known field, but looks like one`, help);
     }
     if (!roles.includes(role)) {
-      const mend = `The task reads ${roles.join(' and ')}: take out or rename what else there is`;
-      throw wrong(`'${name}' is a field that this task does not read`, mend);
+      const help = `The task reads ${roles.join(' and ')}: take out or rename what else there is`;
+      throw wrong(`'${name}' is a field that this task does not read`, help);
     }
     if (role in found) throw wrong(`'${names[role]}' and '${name}' stand for the same`, 'Keep one of them');
     found[role] = held;
@@ -102,6 +102,6 @@ function isOneEdit(a: string, b: string): boolean {
   return (x.length <= 1 && y.length <= 1) || (x.length === 2 && y.length === 2 && x[0] === y[1] && x[1] === y[0]);
 }
 
-function wrong(problem: string, mend: string): ClozeError {
-  return new ClozeError('input', `${problem}. ${mend}`);
+function wrong(problem: string, help: string): ClozeError {
+  return new ClozeError('input', `${problem}. ${help}`);
 }

@@ -67,6 +67,6 @@ export function signalOf(value: unknown): AbortSignal | undefined {
   throw wrong('signal', 'it is no AbortSignal', 'Give one');
 }
 
-export function wrong(name: string, problem: string, mend: string): ClozeError {
-  return new ClozeError('option', `${clip(name)}: ${problem}. ${mend}`);
+export function wrong(name: string, problem: string, help: string): ClozeError {
+  return new ClozeError('option', `${clip(name)}: ${problem}. ${help}`);
 }

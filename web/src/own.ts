@@ -15,8 +15,8 @@ export function moduleAddress(): string {
 
 /** The address of the module with Unigram tokenizers. */
 export function unigramAddress(): string {
-  const mend = 'what importing cloze/unigram.wasm gives';
-  return addressOf(() => new URL('./unigram/wasm/cloze_bg.wasm', import.meta.url), 'module', mend);
+  const help = 'what importing cloze/unigram.wasm gives';
+  return addressOf(() => new URL('./unigram/wasm/cloze_bg.wasm', import.meta.url), 'module', help);
 }
 
 /** The default model, as it can be sent to a worker. */

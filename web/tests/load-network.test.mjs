@@ -259,7 +259,7 @@ test('a page in place of a missing file is no file', async () => {
   await refused('/models/spa/', { cache: false }, 'io', /config\.json/);
 });
 
-test('other weights are named, with the mend', async () => {
+test('other weights are named, with the help', async () => {
   const { 'model.safetensors': _, ...rest } = model();
   for (const [file, words] of [
     ['pytorch_model.bin', /there is pytorch_model\.bin, .*cloze convert --model/],

@@ -165,11 +165,11 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 fn malformed(file: &str, problem: String) -> Error {
-    Error::Config { file: file.into(), problem, mend: super::OTHER.into() }
+    Error::Config { file: file.into(), problem, help: super::OTHER.into() }
 }
 
 fn unsupported(what: String) -> Error {
-    Error::Unsupported { what, mend: "Give a LoRA adapter of BERT, or merge it in Python and give the model".into() }
+    Error::Unsupported { what, help: "Give a LoRA adapter of BERT, or merge it in Python and give the model".into() }
 }
 
 pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
@@ -194,7 +194,7 @@ pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(&config).map_err(|e| Error::Config {
         file: "adapter_config.json".into(),
         problem: clip_message(&e),
-        mend: super::OTHER.into(),
+        help: super::OTHER.into(),
     })?;
     text.push(b'\n');
     Ok(text)

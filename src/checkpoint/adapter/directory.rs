@@ -55,7 +55,7 @@ pub(crate) fn base_of(dir: &Path, base: &Base) -> Result<PathBuf> {
     if is_adapter(&base) {
         return Err(Error::Unsupported {
             what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),
-            mend: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
+            help: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
         });
     }
     Ok(base)
@@ -66,7 +66,7 @@ fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     let missing = |problem: String| Error::Config {
         file: dir.join(CONFIG).display().to_string(),
         problem,
-        mend: "Set base_model_name_or_path to the base's directory, or fetch it: cloze info --model OWNER/NAME".into(),
+        help: "Set base_model_name_or_path to the base's directory, or fetch it: cloze info --model OWNER/NAME".into(),
     };
     if base.model.is_empty() {
         return Err(missing("base_model_name_or_path is missing".into()));
@@ -122,9 +122,9 @@ impl Adapter {
         let file = path.display().to_string();
         let shards = source::open_file(&path).map_err(|error| match error {
             Error::Checkpoint { file, tensor, problem, .. } if file.ends_with(".bin") => {
-                let mend =
+                let help =
                     "Save it again with PEFT 0.7 or later: PeftModel.from_pretrained(base, DIR).save_pretrained(DIR)";
-                Error::Checkpoint { file, tensor, problem, mend: mend.into() }
+                Error::Checkpoint { file, tensor, problem, help: help.into() }
             }
             other => other,
         })?;

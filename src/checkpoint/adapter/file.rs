@@ -46,7 +46,7 @@ pub(super) fn read_bytes(settings: Settings, bytes: &[u8], file: &str) -> Result
 
 /// Reads what belongs to `settings` from these tensors; `header` is the text before them in a safetensors file.
 pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], file: &str) -> Result<Adapter> {
-    let fault = |name: &str, problem: String, mend: &str| Err(broken(file, Some(name), problem, mend));
+    let fault = |name: &str, problem: String, help: &str| Err(broken(file, Some(name), problem, help));
     // A file of PyTorch has no such text.
     let text: Header = match header.is_empty() {
         true => Header::default(),

@@ -67,8 +67,8 @@ impl Checkpoint {
         match &adapter.base.sha256 {
             Some(sum) if !sum.eq_ignore_ascii_case(&self.sha256()) => {
                 let problem = format!("it was trained on another base than {}, one whose SHA-256 is {sum}", self.name);
-                let mend = "Give that base by base_model_name_or_path in adapter_config.json, or train on this one";
-                Err(broken(file, None, problem, mend))
+                let help = "Give that base by base_model_name_or_path in adapter_config.json, or train on this one";
+                Err(broken(file, None, problem, help))
             }
             _ => Ok(()),
         }
@@ -193,7 +193,7 @@ fn shard(mut tensors: Vec<(Planned, Source<'_>)>, file: &str) -> Result<Shard> {
         what: "a base merged with its adapter".into(),
         need,
         have: 0,
-        mend: "Convert the base to i8: it then stays apart from its adapter".into(),
+        help: "Convert the base to i8: it then stays apart from its adapter".into(),
     })?;
     for (_, source) in tensors {
         source.append(&mut bytes);

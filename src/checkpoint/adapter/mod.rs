@@ -73,7 +73,7 @@ impl Lora {
             unknown => Err(Error::Option {
                 name: "lora-targets",
                 problem: unknown.map_or("there are none".into(), |t| format!("{:?} is no linear layer", clip(t))),
-                mend: "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense".into(),
+                help: "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense".into(),
             }),
         }
     }
@@ -84,12 +84,12 @@ impl Lora {
     /// [`Error::Option`] that names the one that is out of range.
     pub fn check_numbers(&self) -> Result<()> {
         match self.fault() {
-            Some((name, problem, mend)) => Err(Error::Option { name, problem, mend: mend.into() }),
+            Some((name, problem, help)) => Err(Error::Option { name, problem, help: help.into() }),
             None => Ok(()),
         }
     }
 
-    /// What is wrong with the numbers: the name of an option, the problem and its mend.
+    /// What is wrong with the numbers: the name of an option, the problem and the help.
     fn fault(&self) -> Option<(&'static str, String, &'static str)> {
         if !(1..=MOST_RANK).contains(&self.r) {
             return Some(("lora-r", format!("the rank {} is not in 1..={MOST_RANK}", self.r), "Give one such as 8"));
@@ -183,7 +183,7 @@ impl Adapter {
         if !self.beside.is_plain() {
             return Err(Error::Unsupported {
                 what: "to write an adapter that is not a plain LoRA".into(),
-                mend: "Make one model of it and its base: cloze convert --dtype f32".into(),
+                help: "Make one model of it and its base: cloze convert --dtype f32".into(),
             });
         }
         self.lora.check_numbers()?;
@@ -245,8 +245,8 @@ impl Adapter {
     pub fn check(&self, config: &Config, file: &str) -> Result<()> {
         self.check_pairs(file)?;
         let fault = |name: &str, problem: String| {
-            let mend = "Give the base that the adapter was trained on, and the config.json of the trained model";
-            Err(broken(file, Some(name), problem, mend))
+            let help = "Give the base that the adapter was trained on, and the config.json of the trained model";
+            Err(broken(file, Some(name), problem, help))
         };
         let unknown = |name: &str| fault(name, format!("{} is of no layer of this model", clip(name)));
         for (module, a, b) in self.pairs() {

@@ -46,7 +46,7 @@ impl Fields {
     pub fn need<T>(field: Option<T>, name: &str) -> Result<T> {
         field.ok_or_else(|| Error::Input {
             problem: format!("the line has no {name:?}"),
-            mend: format!("Give an object with {name:?}"),
+            help: format!("Give an object with {name:?}"),
         })
     }
 
@@ -78,13 +78,13 @@ impl Fields {
 }
 
 fn malformed(problem: String) -> Error {
-    Error::Input { problem, mend: "Give a JSON object a line".into() }
+    Error::Input { problem, help: "Give a JSON object a line".into() }
 }
 
 fn text(name: &str, value: &RawValue) -> Result<String> {
     serde_json::from_str(value.get()).map_err(|_| Error::Input {
         problem: format!("{name:?} is not a string of Unicode text"),
-        mend: match value.get().as_bytes() {
+        help: match value.get().as_bytes() {
             [b'{', ..] => "Give the fields of its object on the line itself".into(),
             _ => "Give a JSON object a line".into(),
         },
@@ -94,7 +94,7 @@ fn text(name: &str, value: &RawValue) -> Result<String> {
 fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
     serde_json::from_str(value.get()).map_err(|_| Error::Input {
         problem: format!("{name:?} is not an array of strings of Unicode text"),
-        mend: "Give a JSON object a line".into(),
+        help: "Give a JSON object a line".into(),
     })
 }
 
@@ -112,7 +112,7 @@ fn labels(name: &str, value: &RawValue) -> Result<Vec<String>> {
         Ok(Labels::Joined(names)) => Ok(names.split(',').filter_map(trimmed).collect()),
         Err(_) => Err(Error::Input {
             problem: format!("{name:?} is not an array of strings"),
-            mend: "Give [\"one\", \"another\"]".into(),
+            help: "Give [\"one\", \"another\"]".into(),
         }),
     }
 }
@@ -228,7 +228,7 @@ fn other_input(problem: String) -> Error {
     Error::Option {
         name: "resume",
         problem: format!("the input is not the one that the output is of: {problem}"),
-        mend: "Give the input that the output was begun with, or another --output".into(),
+        help: "Give the input that the output was begun with, or another --output".into(),
     }
 }
 
@@ -332,7 +332,7 @@ fn read_lines(
                 let place = Place { number, end, sum: sum.value(), id: None };
                 let too_long = || Error::Input {
                     problem: format!("the line is longer than {MOST} bytes"),
-                    mend: "Give it in parts".into(),
+                    help: "Give it in parts".into(),
                 };
                 checked.map(|()| match is_whole {
                     true => Line::parse(place, &bytes, reads),

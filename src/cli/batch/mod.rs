@@ -56,7 +56,7 @@ impl Batch {
     /// # Errors
     /// [`Error::Option`]
     pub fn check(&self, common: &Common) -> Result<()> {
-        let refused = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+        let refused = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         if self.resume && self.input.is_none() {
             return refused("resume", "there is no batch to go on with".into(), "Give it with --input");
         }
@@ -75,8 +75,8 @@ impl Batch {
             }
         }
         if there.is_some_and(|found| found.len() > 0) && !self.overwrite && !self.resume {
-            let mend = "Give --resume to go on with a batch, --overwrite to replace it, or another name";
-            return refused("output", format!("{} is there already", self.output.display()), mend);
+            let help = "Give --resume to go on with a batch, --overwrite to replace it, or another name";
+            return refused("output", format!("{} is there already", self.output.display()), help);
         }
         common.inputs()?.check("output", &self.output)
     }

@@ -226,7 +226,7 @@ impl Held {
                     return Err(Error::Data {
                         file: path.display().to_string(),
                         problem: format!("line {} is not the result of input line {0}", held.lines + 1),
-                        mend: "Resume the output of the same command, or give another name".into(),
+                        help: "Resume the output of the same command, or give another name".into(),
                     });
                 }
             }

@@ -79,11 +79,11 @@ impl Record {
     /// # Errors
     /// [`Error::Option`] if there is no record, or it is of a run that was told otherwise.
     pub fn marks(&mut self, output: &Path) -> Result<Vec<Mark>> {
-        let refused = |problem: String, mend: &str| Error::Option { name: "resume", problem, mend: mend.into() };
-        const MEND: &str = "Give --overwrite to begin again, or another --output";
+        let refused = |problem: String, help: &str| Error::Option { name: "resume", problem, help: help.into() };
+        const HELP: &str = "Give --overwrite to begin again, or another --output";
         let unknown = |why: &str| {
             let problem = format!("{why}, so nobody knows what {} was made of", output.display());
-            refused(problem, MEND)
+            refused(problem, HELP)
         };
         let Ok(file) = File::open(&self.path) else {
             let path = self.path.display();

@@ -161,7 +161,7 @@ impl Cpu {
             what: format!("a batch of {} tokens", capacity.tokens),
             need: slots.bytes(),
             have,
-            mend: "Make batches smaller".into(),
+            help: "Make batches smaller".into(),
         };
         // What no address reaches is not begun with, nor what the system would promise and then end the program for.
         usize::try_from(slots.bytes()).map_err(|_| no_room(usize::MAX as u64))?;

@@ -67,7 +67,7 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live, pin: Option<&str
                 what: format!("a batch of {} tokens on {}", capacity.tokens, gpu.info.name),
                 need: size,
                 have: most,
-                mend: "Use a smaller batch or a shorter --max-seq-len".into(),
+                help: "Use a smaller batch or a shorter --max-seq-len".into(),
             });
         }
         buffers.push(make("activations", size, storage));
@@ -259,6 +259,6 @@ fn failed(gpu: &Gpu, problem: String) -> Error {
     Error::Gpu {
         adapter: gpu.info.name.clone(),
         problem: format!("the work did not finish: {problem}"),
-        mend: format!("Try again, or {USE_CPU}"),
+        help: format!("Try again, or {USE_CPU}"),
     }
 }

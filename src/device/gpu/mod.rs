@@ -98,7 +98,7 @@ impl Gpu {
             .map_err(|e| Error::Gpu {
                 adapter: info.name.clone(),
                 problem: format!("it cannot be opened: {e}"),
-                mend: format!("Update its driver, or {USE_CPU}"),
+                help: format!("Update its driver, or {USE_CPU}"),
             })?;
         let faults = Arc::new(Faults::default());
         let seen = faults.clone();
@@ -154,7 +154,7 @@ impl Gpu {
             Some(problem) => Err(Error::Gpu {
                 adapter: self.info.name.clone(),
                 problem,
-                mend: format!("Try a smaller batch, or {USE_CPU}"),
+                help: format!("Try a smaller batch, or {USE_CPU}"),
             }),
             None => Ok(()),
         }

@@ -52,7 +52,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: bytes.len() as u64,
                 have: most,
-                mend: format!("Convert the model to f16 or i8, or {USE_CPU}"),
+                help: format!("Convert the model to f16 or i8, or {USE_CPU}"),
             });
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -116,7 +116,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: size,
                 have: most,
-                mend: format!("If it is a table of embeddings, freeze them with --freeze-embeddings; else {USE_CPU}"),
+                help: format!("If it is a table of embeddings, freeze them with --freeze-embeddings; else {USE_CPU}"),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;

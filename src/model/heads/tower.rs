@@ -115,7 +115,7 @@ fn missing(dir: &str) -> Error {
     Error::Config {
         file: format!("{dir}/{}", ModuleWeights::FILE),
         problem: "it is missing, and modules.json names its module".into(),
-        mend: "Give the files that were saved with the model".into(),
+        help: "Give the files that were saved with the model".into(),
     }
 }
 
@@ -123,6 +123,6 @@ fn misfit(dir: &str, cols: usize, width: usize) -> Error {
     Error::Config {
         file: format!("{dir}/config.json"),
         problem: format!("the module reads {cols} numbers, and what comes before it gives {width}"),
-        mend: "Give the files that were saved with the model".into(),
+        help: "Give the files that were saved with the model".into(),
     }
 }

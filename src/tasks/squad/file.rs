@@ -53,7 +53,7 @@ impl<'a> Reading<'a> {
         let malformed = |e: serde_json::Error| Error::Data {
             file: file.into(),
             problem: format!("it is not SQuAD JSON: {}", clip_message(&e)),
-            mend: "Give a file in the form of SQuAD v1.1 or v2.0, or rows with context, question and answers".into(),
+            help: "Give a file in the form of SQuAD v1.1 or v2.0, or rows with context, question and answers".into(),
         };
         if json.trim_ascii_start().first() == Some(&b'[') {
             let entries: Vec<Entry> = serde_json::from_slice(json).map_err(malformed)?;
@@ -70,8 +70,8 @@ impl<'a> Reading<'a> {
         Ok(reading.squad)
     }
 
-    fn wrong(&self, problem: String, mend: &str) -> Error {
-        Error::Data { file: self.file.into(), problem, mend: mend.into() }
+    fn wrong(&self, problem: String, help: &str) -> Error {
+        Error::Data { file: self.file.into(), problem, help: help.into() }
     }
 
     fn entry(&mut self, entry: Entry, title: &str) -> Result<()> {

@@ -52,7 +52,7 @@ impl Question {
         Error::Data {
             file: format!("question {:?}", clip(&self.id)),
             problem: if let Error::Input { problem, .. } = error { problem.clone() } else { error.to_string() },
-            mend: "Mend or remove it".into(),
+            help: "Correct or remove it".into(),
         }
     }
 }

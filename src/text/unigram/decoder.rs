@@ -26,7 +26,7 @@ impl Decoder {
             }),
             other => Err(Error::Unsupported {
                 what: format!("{JSON}: decoder of type {}", clip(other.unwrap_or("none"))),
-                mend: "Use a tokenizer whose decoder is WordPiece or Metaspace".into(),
+                help: "Use a tokenizer whose decoder is WordPiece or Metaspace".into(),
             }),
         }
     }

@@ -158,13 +158,13 @@ impl Metaspace {
     }
 }
 
-fn broken(problem: impl Into<String>, mend: &str) -> Error {
-    Error::Tokenizer { file: "tokenizer.json".into(), problem: problem.into(), mend: mend.into() }
+fn broken(problem: impl Into<String>, help: &str) -> Error {
+    Error::Tokenizer { file: "tokenizer.json".into(), problem: problem.into(), help: help.into() }
 }
 
 fn unsupported(section: &str, found: &str) -> Error {
     Error::Unsupported {
         what: format!("tokenizer.json: {section} of type {} before a Unigram model", clip(found)),
-        mend: "Use a tokenizer like that of XLM-R, or a WordPiece tokenizer".into(),
+        help: "Use a tokenizer like that of XLM-R, or a WordPiece tokenizer".into(),
     }
 }

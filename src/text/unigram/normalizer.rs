@@ -100,7 +100,7 @@ fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
         "Replace" => {
             let pattern = Pattern::new(&section["pattern"]).ok_or_else(|| Error::Unsupported {
                 what: format!("tokenizer.json: the pattern {} of Replace", clip(&section["pattern"].to_string())),
-                mend: "Use a text, or one character or \\s with +, {2} or {2,} behind it".into(),
+                help: "Use a text, or one character or \\s with +, {2} or {2,} behind it".into(),
             })?;
             Step::Replace(pattern, text("content")?.into())
         }

@@ -31,7 +31,7 @@ impl Template {
                 let read = |name: &str, texts: &[&str]| {
                     parts(&section[name], texts, specials).ok_or_else(|| Error::Unsupported {
                         what: format!("{JSON}: the post_processor's {name}, {}", clip(&section[name].to_string())),
-                        mend:
+                        help:
                             "Use a template that has each text once, the first one first, and special tokens with ids"
                                 .into(),
                     })
@@ -44,7 +44,7 @@ impl Template {
             }
             Some(other) => Err(Error::Unsupported {
                 what: format!("{JSON}: post_processor of type {}", clip(other)),
-                mend: "Use a tokenizer with TemplateProcessing, BertProcessing or RobertaProcessing".into(),
+                help: "Use a tokenizer with TemplateProcessing, BertProcessing or RobertaProcessing".into(),
             }),
             None => Err(malformed("it has no type")),
         }

@@ -126,7 +126,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     let all = chosen.iter().flat_map(|c| [Some(&c.text), c.pair.as_ref(), Some(&c.label)].into_iter().flatten());
     if let Some(twice) = all.collect::<Vec<_>>().iter().find(is_twice) {
         let problem = format!("it has two columns {:?}", clip(twice));
-        return Err(Error::Data { file: file.into(), problem, mend: "Give each column a name of its own".into() });
+        return Err(Error::Data { file: file.into(), problem, help: "Give each column a name of its own".into() });
     }
     let (rows, mut left_out) = (table.rows, table.left_out);
     let rows = rows.into_iter().map(|row| cells(row, chosen.as_ref(), table.header.as_deref()));
@@ -154,8 +154,8 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     }
     let kind = kind.unwrap_or_else(said);
     if let (Kind::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
-        let mend = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
-        return Err(at.wrong("its labels are marks, such as 0 and 1, that name no class", mend));
+        let help = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
+        return Err(at.wrong("its labels are marks, such as 0 and 1, that name no class", help));
     }
     let example = |(at, text, pair, label): (At<'_>, _, _, _)| {
         Ok((at.line, Example { text, pair, label: label_of(at, label, kind)? }))
@@ -258,7 +258,7 @@ fn cells<'a>(
 }
 
 fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
-    let wrong = |what: &str, mend: &str| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), mend);
+    let wrong = |what: &str, help: &str| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), help);
     let class = |value: &Value| match value {
         Value::String(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
         Value::Number(n) => Ok(n.to_string()),

@@ -28,7 +28,7 @@ impl std::str::FromStr for Columns {
         let wrong = |problem: String| Error::Option {
             name: "columns",
             problem,
-            mend: "Give text=NAME,label=NAME, and pair=NAME where there is one".into(),
+            help: "Give text=NAME,label=NAME, and pair=NAME where there is one".into(),
         };
         let [mut text, mut pair, mut label] = [const { None }; 3];
         for word in words.split(',') {
@@ -59,7 +59,7 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
         Some(name) => Err(Error::Option {
             name: "columns",
             problem: format!("{file} has no column {:?}", clip(name)),
-            mend: format!("It has {}", clip(&names.join(", "))),
+            help: format!("It has {}", clip(&names.join(", "))),
         }),
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
 /// [`Error::Data`] if there is no text or no label among them, two columns stand for the same, or one looks like a known
 /// one: it would be left out in silence.
 pub(super) fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
-    const MEND: &str = "Say which columns they are with --columns text=NAME,pair=NAME,label=NAME";
-    let wrong = |problem: String| Error::Data { file: file.into(), problem, mend: MEND.into() };
+    const HELP: &str = "Say which columns they are with --columns text=NAME,pair=NAME,label=NAME";
+    let wrong = |problem: String| Error::Data { file: file.into(), problem, help: HELP.into() };
     let known: Vec<_> = names.iter().filter_map(|name| fields::role(name)).collect();
     let unknown = || wrong(format!("its columns are not known: {}", clip(&names.join(", "))));
     let label = LABELS.into_iter().find(|label| names.contains(label)).ok_or_else(unknown)?;

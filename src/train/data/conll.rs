@@ -32,7 +32,7 @@ impl FromStr for TagColumns {
         let wrong = |problem: String| Error::Option {
             name: "columns",
             problem,
-            mend: "Give word=N,tag=N, the numbers of two columns, counted from 1".into(),
+            help: "Give word=N,tag=N, the numbers of two columns, counted from 1".into(),
         };
         let (mut word, mut tag) = (None, None);
         for part in words.split(',') {
@@ -210,7 +210,7 @@ impl<'a> Layout<'a> {
             return Err(super::empty(file));
         };
         let width = split(first).len();
-        let mend = "Say which columns they are with --columns word=N,tag=N, counted from 1";
+        let help = "Say which columns they are with --columns word=N,tag=N, counted from 1";
         let is_numbered = seen.is_numbered(width);
         let content = usize::from(is_numbered)..seen.columns.len().max(width);
         let found = match columns {
@@ -229,7 +229,7 @@ impl<'a> Layout<'a> {
                 (true, 2) => "its first column numbers the lines, and there is none with words".into(),
                 _ => format!("no column holds tags such as O, B-PER and I-PER: {:?}", clip(first)),
             };
-            return Err(at.wrong(problem, mend));
+            return Err(at.wrong(problem, help));
         };
         let is_bio = seen.columns.get(tag).is_some_and(Column::is_bio);
         let mut tags = BTreeSet::new();

@@ -41,7 +41,7 @@ impl Format {
             _ => Err(Error::Data {
                 file: file.into(),
                 problem: "its name does not say what is in it".into(),
-                mend: "Give a file that ends in .tsv, .csv, .jsonl or .conll".into(),
+                help: "Give a file that ends in .tsv, .csv, .jsonl or .conll".into(),
             }),
         }
     }
@@ -56,12 +56,12 @@ pub struct At<'a> {
 }
 
 impl At<'_> {
-    pub(crate) fn wrong(self, problem: impl std::fmt::Display, mend: &str) -> Error {
+    pub(crate) fn wrong(self, problem: impl std::fmt::Display, help: &str) -> Error {
         let problem = match self.line {
             0 => problem.to_string(),
             line => format!("line {line}: {problem}"),
         };
-        Error::Data { file: self.file.into(), problem, mend: mend.into() }
+        Error::Data { file: self.file.into(), problem, help: help.into() }
     }
 }
 
@@ -91,7 +91,7 @@ fn lines<'a>(file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Result<(At<
 
 /// A file that has no examples.
 fn empty(file: &str) -> Error {
-    Error::Data { file: file.into(), problem: "there is no example in it".into(), mend: "Give a file with some".into() }
+    Error::Data { file: file.into(), problem: "there is no example in it".into(), help: "Give a file with some".into() }
 }
 
 /// The classes that labels name, as `id2label` numbers them: by number where all are whole numbers, else by the alphabet.

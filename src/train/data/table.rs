@@ -78,11 +78,11 @@ pub(super) fn read<'a>(
         let Cells::Texts(cells) = cells else { continue };
         if let Some(width) = width.filter(|width| *width != cells.len()) {
             let problem = format!("it has {} columns, the header {width}", cells.len());
-            let mend = match format {
+            let help = match format {
                 Format::Csv => "Give every record as many as the header, with quotes around texts that hold commas",
                 _ => "Give every line as many as the header; texts of a .tsv hold no tabs",
             };
-            return Err(at.wrong(problem, mend));
+            return Err(at.wrong(problem, help));
         }
     }
     Ok(Table { header, rows, left_out })

@@ -47,7 +47,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<TagColumns
             return Err(Error::Option {
                 name: "columns",
                 problem: format!("{file} is JSONL, which has no columns"),
-                mend: "Leave it out, or give CoNLL".into(),
+                help: "Leave it out, or give CoNLL".into(),
             });
         }
         Format::Jsonl => Read { examples: spans(file, bytes)?, notes: Vec::new() },
@@ -55,7 +55,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<TagColumns
             return Err(Error::Data {
                 file: file.into(),
                 problem: "tags are not read from CSV".into(),
-                mend: "Give CoNLL (a token and its tag a line), or JSONL with text and spans".into(),
+                help: "Give CoNLL (a token and its tag a line), or JSONL with text and spans".into(),
             });
         }
     };
@@ -108,7 +108,7 @@ enum Span {
 }
 
 fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
-    const MEND: &str = "Give {\"text\": …, \"spans\": [{\"start\": …, \"end\": …, \"label\": …}]}, or \
+    const HELP: &str = "Give {\"text\": …, \"spans\": [{\"start\": …, \"end\": …, \"label\": …}]}, or \
         {\"tokens\": [\"Ada\", …], \"ner_tags\": [\"B-PER\", …]}";
     let mut examples = Vec::new();
     for line in lines(file, bytes) {
@@ -116,11 +116,11 @@ fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
         if text.trim().is_empty() {
             continue;
         }
-        let record = serde_json::from_str(text).map_err(|e| at.wrong(clip_message(&e), MEND))?;
+        let record = serde_json::from_str(text).map_err(|e| at.wrong(clip_message(&e), HELP))?;
         let example = match record {
             Record { tokens: Some(words), ner_tags: Some(tags), .. } => listed(at, words, tags)?,
             Record { text: Some(text), spans: Some(spans), .. } => tagged(at, &text, spans)?,
-            _ => return Err(at.wrong("it has neither text and spans nor tokens and ner_tags", MEND)),
+            _ => return Err(at.wrong("it has neither text and spans nor tokens and ner_tags", HELP)),
         };
         if example.words.is_empty() {
             return Err(at.wrong("its text is empty", "Give a text, or take the line out"));

@@ -144,8 +144,8 @@ impl Data {
             (Some([only]), Some(Kind::SingleLabel) | None) => format!("all labels are {:?}", clip(only)),
             _ => return Ok(()),
         };
-        let mend = "Give examples of what is to be told apart, or see whether --columns names the right ones";
-        Err(Error::Data { file: "the data".into(), problem, mend: mend.into() })
+        let help = "Give examples of what is to be told apart, or see whether --columns names the right ones";
+        Err(Error::Data { file: "the data".into(), problem, help: help.into() })
     }
 
     /// What there is to be learnt of labels, for people.
@@ -262,7 +262,7 @@ impl Source {
                 return Err(Error::Data {
                     file: "the data".into(),
                     problem: what,
-                    mend: "Correct answer_start, which counts code points of the context".into(),
+                    help: "Correct answer_start, which counts code points of the context".into(),
                 });
             }
             notes.push(format!("left out: {what}"));

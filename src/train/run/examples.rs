@@ -62,7 +62,7 @@ impl Examples {
                 return Err(Error::Option {
                     name: "max-seq-len",
                     problem: format!("{len} is not from {least} to {most}, which the model takes"),
-                    mend: "Give a number in between".into(),
+                    help: "Give a number in between".into(),
                 });
             }
             (Some(len), _) => len,
@@ -120,7 +120,7 @@ impl Examples {
     /// # Errors
     /// As [`features::masked`].
     pub fn feature(&self, index: usize, epoch: u64) -> Result<Cow<'_, Feature>> {
-        let none = || Error::Input { problem: format!("there is no example {index}"), mend: "Give one that is".into() };
+        let none = || Error::Input { problem: format!("there is no example {index}"), help: "Give one that is".into() };
         match &self.train {
             Train::Features(features) => features.get(index).map(Cow::Borrowed).ok_or_else(none),
             Train::Chunks(chunks) => {
@@ -207,7 +207,7 @@ impl Making<'_> {
                     return Err(Error::Data {
                         file: "the data".into(),
                         problem: "no word in it has a token".into(),
-                        mend: "Give text in the model's language".into(),
+                        help: "Give text in the model's language".into(),
                     });
                 }
                 all
@@ -223,7 +223,7 @@ impl Making<'_> {
                     return Err(Error::Data {
                         file: "the data".into(),
                         problem: "there is no word of the vocabulary in it".into(),
-                        mend: "Give text in the model's language".into(),
+                        help: "Give text in the model's language".into(),
                     });
                 }
                 return Ok(Train::Chunks(chunks));

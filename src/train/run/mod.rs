@@ -189,7 +189,7 @@ impl Run {
                 return Err(Error::Option {
                     name: "resume",
                     problem: difference,
-                    mend: "Resume with what the run was begun with, or give another --output".into(),
+                    help: "Resume with what the run was begun with, or give another --output".into(),
                 });
             }
             progress = found.progress.clone();
@@ -240,7 +240,7 @@ impl Run {
                 return Err(Error::Cancelled);
             }
             Err(Error::Diverged { step, problem, .. }) => {
-                return Err(Error::Diverged { step, problem, mend: DIVERGED.into() });
+                return Err(Error::Diverged { step, problem, help: DIVERGED.into() });
             }
             other => other?,
         }
@@ -435,14 +435,14 @@ fn embedded(_: &Store) -> Result<PathBuf> {
     Err(Error::Option {
         name: "model",
         problem: "this build has no embedded model".into(),
-        mend: "Give a directory, or build with the feature embedded-model".into(),
+        help: "Give a directory, or build with the feature embedded-model".into(),
     })
 }
 
 /// The options that need something to measure on, or a measure that the task has.
 fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
     let Setup { options, .. } = setup;
-    let wrong = |name, problem: String, mend: String| Err(Error::Option { name, problem, mend });
+    let wrong = |name, problem: String, help: String| Err(Error::Option { name, problem, help });
     if setup.eval.is_empty() {
         let needs = [("metric", options.metric.is_some()), ("patience", options.patience.is_some())];
         return match needs.into_iter().find(|(_, given)| *given) {

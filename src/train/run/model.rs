@@ -200,7 +200,7 @@ impl Start {
                     clip(&wish),
                     clip(&has)
                 ),
-                mend: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
+                help: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
             });
         }
         let is_trained = |target: &&String| {
@@ -270,7 +270,7 @@ impl Start {
 fn not_trained(file: &str, part: &str) -> Error {
     Error::Unsupported {
         what: format!("{file}: to go on from an adapter of {part}, which would not be trained,"),
-        mend: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
+        help: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
     }
 }
 
@@ -291,7 +291,7 @@ fn origin(base: &Path, name: Option<&str>, output: &Path, checkpoint: &Checkpoin
         return Err(Error::Option {
             name: "model",
             problem: format!("the path {} is not UTF-8: an adapter cannot name it", base.display()),
-            mend: "Give the base by a path that is".into(),
+            help: "Give the base by a path that is".into(),
         });
     };
     Ok(Base { model: path.into(), revision: None, sha256 })

@@ -59,7 +59,7 @@ impl RunOptions {
     /// # Errors
     /// [`Error::Option`] that names the one that is out of range.
     pub fn check(&self) -> Result<()> {
-        let wrong = |name, problem: String, mend: &str| Err(Error::Option { name, problem, mend: mend.into() });
+        let wrong = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         let counts = [
             ("epochs", Some(self.epochs)),
             ("max-steps", self.max_steps),

@@ -80,7 +80,7 @@ impl Store {
     /// # Errors
     /// [`Error::Option`] if there is something else in it or another process is at work there; [`Error::Io`].
     pub fn open(output: &Path, resume: bool) -> Result<Self> {
-        let refused = |problem: String, mend: &str| Err(Error::Option { name: "output", problem, mend: mend.into() });
+        let refused = |problem: String, help: &str| Err(Error::Option { name: "output", problem, help: help.into() });
         let shown = output.display();
         if output.exists() && !output.is_dir() {
             return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old");
@@ -131,7 +131,7 @@ impl Store {
             file: path.display().to_string(),
             tensor: None,
             problem,
-            mend: "Start the run again in another directory".into(),
+            help: "Start the run again in another directory".into(),
         };
         let shard = map(&path).map_err(|error| match error {
             Error::Checkpoint { problem, .. } => broken(problem),
@@ -198,7 +198,7 @@ impl Found {
                 file: self.shard.file.clone(),
                 tensor: Some(clip(state.name())),
                 problem: format!("there is no {} of the shape {:?}", clip(state.name()), wanted.shape),
-                mend: "Start the run again in another directory".into(),
+                help: "Start the run again in another directory".into(),
             }),
         }
     }

@@ -11,8 +11,8 @@ const NAME = 'given files';
 export function givenSource(give: GiveFile): Source {
   const fault = (fault: Fault, file: string, problem: string, cause?: unknown): ClozeError => {
     const what = file ? `${NAME}, ${clip(file)}` : NAME;
-    const mend = 'Let the function model give all files of the model: config.json, model.safetensors, vocab.txt';
-    return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${mend}`, cause);
+    const help = 'Let the function model give all files of the model: config.json, model.safetensors, vocab.txt';
+    return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${help}`, cause);
   };
   const failed = (file: string, cause: unknown) =>
     fault('missing', file, `it cannot be read: ${messageOf(cause)}`, cause);

@@ -80,10 +80,10 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     ...needed.map((file) => async () => {
       if (await reader.has(file)) return;
       const old = file.replace('model.safetensors', 'pytorch_model.bin');
-      const mend = (await reader.others()).includes(old)
+      const help = (await reader.others()).includes(old)
         ? `${old} is not read here: make safetensors of it with ` + '`cloze convert`'
         : 'Give the files that were saved with the model; of picked files, their directory';
-      throw new ClozeError('config', `${file}: it is missing, and ${MODULES} names it. ${mend}`);
+      throw new ClozeError('config', `${file}: it is missing, and ${MODULES} names it. ${help}`);
     }),
   );
   await reader.all(asks);
@@ -161,7 +161,7 @@ export function shardsOf(bytes: Uint8Array, file: string): Set<string> {
 
 /** What to do about a model without safetensors, of which there are these files. */
 function noWeights(files: string[], model: string): ClozeError {
-  const broken = (problem: string, mend: string) => new ClozeError('checkpoint', `${model}: ${problem}. ${mend}`);
+  const broken = (problem: string, help: string) => new ClozeError('checkpoint', `${model}: ${problem}. ${help}`);
   // With the class that the model was trained as: another would drop its head.
   const python = (from: string) =>
     'In Python, with CLASS from architectures in config.json: transformers.CLASS.from_pretrained(MODEL' +
@@ -175,9 +175,9 @@ function noWeights(files: string[], model: string): ClozeError {
     [/^flax_model\.msgpack$/, python(', from_flax=True')],
     [/\.onnx$/, 'Get the safetensors of the model it was exported from'],
   ];
-  for (const [kind, mend] of kinds) {
+  for (const [kind, help] of kinds) {
     const found = [...files].sort().find((file) => kind.test(file));
-    if (found !== undefined) return broken(`no ${WEIGHTS}; there is ${clip(found)}, which is not read`, mend);
+    if (found !== undefined) return broken(`no ${WEIGHTS}; there is ${clip(found)}, which is not read`, help);
   }
   return broken(`neither ${WEIGHTS} nor ${INDEX}`, 'Give a Hugging Face BERT model');
 }

@@ -31,8 +31,8 @@ export function pickedSource(files: FileList | readonly (File | PickedFile)[]): 
     others: async () => names.filter(isPath),
     fault(fault, file, problem, cause) {
       const what = file ? `${name}, ${file}` : name;
-      const mend = 'Pick all files of the model, or its directory: config.json, model.safetensors, vocab.txt';
-      return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${mend}`, cause);
+      const help = 'Pick all files of the model, or its directory: config.json, model.safetensors, vocab.txt';
+      return faultOf(fault, fault === 'answer' ? 'checkpoint' : 'io', `${what}: ${problem}. ${help}`, cause);
     },
   };
 }
@@ -59,6 +59,6 @@ function rootOf(paths: string[]): string {
 }
 
 function changed(file: File, cause: unknown): ClozeError {
-  const mend = 'It may have been changed since it was picked: pick it again';
-  return new ClozeError('io', `cannot read ${clip(file.name)}: ${messageOf(cause)}. ${mend}`, { cause });
+  const help = 'It may have been changed since it was picked: pick it again';
+  return new ClozeError('io', `cannot read ${clip(file.name)}: ${messageOf(cause)}. ${help}`, { cause });
 }

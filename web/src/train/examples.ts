@@ -107,6 +107,6 @@ function words({ words, tags }: Given): Given {
   return { kind: 'words', words, tags };
 }
 
-function wrong(problem: string, mend: string): ClozeError {
-  return new ClozeError('input', `${problem}. ${mend}`);
+function wrong(problem: string, help: string): ClozeError {
+  return new ClozeError('input', `${problem}. ${help}`);
 }
