@@ -300,9 +300,9 @@ thread_local! {
 }
 
 fn changed(bytes: isize) {
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + bytes);
-        PEAK.set(PEAK.get().max(live.get()));
+    let _ = LIVE.try_with(|sizes| {
+        sizes.set(sizes.get() + bytes);
+        PEAK.set(PEAK.get().max(sizes.get()));
     });
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use cloze::Result;
 use cloze::activation::Activation;
 use cloze::device::gpu::{GpuOptions, adapters};
-use cloze::device::{CallList, Cancel, Device, Family, Gpu, Live, Rows};
+use cloze::device::{BatchSizes, CallList, Cancel, Device, Family, Gpu, Rows};
 use cloze::graph::{Graph, Tensor};
 use cloze::measure::gemm_variants;
 use cloze::ops::{attention::attention, layer_norm::layer_norm, matmul::matmul};
@@ -75,12 +75,12 @@ async fn compile(device: &Device) -> Result<()> {
             _ => ("layer_norm", norm(&mut g, device, x)?),
         };
         let list = g.finish(&[y]);
-        let live = Live { tokens: 4, sequences: 1, longest: 4, picked: 0 };
-        let (values, ends) = (wave(list.info(x.id).len(live)), [0, 4]);
+        let sizes = BatchSizes { tokens: 4, sequences: 1, longest: 4, picked: 0 };
+        let (values, ends) = (wave(list.info(x.id).len(sizes)), [0, 4]);
         let inputs = [(x.id, bytemuck::cast_slice(&values)), (bounds.id, bytemuck::cast_slice(&ends))];
         let (begun, used) = (Instant::now(), processor_seconds());
-        let mut plan = device.plan(&list, live).await?;
-        device.run(&mut plan, live, &inputs, &Cancel::new()).await?;
+        let mut plan = device.plan(&list, sizes).await?;
+        device.run(&mut plan, sizes, &inputs, &Cancel::new()).await?;
         let (wall, busy) = (begun.elapsed().as_secs_f64(), processor_seconds() - used);
         println!("  {name:16} first result after {:.0} ms ({:.0} of a processor)", wall * 1e3, busy * 1e3);
     }
@@ -145,16 +145,16 @@ fn norm(g: &mut Graph, device: &Device, x: Tensor) -> Result<Tensor> {
 
 /// GFLOP/s of the best of a few runs over one sequence; prints when the first was done.
 async fn run(device: &Device, list: &CallList, x: Tensor, bounds: Tensor, length: u32) -> Result<f64> {
-    let live = Live { tokens: length, sequences: 1, longest: length, picked: 0 };
-    let values = wave(list.info(x.id).len(live));
+    let sizes = BatchSizes { tokens: length, sequences: 1, longest: length, picked: 0 };
+    let values = wave(list.info(x.id).len(sizes));
     let ends = [0, length];
     let inputs = [(x.id, bytemuck::cast_slice(&values)), (bounds.id, bytemuck::cast_slice(&ends))];
     let begun = Instant::now();
-    let mut plan = device.plan(list, live).await?;
+    let mut plan = device.plan(list, sizes).await?;
     let (mut best, mut busy) = (f64::MAX, f64::MAX);
     for turn in 0..5 {
         let (start, used) = (Instant::now(), processor_seconds());
-        device.run(&mut plan, live, &inputs, &Cancel::new()).await?;
+        device.run(&mut plan, sizes, &inputs, &Cancel::new()).await?;
         if turn == 0 {
             println!("  first run, compiling, after {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
         } else {
@@ -162,7 +162,7 @@ async fn run(device: &Device, list: &CallList, x: Tensor, bounds: Tensor, length
             busy = busy.min(processor_seconds() - used);
         }
     }
-    let flops = list.flops(live) * 1e-9;
+    let flops = list.flops(sizes) * 1e-9;
     println!("  {:.0} ms ({:.2} GFLOP a processor second)", best * 1e3, flops / busy);
     Ok(flops / best)
 }

@@ -1,6 +1,6 @@
 //! The packed batch: sequences one after another, no padding.
 
-use crate::device::Live;
+use crate::device::BatchSizes;
 
 /// B sequences of T tokens in all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +72,9 @@ impl Batch {
     }
 
     /// The sizes a device runs it by.
-    pub fn live(&self) -> Live {
+    pub fn sizes(&self) -> BatchSizes {
         let longest = self.ranges().map(|r| r.len()).max().unwrap_or(0);
-        Live {
+        BatchSizes {
             tokens: self.tokens() as u32,
             sequences: self.sequences() as u32,
             longest: longest as u32,

@@ -47,12 +47,12 @@ impl Graph {
 
     /// A tensor that outlives runs; the same one however often it is asked for.
     #[cfg(feature = "train")]
-    pub fn state(&mut self, state: &crate::device::State) -> Tensor {
+    pub fn state(&mut self, state: &crate::device::PersistentTensor) -> Tensor {
         let (rows, cols) = (Rows::Fixed(state.rows() as u32), state.cols() as u32);
-        let same = |info: &TensorInfo| matches!(&info.role, Role::State(s) if s.is(state));
+        let same = |info: &TensorInfo| matches!(&info.role, Role::Persistent(s) if s.is(state));
         match self.list.tensors.iter().position(same) {
             Some(at) => Tensor { id: TensorId(at as u32), rows, cols },
-            None => self.tensor(state.name().into(), Role::State(state.clone()), rows, cols),
+            None => self.tensor(state.name().into(), Role::Persistent(state.clone()), rows, cols),
         }
     }
 

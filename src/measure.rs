@@ -5,7 +5,7 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::activation::Activation;
-use crate::device::{CallList, Cancel, Device, Live, Plan, Rows};
+use crate::device::{BatchSizes, CallList, Cancel, Device, Plan, Rows};
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 use crate::ops::matmul::{self, matmul};
@@ -33,7 +33,7 @@ pub async fn gemm_variants(device: &Device, shape: [u32; 3]) -> Result<Vec<(&'st
     let mut rates = Vec::new();
     for variant in matmul::OP.variants.iter().filter(|v| v.family == gpu.family()) {
         let (list, _) = products(device, shape, 1)?;
-        let plan = gpu.plan_pinned(&list, Live::default(), Some(variant.name)).await?;
+        let plan = gpu.plan_pinned(&list, BatchSizes::default(), Some(variant.name)).await?;
         if plan.variants().all(|(_, name)| name == variant.name) {
             rates.push((variant.name, rate(device, shape, Some(variant.name)).await?));
         }
@@ -46,16 +46,16 @@ async fn rate(device: &Device, shape: [u32; 3], pin: Option<&str>) -> Result<f64
     let once = shortest(device, &list, x, pin).await?;
     let count = (RUN.as_secs_f64() / once.as_secs_f64().max(1e-6)).ceil().clamp(1.0, 256.0);
     if count < 2.0 {
-        return Ok(list.flops(Live::default()) / once.as_secs_f64() * 1e-9);
+        return Ok(list.flops(BatchSizes::default()) / once.as_secs_f64() * 1e-9);
     }
     let (list, x) = products(device, shape, count as usize)?;
     let all = shortest(device, &list, x, pin).await?;
-    Ok(list.flops(Live::default()) / all.as_secs_f64() * 1e-9)
+    Ok(list.flops(BatchSizes::default()) / all.as_secs_f64() * 1e-9)
 }
 
 /// The shortest of a few runs, after one that compiles and warms.
 async fn shortest(device: &Device, list: &CallList, x: Tensor, pin: Option<&str>) -> Result<Duration> {
-    let capacity = Live::default();
+    let capacity = BatchSizes::default();
     let mut plan = match device {
         Device::Gpu(gpu) => Plan::Gpu(Box::new(gpu.plan_pinned(list, capacity, pin).await?)),
         Device::Cpu(_) => device.plan(list, capacity).await?,

@@ -8,7 +8,7 @@ use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
 use cloze::device::lockstep::{largest_difference, trace};
-use cloze::device::{Cancel, Cpu, Device, Live, Rows};
+use cloze::device::{BatchSizes, Cancel, Cpu, Device, Rows};
 use cloze::graph::Graph;
 use cloze::model::Model;
 use cloze::ops::matmul::matmul;
@@ -63,9 +63,9 @@ fn named_activations_equal_pytorchs() {
             let (w, b) = (g.weight(&w), g.weight(&b));
             let y = matmul(&mut g, name, x, w, b, activation, None);
             let tokens = xs.len() as u32;
-            let live = Live { tokens, sequences: 1, longest: tokens, picked: 0 };
+            let sizes = BatchSizes { tokens, sequences: 1, longest: tokens, picked: 0 };
             let inputs = [(x.id, bytemuck::cast_slice(&xs))];
-            let found = block_on(trace(&test.device, &g.finish(&[y]), live, &inputs)).expect("it runs").remove(0).1;
+            let found = block_on(trace(&test.device, &g.finish(&[y]), sizes, &inputs)).expect("it runs").remove(0).1;
             for ((x, expected), found) in xs.iter().zip(values(name)).zip(found) {
                 // A GPU's exp is good to a few units in the last place of an argument up to 100.
                 let off = 1e-5 * expected.abs().max(1.0);
@@ -119,7 +119,7 @@ fn check(name: &str, head: Head, device: &TestDevice) {
     let (model, expected) = load(name, head, device);
     let inputs = model.inputs(&expected.batch).expect("the batch fits");
     let mut found: BTreeMap<String, Vec<f32>> =
-        block_on(trace(model.device(), model.list(), expected.batch.live(), &inputs.list()))
+        block_on(trace(model.device(), model.list(), expected.batch.sizes(), &inputs.list()))
             .expect("it runs")
             .into_iter()
             .collect();

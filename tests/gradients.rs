@@ -2,7 +2,7 @@
 
 use cloze::activation::Activation;
 use cloze::block_on;
-use cloze::device::{Cancel, Live, Rows};
+use cloze::device::{BatchSizes, Cancel, Rows};
 use cloze::error::Error;
 use cloze::ops::cross_entropy::cross_entropy;
 use cloze::ops::dropout::Dropout;
@@ -16,7 +16,7 @@ use cloze::train::tape::Tape;
 
 use crate::kernels::{for_each_plan, noise};
 use crate::support::devices::{for_each_device, for_each_gpu};
-use crate::support::lab::{LENGTHS, bounds, ends, everywhere, live};
+use crate::support::lab::{LENGTHS, bounds, ends, everywhere, sizes};
 
 #[test]
 fn linear_layers() {
@@ -73,7 +73,7 @@ fn frozen_linear_layers() {
 #[test]
 fn gradients_of_a_linear_layer_have_the_same_bits_for_any_variant_of_a_family() {
     let (tokens, n, k) = (150, 70, 37);
-    let live = Live { tokens, sequences: 1, longest: tokens, picked: 0 };
+    let sizes = BatchSizes { tokens, sequences: 1, longest: tokens, picked: 0 };
     let (x, d_y) = (noise((tokens * k) as usize, 1), noise((tokens * n) as usize, 2));
     for_each_device(|test| {
         let param = |name: &str| test.device.state(name, n as usize, k as usize).expect("it fits");
@@ -87,10 +87,10 @@ fn gradients_of_a_linear_layer_have_the_same_bits_for_any_variant_of_a_family() 
         matmul_dw(tape.graph(), seed, input, gradient);
         let list = tape.into_graph().finish(&[d_x, gradient]);
         let mut known = None;
-        for_each_plan(&test.device, &list, live, &OP, |name, plan| {
+        for_each_plan(&test.device, &list, sizes, &OP, |name, plan| {
             test.device.write_state(&d_w, &noise(d_w.len(), 4));
             let inputs = [(input.id, bytemuck::cast_slice(&x)), (seed.id, bytemuck::cast_slice(&d_y))];
-            let found = block_on(test.device.run(plan, live, &inputs, &Cancel::new())).expect("a run");
+            let found = block_on(test.device.run(plan, sizes, &inputs, &Cancel::new())).expect("a run");
             assert!(known.get_or_insert_with(|| found.clone()) == &found, "{name} on {}", test.name);
         });
         let kernels = test.device.kernels(&list);
@@ -163,7 +163,7 @@ fn attention_with_and_without_dropout() {
 fn attention_of_long_sequences() {
     let lengths = [33, 1, 130, 7, 70];
     let heads = 3;
-    let live = |lengths: &[u32]| Live {
+    let sizes = |lengths: &[u32]| BatchSizes {
         tokens: lengths.iter().sum(),
         sequences: lengths.len() as u32,
         longest: lengths.iter().copied().max().unwrap_or(0),
@@ -171,7 +171,7 @@ fn attention_of_long_sequences() {
     };
     for (size, p) in [(32, 0.2), (32, 0.0), (64, 0.2), (64, 0.0)] {
         let hidden = heads * size;
-        let all = live(&lengths);
+        let all = sizes(&lengths);
         let values = noise((all.tokens * 3 * hidden) as usize, 5);
         let d_ctx = noise((all.tokens * hidden) as usize, 6);
         let mut known: Option<Vec<Vec<f32>>> = None;
@@ -189,9 +189,9 @@ fn attention_of_long_sequences() {
             let list = tape.into_graph().finish(&[ctx, d_qkv]);
             let mut plan = block_on(test.device.plan(&list, all)).expect("a plan");
             let mut run = |first: usize, lengths: &[u32]| {
-                let live = live(lengths);
+                let sizes = sizes(lengths);
                 let part = |x: &[f32], cols: u32| -> Vec<f32> {
-                    x[first * cols as usize..][..(live.tokens * cols) as usize].to_vec()
+                    x[first * cols as usize..][..(sizes.tokens * cols) as usize].to_vec()
                 };
                 let (values, d_ctx) = (part(&values, 3 * hidden), part(&d_ctx, hidden));
                 let ends = ends(lengths);
@@ -201,7 +201,7 @@ fn attention_of_long_sequences() {
                     (control.id, bytemuck::cast_slice(&[12345_u32, 0, 0, 0])),
                     (seed.id, bytemuck::cast_slice(&d_ctx)),
                 ];
-                block_on(test.device.run(&mut plan, live, &inputs, &Cancel::new())).expect("a run")
+                block_on(test.device.run(&mut plan, sizes, &inputs, &Cancel::new())).expect("a run")
             };
             let found = run(0, &lengths);
             for (what, (found, known)) in
@@ -264,7 +264,7 @@ fn gathered_and_first_rows() {
 
 #[test]
 fn embeddings() {
-    let t = live().tokens;
+    let t = sizes().tokens;
     let columns = [7, 2, 20].map(|rows| (0..t).map(|i| (i * i + 3 * i) % rows).collect::<Vec<u32>>());
     let ids: Vec<u32> = (0..t as usize).flat_map(|i| [0, 1, 2].map(|c| columns[c][i])).collect();
     everywhere("embed", |mut lab| {
@@ -282,7 +282,7 @@ fn losses() {
     let b = LENGTHS.len();
     everywhere("cross entropy", |mut lab| {
         let logits = lab.x(Rows::Tokens, 5);
-        let count = live().tokens;
+        let count = sizes().tokens;
         let labels: Vec<u32> = (0..count).map(|i| if i % 4 == 1 { u32::MAX } else { i % 5 }).collect();
         let labels = lab.words(Rows::Tokens, 1, &labels);
         let weights = lab.input(Rows::Tokens, 1, noise(count as usize, 4).iter().map(|w| w.abs()).collect());

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cloze::activation::Activation;
-use cloze::device::{CallList, Cancel, Device, Gpu, Input, Live, Op, Plan, Rows};
+use cloze::device::{BatchSizes, CallList, Cancel, Device, Gpu, Input, Op, Plan, Rows};
 use cloze::graph::{Graph, Tensor};
 use cloze::ops::{OPS, attention::attention, layer_norm::layer_norm, matmul::matmul};
 use cloze::tensor::{DType, HostTensor};
@@ -31,15 +31,15 @@ fn bytes(values: &[f32]) -> &[u8] {
     bytemuck::cast_slice(values)
 }
 
-fn run(device: &Device, plan: &mut Plan, live: Live, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
-    pollster::block_on(device.run(plan, live, inputs, &Cancel::new())).expect("a run")
+fn run(device: &Device, plan: &mut Plan, sizes: BatchSizes, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
+    pollster::block_on(device.run(plan, sizes, inputs, &Cancel::new())).expect("a run")
 }
 
-fn plan(device: &Device, list: &CallList, capacity: Live) -> Plan {
+fn plan(device: &Device, list: &CallList, capacity: BatchSizes) -> Plan {
     pollster::block_on(device.plan(list, capacity)).expect("a plan")
 }
 
-fn pinned(gpu: &Gpu, list: &CallList, capacity: Live, name: &str) -> Plan {
+fn pinned(gpu: &Gpu, list: &CallList, capacity: BatchSizes, name: &str) -> Plan {
     Plan::Gpu(Box::new(pollster::block_on(gpu.plan_pinned(list, capacity, Some(name))).expect("a plan")))
 }
 
@@ -55,7 +55,7 @@ fn used(plan: &Plan) -> BTreeSet<&'static str> {
 pub fn for_each_plan(
     device: &Device,
     list: &CallList,
-    capacity: Live,
+    capacity: BatchSizes,
     op: &Op,
     mut check: impl FnMut(&str, &mut Plan),
 ) {
@@ -72,8 +72,8 @@ pub fn for_each_plan(
     }
 }
 
-fn tokens(n: usize) -> Live {
-    Live { tokens: n as u32, sequences: 1, longest: n as u32, picked: 0 }
+fn tokens(n: usize) -> BatchSizes {
+    BatchSizes { tokens: n as u32, sequences: 1, longest: n as u32, picked: 0 }
 }
 
 // ---- matmul
@@ -279,9 +279,9 @@ struct Heads {
 }
 
 impl Heads {
-    fn live(lengths: &[usize]) -> Live {
+    fn sizes(lengths: &[usize]) -> BatchSizes {
         let longest = lengths.iter().copied().max().unwrap_or(0) as u32;
-        Live { tokens: lengths.iter().sum::<usize>() as u32, sequences: lengths.len() as u32, longest, picked: 0 }
+        BatchSizes { tokens: lengths.iter().sum::<usize>() as u32, sequences: lengths.len() as u32, longest, picked: 0 }
     }
 
     fn record(&self) -> (CallList, Tensor, Tensor) {
@@ -343,18 +343,18 @@ fn attention_is_the_naive_loop_and_a_sequence_has_the_same_bits_alone() {
             let values = heads.values();
             let expected = heads.naive(&values);
             let (list, qkv, ends) = heads.record();
-            let live = Heads::live(&heads.lengths);
-            for_each_plan(device, &list, live, &cloze::ops::attention::OP, |name, plan| {
+            let sizes = Heads::sizes(&heads.lengths);
+            for_each_plan(device, &list, sizes, &cloze::ops::attention::OP, |name, plan| {
                 let all = bounds(&heads.lengths);
                 let inputs = [(qkv.id, bytes(&values)), (ends.id, bytemuck::cast_slice(&all))];
-                let ctx = run(device, plan, live, &inputs).remove(0);
+                let ctx = run(device, plan, sizes, &inputs).remove(0);
                 close(&format!("{name}, D {size}"), &ctx, &expected);
                 for (i, &len) in heads.lengths.iter().enumerate() {
                     let (first, hidden) = (all[i] as usize, 3 * size);
                     let alone = bounds(&[len]);
                     let part = &values[first * 3 * hidden..(first + len) * 3 * hidden];
                     let inputs = [(qkv.id, bytes(part)), (ends.id, bytemuck::cast_slice(&alone))];
-                    let found = run(device, plan, Heads::live(&[len]), &inputs).remove(0);
+                    let found = run(device, plan, Heads::sizes(&[len]), &inputs).remove(0);
                     assert!(found == ctx[first * hidden..(first + len) * hidden], "{name}, D {size}: sequence {i}");
                 }
             });
@@ -370,11 +370,11 @@ fn attention_stays_finite_where_scores_are_huge() {
             let heads = Heads { lengths: vec![20], heads: 2, size };
             let values: Vec<f32> = heads.values().iter().map(|v| v * 1e4).collect();
             let (list, qkv, ends) = heads.record();
-            let live = Heads::live(&heads.lengths);
-            for_each_plan(device, &list, live, &cloze::ops::attention::OP, |name, plan| {
+            let sizes = Heads::sizes(&heads.lengths);
+            for_each_plan(device, &list, sizes, &cloze::ops::attention::OP, |name, plan| {
                 let all = bounds(&heads.lengths);
                 let inputs = [(qkv.id, bytes(&values)), (ends.id, bytemuck::cast_slice(&all))];
-                let ctx = run(device, plan, live, &inputs).remove(0);
+                let ctx = run(device, plan, sizes, &inputs).remove(0);
                 assert!(ctx.iter().all(|v| v.is_finite() && v.abs() <= 3.1e4), "{name}, D {size}");
             });
         }

@@ -35,7 +35,7 @@ fn compare(reference: &Model, model: &Model, list: &CallList) -> Option<Mismatch
     let batch = batch();
     let inputs = reference.inputs(&batch).unwrap();
     let (known, tested) = ((reference.device(), reference.list()), (model.device(), list));
-    block_on(lockstep(known, tested, batch.live(), batch.live(), &inputs.list(), TOLERANCE)).unwrap()
+    block_on(lockstep(known, tested, batch.sizes(), batch.sizes(), &inputs.list(), TOLERANCE)).unwrap()
 }
 
 #[test]

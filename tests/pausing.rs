@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cloze::activation::Activation;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::{CallList, Cancel, Cpu, Device, Live, Rows};
+use cloze::device::{BatchSizes, CallList, Cancel, Cpu, Device, Rows};
 use cloze::error::Error;
 use cloze::graph::Graph;
 use cloze::model::Model;
@@ -105,11 +105,16 @@ fn one_large_call_is_left_in_the_middle() {
     let x: Vec<f32> = (0..m * 256).map(|i| (i % 17) as f32 / 17.0).collect();
     let run = |device: &Device, cancel: &Cancel| {
         let (list, input) = product(device, m)?;
-        let mut plan = block_on(device.plan(&list, Live::default()))?;
-        let first = block_on(device.run(&mut plan, Live::default(), &[(input, bytemuck::cast_slice(&x))], cancel));
+        let mut plan = block_on(device.plan(&list, BatchSizes::default()))?;
+        let first =
+            block_on(device.run(&mut plan, BatchSizes::default(), &[(input, bytemuck::cast_slice(&x))], cancel));
         let ops = device.counters().ops;
-        let again =
-            block_on(device.run(&mut plan, Live::default(), &[(input, bytemuck::cast_slice(&x))], &Cancel::new()));
+        let again = block_on(device.run(
+            &mut plan,
+            BatchSizes::default(),
+            &[(input, bytemuck::cast_slice(&x))],
+            &Cancel::new(),
+        ));
         Ok::<_, Error>((first, ops, bits(&again?[0])))
     };
     let (cancelled, ops, values) = run(&device, &cancel).unwrap();
@@ -126,10 +131,11 @@ fn short_runs_give_way_as_a_long_one_does() {
     let (device, pauses) = pausing(Duration::from_millis(2), |_| ());
     let (list, input) = product(&device, 1).unwrap();
     let x = [0.5_f32; 256];
-    let mut plan = block_on(device.plan(&list, Live::default())).unwrap();
+    let mut plan = block_on(device.plan(&list, BatchSizes::default())).unwrap();
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_millis(50) {
-        block_on(device.run(&mut plan, Live::default(), &[(input, bytemuck::cast_slice(&x))], &Cancel::new())).unwrap();
+        block_on(device.run(&mut plan, BatchSizes::default(), &[(input, bytemuck::cast_slice(&x))], &Cancel::new()))
+            .unwrap();
     }
     assert!(pauses.load(Ordering::Relaxed) > 1, "no run is as long as a slice, but all together are");
 }

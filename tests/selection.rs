@@ -1,7 +1,7 @@
 //! The ops that choose and pool rows, against naive loops on every device.
 
 use cloze::block_on;
-use cloze::device::{Cancel, Live, Rows};
+use cloze::device::{BatchSizes, Cancel, Rows};
 use cloze::graph::Graph;
 use cloze::ops::gather::gather;
 use cloze::ops::pool::pool;
@@ -21,13 +21,13 @@ fn gather_takes_the_rows_that_are_named() {
             let y = gather(&mut g, "y", x, index);
             let list = g.finish(&[y]);
             let values = noise(9 * cols, 5);
-            let capacity = Live { tokens: 9, sequences: 1, longest: 9, picked: 6 };
+            let capacity = BatchSizes { tokens: 9, sequences: 1, longest: 9, picked: 6 };
             let mut plan = block_on(test.device.plan(&list, capacity)).unwrap();
             // None at all is a batch too.
             for picked in [vec![8_u32, 0, 3, 3, 7, 8], vec![4], vec![]] {
-                let live = Live { picked: picked.len() as u32, ..capacity };
+                let sizes = BatchSizes { picked: picked.len() as u32, ..capacity };
                 let inputs = [(x.id, bytemuck::cast_slice(&values)), (index.id, bytemuck::cast_slice(&picked))];
-                let found = block_on(test.device.run(&mut plan, live, &inputs, &Cancel::new())).unwrap().concat();
+                let found = block_on(test.device.run(&mut plan, sizes, &inputs, &Cancel::new())).unwrap().concat();
                 let row = |at: &u32| &values[*at as usize * cols..][..cols];
                 let expected: Vec<f32> = picked.iter().flat_map(row).copied().collect();
                 assert_eq!(found, expected, "{cols} columns on {}", test.name);
@@ -58,7 +58,7 @@ fn pool_is_the_naive_loop() {
     for_each_device(|test| {
         for cols in [1, 37, 130] {
             let bounds = [0_u32, 1, 71, 74];
-            let live = Live { tokens: 74, sequences: 3, longest: 70, picked: 0 };
+            let sizes = BatchSizes { tokens: 74, sequences: 3, longest: 70, picked: 0 };
             let values = noise(74 * cols, 3);
             let alone = all.map(|pooling| vec![pooling]);
             let wide = vec![Pooling::Max, Pooling::Max, Pooling::Cls, Pooling::WeightedMean, Pooling::Mean];
@@ -71,11 +71,11 @@ fn pool_is_the_naive_loop() {
                     let skipped = g.input("skipped", Rows::Sequences, 1);
                     let y = pool(&mut g, "y", x, cuts, &poolings, skip.map(|_| skipped));
                     let list = g.finish(&[y]);
-                    let mut plan = block_on(test.device.plan(&list, live)).unwrap();
+                    let mut plan = block_on(test.device.plan(&list, sizes)).unwrap();
                     let skip = skip.unwrap_or_default();
                     let fed = [(x.id, bytemuck::cast_slice(&values)), (cuts.id, bytemuck::cast_slice(&bounds))];
                     let inputs: Vec<_> = fed.into_iter().chain([(skipped.id, bytemuck::cast_slice(&skip))]).collect();
-                    let found = block_on(test.device.run(&mut plan, live, &inputs, &Cancel::new())).unwrap().concat();
+                    let found = block_on(test.device.run(&mut plan, sizes, &inputs, &Cancel::new())).unwrap().concat();
                     assert_eq!(found.len(), 3 * poolings.len() * cols);
                     let mut found = found.iter();
                     for (cut, skip) in bounds.windows(2).zip(skip) {
@@ -102,13 +102,13 @@ fn unit_rows_have_length_1() {
             let x = g.input("x", Rows::Sequences, cols as u32);
             let y = unit_rows(&mut g, "y", x);
             let list = g.finish(&[y]);
-            let live = Live { tokens: rows, sequences: rows, longest: 1, picked: 0 };
+            let sizes = BatchSizes { tokens: rows, sequences: rows, longest: 1, picked: 0 };
             let mut values = noise(rows as usize * cols, 7);
             // A row of zeros stays one.
             values[..cols].fill(0.0);
-            let mut plan = block_on(test.device.plan(&list, live)).unwrap();
+            let mut plan = block_on(test.device.plan(&list, sizes)).unwrap();
             let inputs = [(x.id, bytemuck::cast_slice(&values))];
-            let found = block_on(test.device.run(&mut plan, live, &inputs, &Cancel::new())).unwrap().concat();
+            let found = block_on(test.device.run(&mut plan, sizes, &inputs, &Cancel::new())).unwrap().concat();
             for (found, row) in found.chunks_exact(cols).zip(values.chunks_exact(cols)) {
                 let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(1e-12);
                 for (found, x) in found.iter().zip(row) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use cloze::batch::Batch;
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::{Cancel, Cpu, Device, Live};
+use cloze::device::{BatchSizes, Cancel, Cpu, Device};
 use cloze::ops::adamw::AdamW;
 use cloze::train::schedule::Schedule;
 use cloze::train::{Labels, Method, TrainOptions, Trainer};
@@ -292,7 +292,7 @@ fn what_gives_no_step_is_refused() {
     let expected = case.run(&mut case.trainer(&cpu, options.clone()), Some(1e-3));
 
     let mut trainer = case.trainer(&cpu, options);
-    let most = Live { tokens: 1 << 30, sequences: 1 << 20, longest: 1 << 10, picked: 0 };
+    let most = BatchSizes { tokens: 1 << 30, sequences: 1 << 20, longest: 1 << 10, picked: 0 };
     let error = block_on(trainer.reserve(most)).expect_err("there is no such machine");
     assert_eq!(error.code(), "memory");
     assert!(error.to_string().contains("Make batches smaller"), "{error}");

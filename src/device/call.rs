@@ -1,18 +1,18 @@
 //! The op list as data: what is to be computed, not how.
 //!
 //! A [`CallList`] is recorded once for a model and knows no sizes but the fixed ones: rows that follow the batch are
-//! [`Rows`], resolved against a [`Live`] at every run. A device plans the list for a capacity and runs it for any
+//! [`Rows`], resolved against a [`BatchSizes`] at every run. A device plans the list for a capacity and runs it for any
 //! batch that fits.
 
 use super::cpu::CpuCall;
 use super::gpu::Limits;
-use super::state::State;
+use super::persistent::PersistentTensor;
 use super::weight::Weight;
 use crate::tensor::DType;
 
 /// The sizes of one packed batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Live {
+pub struct BatchSizes {
     /// T: tokens in the packed batch.
     pub tokens: u32,
     /// B: sequences.
@@ -41,24 +41,24 @@ pub enum Rows {
     PickedTo(u32),
 }
 
-impl Live {
+impl BatchSizes {
     /// Whether a plan for this batch runs the other one too.
-    pub fn holds(self, other: Live) -> bool {
+    pub fn holds(self, other: BatchSizes) -> bool {
         self.tokens >= other.tokens && self.sequences >= other.sequences && self.picked >= other.picked
     }
 }
 
 impl Rows {
-    pub fn resolve(self, live: Live) -> u32 {
+    pub fn resolve(self, sizes: BatchSizes) -> u32 {
         match self {
             Rows::Fixed(n) => n,
-            Rows::Tokens => live.tokens,
-            Rows::Sequences => live.sequences,
-            Rows::Bounds => live.sequences + 1,
-            Rows::Picked => live.picked,
-            Rows::TokensTo(unit) => live.tokens.next_multiple_of(unit),
-            Rows::SequencesTo(unit) => live.sequences.next_multiple_of(unit),
-            Rows::PickedTo(unit) => live.picked.next_multiple_of(unit),
+            Rows::Tokens => sizes.tokens,
+            Rows::Sequences => sizes.sequences,
+            Rows::Bounds => sizes.sequences + 1,
+            Rows::Picked => sizes.picked,
+            Rows::TokensTo(unit) => sizes.tokens.next_multiple_of(unit),
+            Rows::SequencesTo(unit) => sizes.sequences.next_multiple_of(unit),
+            Rows::PickedTo(unit) => sizes.picked.next_multiple_of(unit),
         }
     }
 
@@ -87,7 +87,7 @@ pub enum Role {
     /// Lives from its first write to its last read; its memory is recycled.
     Temp,
     /// Outlives runs and plans: a trained parameter, a gradient, a moment. Row-major f32.
-    State(State),
+    Persistent(PersistentTensor),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,9 +105,9 @@ pub struct TensorInfo {
 
 impl TensorInfo {
     /// Elements the tensor has in this batch.
-    pub fn len(&self, live: Live) -> usize {
+    pub fn len(&self, sizes: BatchSizes) -> usize {
         // Where addresses have 32 bits there may be no such number; nor is there such memory.
-        (self.rows.resolve(live) as usize).saturating_mul(self.cols as usize)
+        (self.rows.resolve(sizes) as usize).saturating_mul(self.cols as usize)
     }
 }
 
@@ -133,12 +133,12 @@ pub enum Word {
 
 impl Word {
     /// The word's bits for this batch.
-    pub fn bits(self, live: Live) -> u32 {
+    pub fn bits(self, sizes: BatchSizes) -> u32 {
         match self {
             Word::U32(v) => v,
             Word::F32(v) => v.to_bits(),
-            Word::Rows(r) => r.resolve(live),
-            Word::Longest => live.longest,
+            Word::Rows(r) => r.resolve(sizes),
+            Word::Longest => sizes.longest,
         }
     }
 }
@@ -222,7 +222,7 @@ pub struct Site<'a> {
     pub call: &'a Call,
     pub tensors: &'a [TensorInfo],
     /// The largest batch that the plan is for: what the choice among variants of the same bits may go by.
-    pub capacity: Live,
+    pub capacity: BatchSizes,
 }
 
 impl Site<'_> {
@@ -269,9 +269,9 @@ impl CallList {
     }
 
     /// The calls' floating point operations for this batch.
-    pub fn flops(&self, live: Live) -> f64 {
+    pub fn flops(&self, sizes: BatchSizes) -> f64 {
         let mut words = Vec::new();
-        self.calls.iter().map(|c| c.flops(live, &mut words)).sum()
+        self.calls.iter().map(|c| c.flops(sizes, &mut words)).sum()
     }
 
     /// The same computation with every written tensor kept and read back, in order of the calls: for traces.
@@ -297,13 +297,13 @@ impl Call {
     }
 
     /// Resolves the parameters into `words`.
-    pub fn words(&self, live: Live, words: &mut Vec<u32>) {
+    pub fn words(&self, sizes: BatchSizes, words: &mut Vec<u32>) {
         words.clear();
-        words.extend(self.params.iter().map(|w| w.bits(live)));
+        words.extend(self.params.iter().map(|w| w.bits(sizes)));
     }
 
-    pub(crate) fn flops(&self, live: Live, words: &mut Vec<u32>) -> f64 {
-        self.words(live, words);
+    pub(crate) fn flops(&self, sizes: BatchSizes, words: &mut Vec<u32>) -> f64 {
+        self.words(sizes, words);
         (self.op.flops)(words)
     }
 }

@@ -3,7 +3,7 @@
 //! Before each call the second device's inputs are taken from the first, so that a difference is that call's own and
 //! not an earlier one's, grown.
 
-use super::call::{CallList, Live, Role, TensorId};
+use super::call::{BatchSizes, CallList, Role, TensorId};
 use super::{Cancel, Device, Input};
 use crate::error::Result;
 
@@ -26,12 +26,12 @@ pub struct Mismatch {
 pub async fn trace(
     device: &Device,
     list: &CallList,
-    live: Live,
+    sizes: BatchSizes,
     inputs: &[Input<'_>],
 ) -> Result<Vec<(String, Vec<f32>)>> {
     let list = list.with_all_outputs();
-    let mut plan = device.plan(&list, live).await?;
-    let values = device.run(&mut plan, live, inputs, &Cancel::new()).await?;
+    let mut plan = device.plan(&list, sizes).await?;
+    let values = device.run(&mut plan, sizes, inputs, &Cancel::new()).await?;
     Ok(list.outputs.iter().map(|id| list.info(*id).name.clone()).zip(values).collect())
 }
 
@@ -41,15 +41,15 @@ pub async fn trace(
 pub async fn lockstep(
     reference: (&Device, &CallList),
     device: (&Device, &CallList),
-    capacity: Live,
-    live: Live,
+    capacity: BatchSizes,
+    sizes: BatchSizes,
     inputs: &[Input<'_>],
     tolerance: f32,
 ) -> Result<Option<Mismatch>> {
     let (known_device, known_list) = reference;
     let (device, list) = device;
     assert_eq!(known_list.calls.len(), list.calls.len(), "the same computation");
-    let known = trace(known_device, known_list, live, inputs).await?;
+    let known = trace(known_device, known_list, sizes, inputs).await?;
     let mut values: Vec<Option<Vec<u8>>> = vec![None; list.tensors.len()];
     for (id, bytes) in inputs {
         values[id.0 as usize] = Some(bytes.to_vec());
@@ -68,7 +68,7 @@ pub async fn lockstep(
         alone.outputs = call.writes.iter().map(|v| v.tensor).collect();
         let mut plan = device.plan(&alone, capacity).await?;
         let fed: Vec<Input<'_>> = fed.iter().filter_map(|id| Some((*id, values[id.0 as usize].as_deref()?))).collect();
-        let found = device.run(&mut plan, live, &fed, &Cancel::new()).await?;
+        let found = device.run(&mut plan, sizes, &fed, &Cancel::new()).await?;
         for (id, found) in alone.outputs.iter().zip(found) {
             let Some((name, expected)) = written.next() else { break };
             let difference = largest_difference(expected, &found);

@@ -7,22 +7,24 @@ pub mod call;
 pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
-mod plan;
-pub mod room;
+pub mod memory;
 #[cfg(feature = "train")]
-pub mod state;
+pub mod persistent;
 #[cfg(not(feature = "train"))]
-#[path = "no_state.rs"]
-pub mod state;
+#[path = "no_persistent.rs"]
+pub mod persistent;
+mod plan;
 pub(crate) mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use call::{Call, CallList, Family, Live, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word};
+pub use call::{
+    BatchSizes, Call, CallList, Family, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word,
+};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
-pub use state::State;
+pub use persistent::PersistentTensor;
 pub use weight::Weight;
 
 use crate::error::{Error, Result};
@@ -44,7 +46,7 @@ pub enum Plan {
 
 impl Plan {
     /// The largest batch it runs.
-    pub fn capacity(&self) -> Live {
+    pub fn capacity(&self) -> BatchSizes {
         match self {
             Plan::Cpu(p) => p.capacity,
             Plan::Gpu(p) => p.capacity,
@@ -202,7 +204,7 @@ impl Device {
     }
 
     /// Makes `list` ready for batches up to `capacity`.
-    pub async fn plan(&self, list: &CallList, capacity: Live) -> Result<Plan> {
+    pub async fn plan(&self, list: &CallList, capacity: BatchSizes) -> Result<Plan> {
         match self {
             Device::Cpu(d) => d.plan(list, capacity).map(Plan::Cpu),
             Device::Gpu(d) => d.plan(list, capacity).await.map(|p| Plan::Gpu(Box::new(p))),
@@ -224,15 +226,15 @@ impl Device {
     pub async fn run(
         &self,
         plan: &mut Plan,
-        live: Live,
+        sizes: BatchSizes,
         inputs: &[Input<'_>],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         let capacity = plan.capacity();
-        assert!(capacity.holds(live), "{live:?} over {capacity:?}");
+        assert!(capacity.holds(sizes), "{sizes:?} over {capacity:?}");
         match (self, plan) {
-            (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, live, inputs, cancel).await,
-            (Device::Gpu(d), Plan::Gpu(p)) => d.run(p, live, inputs, cancel).await,
+            (Device::Cpu(d), Plan::Cpu(p)) => d.run(p, sizes, inputs, cancel).await,
+            (Device::Gpu(d), Plan::Gpu(p)) => d.run(p, sizes, inputs, cancel).await,
             _ => unreachable!("a plan runs on the device that made it"),
         }
     }

@@ -1,6 +1,6 @@
 //! Memory by liveness: which tensor lives in which buffer, so that few are needed.
 
-use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, TensorId};
+use super::call::{BatchSizes, CallList, MAX_STORAGE_BINDINGS, Role, TensorId};
 
 /// The buffers a planned list needs.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Slots {
     /// # Panics
     /// If the list breaks a rule of WebGPU that every device keeps: a tensor written by a call that also reads it
     /// other than in place, a read of something never written, more storage bindings than a stage may have.
-    pub fn assign(list: &CallList, capacity: Live) -> Self {
+    pub fn assign(list: &CallList, capacity: BatchSizes) -> Self {
         let count = list.tensors.len();
         let mut last_use = vec![0; count];
         let mut written = vec![false; count];
@@ -41,7 +41,7 @@ impl Slots {
             }
             for (at, v) in call.writes.iter().enumerate() {
                 let info = list.info(v.tensor);
-                assert!(matches!(info.role, Role::Temp | Role::State(_)), "{} writes a constant", call.op.name);
+                assert!(matches!(info.role, Role::Temp | Role::Persistent(_)), "{} writes a constant", call.op.name);
                 let twice = call.writes[..at].iter().any(|w| w.tensor == v.tensor);
                 assert!(!twice, "{} writes a tensor twice", call.op.name);
                 written[v.tensor.0 as usize] = true;

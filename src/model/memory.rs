@@ -2,7 +2,7 @@
 
 use crate::checkpoint::names::{self, Head};
 use crate::config::Config;
-pub use crate::device::room::{available, total};
+pub use crate::device::memory::{available, total};
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 

@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::checkpoint::module::ModuleWeights;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::Config;
-use crate::device::{CallList, Cancel, Device, Input, Live, Plan, Rows, TensorId, Weight};
+use crate::device::{BatchSizes, CallList, Cancel, Device, Input, Plan, Rows, TensorId, Weight};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::sentence::Module;
@@ -227,7 +227,8 @@ impl Model {
     /// Bytes of activations that a batch of so many tokens takes on this device.
     pub async fn activation_bytes(&self, tokens: usize) -> Result<u64> {
         let tokens = tokens as u32;
-        let plan = self.device.plan(&self.list, Live { tokens, sequences: 1, longest: tokens, picked: 0 }).await?;
+        let plan =
+            self.device.plan(&self.list, BatchSizes { tokens, sequences: 1, longest: tokens, picked: 0 }).await?;
         Ok(plan.bytes())
     }
 
@@ -236,7 +237,7 @@ impl Model {
         let counted = |name: &str| matches!(name, "matmul" | "attention");
         let mut words = Vec::new();
         let calls = self.list.calls.iter().filter(|c| counted(c.op.name));
-        calls.map(|c| c.flops(batch.live(), &mut words)).sum()
+        calls.map(|c| c.flops(batch.sizes(), &mut words)).sum()
     }
 
     /// Runs a packed batch; the values of the head's first output, row after row, of the shape that [`Head`] gives.
@@ -254,19 +255,19 @@ impl Model {
     /// [`Error::Gpu`], [`Error::DeviceLost`], [`Error::Cancelled`].
     pub async fn outputs(&self, batch: &Batch, cancel: &Cancel) -> Result<Vec<Output>> {
         let inputs = self.inputs(batch)?;
-        let live = batch.live();
+        let sizes = batch.sizes();
         let held = self.plan.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut plan = match held {
-            Some(plan) if plan.capacity().holds(live) => plan,
+            Some(plan) if plan.capacity().holds(sizes) => plan,
             smaller => {
                 let had = smaller.map(|plan| plan.capacity()).unwrap_or_default();
                 let tokens = (batch.tokens().next_multiple_of(BUCKET) as u32).max(had.tokens);
                 let picked = (batch.picked.len().next_multiple_of(PICKED_BUCKET) as u32).max(had.picked);
                 let sequences = tokens.min(self.max_sequences() as u32);
-                self.device.plan(&self.list, Live { tokens, sequences, longest: tokens, picked }).await?
+                self.device.plan(&self.list, BatchSizes { tokens, sequences, longest: tokens, picked }).await?
             }
         };
-        let values = self.device.run(&mut plan, live, &inputs.list(), cancel).await;
+        let values = self.device.run(&mut plan, sizes, &inputs.list(), cancel).await;
         // Kept after a cancel as well.
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
         let mut values = values?.into_iter();

@@ -11,7 +11,7 @@ use crate::activation::Activation;
 use crate::device::call::{PARAMS_BINDING, WRITE_BINDING};
 use crate::device::gpu::{Limits, source};
 use crate::device::weight::{Layout, Stored};
-use crate::device::{CallList, Live, Op, Rows, Site, Variant, Weight};
+use crate::device::{BatchSizes, CallList, Op, Rows, Site, Variant, Weight};
 use crate::graph::{Graph, Tensor};
 use crate::pooling::Pooling;
 use crate::tensor::DType;
@@ -135,7 +135,7 @@ fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &Site<'_>, &str)) {
         for variant in op.variants {
             let mut fitted = false;
             for tokens in [5, 20_000] {
-                let capacity = Live { tokens, sequences: 3, longest: tokens, picked: 3 };
+                let capacity = BatchSizes { tokens, sequences: 3, longest: tokens, picked: 3 };
                 for call in list.calls.iter().filter(|c| c.op.name == op.name) {
                     let site = Site { call, tensors: &list.tensors, capacity };
                     if (variant.fits)(&site, &FLOOR) {

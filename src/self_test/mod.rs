@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::checkpoint::Head;
 use crate::device::lockstep::{Mismatch, largest_difference, lockstep};
-use crate::device::{Cancel, Cpu, Device, Live};
+use crate::device::{BatchSizes, Cancel, Cpu, Device};
 use crate::error::{Error, Result, USE_CPU};
 use crate::model::Model;
 use crate::tensor::DType;
@@ -97,21 +97,21 @@ pub async fn run(device: &Arc<Device>, case: &Case) -> Result<Outcome> {
     };
     let model = load(device.clone())?;
     let batch = batch();
-    let (live, inputs) = (batch.live(), model.inputs(&batch)?);
+    let (sizes, inputs) = (batch.sizes(), model.inputs(&batch)?);
     let mut outcome = Outcome { dtype: case.dtype, difference: 0.0, wrong: None };
     let mut tested = None;
     for tokens in CAPACITIES {
-        let capacity = Live { tokens, sequences: tokens, longest: tokens, picked: 0 };
+        let capacity = BatchSizes { tokens, sequences: tokens, longest: tokens, picked: 0 };
         let mut plan = device.plan(model.list(), capacity).await?;
         if tested.is_some_and(|kernels| kernels == plan.kernels()) {
             break;
         }
-        let logits = device.run(&mut plan, live, &inputs.list(), &Cancel::new()).await?.concat();
+        let logits = device.run(&mut plan, sizes, &inputs.list(), &Cancel::new()).await?.concat();
         outcome.difference = outcome.difference.max(largest_difference(case.logits, &logits));
         if !outcome.is_right() {
             let known = load(Arc::new(Device::Cpu(Cpu::new(1))))?;
             let (known, doubted) = ((known.device(), known.list()), (&**device, model.list()));
-            outcome.wrong = lockstep(known, doubted, capacity, live, &inputs.list(), TOLERANCE).await?;
+            outcome.wrong = lockstep(known, doubted, capacity, sizes, &inputs.list(), TOLERANCE).await?;
             break;
         }
         tested = Some(plan.kernels());

@@ -2,7 +2,7 @@
 
 use super::tape::Tape;
 use crate::activation::Activation;
-use crate::device::{State, Weight};
+use crate::device::{PersistentTensor, Weight};
 use crate::graph::Tensor;
 use crate::ops::activate::activate;
 use crate::ops::activate_backward::activate_backward;
@@ -27,8 +27,8 @@ use crate::pooling::Pooling;
 /// A parameter on a device that is trained: its value and gradient, of one shape.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    pub value: State,
-    pub gradient: State,
+    pub value: PersistentTensor,
+    pub gradient: PersistentTensor,
 }
 
 /// A parameter on a device.
@@ -59,7 +59,7 @@ impl Param {
         }
     }
 
-    fn gradient(&self) -> Option<State> {
+    fn gradient(&self) -> Option<PersistentTensor> {
         match self {
             Param::Trained(Trained { gradient, .. }) => Some(gradient.clone()),
             Param::Frozen { .. } => None,
@@ -104,7 +104,7 @@ pub struct Sorted {
 }
 
 impl Tape {
-    fn state(&mut self, state: &State) -> Tensor {
+    fn state(&mut self, state: &PersistentTensor) -> Tensor {
         self.graph.state(state)
     }
 

@@ -7,7 +7,7 @@ use super::nodes::{Param, Trained};
 use super::{Method, TrainOptions, frozen, seed};
 use crate::checkpoint::adapter::Lora;
 use crate::checkpoint::{Checkpoint, names};
-use crate::device::{Device, State};
+use crate::device::{Device, PersistentTensor};
 use crate::error::{Error, Result};
 
 /// What a checkpoint has under one name: some rows of a parameter.
@@ -20,7 +20,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Where it lies among the values of the state that holds it.
-    fn range(&self, state: &State) -> std::ops::Range<usize> {
+    fn range(&self, state: &PersistentTensor) -> std::ops::Range<usize> {
         let is_vector = self.name.ends_with("bias") || self.name.contains("LayerNorm");
         let width = if is_vector { 1 } else { state.cols() };
         self.first * width..(self.first + self.rows) * width
@@ -32,14 +32,14 @@ impl Part {
 pub(super) struct Entry {
     pub param: Trained,
     /// The first and second moment.
-    pub moments: [State; 2],
+    pub moments: [PersistentTensor; 2],
     pub parts: Vec<Part>,
     pub decays: bool,
 }
 
 impl Entry {
     /// What training changes: the value and its two moments.
-    pub fn trained(&self) -> [&State; 3] {
+    pub fn trained(&self) -> [&PersistentTensor; 3] {
         let [m, v] = &self.moments;
         [&self.param.value, m, v]
     }
@@ -132,12 +132,12 @@ impl Params {
     }
 
     /// The rows of `state` that are `part`.
-    pub async fn read(&self, state: &State, part: &Part) -> Result<Vec<f32>> {
+    pub async fn read(&self, state: &PersistentTensor, part: &Part) -> Result<Vec<f32>> {
         Ok(self.device.read_state(state).await?[part.range(state)].to_vec())
     }
 
     /// Writes the rows of `state` that are `part`.
-    pub async fn write(&self, state: &State, part: &Part, values: &[f32]) -> Result<()> {
+    pub async fn write(&self, state: &PersistentTensor, part: &Part, values: &[f32]) -> Result<()> {
         let mut all = self.device.read_state(state).await?;
         let to = &mut all[part.range(state)];
         if to.len() != values.len() {

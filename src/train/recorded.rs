@@ -1,6 +1,6 @@
 //! A list that is recorded once and run for many batches, by a plan that grows with them.
 
-use crate::device::{CallList, Cancel, Device, Live, Plan, TensorId};
+use crate::device::{BatchSizes, CallList, Cancel, Device, Plan, TensorId};
 use crate::error::{Error, Result};
 
 /// A list, what it is fed by, and its memory.
@@ -27,40 +27,40 @@ impl<I> Recorded<I> {
         self.plan.as_ref().map_or(0, Plan::bytes)
     }
 
-    /// Runs the list for a batch of the size `live`.
+    /// Runs the list for a batch of the size `sizes`.
     ///
     /// # Errors
     /// As [`plan`](Self::plan), and as [`Device::run`].
     pub async fn run(
         &mut self,
         device: &Device,
-        live: Live,
+        sizes: BatchSizes,
         fed: &[(TensorId, Vec<u32>)],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
-        self.plan(device, live).await?;
+        self.plan(device, sizes).await?;
         let Some(mut plan) = self.plan.take() else { unreachable!("it was just made") };
         let inputs: Vec<_> = fed.iter().map(|(id, words)| (*id, bytemuck::cast_slice(words))).collect();
-        let values = device.run(&mut plan, live, &inputs, cancel).await;
+        let values = device.run(&mut plan, sizes, &inputs, cancel).await;
         self.plan = Some(plan);
         values
     }
 
-    /// Sees to a plan that holds `live`: it is made anew for a batch larger than any before.
+    /// Sees to a plan that holds `sizes`: it is made anew for a batch larger than any before.
     ///
     /// # Errors
     /// [`Error::Memory`] for a batch that the machine has no room for; what a device may return.
-    pub async fn plan(&mut self, device: &Device, live: Live) -> Result<()> {
+    pub async fn plan(&mut self, device: &Device, sizes: BatchSizes) -> Result<()> {
         let had = self.plan.as_ref().map(Plan::capacity).unwrap_or_default();
-        if self.plan.is_some() && had.holds(live) {
+        if self.plan.is_some() && had.holds(sizes) {
             return Ok(());
         }
-        let tokens = live.tokens.next_multiple_of(BUCKET).max(had.tokens);
-        let sequences = live.sequences.next_multiple_of(8).max(had.sequences);
-        let picked = live.picked.next_multiple_of(8).max(had.picked);
+        let tokens = sizes.tokens.next_multiple_of(BUCKET).max(had.tokens);
+        let sequences = sizes.sequences.next_multiple_of(8).max(had.sequences);
+        let picked = sizes.picked.next_multiple_of(8).max(had.picked);
         // The smaller one's memory is given back first.
         self.plan = None;
-        let capacity = Live { tokens, sequences, longest: tokens, picked };
+        let capacity = BatchSizes { tokens, sequences, longest: tokens, picked };
         let plan = device.plan(&self.list, capacity).await.map_err(|error| match error {
             Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, help: SMALLER.into() },
             other => other,

@@ -13,7 +13,7 @@ use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::cpu::train::random::step_key;
-use crate::device::{Cancel, Device, Live, Rows, State, TensorId};
+use crate::device::{BatchSizes, Cancel, Device, PersistentTensor, Rows, TensorId};
 use crate::error::{Error, Result, clip};
 use crate::graph::{Graph, Tensor};
 use crate::model::embeddings;
@@ -35,7 +35,7 @@ pub struct Trainer {
     gradients: Option<Recorded<Inputs>>,
     update: Option<Recorded<Tensor>>,
     /// That of all gradients at the last update.
-    squared_norm: State,
+    squared_norm: PersistentTensor,
     at: Counters,
     /// The batches at the last update: where those since then are forgotten, their numbers are given again.
     kept: u64,
@@ -137,7 +137,7 @@ impl Trainer {
 
     /// What training changes: each trained parameter and its two moments, by names that no two have. Gradients are not
     /// among them: after an [`update`](Self::update) they are zero.
-    pub fn trained(&self) -> impl Iterator<Item = &State> {
+    pub fn trained(&self) -> impl Iterator<Item = &PersistentTensor> {
         self.params.entries.iter().flat_map(Entry::trained)
     }
 
@@ -146,7 +146,11 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of `values`; [`Error::Input`] where it gives another number of elements. The trainer is of no use then.
-    pub fn restore(&mut self, at: Counters, mut values: impl FnMut(&State) -> Result<Vec<f32>>) -> Result<()> {
+    pub fn restore(
+        &mut self,
+        at: Counters,
+        mut values: impl FnMut(&PersistentTensor) -> Result<Vec<f32>>,
+    ) -> Result<()> {
         self.forget_gradients();
         for state in self.trained() {
             let values = values(state)?;
@@ -167,7 +171,7 @@ impl Trainer {
     ///
     /// # Errors
     /// What a device may return.
-    pub async fn reserve(&mut self, largest: Live) -> Result<()> {
+    pub async fn reserve(&mut self, largest: BatchSizes) -> Result<()> {
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let outcome = recorded.plan(&self.device, largest).await;
         self.gradients = Some(recorded);
@@ -258,7 +262,7 @@ impl Trainer {
                 help: "Accumulate those of a batch first".into(),
             });
         }
-        let one = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
+        let one = BatchSizes { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut recorded = self.update.take().unwrap_or_else(|| self.record_update());
         let fed = [(recorded.inputs.id, self.control(rate))];
         self.device.write_state(&self.squared_norm, &[0.0]);
@@ -389,7 +393,7 @@ impl Trainer {
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         let fed = self.feed(&recorded.inputs, batch, targets)?;
-        recorded.run(&self.device, batch.live(), &fed, cancel).await
+        recorded.run(&self.device, batch.sizes(), &fed, cancel).await
     }
 
     /// The words of every input.

@@ -21,16 +21,16 @@ static LARGEST_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
 
 fn took(bytes: usize) {
     // A thread that is ending has no counters any more.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get() + bytes as isize);
-        PEAK.set(PEAK.get().max(live.get()));
+    let _ = LIVE.try_with(|sizes| {
+        sizes.set(sizes.get() + bytes as isize);
+        PEAK.set(PEAK.get().max(sizes.get()));
         LARGEST.set(LARGEST.get().max(bytes));
     });
     LARGEST_ANYWHERE.fetch_max(bytes, Ordering::Relaxed);
 }
 
 fn gave_back(bytes: usize) {
-    let _ = LIVE.try_with(|live| live.set(live.get() - bytes as isize));
+    let _ = LIVE.try_with(|sizes| sizes.set(sizes.get() - bytes as isize));
 }
 
 // SAFETY: every call is passed on to the system's allocator as it came.

@@ -1,7 +1,7 @@
 //! Computations whose gradients are compared with finite differences.
 
 use cloze::block_on;
-use cloze::device::{Cancel, Device, Live, Rows};
+use cloze::device::{BatchSizes, Cancel, Device, Rows};
 use cloze::graph::Tensor;
 use cloze::ops::cross_entropy::Loss;
 use cloze::ops::dropout::Dropout;
@@ -17,8 +17,8 @@ use crate::kernels::noise;
 /// Ragged sequences, one of a single token, one longer than a tile of keys.
 pub const LENGTHS: [u32; 5] = [7, 1, 20, 3, 6];
 
-pub fn live() -> Live {
-    Live { tokens: LENGTHS.iter().sum(), sequences: LENGTHS.len() as u32, longest: 20, picked: 9 }
+pub fn sizes() -> BatchSizes {
+    BatchSizes { tokens: LENGTHS.iter().sum(), sequences: LENGTHS.len() as u32, longest: 20, picked: 9 }
 }
 
 pub fn bounds() -> Vec<u32> {
@@ -57,7 +57,7 @@ impl<'a> Lab<'a> {
 
     pub fn input(&mut self, rows: Rows, cols: u32, values: Vec<f32>) -> Tensor {
         let x = self.tape.graph().input(&format!("input {}", self.inputs.len()), rows, cols);
-        assert_eq!(values.len(), (rows.resolve(live()) * cols) as usize);
+        assert_eq!(values.len(), (rows.resolve(sizes()) * cols) as usize);
         self.inputs.push((x, values));
         x
     }
@@ -65,7 +65,7 @@ impl<'a> Lab<'a> {
     /// An input with a gradient, of noise.
     pub fn x(&mut self, rows: Rows, cols: u32) -> Tensor {
         let seed = 17 * self.inputs.len() as u32 + 3;
-        let x = self.input(rows, cols, noise((rows.resolve(live()) * cols) as usize, seed));
+        let x = self.input(rows, cols, noise((rows.resolve(sizes()) * cols) as usize, seed));
         self.wanted.push(self.inputs.len() - 1);
         self.tape.want(x);
         x
@@ -128,7 +128,7 @@ impl<'a> Lab<'a> {
 
     /// The loss is the sum of y times noise.
     pub fn check(mut self, what: &str, y: Tensor) -> Gradients {
-        let weights = noise((y.rows.resolve(live()) * y.cols) as usize, 99);
+        let weights = noise((y.rows.resolve(sizes()) * y.cols) as usize, 99);
         let seed = self.input(y.rows, y.cols, weights.clone());
         self.tape.give(y, seed);
         self.differences(what, y, Some(weights))
@@ -146,13 +146,13 @@ impl<'a> Lab<'a> {
         let mut outputs = vec![y];
         outputs.extend(wanted.iter().map(|x| self.tape.gradient(*x).expect("a gradient")));
         let list = self.tape.into_graph().finish(&outputs);
-        let mut plan = block_on(self.device.plan(&list, live())).expect("a plan");
+        let mut plan = block_on(self.device.plan(&list, sizes())).expect("a plan");
         for (param, values) in &self.params {
             self.device.write_state(&param.value, values);
         }
         let mut run = |inputs: &[(Tensor, Vec<f32>)]| {
             let inputs: Vec<_> = inputs.iter().map(|(x, v)| (x.id, bytemuck::cast_slice(v))).collect();
-            block_on(self.device.run(&mut plan, live(), &inputs, &Cancel::new())).expect("a run")
+            block_on(self.device.run(&mut plan, sizes(), &inputs, &Cancel::new())).expect("a run")
         };
         let sum = |y: &[f32]| -> f64 {
             match &weights {

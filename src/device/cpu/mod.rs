@@ -26,9 +26,9 @@ pub use pool::Pool;
 
 use std::time::Duration;
 
-use super::call::{CallList, Live, MAX_STORAGE_BINDINGS, Role, View};
+use super::call::{BatchSizes, CallList, MAX_STORAGE_BINDINGS, Role, View};
+use super::memory::available;
 use super::plan::Slots;
-use super::room::available;
 use super::weight::{Layout, Stored, Weight, common_dtype};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub struct Cpu {
 /// A list planned for the CPU: its activations' memory.
 #[derive(Debug)]
 pub struct CpuPlan {
-    pub(super) capacity: Live,
+    pub(super) capacity: BatchSizes,
     list: CallList,
     slots: Slots,
     buffers: Vec<Floats>,
@@ -155,7 +155,7 @@ impl Cpu {
         Ok(Weight::new(Stored { name: name.into(), rows: 1, cols, dtype: DType::F32, layout: Layout::Plain(values) }))
     }
 
-    pub(super) fn plan(&self, list: &CallList, capacity: Live) -> Result<CpuPlan> {
+    pub(super) fn plan(&self, list: &CallList, capacity: BatchSizes) -> Result<CpuPlan> {
         let slots = Slots::assign(list, capacity);
         let no_room = |have| Error::Memory {
             what: format!("a batch of {} tokens", capacity.tokens),
@@ -185,12 +185,12 @@ impl Cpu {
     pub(super) async fn run(
         &self,
         plan: &mut CpuPlan,
-        live: Live,
+        sizes: BatchSizes,
         inputs: &[Input<'_>],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         for (id, bytes) in inputs {
-            let len = plan.list.info(*id).len(live);
+            let len = plan.list.info(*id).len(sizes);
             let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
             bytemuck::cast_slice_mut(&mut plan.buffers[slot][..len]).copy_from_slice(&bytes[..len * 4]);
         }
@@ -199,37 +199,37 @@ impl Cpu {
             while let Some(first) = rest {
                 self.give_way().await;
                 cancel.check()?;
-                rest = self.step(plan, live, call, first);
+                rest = self.step(plan, sizes, call, first);
             }
             self.tally.op();
         }
         let output = |id: &super::TensorId| {
-            if let Role::State(state) = &plan.list.info(*id).role {
+            if let Role::Persistent(state) = &plan.list.info(*id).role {
                 return state.host(|values| values.to_vec());
             }
             let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
-            plan.buffers[slot][..plan.list.info(*id).len(live)].to_vec()
+            plan.buffers[slot][..plan.list.info(*id).len(sizes)].to_vec()
         };
         Ok(plan.list.outputs.iter().map(output).collect())
     }
 
     /// Runs a call's tasks from `first`, and says where to go on if the time slice ends before they do.
-    fn step(&self, plan: &mut CpuPlan, live: Live, call: usize, first: usize) -> Option<usize> {
+    fn step(&self, plan: &mut CpuPlan, sizes: BatchSizes, call: usize, first: usize) -> Option<usize> {
         let CpuPlan { list, slots, buffers, words, .. } = plan;
         let call = &list.calls[call];
-        call.words(live, words);
+        call.words(sizes, words);
         // What a call writes is taken out of the arena while it runs, as is every state: no aliasing, and no unsafe.
         let mut taken: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
         for (hold, view) in taken.iter_mut().zip(&call.writes) {
             *hold = match &list.info(view.tensor).role {
-                Role::State(state) => state.take(),
+                Role::Persistent(state) => state.take(),
                 _ => std::mem::take(&mut buffers[slot_of(slots, view)]),
             };
         }
         let mut lent: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
         let first_read = |view: &View| call.reads.iter().position(|v| v.tensor == view.tensor).unwrap_or_default();
         for (at, view) in call.reads.iter().enumerate().filter(|(at, _)| !call.updates(*at)) {
-            if let (Role::State(state), true) = (&list.info(view.tensor).role, first_read(view) == at) {
+            if let (Role::Persistent(state), true) = (&list.info(view.tensor).role, first_read(view) == at) {
                 lent[at] = state.take();
             }
         }
@@ -237,13 +237,13 @@ impl Cpu {
         for ((at, read), view) in reads.iter_mut().enumerate().zip(&call.reads) {
             *read = match &list.info(view.tensor).role {
                 _ if call.updates(at) => Operand::Plain(&[]),
-                Role::State(_) => Operand::Plain(&lent[first_read(view)][range(list, view, live)]),
-                _ => operand(list, slots, buffers, view, live),
+                Role::Persistent(_) => Operand::Plain(&lent[first_read(view)][range(list, view, sizes)]),
+                _ => operand(list, slots, buffers, view, sizes),
             };
         }
         let mut writes: [&mut [f32]; MAX_STORAGE_BINDINGS] = Default::default();
         for ((write, hold), view) in writes.iter_mut().zip(&mut taken).zip(&call.writes) {
-            *write = &mut hold[range(list, view, live)];
+            *write = &mut hold[range(list, view, sizes)];
         }
         let dispatch = Dispatch::part(&self.pool, self.pace.as_ref(), first);
         (call.op.twin)(&mut CpuCall {
@@ -254,12 +254,12 @@ impl Cpu {
         });
         for (hold, view) in taken.into_iter().zip(&call.writes) {
             match &list.info(view.tensor).role {
-                Role::State(state) => state.put(hold),
+                Role::Persistent(state) => state.put(hold),
                 _ => buffers[slot_of(slots, view)] = hold,
             }
         }
         for ((at, hold), view) in lent.into_iter().enumerate().zip(&call.reads) {
-            if let (Role::State(state), true, false) =
+            if let (Role::Persistent(state), true, false) =
                 (&list.info(view.tensor).role, first_read(view) == at, call.updates(at))
             {
                 state.put(hold);
@@ -284,19 +284,25 @@ fn slot_of(slots: &Slots, view: &View) -> usize {
     slots.of[view.tensor.0 as usize].unwrap_or_else(|| unreachable!("what is written has memory"))
 }
 
-fn range(list: &CallList, view: &View, live: Live) -> std::ops::Range<usize> {
+fn range(list: &CallList, view: &View, sizes: BatchSizes) -> std::ops::Range<usize> {
     let cols = list.info(view.tensor).cols as usize;
     let first = view.first as usize * cols;
-    first..first + view.rows.resolve(live) as usize * cols
+    first..first + view.rows.resolve(sizes) as usize * cols
 }
 
-fn operand<'a>(list: &'a CallList, slots: &Slots, buffers: &'a [Floats], view: &View, live: Live) -> Operand<'a> {
+fn operand<'a>(
+    list: &'a CallList,
+    slots: &Slots,
+    buffers: &'a [Floats],
+    view: &View,
+    sizes: BatchSizes,
+) -> Operand<'a> {
     match &list.info(view.tensor).role {
         Role::Weight(w) => match w.layout() {
             Layout::Plain(v) => Operand::Plain(v),
             Layout::Panels(p) => Operand::Panels(p),
             Layout::Buffer(_) => unreachable!("{} lives on another device", w.name()),
         },
-        _ => Operand::Plain(&buffers[slot_of(slots, view)][range(list, view, live)]),
+        _ => Operand::Plain(&buffers[slot_of(slots, view)][range(list, view, sizes)]),
     }
 }

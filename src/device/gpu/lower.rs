@@ -7,7 +7,7 @@ use web_time::Instant;
 use super::Gpu;
 use super::pipeline::{Pipeline, choose};
 use super::wait::{Signal, drive};
-use crate::device::call::{CallList, Live, PARAMS_BINDING, Role, Site, Variant, View, WRITE_BINDING};
+use crate::device::call::{BatchSizes, CallList, PARAMS_BINDING, Role, Site, Variant, View, WRITE_BINDING};
 use crate::device::plan::Slots;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
@@ -19,7 +19,7 @@ const UNIFORM_STRIDE: usize = 256;
 /// A list lowered for one GPU.
 #[derive(Debug)]
 pub struct GpuPlan {
-    pub(in crate::device) capacity: Live,
+    pub(in crate::device) capacity: BatchSizes,
     list: CallList,
     slots: Slots,
     buffers: Vec<wgpu::Buffer>,
@@ -52,7 +52,7 @@ impl GpuPlan {
     }
 }
 
-pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: Live, pin: Option<&str>) -> Result<GpuPlan> {
+pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: BatchSizes, pin: Option<&str>) -> Result<GpuPlan> {
     let slots = Slots::assign(list, capacity);
     let make = |label: &str, size: u64, usage| {
         gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
@@ -101,7 +101,7 @@ fn step(
     let bind = |binding: u32, view: &View| {
         let info = list.info(view.tensor);
         let buffer = match (&info.role, slots.of[view.tensor.0 as usize]) {
-            (Role::State(state), _) => state.buffer(),
+            (Role::Persistent(state), _) => state.buffer(),
             (Role::Weight(w), _) => match w.layout() {
                 Layout::Buffer(b) => b,
                 _ => unreachable!("{} lives on another device", info.name),
@@ -135,17 +135,17 @@ fn step(
 pub(super) async fn run(
     gpu: &Gpu,
     plan: &mut GpuPlan,
-    live: Live,
+    sizes: BatchSizes,
     inputs: &[Input<'_>],
     cancel: &Cancel,
 ) -> Result<Vec<Vec<f32>>> {
     cancel.check()?;
     for (id, bytes) in inputs {
-        let len = plan.list.info(*id).len(live) * 4;
+        let len = plan.list.info(*id).len(sizes) * 4;
         let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
         gpu.queue.write_buffer(&plan.buffers[slot], 0, &bytes[..len]);
     }
-    write_params(gpu, plan, live);
+    write_params(gpu, plan, sizes);
 
     let budget = gpu.budget();
     let (mut held, mut total) = (0.0, 0.0);
@@ -156,7 +156,7 @@ pub(super) async fn run(
         let mut pass = encoder.begin_compute_pass(&Default::default());
         while next < plan.steps.len() {
             let (call, step) = (&plan.list.calls[next], &plan.steps[next]);
-            call.words(live, &mut plan.words);
+            call.words(sizes, &mut plan.words);
             let flops = (call.op.flops)(&plan.words);
             if held > 0.0 && held + flops > budget {
                 break;
@@ -184,9 +184,9 @@ pub(super) async fn run(
 
     let mut at = 0;
     for id in &plan.list.outputs {
-        let bytes = plan.list.info(*id).len(live) as u64 * 4;
+        let bytes = plan.list.info(*id).len(sizes) as u64 * 4;
         match (&plan.list.info(*id).role, plan.slots.of[id.0 as usize]) {
-            (Role::State(state), _) => encoder.copy_buffer_to_buffer(state.buffer(), 0, &plan.readback, at, bytes),
+            (Role::Persistent(state), _) => encoder.copy_buffer_to_buffer(state.buffer(), 0, &plan.readback, at, bytes),
             (_, Some(slot)) => encoder.copy_buffer_to_buffer(&plan.buffers[slot], 0, &plan.readback, at, bytes),
             _ => {}
         }
@@ -194,7 +194,7 @@ pub(super) async fn run(
     }
     gpu.queue.submit([encoder.finish()]);
     gpu.tally.submission();
-    let lens = plan.list.outputs.iter().map(|id| plan.list.info(*id).len(live));
+    let lens = plan.list.outputs.iter().map(|id| plan.list.info(*id).len(sizes));
     let outputs = read(gpu, &plan.readback, lens, at).await?;
     if total > 1e8 {
         gpu.rate.store((total / begun.elapsed().as_secs_f64().max(1e-4)).to_bits(), Ordering::Relaxed);
@@ -204,9 +204,9 @@ pub(super) async fn run(
 }
 
 /// Resolves every call's parameters and sends them in one write.
-fn write_params(gpu: &Gpu, plan: &mut GpuPlan, live: Live) {
+fn write_params(gpu: &Gpu, plan: &mut GpuPlan, sizes: BatchSizes) {
     for (call, place) in plan.list.calls.iter().zip(plan.staging.chunks_exact_mut(UNIFORM_STRIDE)) {
-        call.words(live, &mut plan.words);
+        call.words(sizes, &mut plan.words);
         let bytes: &[u8] = bytemuck::cast_slice(&plan.words);
         place[..bytes.len()].copy_from_slice(bytes);
     }

@@ -12,7 +12,7 @@ pub use lower::GpuPlan;
 pub use pipeline::source;
 pub use upload::{PACK_COLS, PACK_ROWS};
 
-use super::call::{CallList, Family, Live};
+use super::call::{BatchSizes, CallList, Family};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result, USE_CPU};
 
@@ -165,12 +165,12 @@ impl Gpu {
         f64::from_bits(self.rate.load(Ordering::Relaxed)) * SUBMISSION_SECONDS
     }
 
-    pub(super) async fn plan(&self, list: &CallList, capacity: Live) -> Result<GpuPlan> {
+    pub(super) async fn plan(&self, list: &CallList, capacity: BatchSizes) -> Result<GpuPlan> {
         self.plan_pinned(list, capacity, None).await
     }
 
     /// A plan that uses the variant named `pin` wherever it fits: for measurements and tests of one kernel.
-    pub async fn plan_pinned(&self, list: &CallList, capacity: Live, pin: Option<&str>) -> Result<GpuPlan> {
+    pub async fn plan_pinned(&self, list: &CallList, capacity: BatchSizes, pin: Option<&str>) -> Result<GpuPlan> {
         let plan = lower::lower(self, list, capacity, pin)?;
         self.check()?;
         Ok(plan)
@@ -179,12 +179,12 @@ impl Gpu {
     pub(super) async fn run(
         &self,
         plan: &mut GpuPlan,
-        live: Live,
+        sizes: BatchSizes,
         inputs: &[Input<'_>],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<f32>>> {
         self.check()?;
-        let result = lower::run(self, plan, live, inputs, cancel).await;
+        let result = lower::run(self, plan, sizes, inputs, cancel).await;
         self.check()?;
         result
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Gpu;
 use crate::device::call::{Op, PARAMS_BINDING, Site, Variant, WRITE_BINDING};
 #[cfg(feature = "train")]
-use crate::device::{CallList, Kernels, Live};
+use crate::device::{BatchSizes, CallList, Kernels};
 
 /// A compiled variant and the layout its bind groups have.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Gpu {
     #[cfg(feature = "train")]
     pub(in crate::device) fn kernels(&self, list: &CallList) -> Kernels {
         // The least batch there is: the choice among variants of the same bits is not to show.
-        let capacity = Live { tokens: 1, sequences: 1, longest: 1, picked: 1 };
+        let capacity = BatchSizes { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut all = Kernels::new();
         for call in &list.calls {
             let site = Site { call, tensors: &list.tensors, capacity };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::RunOptions;
 use super::data::{Data, Place, Source};
 use crate::config::Config;
-use crate::device::{Cancel, Live};
+use crate::device::{BatchSizes, Cancel};
 use crate::error::{Error, Result};
 use crate::tasks::squad::{Squad, SquadOptions};
 use crate::text::windows::WindowOptions;
@@ -132,14 +132,14 @@ impl Examples {
     }
 
     /// The size of a batch.
-    pub fn live(&self, batch: &[usize], lengths: &[usize]) -> Live {
+    pub fn sizes(&self, batch: &[usize], lengths: &[usize]) -> BatchSizes {
         let of = || batch.iter().filter_map(|i| lengths.get(*i)).copied();
         let picked = match self.train {
             Train::Features(_) => 0,
             Train::Chunks(_) => of().map(features::most_asked).sum(),
         };
         let [tokens, longest] = [of().sum(), of().max().unwrap_or(0)].map(|n: usize| n as u32);
-        Live { tokens, sequences: batch.len() as u32, longest, picked: picked as u32 }
+        BatchSizes { tokens, sequences: batch.len() as u32, longest, picked: picked as u32 }
     }
 
     /// Whether there is anything to measure on.

@@ -34,7 +34,7 @@ use super::data::classify::Kind;
 use super::evaluate::Scores;
 use super::order;
 use super::schedule::Schedule;
-use crate::device::{Cancel, Device, Live};
+use crate::device::{BatchSizes, Cancel, Device};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::inputs::Inputs;
@@ -393,7 +393,7 @@ impl Run {
 struct Plan {
     steps: u64,
     tokens: u64,
-    largest: Live,
+    largest: BatchSizes,
 }
 
 impl Plan {
@@ -408,13 +408,13 @@ impl Plan {
                 }
                 plan.steps += 1;
                 for batch in group {
-                    let live = examples.live(batch, lengths);
-                    plan.tokens += u64::from(live.tokens);
-                    let Live { tokens, sequences, longest, picked } = &mut plan.largest;
-                    *tokens = live.tokens.max(*tokens);
-                    *sequences = live.sequences.max(*sequences);
-                    *longest = live.longest.max(*longest);
-                    *picked = live.picked.max(*picked);
+                    let sizes = examples.sizes(batch, lengths);
+                    plan.tokens += u64::from(sizes.tokens);
+                    let BatchSizes { tokens, sequences, longest, picked } = &mut plan.largest;
+                    *tokens = sizes.tokens.max(*tokens);
+                    *sequences = sizes.sequences.max(*sequences);
+                    *longest = sizes.longest.max(*longest);
+                    *picked = sizes.picked.max(*picked);
                 }
             }
         }

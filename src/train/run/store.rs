@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::source::{Shard, map};
 use crate::checkpoint::staging::Staging;
 use crate::checkpoint::write::{self, Planned};
-use crate::device::State;
+use crate::device::PersistentTensor;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::files::AtomicFile;
 use crate::tensor::DType;
@@ -161,7 +161,8 @@ impl Store {
         let path = self.path(CHECKPOINT);
         let meta = Meta { progress: progress.clone(), settings: settings.clone() };
         let meta = serde_json::to_string(&meta).map_err(|e| Error::io("write", &path, e.into()))?;
-        let mut states: Vec<(Planned, &State)> = trainer.trained().map(|state| (planned(state), state)).collect();
+        let mut states: Vec<(Planned, &PersistentTensor)> =
+            trainer.trained().map(|state| (planned(state), state)).collect();
         states.sort_by(|(a, _), (b, _)| write::order(a, b));
         let mut plan: Vec<Planned> = states.iter().map(|(planned, _)| planned.clone()).collect();
         plan.push(Planned { name: SUM.into(), dtype: DType::I8, shape: vec![SUM_BYTES as u32] });
@@ -187,7 +188,7 @@ impl Found {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is not there or has another shape.
-    pub fn values(&self, state: &State) -> Result<Vec<f32>> {
+    pub fn values(&self, state: &PersistentTensor) -> Result<Vec<f32>> {
         let entry = self.shard.find(state.name());
         let wanted = planned(state);
         match entry {
@@ -204,7 +205,7 @@ impl Found {
     }
 }
 
-fn planned(state: &State) -> Planned {
+fn planned(state: &PersistentTensor) -> Planned {
     Planned { name: state.name().into(), dtype: DType::F32, shape: vec![state.rows() as u32, state.cols() as u32] }
 }
 

@@ -1,10 +1,10 @@
-//! Stands for [`State`] in a build without the feature `train`: there is none, and what would handle one is not compiled.
+//! Stands for [`PersistentTensor`] in a build without the feature `train`: there is none, and what would handle one is not compiled.
 
 /// No tensor outlives a run here.
 #[derive(Clone, Debug)]
-pub enum State {}
+pub enum PersistentTensor {}
 
-impl State {
+impl PersistentTensor {
     pub(super) fn take(&self) -> super::cpu::Floats {
         match *self {}
     }

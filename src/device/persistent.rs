@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// A handle to a tensor in a device's memory; clones share it.
 #[derive(Clone)]
-pub struct State(Arc<Inner>);
+pub struct PersistentTensor(Arc<Inner>);
 
 struct Inner {
     name: String,
@@ -25,7 +25,7 @@ pub(crate) enum Memory {
     Buffer(wgpu::Buffer),
 }
 
-impl State {
+impl PersistentTensor {
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -48,7 +48,7 @@ impl State {
     }
 
     /// Whether it is the same tensor, not an equal one.
-    pub fn is(&self, other: &State) -> bool {
+    pub fn is(&self, other: &PersistentTensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -83,7 +83,7 @@ impl State {
     }
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for PersistentTensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} [{}, {}]", self.name(), self.rows(), self.cols())
     }
@@ -94,7 +94,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Memory`] if there is no room for it, or a GPU does not bind as much at once, [`Error::Gpu`].
-    pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<State> {
+    pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<PersistentTensor> {
         let memory = match self {
             Device::Cpu(_) => {
                 let values = Floats::zeros(rows.saturating_mul(cols)).ok_or_else(|| Error::Memory {
@@ -107,14 +107,14 @@ impl Device {
             }
             Device::Gpu(gpu) => Memory::Buffer(gpu.zeros(name, rows * cols)?),
         };
-        Ok(State(Arc::new(Inner { name: name.into(), rows, cols, memory })))
+        Ok(PersistentTensor(Arc::new(Inner { name: name.into(), rows, cols, memory })))
     }
 
     /// Writes all of a state, row after row.
     ///
     /// # Panics
     /// If there are not as many values as it has elements.
-    pub fn write_state(&self, state: &State, values: &[f32]) {
+    pub fn write_state(&self, state: &PersistentTensor, values: &[f32]) {
         assert_eq!(values.len(), state.len(), "{}: values", state.name());
         match self {
             Device::Cpu(_) => state.host(|to| to.copy_from_slice(values)),
@@ -123,7 +123,7 @@ impl Device {
     }
 
     /// Makes all of a state zero, in no memory but its own.
-    pub fn clear_state(&self, state: &State) {
+    pub fn clear_state(&self, state: &PersistentTensor) {
         match self {
             Device::Cpu(_) => state.host(|values| values.fill(0.0)),
             Device::Gpu(gpu) => gpu.clear(state.buffer()),
@@ -134,7 +134,7 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Gpu`], [`Error::DeviceLost`].
-    pub async fn read_state(&self, state: &State) -> Result<Vec<f32>> {
+    pub async fn read_state(&self, state: &PersistentTensor) -> Result<Vec<f32>> {
         match self {
             Device::Cpu(_) => Ok(state.host(|values| values.to_vec())),
             Device::Gpu(gpu) => gpu.fetch(state.buffer(), state.len()).await,
