@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::device::gpu::{GpuOptions, adapters, is_software};
 use crate::device::{Cpu, Device, Gpu};
-use crate::error::{Error, Result, USE_CPU};
+use crate::error::{Error, Remedy, Result, help};
 use crate::self_test;
 
 /// What the user asked for.
@@ -34,7 +34,7 @@ impl std::str::FromStr for Choice {
                 None => Err(Error::Option {
                     name: "device",
                     problem: format!("there is no device '{s}'"),
-                    help: "Use auto, cpu, gpu or gpu:N with a number from `cloze info`".into(),
+                    help: help!("Use auto, cpu, gpu or gpu:N; ", Remedy::ListGpus),
                 }),
             },
         }
@@ -67,15 +67,12 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         0 => Error::Gpu {
             adapter: "none".into(),
             problem: "this machine has no adapter".into(),
-            help: match cfg!(target_arch = "wasm32") {
-                true => format!("Take a browser that has WebGPU, or {USE_CPU}"),
-                false => format!("Install a Vulkan, Metal or DX12 driver, or {USE_CPU}"),
-            },
+            help: help!("For a GPU, ", Remedy::GetGpu, "; otherwise ", Remedy::UseCpu),
         },
         count => Error::Gpu {
             adapter: number.to_string(),
             problem: format!("there is none of this number; this machine has {count}, counted from 0"),
-            help: format!("Give a number from `cloze info`, or {USE_CPU}"),
+            help: help!("Give another number (", Remedy::ListGpus, "), or ", Remedy::UseCpu),
         },
     })?;
     asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::activation::Activation;
-use crate::error::{Error, Result};
+use crate::error::{Error, Help, Remedy, Result, help};
 
 /// No configuration file is larger: what is, is not one.
 const MAX_BYTES: usize = 16 << 20;
@@ -248,7 +248,7 @@ impl Config {
             let known = Activation::NAMES.map(|(name, _)| name).join(", ");
             return Err(Error::Unsupported {
                 what: format!("{file}: the activation hidden_act = {:?}", crate::error::clip(&self.hidden_act)),
-                help: format!("Known are {known}"),
+                help: format!("Known are {known}").into(),
             });
         }
         let eps = self.layer_norm_eps as f32;
@@ -273,41 +273,41 @@ impl Config {
 
     /// Is it BERT, and of a kind that is supported?
     fn validate_kind(&self) -> Result<()> {
-        let unsupported = |what: String, help: &str| Err(Error::Unsupported { what, help: help.into() });
-        const BERT: &str = "Give a BERT model: a directory whose config.json has model_type \"bert\"";
+        let unsupported = |what: String, help: Help| Err(Error::Unsupported { what, help });
+        let bert = "Give a BERT model: a directory whose config.json has model_type \"bert\"";
         match (self.model_type.as_deref(), self.architectures.iter().flatten().next()) {
             (Some("bert"), _) | (None, None) => {}
             (None, Some(first)) if first.starts_with("Bert") => {}
             (None, Some(first)) => {
-                return unsupported(format!("the architecture {:?}", crate::error::clip(first)), BERT);
+                return unsupported(format!("the architecture {:?}", crate::error::clip(first)), bert.into());
             }
-            (Some(other), _) => return unsupported(format!("model_type {:?}", crate::error::clip(other)), BERT),
+            (Some(other), _) => return unsupported(format!("model_type {:?}", crate::error::clip(other)), bert.into()),
         }
         match self.position_embedding_type.as_deref() {
             None | Some("absolute") => {}
             Some(other) => {
                 return unsupported(
                     format!("position_embedding_type {:?}", crate::error::clip(other)),
-                    "Give a model with absolute position embeddings",
+                    "Give a model with absolute position embeddings".into(),
                 );
             }
         }
         if self.is_decoder == Some(true) || self.add_cross_attention == Some(true) {
             return unsupported(
                 "a BERT decoder (is_decoder or add_cross_attention)".into(),
-                "Give an encoder: these keys false or absent",
+                "Give an encoder: these keys false or absent".into(),
             );
         }
-        const UNQUANTIZED: &str = "Give the unquantized checkpoint; `cloze convert --dtype i8` makes a small one of it";
+        let unquantized = help!("Give the unquantized checkpoint; to make it small, ", Remedy::ConvertToI8);
         if self.quantization_config {
             return unsupported(
                 "the checkpoint's quantization_config (bitsandbytes, GPTQ, AWQ, …)".into(),
-                UNQUANTIZED,
+                unquantized,
             );
         }
         match &self.quantization {
             Some(q) if q.format != I8_ROWS => {
-                unsupported(format!("the quantization format {:?}", crate::error::clip(&q.format)), UNQUANTIZED)
+                unsupported(format!("the quantization format {:?}", crate::error::clip(&q.format)), unquantized)
             }
             _ => Ok(()),
         }

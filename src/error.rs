@@ -3,11 +3,20 @@
 //! Every variant that a user can meet names the thing that is wrong and what to do about it, and has a
 //! stable [`code`](Error::code) that the JavaScript API shares.
 //!
-//! Messages quote files, servers and drivers. So [`Display`](fmt::Display) shows no more than a few lines of each, and none of
-//! the characters that command a terminal: see [`printable`].
+//! Options and remedies are values in an error: each front end writes them its own way, with [`Error::render`] and a
+//! [`Dialect`]. The library's texts name no `--flag`.
+//!
+//! Messages quote files, servers and drivers. Rendering shortens each quoted part to a few lines and escapes the characters
+//! that command a terminal: see [`printable`]. This, and the dialect, is why `Display` is written by hand and not derived with
+//! `thiserror`: a derived one could do neither.
+
+mod help;
 
 use std::fmt::{self, Write};
 use std::path::PathBuf;
+
+pub(crate) use help::help;
+pub use help::{Dialect, Help, OptionName, Part, Plain, Remedy};
 
 /// What the crate's fallible functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,29 +35,34 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A model configuration is missing, malformed or describes an impossible model.
-    Config { file: String, problem: String, help: String },
+    Config { file: String, problem: String, help: Help },
     /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
     Checkpoint {
         file: String,
         /// The tensor at fault, where the fault is one tensor's.
         tensor: Option<String>,
         problem: String,
-        help: String,
+        help: Help,
     },
     /// A tokenizer file is missing or malformed.
-    Tokenizer { file: String, problem: String, help: String },
+    Tokenizer { file: String, problem: String, help: Help },
     /// A data set (SQuAD JSON and the like) is malformed.
-    Data { file: String, problem: String, help: String },
+    Data { file: String, problem: String, help: Help },
     /// The file is well formed but asks for something this version does not do.
-    Unsupported { what: String, help: String },
+    Unsupported { what: String, help: Help },
     /// The text itself cannot be worked on: an empty question, an empty context.
-    Input { problem: String, help: String },
+    Input { problem: String, help: Help },
     /// An option's value is out of range or contradicts another option.
-    Option { name: &'static str, problem: String, help: String },
+    Option {
+        /// The option as Rust names it, such as `top_k`; an environment variable has its own name.
+        name: &'static str,
+        problem: String,
+        help: Help,
+    },
     /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
-    Memory { what: String, need: u64, have: u64, help: String },
+    Memory { what: String, need: u64, have: u64, help: Help },
     /// There is no GPU that can be used, or it failed.
-    Gpu { adapter: String, problem: String, help: String },
+    Gpu { adapter: String, problem: String, help: Help },
     /// The GPU device was lost while work was under way; opening a new device may work.
     DeviceLost { adapter: String, problem: String },
     /// A model could not be had from the Hugging Face Hub.
@@ -57,16 +71,18 @@ pub enum Error {
         /// The model, or the one of its files that is at fault.
         what: String,
         problem: String,
-        help: String,
+        help: Help,
     },
     /// A device's results are not those of the reference: its driver or a kernel has a fault.
-    Wrong { device: String, problem: String, help: String },
+    Wrong { device: String, problem: String, help: Help },
+    /// The model computed a number that is not finite: its weights are damaged, or its training diverged.
+    NotFinite { problem: String, help: Help },
     /// A training's loss or a parameter is no longer finite.
     Diverged {
         /// The optimizer step, from 1.
         step: u64,
         problem: String,
-        help: String,
+        help: Help,
     },
     /// The caller cancelled the work.
     Cancelled,
@@ -88,35 +104,10 @@ pub enum HubFault {
     Answer,
 }
 
-/// How a user takes the CPU instead of a GPU that fails.
-pub(crate) const USE_CPU: &str = if cfg!(target_arch = "wasm32") { "use device 'wasm'" } else { "use --device cpu" };
-
 impl fmt::Display for Error {
+    /// The message in the [`Plain`] dialect.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut put = |text: &dyn fmt::Display| Printable::new(f, MOST_CHARS).write_fmt(format_args!("{text}"));
-        let mut all = |texts: &[&dyn fmt::Display]| texts.iter().try_for_each(|text| put(text));
-        match self {
-            Error::Io { action, path, source } => all(&[&"cannot ", action, &" ", &path.display(), &": ", source]),
-            Error::Config { file, problem, help }
-            | Error::Checkpoint { file, problem, help, .. }
-            | Error::Tokenizer { file, problem, help }
-            | Error::Data { file, problem, help }
-            | Error::Hub { what: file, problem, help, .. } => all(&[file, &": ", problem, &". ", help]),
-            Error::Unsupported { what, help } => all(&[what, &" is not supported. ", help]),
-            Error::Input { problem, help } => all(&[problem, &". ", help]),
-            Error::Option { name, problem, help } => all(&[name, &": ", problem, &". ", help]),
-            Error::Memory { what, need, have, help } => {
-                all(&[what, &" needs ", need, &" bytes, ", have, &" are available. ", help])
-            }
-            Error::Gpu { adapter, problem, help } => all(&[&"GPU ", adapter, &": ", problem, &". ", help]),
-            Error::DeviceLost { adapter, problem } => {
-                let help = ". Open the device again, or use the CPU";
-                all(&[&"the GPU device ", adapter, &" was lost: ", problem, &help])
-            }
-            Error::Wrong { device, problem, help } => all(&[device, &" computes wrong: ", problem, &". ", help]),
-            Error::Diverged { step, problem, help } => all(&[&"step ", step, &": ", problem, &". ", help]),
-            Error::Cancelled => all(&[&"cancelled"]),
-        }
+        self.write(f, &Plain)
     }
 }
 
@@ -130,6 +121,46 @@ impl std::error::Error for Error {
 }
 
 impl Error {
+    /// The message with options and remedies in the words of a front end.
+    pub fn render(&self, dialect: &dyn Dialect) -> String {
+        let mut text = String::new();
+        self.write(&mut text, dialect).expect("a string takes all that is written");
+        text
+    }
+
+    fn write(&self, to: &mut dyn Write, dialect: &dyn Dialect) -> fmt::Result {
+        let mut put = |text: &dyn fmt::Display| Printable::new(to, MOST_CHARS).write_fmt(format_args!("{text}"));
+        let mut all = |texts: &[&dyn fmt::Display]| texts.iter().try_for_each(|text| put(text));
+        let reopen = help!("Open the device again, or ", Remedy::UseCpu);
+        let help = match self {
+            Error::Io { action, path, source } => {
+                return all(&[&"cannot ", action, &" ", &path.display(), &": ", source]);
+            }
+            Error::Cancelled => return all(&[&"cancelled"]),
+            Error::Config { file, problem, help }
+            | Error::Checkpoint { file, problem, help, .. }
+            | Error::Tokenizer { file, problem, help }
+            | Error::Data { file, problem, help }
+            | Error::Hub { what: file, problem, help, .. } => all(&[file, &": ", problem]).map(|()| help),
+            Error::Unsupported { what, help } => all(&[what, &" is not supported"]).map(|()| help),
+            Error::Input { problem, help } | Error::NotFinite { problem, help } => put(problem).map(|()| help),
+            Error::Option { name, problem, help } => {
+                all(&[&dialect.option(OptionName(name)), &": ", problem]).map(|()| help)
+            }
+            Error::Memory { what, need, have, help } => {
+                all(&[what, &" needs ", need, &" bytes, ", have, &" are available"]).map(|()| help)
+            }
+            Error::Gpu { adapter, problem, help } => all(&[&"GPU ", adapter, &": ", problem]).map(|()| help),
+            Error::DeviceLost { adapter, problem } => {
+                all(&[&"the GPU device ", adapter, &" was lost: ", problem]).map(|()| &reopen)
+            }
+            Error::Wrong { device, problem, help } => all(&[device, &" computes wrong: ", problem]).map(|()| help),
+            Error::Diverged { step, problem, help } => all(&[&"step ", step, &": ", problem]).map(|()| help),
+        }?;
+        to.write_str(". ")?;
+        help.write(&mut Printable::new(to, MOST_CHARS), dialect)
+    }
+
     /// A stable, machine-readable code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -152,6 +183,7 @@ impl Error {
                 HubFault::Answer => "hub_answer",
             },
             Error::Wrong { .. } => "wrong",
+            Error::NotFinite { .. } => "not_finite",
             Error::Diverged { .. } => "diverged",
             Error::Cancelled => "cancelled",
         }
@@ -177,19 +209,19 @@ pub fn printable(text: &str, most: usize) -> String {
 }
 
 /// Writes text as [`printable`] gives it.
-struct Printable<'a, W> {
+struct Printable<'a, W: ?Sized> {
     to: &'a mut W,
     left: usize,
     before: char,
 }
 
-impl<'a, W: Write> Printable<'a, W> {
+impl<'a, W: Write + ?Sized> Printable<'a, W> {
     fn new(to: &'a mut W, most: usize) -> Self {
         Self { to, left: most, before: ' ' }
     }
 }
 
-impl<W: Write> Write for Printable<'_, W> {
+impl<W: Write + ?Sized> Write for Printable<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             match self.left.checked_sub(1) {
@@ -261,7 +293,7 @@ mod tests {
         assert_eq!(printable("é\u{200d}\u{200d}", 100), "é\u{200d}\\u{200d}");
 
         let text = || evil.to_owned() + &"x".repeat(900_000);
-        let (file, problem, help) = (text(), text(), text());
+        let (file, problem, help) = (text(), text(), Help::from(text()));
         for error in [
             Error::Config { file: file.clone(), problem: problem.clone(), help: help.clone() },
             Error::Checkpoint {
@@ -280,7 +312,22 @@ mod tests {
             let shown = error.to_string();
             assert!(shown.len() < 3600 && shown.contains(clean) && !shown.contains(is_unseen), "{shown}");
         }
-        let plain = Error::Option { name: "top-k", problem: "it is 0".into(), help: "Give at least 1".into() };
-        assert_eq!(plain.to_string(), "top-k: it is 0. Give at least 1");
+    }
+
+    #[test]
+    fn options_and_remedies_are_named_by_the_dialect() {
+        struct Loud;
+        impl Dialect for Loud {
+            fn option(&self, OptionName(name): OptionName) -> String {
+                name.to_uppercase()
+            }
+            fn remedy(&self, _: Remedy) -> &'static str {
+                "SHOUT"
+            }
+        }
+        let help = help!("Raise ", OptionName("max_len"), ", or ", Remedy::UseCpu);
+        let error = Error::Option { name: "top_k", problem: "it is 0".into(), help };
+        assert_eq!(error.to_string(), "top_k: it is 0. Raise max_len, or use the CPU");
+        assert_eq!(error.render(&Loud), "TOP_K: it is 0. Raise MAX_LEN, or SHOUT");
     }
 }

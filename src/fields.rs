@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Help, Result, clip};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub struct Reads {
 impl Reads {
     pub const TEXT: Reads = Reads { roles: &[Role::Text], options: &[] };
     pub const TEXT_PAIR: Reads = Reads { roles: &[Role::Text, Role::Pair], options: &[] };
-    pub const QUERY: Reads = Reads { roles: &[Role::Query, Role::Texts], options: &[("top_k", "Give --top-k")] };
+    pub const QUERY: Reads = Reads { roles: &[Role::Query, Role::Texts], options: &[] };
     pub const QUESTION: Reads = Reads { roles: &[Role::Question, Role::Context], options: &[] };
 
     /// Checks a name that is in no row of [`NAMES`]. Names that resemble none of them are free.
@@ -85,7 +85,7 @@ impl Reads {
     /// [`Error::Input`] for a name that looks like a known one, or like an option of the command.
     pub fn check_unknown(&self, name: &str) -> Result<()> {
         let refused =
-            |problem: String, help: String| Err(Error::Input { problem: format!("{:?} {problem}", clip(name)), help });
+            |problem: String, help: Help| Err(Error::Input { problem: format!("{:?} {problem}", clip(name)), help });
         if let Some((_, help)) = self.options.iter().find(|(option, _)| *option == name) {
             return refused("is an option, which holds for all inputs".into(), (*help).into());
         }
@@ -95,7 +95,7 @@ impl Reads {
         match resembled(name) {
             Some(known) => refused(
                 "is not a known field, but looks like one".into(),
-                format!("Write {known:?} if that is meant, else give the field another name"),
+                format!("Write {known:?} if that is meant, else give the field another name").into(),
             ),
             None => Ok(()),
         }
@@ -124,7 +124,7 @@ impl Reads {
                 let wanted = self.roles.iter().filter_map(first).collect::<Vec<_>>().join(" and ");
                 return Err(Error::Input {
                     problem: format!("{name:?} is a field that this task does not read"),
-                    help: format!("The task reads {wanted}: take out or rename what else there is"),
+                    help: format!("The task reads {wanted}: take out or rename what else there is").into(),
                 });
             }
             if let Some((_, other)) = found.iter().find(|(taken, _)| *taken == role) {
@@ -268,8 +268,8 @@ mod tests {
             assert_eq!(resembled(name), None, "{name}");
         }
         assert_eq!(resembled(&"text".repeat(100_000)), None);
-        let option = Reads { options: &[("multi_label", "Give --multi-label")], ..Reads::TEXT };
-        assert!(option.check_unknown("multi_label").unwrap_err().to_string().ends_with("Give --multi-label"));
+        let option = Reads { options: &[("multi_label", "Give it for all")], ..Reads::TEXT };
+        assert!(option.check_unknown("multi_label").unwrap_err().to_string().ends_with("Give it for all"));
     }
 
     #[test]

@@ -140,7 +140,9 @@ fn a_converted_adapter_is_one_model() {
 fn what_peft_wrote_is_written_again() {
     // A kind that is read as another is not written.
     let dora = Adapter::open(&directory("dora")).unwrap();
-    assert!(!dora.beside.is_plain() && dora.write().unwrap_err().to_string().contains("cloze convert"));
+    assert!(
+        !dora.beside.is_plain() && dora.write().unwrap_err().to_string().contains("merge the adapter into its base")
+    );
     for (name, ..) in CASES.into_iter().take(PLAIN) {
         let adapter = Adapter::open(&directory(name)).unwrap();
         let [config, weights] = adapter.write().unwrap();
@@ -203,7 +205,7 @@ fn another_base_is_refused() {
     assert!(["config", "hub_not_cached"].contains(&error.code()) && error.to_string().contains("no/where"), "{error}");
     refused(changed("answer", |a, _| a.base.model.clear()).path(), "config", &["base_model_name_or_path"]);
     let nested = changed("answer", |a, _| a.base.model = directory("answer").to_str().unwrap().into());
-    refused(nested.path(), "unsupported", &["an adapter itself", "cloze convert"]);
+    refused(nested.path(), "unsupported", &["an adapter itself", "merge the adapter"]);
     // Layers of another width.
     let wider = fixture("encoder/odd").to_str().unwrap().to_owned();
     refused(changed("answer", |a, _| a.base.model = wider).path(), "checkpoint", &["has shape"]);
@@ -278,7 +280,7 @@ fn an_adapter_of_another_kind_is_not_trained_on() {
     let args = ["train", "qa", "--method", "lora", "--device", "cpu", "--json"];
     let paths = ["--model", &path(&model), "--data", &path(&data), "--output", &path(&output)];
     let (code, text) = run(&[args.as_slice(), &paths].concat()).error();
-    assert!(code == "unsupported" && text.contains("plain LoRA") && text.contains("cloze convert"), "{text}");
+    assert!(code == "unsupported" && text.contains("plain LoRA") && text.contains("merge the adapter"), "{text}");
 }
 
 #[test]
@@ -286,7 +288,7 @@ fn an_adapter_beside_its_base_is_not_trained_through() {
     let checkpoint = Checkpoint::open(&directory("tag-i8")).unwrap();
     let error = Trainer::new(checkpoint, Head::TokenClassification, Device::Cpu(Cpu::new(1)), TrainOptions::default());
     let error = error.unwrap_err();
-    assert!(error.code() == "unsupported" && error.to_string().contains("cloze convert --dtype f32"), "{error}");
+    assert!(error.code() == "unsupported" && error.to_string().contains("merge the adapter into its base"), "{error}");
 }
 
 /// Every place at which a file may end, and bytes that are any others.

@@ -274,7 +274,7 @@ fn a_failed_conversion_changes_nothing() {
     let before = fs::read(out.join("model.safetensors")).unwrap();
 
     let error = convert(&src, &out, DType::F16).unwrap_err();
-    for part in ["word_embeddings", "70000", "index 11", "--dtype f32", "model.safetensors"] {
+    for part in ["word_embeddings", "70000", "index 11", "dtype to f32", "model.safetensors"] {
         assert!(error.to_string().contains(part), "{error}");
     }
     assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), before);

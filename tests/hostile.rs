@@ -33,7 +33,7 @@ fn assert_explained(error: &Error) {
     let (Error::Checkpoint { file, problem, help, .. } | Error::Config { file, problem, help }) = error else {
         panic!("{}: {error}", error.code())
     };
-    assert!(!file.is_empty() && !problem.is_empty() && help.len() > 10, "{error}");
+    assert!(!file.is_empty() && !problem.is_empty() && help.to_string().len() > 10, "{error}");
     assert!(error.to_string().contains(file.as_str()) && error.to_string().len() < 2000, "{error}");
 }
 
@@ -151,7 +151,7 @@ proptest! {
         prop_assert!(usage.peak <= weights.len() + SLACK, "{usage:?}");
         match result {
             Ok(_) => {}
-            Err(Error::Unsupported { what, help }) => prop_assert!(!what.is_empty() && !help.is_empty()),
+            Err(Error::Unsupported { what, help }) => prop_assert!(!what.is_empty() && !help.to_string().is_empty()),
             Err(error) => assert_explained(&error),
         }
     }

@@ -157,7 +157,7 @@ fn a_prepared_cache_needs_no_network() {
     for file in ["config.json", "vocab.txt", WEIGHTS] {
         fs::rename(snapshot.join(file), home.join(file)).unwrap();
         let (code, message) = code_of(offline(home, REPO));
-        assert!(code == "hub_not_cached" && message.contains(file) && message.contains("--offline"), "{message}");
+        assert!(code == "hub_not_cached" && message.contains(file) && message.contains("without offline"), "{message}");
         fs::rename(home.join(file), snapshot.join(file)).unwrap();
     }
     for id in ["org/other", "org/tiny@v2", &format!("{REPO}@{}", "f".repeat(40))] {

@@ -170,10 +170,10 @@ fn what_cannot_be_asked_is_an_error() {
     check("who?", "", usual(), "input", "the context is empty");
     check("who?", " \r\n\t\u{200b}", usual(), "input", "white space");
     check(&"who ".repeat(61), "the cat", usual(), "input", "leave no room");
-    check("who?", "the cat", AnswerOptions { top_k: 0, ..usual() }, "option", "top-k");
-    check("who?", "the cat", AnswerOptions { max_answer_tokens: 0, ..usual() }, "option", "max-answer-tokens");
-    check("who?", "the cat", AnswerOptions { max_seq_len: Some(65), ..usual() }, "option", "max-seq-len");
-    check("who?", "the cat", AnswerOptions { doc_stride: Some(64), ..usual() }, "option", "doc-stride");
+    check("who?", "the cat", AnswerOptions { top_k: 0, ..usual() }, "option", "top_k");
+    check("who?", "the cat", AnswerOptions { max_answer_tokens: 0, ..usual() }, "option", "max_answer_tokens");
+    check("who?", "the cat", AnswerOptions { max_seq_len: Some(65), ..usual() }, "option", "max_seq_len");
+    check("who?", "the cat", AnswerOptions { doc_stride: Some(64), ..usual() }, "option", "doc_stride");
     let long = "the cat ".repeat(60);
     check("who?", &long, AnswerOptions { doc_stride: Some(59), ..usual() }, "option", "cannot overlap by 59");
 }
@@ -184,7 +184,7 @@ fn logits_that_are_not_finite_are_an_error() {
     let windowed = Windowed::new(&tokenizer, "who", "the cat", 64, &AnswerOptions::default()).unwrap();
     let logits = SpanLogits { start: vec![f32::NAN; 6], end: vec![0.0; 6] };
     let error = windowed.answers("the cat", &[logits], &AnswerOptions::default()).unwrap_err();
-    assert_eq!(error.code(), "unsupported");
+    assert_eq!(error.code(), "not_finite");
 }
 
 const NO_TOKENIZER: &str = "there is neither tokenizer.json nor vocab.txt";
@@ -335,7 +335,7 @@ fn an_absurd_number_of_answers_is_refused() {
         .collect();
     // Not unwrapped: the answers would fill the log.
     let error = windowed.answers(&context, &logits, &options).err().unwrap();
-    assert!(error.code() == "option" && error.to_string().starts_with("top-k"), "{error}");
+    assert!(error.code() == "option" && error.to_string().starts_with("top_k"), "{error}");
     let few = AnswerOptions { top_k: 3, ..options };
     assert_eq!(windowed.answers(&context, &logits, &few).unwrap().len(), 3);
 }

@@ -213,8 +213,8 @@ fn an_optimizer_that_cannot_be_is_refused() {
         (AdamW { beta1: 1.0, ..usual }, "beta1"),
         (AdamW { beta2: f32::NAN, ..usual }, "beta2"),
         (AdamW { eps: 0.0, ..usual }, "epsilon"),
-        (AdamW { decay: -0.1, ..usual }, "weight-decay"),
-        (AdamW { max_norm: f32::INFINITY, ..usual }, "max-grad-norm"),
+        (AdamW { decay: -0.1, ..usual }, "weight_decay"),
+        (AdamW { max_norm: f32::INFINITY, ..usual }, "max_grad_norm"),
     ] {
         let checkpoint = Checkpoint::open(case.directory()).expect("a model");
         let options = TrainOptions { optimizer, ..TrainOptions::default() };
@@ -295,7 +295,7 @@ fn what_gives_no_step_is_refused() {
     let most = BatchSizes { tokens: 1 << 30, sequences: 1 << 20, longest: 1 << 10, picked: 0 };
     let error = block_on(trainer.reserve(most)).expect_err("there is no such machine");
     assert_eq!(error.code(), "memory");
-    assert!(error.to_string().contains("Make batches smaller"), "{error}");
+    assert!(error.to_string().contains("Use smaller batches"), "{error}");
     let none = vec![Labels::NONE; case.batch().tokens()];
     let cancel = Cancel::new();
     let mut refused = |labels: &[u32], share: f32, code: &str, words: &str| {

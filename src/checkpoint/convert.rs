@@ -14,7 +14,7 @@ use super::staging::Staging;
 use super::write::{self, Planned};
 use super::{Checkpoint, Head, SCALE, TOKENIZERS, adapter, names};
 use crate::config::I8_ROWS;
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::{Error, OptionName, Result, clip, clip_message, help};
 use crate::inputs::Inputs;
 use crate::sentence::{self, Layout};
 use crate::tensor::{DType, HostTensor};
@@ -359,6 +359,6 @@ impl Job<'_> {
     fn too_large(&self, index: usize, value: f32) -> Error {
         let name = &clip(&self.entry.name);
         let problem = format!("{name} has {value} at index {index}, more than f16 can hold ({})", f16::MAX);
-        broken(&self.shard.file, Some(name), problem, "Convert with --dtype f32 or i8")
+        broken(&self.shard.file, Some(name), problem, help!("Set ", OptionName("dtype"), " to f32 or i8"))
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::{Error, Help, Result, clip, clip_message};
 use crate::tensor::DType;
 
 /// The reference implementation's limit.
@@ -246,7 +246,7 @@ fn check_places(entries: &mut [Entry], data: u64, path: &str) -> Result<()> {
 
 pub(crate) const DAMAGED: &str = "Download it again, or save the model again with safetensors";
 
-pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, help: &str) -> Error {
+pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, help: impl Into<Help>) -> Error {
     Error::Checkpoint { file: file.into(), tensor: tensor.map(clip), problem, help: help.into() }
 }
 

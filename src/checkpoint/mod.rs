@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use crate::config::Config;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Help, Remedy, Result, clip, help};
 use crate::tensor::{DType, HostTensor};
 
 #[cfg(feature = "train")]
@@ -186,7 +186,7 @@ impl Checkpoint {
             None => Ok(()),
             Some(_) => Err(Error::Unsupported {
                 what: format!("{}: to train on an adapter over a base in i8", self.name),
-                help: "Make one model of them first: cloze convert --dtype f32".into(),
+                help: help!("First ", Remedy::MergeAdapter),
             }),
         }
     }
@@ -242,7 +242,7 @@ impl Checkpoint {
                 Ok(Some(_)) => continue,
                 Ok(None) => {
                     missing += 1;
-                    (format!("{} is missing", param.name), String::new())
+                    (format!("{} is missing", param.name), Help::default())
                 }
                 Err(Error::Checkpoint { problem, help, .. }) => (problem, help),
                 Err(other) => return Err(other),
@@ -263,17 +263,17 @@ impl Checkpoint {
                 .into()
         } else if !bare && !others.is_empty() {
             problem += &format!(" (the file has a head for {})", others.join(", "));
-            format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture())
+            format!("Give a model fine-tuned as {}, or use the task its head is for", head.architecture()).into()
         } else if !bare {
             problem += " (the file has an encoder without a head)";
-            format!("Give a model fine-tuned as {}", head.architecture())
+            format!("Give a model fine-tuned as {}", head.architecture()).into()
         } else {
             if let Some(entry) = self.shards.iter().flat_map(|s| &s.entries).next() {
                 problem += &format!(" (the file has tensors such as {})", clip(&entry.name));
             }
             "Give weights saved by the BERT classes of transformers, with their own config.json".into()
         };
-        Err(broken(&self.name, Some(first), problem, &help))
+        Err(broken(&self.name, Some(first), problem, help))
     }
 
     /// The tensor `name`, as `transformers` saves it; a vector is one row. Its values are checked the first time it is asked for.
@@ -397,12 +397,12 @@ impl Checkpoint {
     /// A tensor of a supported type as rows and columns, with its scales if it is I8.
     fn tensor<'a>(&'a self, shard: &'a Shard, entry: &Entry) -> Result<HostTensor<'a>> {
         let name = &clip(&entry.name);
-        let fault = |problem: String, help: &str| broken(&shard.file, Some(name), problem, help);
+        let fault = |problem: String, help: Help| broken(&shard.file, Some(name), problem, help);
         let dtype = entry.dtype().ok_or_else(|| {
-            fault(format!("{name} is {}", entry.dtype_name()), "Save the model as float32 or float16")
+            fault(format!("{name} is {}", entry.dtype_name()), "Save the model as float32 or float16".into())
         })?;
         if entry.shape().contains(&0) {
-            return Err(fault(format!("{name} is empty"), header::DAMAGED));
+            return Err(fault(format!("{name} is empty"), header::DAMAGED.into()));
         }
         // A tensor that is not empty is no larger than its file, so neither is the product.
         let (rows, cols) = match entry.shape() {
@@ -410,13 +410,13 @@ impl Checkpoint {
             [] => (1, 1),
         };
         let scales: &[u8] = if dtype == DType::I8 {
-            const OTHER: &str = "Give the unquantized checkpoint; `cloze convert --dtype i8` makes a small one of it";
+            let other = || help!("Give the unquantized checkpoint; to make it small, ", Remedy::ConvertToI8);
             let (file, scale) = self
                 .find(&format!("{}{SCALE}", entry.name))
-                .ok_or_else(|| fault(format!("{name} is I8 but {name}{SCALE} is missing"), OTHER))?;
+                .ok_or_else(|| fault(format!("{name} is I8 but {name}{SCALE} is missing"), other()))?;
             if scale.dtype() != Some(DType::F32) || scale.shape() != [rows as u32] {
                 let is = format!("{} {:?}", scale.dtype_name(), scale.shape());
-                return Err(fault(format!("{name}{SCALE} is {is}, not F32 [{rows}]"), OTHER));
+                return Err(fault(format!("{name}{SCALE} is {is}, not F32 [{rows}]"), other()));
             }
             file.bytes_of(scale)
         } else {

@@ -197,7 +197,7 @@ mod native {
         // Python can do what this cannot: with the class that keeps the model's head.
         opened.map_err(|error| match error {
             Error::Checkpoint { file, tensor, problem, help } if file.ends_with(".bin") => {
-                let help = format!("{help}. {}", in_python(&dir.display().to_string(), "", &class_of(dir)));
+                let help = help.and(format!(". {}", in_python(&dir.display().to_string(), "", &class_of(dir))));
                 Error::Checkpoint { file, tensor, problem, help }
             }
             other => other,
@@ -362,10 +362,10 @@ mod native {
         let problem = |found: &str| format!("no model.safetensors; there is {}, which is not read", clip(found));
         let python = |from: &str| in_python(model, from, class);
         if let Some(found) = other(|f| f == "tf_model.h5" || f.contains(".ckpt")) {
-            return broken(name, None, problem(found), &python(", from_tf=True"));
+            return broken(name, None, problem(found), python(", from_tf=True"));
         }
         if let Some(found) = other(|f| f == "flax_model.msgpack") {
-            return broken(name, None, problem(found), &python(", from_flax=True"));
+            return broken(name, None, problem(found), python(", from_flax=True"));
         }
         if let Some(found) = other(|f| f.ends_with(".onnx") || f == "onnx") {
             return broken(name, None, problem(found), "Get the safetensors of the model it was exported from");

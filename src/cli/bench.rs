@@ -60,7 +60,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     for (name, values, limit) in [("seq", &args.seq, most), ("batch", &args.batch, 4096)] {
         if let Some(bad) = values.iter().find(|v| **v == 0 || **v > limit) {
             let (problem, help) = (format!("{bad} is out of range"), format!("Give 1 to {limit}"));
-            return Err(Error::Option { name, problem, help });
+            return Err(Error::Option { name, problem, help: help.into() });
         }
     }
     for (&batch, &seq) in args.batch.iter().flat_map(|b| args.seq.iter().map(move |s| (b, s))) {

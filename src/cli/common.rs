@@ -58,7 +58,7 @@ impl Common {
     pub fn open_device(&self) -> Result<Chosen> {
         let chosen = cloze::block_on(open(self.device, || Cpu::new(self.threads), Default::default()))?;
         for error in &chosen.refused {
-            self.note(&format!("not used: {error}"));
+            self.note(&format!("not used: {}", super::show::message(error)));
         }
         self.note(&format!("device: {} ({})", chosen.device.name(), chosen.reason));
         Ok(chosen)

@@ -75,7 +75,7 @@ pub fn run(common: &Common) -> Result<()> {
         cloze::block_on(open(common.device, || Cpu::new(common.threads), Default::default()))?;
     }
     let auto = cloze::block_on(open(Choice::Auto, || Cpu::new(common.threads), Default::default()))?;
-    let refused: Vec<_> = auto.refused.iter().map(|error| flat(&error.to_string())).collect();
+    let refused: Vec<_> = auto.refused.iter().map(|error| flat(&show::message(error))).collect();
     let version = env!("CARGO_PKG_VERSION");
     if common.json {
         show::json(&serde_json::json!({
@@ -128,7 +128,7 @@ impl Patient {
             Ok(())
         };
         if let Err(error) = stages(&mut found) {
-            found.fault = Some(flat(&error.to_string()));
+            found.fault = Some(flat(&show::message(&error)));
             found.error = Some(error);
         }
         found

@@ -163,7 +163,7 @@ fn array(
         for (place, row) in batch::results(lines, text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {
                 bad = true;
-                super::show::note(&format!("line {}: {error}", place.number));
+                super::show::note(&format!("line {}: {}", place.number, super::show::message(&error)));
                 vec![f32::NAN; cols]
             });
             file.write(&npy::elements(&row))?;

@@ -118,7 +118,7 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
 fn threshold(args: &SquadArgs, version_2: bool) -> Result<f64> {
     let wrong = |problem: &str, help: &str| {
         let (problem, help) = (problem.into(), help.into());
-        Err(Error::Option { name: "null-score-diff-threshold", problem, help })
+        Err(Error::Option { name: "null_score_diff_threshold", problem, help })
     };
     match args.null_score_diff_threshold {
         Some(x) if !x.is_finite() => wrong("it is not a number", "Give one such as -1.5"),

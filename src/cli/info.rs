@@ -37,7 +37,7 @@ pub fn run(common: &Common) -> Result<()> {
         let info = adapter.get_info();
         match cloze::block_on(Gpu::open(adapter, Default::default())) {
             Ok(gpu) => found.push(Adapter::of(number, &info, &gpu)),
-            Err(error) => common.note(&format!("gpu:{number} {}: {error}", info.name)),
+            Err(error) => common.note(&format!("gpu:{number} {}: {}", info.name, show::message(&error))),
         }
     }
     let chosen = cloze::block_on(open(common.device, || Cpu::new(common.threads), Default::default()))?;

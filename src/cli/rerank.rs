@@ -51,6 +51,9 @@ struct Line {
     text: String,
 }
 
+/// A query and its texts.
+const QUERY: Reads = Reads { options: &[("top_k", "Give --top-k")], ..Reads::QUERY };
+
 pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
     args.batch.check(common)?;
     let options = RankOptions { top_k: args.top_k, prompt: args.prompt };
@@ -72,7 +75,7 @@ pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
         (Some(query), true) => one_ranking(&task, query, &options, &args.batch, common),
         (query, _) => {
             let single = query.map(|query| Query { query, texts: args.texts });
-            perform(&task, &options, &args.batch, common, single, (Reads::QUERY, query_of), lines)
+            perform(&task, &options, &args.batch, common, single, (QUERY, query_of), lines)
         }
     }
 }
@@ -120,7 +123,7 @@ fn one_ranking(
                 }
                 Err(error) => {
                     bad = true;
-                    show::note(&format!("line {}: {error}", place.number));
+                    show::note(&format!("line {}: {}", place.number, super::show::message(&error)));
                 }
             }
         }

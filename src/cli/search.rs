@@ -76,7 +76,7 @@ struct Line<'a> {
 }
 
 pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
-    for (name, number) in [("top-k", args.top_k), ("candidates", args.candidates)] {
+    for (name, number) in [("top_k", args.top_k), ("candidates", args.candidates)] {
         if number == 0 {
             return Err(Error::Option { name, problem: "it is 0".into(), help: "Give at least 1".into() });
         }
@@ -96,10 +96,10 @@ pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
     let mut tell = |event| match event {
         Event::Files(done) => bar.set_position(done as u64),
         Event::Skipped(path, error) => {
-            let (path, error) = (path.display().to_string(), error.to_string());
+            let (path, error) = (path.display().to_string(), show::message(&error));
             skipped.push(if error.contains(&path) { error } else { format!("{path}: {error}") });
         }
-        Event::NotKept(error) => common.note(&format!("vectors are not kept: {error}")),
+        Event::NotKept(error) => common.note(&format!("vectors are not kept: {}", show::message(&error))),
     };
     let (mut hits, read) = cloze::block_on(async {
         let search = Search::new(&embedder, cache, &args.query, args.prompt.clone(), most, &cancel).await?;
@@ -144,7 +144,9 @@ fn cache(args: &SearchArgs, common: &Common, sum: &str) -> Option<Cache> {
         common.note("vectors are not kept: there is no cache directory. Give --cache");
         return None;
     };
-    Cache::open(&root, sum).inspect_err(|error| common.note(&format!("vectors are not kept: {error}"))).ok()
+    Cache::open(&root, sum)
+        .inspect_err(|error| common.note(&format!("vectors are not kept: {}", show::message(error))))
+        .ok()
 }
 
 /// The directory in which programs of this user keep what they can make again.

@@ -1,16 +1,21 @@
 //! What people see: errors, highlighted answers, lines of JSON.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
+use std::sync::LazyLock;
 
 use anstyle::{AnsiColor, Effects, Style};
-use cloze::error::{is_unseen, printable};
+use clap::{Command, CommandFactory};
+use cloze::error::{Dialect, OptionName, Plain, Remedy, is_unseen, printable};
 use cloze::{Error, Result};
 use serde::Serialize;
 use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::args::Cli;
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
@@ -71,11 +76,50 @@ pub fn note(text: &str) {
 pub fn error(error: &Error, as_json: bool) {
     let mut stderr = anstream::stderr().lock();
     let _ = if as_json {
-        let object = serde_json::json!({ "code": error.code(), "message": error.to_string() });
+        let object = serde_json::json!({ "code": error.code(), "message": message(error) });
         writeln!(stderr, "{}", serde_json::json!({ "error": object }))
     } else {
-        writeln!(stderr, "{FAULT}error:{FAULT:#} {error}")
+        writeln!(stderr, "{FAULT}error:{FAULT:#} {}", message(error))
     };
+}
+
+/// An error's message in the words of the command line.
+pub fn message(error: &Error) -> String {
+    error.render(&CommandLine)
+}
+
+/// The long flags of a command and its subcommands.
+fn collect_flags(command: &Command, flags: &mut BTreeSet<String>) {
+    flags.extend(command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)));
+    command.get_subcommands().for_each(|inner| collect_flags(inner, flags));
+}
+
+/// The command line's words for options and remedies.
+struct CommandLine;
+
+impl Dialect for CommandLine {
+    /// `top_k` is `--top-k`. A name that is no flag, such as an environment variable's, stays.
+    fn option(&self, OptionName(name): OptionName) -> String {
+        static FLAGS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+            let mut flags = BTreeSet::new();
+            collect_flags(&Cli::command(), &mut flags);
+            flags
+        });
+        let flag = name.replace('_', "-");
+        if FLAGS.contains(&flag) { format!("--{flag}") } else { name.to_owned() }
+    }
+
+    fn remedy(&self, remedy: Remedy) -> &'static str {
+        match remedy {
+            Remedy::UseCpu => "use --device cpu",
+            Remedy::ListGpus => "`cloze info` lists the GPUs",
+            Remedy::TestGpu => "`cloze doctor` says more",
+            Remedy::MergeAdapter => "merge the adapter into its base: cloze convert --dtype f32",
+            Remedy::ConvertToI8 => "convert the model: cloze convert --dtype i8",
+            Remedy::FetchBase => "download it: cloze info --model OWNER/NAME",
+            other => Plain.remedy(other),
+        }
+    }
 }
 
 /// What the library logs, as notes on stderr: `warning: …`.

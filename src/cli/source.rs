@@ -52,7 +52,7 @@ impl Common {
         hub.model_dir(&id, &mut |progress| bar.show(progress)).map_err(|error| match error {
             // It may have been meant as a path.
             Error::Hub { fault, what, problem, help } if matches!(fault, HubFault::NotFound | HubFault::NoAccess) => {
-                Error::Hub { fault, what, problem, help: format!("{help}. Nor is there a directory {}", id.repo()) }
+                Error::Hub { fault, what, problem, help: help.and(format!(". Nor is there a directory {}", id.repo())) }
             }
             other => other,
         })

@@ -32,7 +32,7 @@ use remote::{Found, Meta, Remote};
 use store::{Partial, State, Store};
 
 use crate::checkpoint::source::{class_of, no_weights_among};
-use crate::error::{Error, HubFault, Result, clip};
+use crate::error::{Error, HubFault, OptionName, Result, clip, help};
 
 /// How far the download of one file is.
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +204,7 @@ fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> 
         fault: HubFault::NotCached,
         what: id.to_string(),
         problem: format!("the cache has no {what} of it, and the network is off"),
-        help: "Run it once without --offline and HF_HUB_OFFLINE, or give a model's directory".into(),
+        help: help!("Run it once without ", OptionName("offline"), " and HF_HUB_OFFLINE, or give a model's directory"),
     };
     let commit = commit.ok_or_else(|| lacking("revision"))?;
     let dir = store.snapshot(commit);

@@ -292,7 +292,7 @@ impl<'a> Remote<'a> {
 
     pub fn missing(&self, problem: String) -> Error {
         let help = format!("Check the name at {}; a private model needs HF_TOKEN", self.page());
-        Error::Hub { fault: HubFault::NotFound, what: self.id.to_string(), problem, help }
+        Error::Hub { fault: HubFault::NotFound, what: self.id.to_string(), problem, help: help.into() }
     }
 
     fn refused(&self, file: &str, status: u16) -> Error {

@@ -3,7 +3,7 @@
 use crate::checkpoint::names::{self, Head};
 use crate::config::Config;
 pub use crate::device::memory::{available, total};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result, help};
 use crate::tensor::DType;
 
 /// Tokens of a batch whose words are predicted, as many as most texts have masks.
@@ -72,7 +72,7 @@ impl Footprint {
                 what: what.into(),
                 need,
                 have,
-                help: "Use a smaller model, `cloze convert --dtype i8`, shorter windows or a smaller batch".into(),
+                help: help!("Use a smaller model, shorter windows or a smaller batch, or ", Remedy::ConvertToI8),
             }),
             _ => Ok(()),
         }

@@ -198,7 +198,7 @@ impl Model {
         if bad.is_some() || batch.tokens() == 0 {
             return Err(Error::Input {
                 problem: format!("a sequence of {} tokens cannot be run", bad.unwrap_or(0)),
-                help: format!("Use sequences of 1 to {most} tokens"),
+                help: format!("Use sequences of 1 to {most} tokens").into(),
             });
         }
         let most_sequences = self.max_sequences();
@@ -206,14 +206,14 @@ impl Model {
             let (tokens, sequences, most) = (batch.tokens(), batch.sequences(), self.max_tokens());
             return Err(Error::Input {
                 problem: format!("a batch of {tokens} tokens in {sequences} sequences is too large for the device"),
-                help: format!("Use batches of at most {most} tokens and {most_sequences} sequences"),
+                help: format!("Use batches of at most {most} tokens and {most_sequences} sequences").into(),
             });
         }
         let (picked, most) = (batch.picked.len(), self.max_picked());
         if picked > most || batch.picked.iter().any(|at| *at as usize >= batch.tokens()) {
             return Err(Error::Input {
                 problem: format!("{picked} picked tokens of {} cannot be run", batch.tokens()),
-                help: format!("Pick at most {most} tokens of a batch, each by its place in it"),
+                help: format!("Pick at most {most} tokens of a batch, each by its place in it").into(),
             });
         }
         let mut sum = Vec::new();

@@ -43,8 +43,8 @@ impl AdamW {
             ("beta1", beta1, is_some(beta1) && beta1 < 1.0, "such as 0.9"),
             ("beta2", beta2, is_some(beta2) && beta2 < 1.0, "such as 0.999"),
             ("epsilon", eps, is_some(eps) && eps > 0.0, "such as 1e-8"),
-            ("weight-decay", decay, is_some(decay), "such as 0.01, or 0 for none"),
-            ("max-grad-norm", max_norm, is_some(max_norm), "such as 1, or 0 for none"),
+            ("weight_decay", decay, is_some(decay), "such as 0.01, or 0 for none"),
+            ("max_grad_norm", max_norm, is_some(max_norm), "such as 1, or 0 for none"),
         ]
         .into_iter()
         .find(|(_, _, is_right, _)| !is_right);
@@ -53,7 +53,7 @@ impl AdamW {
             Some((name, value, _, such)) => Err(Error::Option {
                 name,
                 problem: format!("{value} is out of range"),
-                help: format!("Give one {such}"),
+                help: format!("Give one {such}").into(),
             }),
         }
     }

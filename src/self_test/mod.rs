@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::checkpoint::Head;
 use crate::device::lockstep::{Mismatch, largest_difference, lockstep};
 use crate::device::{BatchSizes, Cancel, Cpu, Device};
-use crate::error::{Error, Result, USE_CPU};
+use crate::error::{Error, Remedy, Result, help};
 use crate::model::Model;
 use crate::tensor::DType;
 
@@ -71,7 +71,7 @@ impl Outcome {
             }
             None => format!("with {dtype} weights the logits are off by {:.1e}", self.difference),
         };
-        let help = format!("Update its driver, or {USE_CPU}; `cloze doctor` says more");
+        let help = help!("Update its driver, or ", Remedy::UseCpu, "; ", Remedy::TestGpu);
         Err(Error::Wrong { device: device.into(), problem, help })
     }
 }

@@ -111,7 +111,7 @@ impl Layout {
             None => return Ok(()),
         };
         let help = format!("Give a sentence-transformers model of Transformer, then any of {}", KNOWN.join(", "));
-        Err(Error::Unsupported { what, help })
+        Err(Error::Unsupported { what, help: help.into() })
     }
 }
 

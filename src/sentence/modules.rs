@@ -64,7 +64,7 @@ pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
     let word = |value: &Value| {
         let unknown = || Error::Unsupported {
             what: settings.unsupported_what("pooling_mode", &value.to_string()),
-            help: format!("Known are {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+            help: format!("Known are {}", Pooling::WORDS.map(|(word, _)| word).join(", ")).into(),
         };
         value.as_str().and_then(Pooling::from_word).ok_or_else(unknown)
     };

@@ -63,7 +63,7 @@ impl Prompts {
             return Err(Error::Option {
                 name: "prompt",
                 problem: format!("the model has no prompt called {:?}", clip(name)),
-                help: format!("Give one of {}, or a text such as \"query: \"", self.names()),
+                help: format!("Give one of {}, or a text such as \"query: \"", self.names()).into(),
             });
         }
         Ok(name)

@@ -52,7 +52,7 @@ impl AnswerOptions {
     /// # Errors
     /// [`Error::Option`] if a number that must be at least 1 is 0.
     pub fn check(&self) -> Result<()> {
-        for (name, value) in [("top-k", self.top_k), ("max-answer-tokens", self.max_answer_tokens)] {
+        for (name, value) in [("top_k", self.top_k), ("max_answer_tokens", self.max_answer_tokens)] {
             if value == 0 {
                 return Err(Error::Option { name, problem: "it is 0".into(), help: "Give at least 1".into() });
             }
@@ -207,7 +207,7 @@ impl Windowed {
     /// The best answers, best first: at least one, at most `top_k`. `context` is the text this was made from.
     ///
     /// # Errors
-    /// [`Error::Option`] if an option is out of range, [`Error::Unsupported`] if a logit is not finite.
+    /// [`Error::Option`] if an option is out of range, [`Error::NotFinite`] if a logit is not finite.
     ///
     /// # Panics
     /// If there is not one pair of logits a window, one number a token.
@@ -222,7 +222,7 @@ impl Windowed {
         let mut answers: Vec<Answer> = Vec::new();
         let mut held = 0;
         let too_many = || Error::Option {
-            name: "top-k",
+            name: "top_k",
             problem: format!("{} answers to a text of this length take more than {MOST_BYTES} bytes", options.top_k),
             help: "Ask for fewer".into(),
         };
@@ -263,7 +263,7 @@ impl Windowed {
     /// What the model says about each token of the context, in order.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if a logit is not finite.
+    /// [`Error::NotFinite`] if a logit is not finite.
     ///
     /// # Panics
     /// If there is not one pair of logits a window, one number a token.

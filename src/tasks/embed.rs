@@ -116,7 +116,7 @@ impl Embedder {
                     true => format!("{n} of {most} numbers cannot be kept"),
                     false => "tokens' vectors are given whole".into(),
                 },
-                help: format!("Give 1 to {most}, for texts' vectors"),
+                help: format!("Give 1 to {most}, for texts' vectors").into(),
             }),
         }
     }

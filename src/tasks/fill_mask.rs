@@ -36,7 +36,7 @@ impl FillMaskOptions {
     /// [`Error::Option`] if `top_k` is 0.
     pub fn check(&self) -> Result<()> {
         match self.top_k {
-            0 => Err(Error::Option { name: "top-k", problem: "it is 0".into(), help: "Give at least 1".into() }),
+            0 => Err(Error::Option { name: "top_k", problem: "it is 0".into(), help: "Give at least 1".into() }),
             _ => Ok(()),
         }
     }
@@ -145,7 +145,7 @@ impl Task for FillMask {
     async fn begin(&self, text: &String, options: &FillMaskOptions, _: &Cancel) -> Result<Work> {
         options.check()?;
         let tokenizer = self.0.tokenizer();
-        let input = |problem: String, help: String| Err(Error::Input { problem, help });
+        let input = |problem: String, help: String| Err(Error::Input { problem, help: help.into() });
         let room = room(self.0.max_len(), tokenizer.special_count(false))?;
         let Some(encoding) = tokenizer.encode_short(text, room)? else {
             let problem = format!("the text has more than the {room} tokens that the model takes");
@@ -162,7 +162,7 @@ impl Task for FillMask {
         if rows > MOST_ROWS {
             let problem =
                 format!("{} words for each of {} masks are more than {MOST_ROWS} rows", options.top_k, masks.len());
-            return Err(Error::Option { name: "top-k", problem, help: "Ask for fewer".into() });
+            return Err(Error::Option { name: "top_k", problem, help: "Ask for fewer".into() });
         }
         Ok(Work { sequence, masks, best: Vec::new() })
     }

@@ -46,7 +46,7 @@ impl RankOptions {
     /// [`Error::Option`] if no text is wanted.
     pub fn check(&self) -> Result<()> {
         match self.top_k {
-            Some(0) => Err(Error::Option { name: "top-k", problem: "it is 0".into(), help: "Give at least 1".into() }),
+            Some(0) => Err(Error::Option { name: "top_k", problem: "it is 0".into(), help: "Give at least 1".into() }),
             _ => Ok(()),
         }
     }

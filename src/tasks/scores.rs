@@ -6,13 +6,13 @@ use super::classify::Scored;
 use crate::error::{Error, Result};
 
 /// # Errors
-/// [`Error::Unsupported`] if a logit is not a finite number.
+/// [`Error::NotFinite`] if a logit is not a finite number.
 pub(super) fn check_finite<'a>(logits: impl IntoIterator<Item = &'a f32>) -> Result<()> {
     match logits.into_iter().all(|x| x.is_finite()) {
         true => Ok(()),
-        false => Err(Error::Unsupported {
-            what: "a model whose output is not finite".into(),
-            help: "The checkpoint is damaged or was trained to divergence: get it again".into(),
+        false => Err(Error::NotFinite {
+            problem: "the model's output is not finite".into(),
+            help: "Its checkpoint is damaged or its training diverged: download it again, or use another model".into(),
         }),
     }
 }

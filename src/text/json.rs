@@ -255,6 +255,6 @@ fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
 fn unsupported(section: &str, found: &str, types: &[&str]) -> Error {
     Error::Unsupported {
         what: format!("{JSON}: {section} of type {}", clip(found)),
-        help: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")),
+        help: format!("Use a BERT tokenizer, whose {section} is {}", types.join(" or ")).into(),
     }
 }

@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use crate::{Error, Result};
+use crate::error::{Error, OptionName, Result, help};
 
 /// `[CLS]`, `[SEP]` and `[SEP]`.
 pub(crate) const SPECIAL: usize = 3;
@@ -34,6 +34,9 @@ pub struct WindowOptions {
     pub doc_stride: Option<usize>,
 }
 
+const MAX_SEQ_LEN: OptionName = OptionName("max_seq_len");
+const DOC_STRIDE: OptionName = OptionName("doc_stride");
+
 impl WindowOptions {
     /// The pipeline's defaults for a model that takes at most `max_len` tokens: windows of `min(384, max_len)`. A value that
     /// is given is taken as it is.
@@ -44,23 +47,28 @@ impl WindowOptions {
         let length = max_seq_len.unwrap_or(max_len.min(384));
         if length > max_len {
             return Err(Error::Option {
-                name: "max-seq-len",
+                name: "max_seq_len",
                 problem: format!("a window of {length} tokens is longer than the model's {max_len}"),
-                help: format!("Give at most {max_len}"),
+                help: format!("Give at most {max_len}").into(),
             });
         }
         if length <= SPECIAL {
             return Err(Error::Option {
-                name: "max-seq-len",
+                name: "max_seq_len",
                 problem: format!("a window of {length} tokens has no room beside its {SPECIAL} special tokens"),
                 help: "Give more; 384 is usual".into(),
             });
         }
         if let Some(stride) = doc_stride.filter(|stride| *stride >= length) {
             return Err(Error::Option {
-                name: "doc-stride",
+                name: "doc_stride",
                 problem: format!("windows of {length} tokens cannot overlap by {stride}"),
-                help: "The overlap must be smaller than the window: lower doc-stride or raise max-seq-len".into(),
+                help: help!(
+                    "The overlap must be smaller than the window: lower ",
+                    DOC_STRIDE,
+                    " or raise ",
+                    MAX_SEQ_LEN
+                ),
             });
         }
         Ok(Self { max_seq_len: length, doc_stride })
@@ -89,17 +97,17 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
     if room == 0 {
         return Err(Error::Input {
             problem: format!("the question's {question} tokens leave no room for the context in {max_seq_len}"),
-            help: "Shorten the question or raise max-seq-len".into(),
+            help: help!("Shorten the question or raise ", MAX_SEQ_LEN),
         });
     }
     let doc_stride = options.stride(room);
     if doc_stride >= room {
         return Err(Error::Option {
-            name: "doc-stride",
+            name: "doc_stride",
             problem: format!(
                 "the question leaves room for {room} context tokens, which cannot overlap by {doc_stride}"
             ),
-            help: "Lower doc-stride, shorten the question or raise max-seq-len".into(),
+            help: help!("Lower ", DOC_STRIDE, ", shorten the question or raise ", MAX_SEQ_LEN),
         });
     }
     let step = room - doc_stride;
@@ -108,13 +116,13 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
         let problem = format!("the context would be cut into {count} windows with {step} new tokens each");
         return Err(match options.doc_stride {
             Some(_) => Error::Option {
-                name: "doc-stride",
+                name: "doc_stride",
                 problem: format!("{problem}; windows over {FEW_WINDOWS} need {}", max_seq_len / NEW_SHARE),
-                help: "Lower doc-stride, shorten the question or the context, or raise max-seq-len".into(),
+                help: help!("Lower ", DOC_STRIDE, ", shorten the question or the context, or raise ", MAX_SEQ_LEN),
             },
             None => Error::Input {
                 problem: format!("beside a question of {question} tokens {problem}"),
-                help: "Shorten the question or the context, or raise max-seq-len".into(),
+                help: help!("Shorten the question or the context, or raise ", MAX_SEQ_LEN),
             },
         });
     }

@@ -32,11 +32,11 @@ pub fn module(i: usize, module: &str) -> String {
 /// # Errors
 /// [`Error::Option`] that names what is out of range, or the target that is no linear layer's name or the end of one.
 pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
-    let wrong = |problem: String| Err(Error::Option { name: "lora-targets", problem, help: TARGETS.into() });
+    let wrong = |problem: String| Err(Error::Option { name: "lora_targets", problem, help: TARGETS.into() });
     lora.check_numbers()?;
     if layers.is_empty() {
         return Err(Error::Option {
-            name: "freeze-layers",
+            name: "freeze_layers",
             problem: "no layer is left for adapters".into(),
             help: "Freeze fewer, or use the method head".into(),
         });

@@ -99,10 +99,10 @@ impl Method {
     pub fn named(name: &str, adapters: Adapters) -> Result<Self> {
         let Adapters { r, alpha, dropout, targets } = adapters;
         let given = [
-            ("lora-r", r.is_some()),
-            ("lora-alpha", alpha.is_some()),
-            ("lora-dropout", dropout.is_some()),
-            ("lora-targets", targets.is_some()),
+            ("lora_r", r.is_some()),
+            ("lora_alpha", alpha.is_some()),
+            ("lora_dropout", dropout.is_some()),
+            ("lora_targets", targets.is_some()),
         ];
         let method = match name {
             "full" => Method::Full,

@@ -1,7 +1,7 @@
 //! A list that is recorded once and run for many batches, by a plan that grows with them.
 
 use crate::device::{BatchSizes, CallList, Cancel, Device, Plan, TensorId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Help, OptionName, Result, help};
 
 /// A list, what it is fed by, and its memory.
 #[derive(Debug)]
@@ -15,7 +15,10 @@ pub(super) struct Recorded<I> {
 /// Plans are made for multiples of this many tokens.
 const BUCKET: u32 = 64;
 
-const SMALLER: &str = "Make batches smaller, of which several can make one step, or give checkpoint-activations";
+/// What to do when a training step needs more memory than there is.
+fn smaller() -> Help {
+    help!("Use smaller batches and accumulate several per step, or set ", OptionName("checkpoint_activations"))
+}
 
 impl<I> Recorded<I> {
     pub fn new(list: CallList, inputs: I) -> Self {
@@ -62,7 +65,7 @@ impl<I> Recorded<I> {
         self.plan = None;
         let capacity = BatchSizes { tokens, sequences, longest: tokens, picked };
         let plan = device.plan(&self.list, capacity).await.map_err(|error| match error {
-            Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, help: SMALLER.into() },
+            Error::Memory { what, need, have, .. } => Error::Memory { what, need, have, help: smaller() },
             other => other,
         })?;
         self.plan = Some(plan);

@@ -69,7 +69,7 @@ impl Trainer {
         let layers = checkpoint.config().num_hidden_layers;
         if options.freeze_layers > layers {
             return Err(Error::Option {
-                name: "freeze-layers",
+                name: "freeze_layers",
                 problem: format!("the model has {layers} layers, not {}", options.freeze_layers),
                 help: "Give at most as many as it has".into(),
             });

@@ -8,6 +8,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::error::JavaScript;
 use crate::choose::{self, Choice};
 use crate::device::cpu::Pause;
 use crate::device::gpu::GpuOptions;
@@ -58,7 +59,7 @@ impl Host {
             }
         };
         let chosen = choose::open(choice, || Cpu::pausing(SLICE, awaiting(pause)), GpuOptions::default()).await?;
-        let refused = chosen.refused.iter().map(|error| format!(": {error}")).collect::<String>();
+        let refused = chosen.refused.iter().map(|error| format!(": {}", error.render(&JavaScript))).collect::<String>();
         Ok(Host { device: Arc::new(chosen.device), reason: chosen.reason + &refused })
     }
 

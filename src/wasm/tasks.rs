@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 
 use super::Files;
+use super::error::JavaScript;
 use super::json::parse;
 use crate::checkpoint::Head;
 use crate::device::{Cancel, Device};
@@ -175,7 +176,7 @@ struct ErrorJson {
 
 impl From<&Error> for ErrorJson {
     fn from(error: &Error) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { code: error.code(), message: error.render(&JavaScript) }
     }
 }
 
@@ -349,7 +350,7 @@ fn pooling_of(word: &str) -> Result<Pooling> {
     Pooling::from_word(word).ok_or_else(|| Error::Option {
         name: "pooling",
         problem: format!("there is no pooling '{}'", clip(word)),
-        help: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")),
+        help: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")).into(),
     })
 }
 

@@ -363,7 +363,7 @@ fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
     let is_text = head == Head::SequenceClassification;
     let needless = [
         ("labels", options.labels.is_some() && !is_text && head != Head::TokenClassification),
-        ("problemType", options.problem_type.is_some() && !is_text),
+        ("problem_type", options.problem_type.is_some() && !is_text),
         ("docStride", options.doc_stride.is_some() && head != Head::QuestionAnswering),
     ];
     if let Some((name, _)) = needless.into_iter().find(|(_, is_given)| *is_given) {
@@ -385,9 +385,9 @@ fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
 
 fn kind_named(word: &str) -> Result<Kind> {
     Kind::named(word).ok_or_else(|| Error::Option {
-        name: "problemType",
+        name: "problem_type",
         problem: format!("there is no problem type '{}'", clip(word)),
-        help: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")),
+        help: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")).into(),
     })
 }
 

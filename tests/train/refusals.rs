@@ -69,7 +69,7 @@ fn another_run_is_not_resumed() {
     let more = ["--max-steps", "4", "--batch-tokens", "64"];
     let train = |data: &str, rest: &[&str]| place.train("classify", data, &[more.as_slice(), rest].concat());
     assert_eq!(train("train.tsv", &[]).code, Some(0));
-    refused(&train("train.tsv", &[]), "option", "has a run already. Go on with it by --resume");
+    refused(&train("train.tsv", &[]), "option", "has a run already. Continue it with --resume");
     for (data, rest, words) in [
         ("other.tsv", vec![], "data is not what it was"),
         ("train.tsv", vec!["--lr", "1e-3"], "lr was 0.00005, now it is 0.001"),
@@ -175,7 +175,13 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "odd.xyz", vec![], "data", "its name does not say"),
         ("classify", "list.jsonl", vec![], "data", "line 1"),
         ("classify", "train.tsv", vec!["--columns", "text=a,label=label"], "option", "no column \"a\""),
-        ("classify", "train.tsv", vec!["--kind", "regression"], "data", "is no number, or say --kind single"),
+        (
+            "classify",
+            "train.tsv",
+            vec!["--kind", "regression"],
+            "data",
+            "is no number. Give a number, or set --kind to single",
+        ),
         (
             "classify",
             "train.tsv",
@@ -190,7 +196,13 @@ fn data_that_is_none_is_named_with_its_line() {
             "data",
             "dev.conll: line 3: in the sentence that begins here the label \"B-ship\" is none",
         ),
-        ("classify", "train.tsv", vec!["--lora-r", "4"], "option", "lora-r: the method is full, which has no adapters"),
+        (
+            "classify",
+            "train.tsv",
+            vec!["--lora-r", "4"],
+            "option",
+            "--lora-r: the method is full, which has no adapters",
+        ),
         ("classify", "train.tsv", vec!["--lora-targets", "key", "--method", "head"], "option", "the method is head"),
         ("classify", "train.tsv", vec!["--metric", "bleu"], "option", "nothing to measure on"),
         ("classify", "train.tsv", vec!["--max-seq-len", "3"], "option", "is not from 4 to 48"),

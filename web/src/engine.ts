@@ -6,7 +6,7 @@
 
 import { onAbort, unlessAborted } from './aborts.js';
 import { wasmSource } from './assets.js';
-import { abortError, ClozeError, crateError, messageOf } from './errors.js';
+import { abortError, ClozeError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
 import { loadModel } from './load/index.js';
 import type { Loaded } from './load/index.js';
@@ -83,7 +83,7 @@ function typed(error: unknown): unknown {
     return new ClozeError('memory', message, { cause: error });
   }
   if (!(error instanceof Error) || error instanceof ClozeError || error instanceof DOMException) return error;
-  return 'code' in error ? crateError(error.code as Code, error.message) : error;
+  return 'code' in error ? new ClozeError(error.code as Code, error.message) : error;
 }
 
 function disposed(): ClozeError {

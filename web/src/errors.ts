@@ -21,6 +21,7 @@ export type Code =
   | 'hub_network'
   | 'hub_answer'
   | 'wrong'
+  | 'not_finite'
   | 'diverged'
   | 'cancelled'
   | 'worker_lost';
@@ -34,16 +35,6 @@ export class ClozeError extends Error {
     this.name = 'ClozeError';
     this.code = code;
   }
-}
-
-/** Options that the crate names as the command line does. */
-const OPTIONS =
-  /(?:--)?\b(?:top-k|max-answer-tokens|max-seq-len|doc-stride|lora-[a-z]+|freeze-layers|weight-decay|max-grad-norm|checkpoint-activations)\b/g;
-
-/** An error of the crate, with the names that its options have here. */
-export function crateError(code: Code, message: string): ClozeError {
-  const ours = (name: string): string => name.replace(/^--/, '').replace(/-./g, (step) => step.charAt(1).toUpperCase());
-  return new ClozeError(code, message.replace(OPTIONS, ours));
 }
 
 /** What an aborted call rejects with: the signal's own AbortError, or a new one that keeps its reason as `cause`. */

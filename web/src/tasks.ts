@@ -1,6 +1,6 @@
 /** The tasks: what each is asked, and what its answers are made of. One entry of `TASKS` a task. */
 
-import { ClozeError, crateError, messageOf } from './errors.js';
+import { ClozeError, messageOf } from './errors.js';
 import type { Code } from './errors.js';
 import { fieldsOf } from './fields.js';
 import { json, list, pairOf, questionOf, text, textOf } from './inputs.js';
@@ -209,7 +209,7 @@ export function results({ single, result }: Prepared, value: unknown): unknown {
     const all = typeof value === 'string' ? (JSON.parse(value) as unknown[]) : (value as unknown[]);
     const each = all.map((one, index) => {
       const { code, message } = failure(one);
-      if (code !== undefined) throw Object.assign(crateError(code, message), { index });
+      if (code !== undefined) throw Object.assign(new ClozeError(code, message), { index });
       return result(one, index);
     });
     return single ? each[0] : each;

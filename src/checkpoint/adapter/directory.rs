@@ -8,7 +8,7 @@ use crate::checkpoint::header::broken;
 use crate::checkpoint::source::{self, read_small};
 use crate::checkpoint::{Checkpoint, convert};
 use crate::config::Config;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Remedy, Result, clip, help};
 
 const CONFIG: &str = FILES[0];
 const WEIGHTS: &str = FILES[1];
@@ -55,7 +55,7 @@ pub(crate) fn base_of(dir: &Path, base: &Base) -> Result<PathBuf> {
     if is_adapter(&base) {
         return Err(Error::Unsupported {
             what: format!("{}: a base that is an adapter itself, {}", dir.join(CONFIG).display(), base.display()),
-            help: "Make a model of the base first: cloze convert --model BASE --dtype f32 --output DIR".into(),
+            help: help!("For the base, first ", Remedy::MergeAdapter),
         });
     }
     Ok(base)
@@ -66,7 +66,7 @@ fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     let missing = |problem: String| Error::Config {
         file: dir.join(CONFIG).display().to_string(),
         problem,
-        help: "Set base_model_name_or_path to the base's directory, or fetch it: cloze info --model OWNER/NAME".into(),
+        help: help!("Set base_model_name_or_path to the base's directory, or ", Remedy::FetchBase),
     };
     if base.model.is_empty() {
         return Err(missing("base_model_name_or_path is missing".into()));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::header::broken;
 use super::names::{self, Head};
 use crate::config::Config;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Remedy, Result, clip, help};
 
 mod config;
 #[cfg(feature = "native")]
@@ -71,7 +71,7 @@ impl Lora {
         match unknown {
             None if !self.targets.is_empty() => Ok(()),
             unknown => Err(Error::Option {
-                name: "lora-targets",
+                name: "lora_targets",
                 problem: unknown.map_or("there are none".into(), |t| format!("{:?} is no linear layer", clip(t))),
                 help: "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense".into(),
             }),
@@ -92,13 +92,13 @@ impl Lora {
     /// What is wrong with the numbers: the name of an option, the problem and the help.
     fn fault(&self) -> Option<(&'static str, String, &'static str)> {
         if !(1..=MOST_RANK).contains(&self.r) {
-            return Some(("lora-r", format!("the rank {} is not in 1..={MOST_RANK}", self.r), "Give one such as 8"));
+            return Some(("lora_r", format!("the rank {} is not in 1..={MOST_RANK}", self.r), "Give one such as 8"));
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Some(("lora-alpha", format!("{} is no positive number", self.alpha), "Give one such as 16"));
+            return Some(("lora_alpha", format!("{} is no positive number", self.alpha), "Give one such as 16"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return Some(("lora-dropout", format!("{} is not in 0..1", self.dropout), "Give one such as 0.1, or 0"));
+            return Some(("lora_dropout", format!("{} is not in 0..1", self.dropout), "Give one such as 0.1, or 0"));
         }
         None
     }
@@ -183,7 +183,7 @@ impl Adapter {
         if !self.beside.is_plain() {
             return Err(Error::Unsupported {
                 what: "to write an adapter that is not a plain LoRA".into(),
-                help: "Make one model of it and its base: cloze convert --dtype f32".into(),
+                help: help!("Instead, ", Remedy::MergeAdapter),
             });
         }
         self.lora.check_numbers()?;
@@ -345,11 +345,11 @@ mod tests {
         let says = |lora: Lora| lora.check(&config()).map_err(|e| e.to_string());
         let with = |r, alpha, dropout| says(Lora { r, alpha, dropout, ..Lora::default() }).unwrap_err();
         says(Lora::default()).unwrap();
-        assert!(with(0, 16.0, 0.0).starts_with("lora-r"));
-        assert!(with(1 << 20, 16.0, 0.0).starts_with("lora-r"));
-        assert!(with(8, f32::NAN, 0.0).starts_with("lora-alpha"));
-        assert!(with(8, 0.0, 0.0).starts_with("lora-alpha"));
-        assert!(with(8, 16.0, 1.0).starts_with("lora-dropout"));
+        assert!(with(0, 16.0, 0.0).starts_with("lora_r"));
+        assert!(with(1 << 20, 16.0, 0.0).starts_with("lora_r"));
+        assert!(with(8, f32::NAN, 0.0).starts_with("lora_alpha"));
+        assert!(with(8, 0.0, 0.0).starts_with("lora_alpha"));
+        assert!(with(8, 16.0, 1.0).starts_with("lora_dropout"));
         let targets =
             |names: &[&str]| says(Lora { targets: names.iter().map(|n| (*n).into()).collect(), ..Lora::default() });
         targets(&["query", "attention.output.dense", "pooler.dense", "classifier"]).unwrap();

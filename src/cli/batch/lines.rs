@@ -46,7 +46,7 @@ impl Fields {
     pub fn need<T>(field: Option<T>, name: &str) -> Result<T> {
         field.ok_or_else(|| Error::Input {
             problem: format!("the line has no {name:?}"),
-            help: format!("Give an object with {name:?}"),
+            help: format!("Give an object with {name:?}").into(),
         })
     }
 

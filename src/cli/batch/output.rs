@@ -137,7 +137,7 @@ impl Output {
             match record.begin(is_new) {
                 // The results are worth more than what goes on from them.
                 Err(error) if is_new => {
-                    common.note(&format!("--resume will not be possible: {error}"));
+                    common.note(&format!("--resume will not be possible: {}", show::message(&error)));
                     self.record = None;
                     return Ok(());
                 }
@@ -164,7 +164,7 @@ impl Output {
         let rest = match result {
             Ok(array) => format!(r#""result":{array}"#),
             Err(error) => {
-                let error = serde_json::json!({ "code": error.code(), "message": error.to_string() });
+                let error = serde_json::json!({ "code": error.code(), "message": show::message(&error) });
                 format!(r#""error":{error}"#)
             }
         };

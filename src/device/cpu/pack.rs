@@ -70,7 +70,7 @@ impl Panels {
     /// # Panics
     /// If there is no matrix or their widths differ: the model has checked its shapes.
     pub fn pack(pool: &Pool, stack: &[HostTensor]) -> Self {
-        let k = stack.first().expect("a weight").cols;
+        let k = stack.first().expect("the model has checked that the matrices are there").cols;
         assert!(stack.iter().all(|w| w.cols == k), "stacked weights have one width");
         let n = stack.iter().map(|w| w.rows).sum();
         let values =

@@ -11,7 +11,7 @@ use crate::device::call::{BatchSizes, CallList, PARAMS_BINDING, Role, Site, Vari
 use crate::device::plan::Slots;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
-use crate::error::{Error, Result, USE_CPU};
+use crate::error::{Error, OptionName, Remedy, Result, help};
 
 /// Dynamic offsets of uniforms are multiples of this on every adapter.
 const UNIFORM_STRIDE: usize = 256;
@@ -67,7 +67,7 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: BatchSizes, pin: Optio
                 what: format!("a batch of {} tokens on {}", capacity.tokens, gpu.info.name),
                 need: size,
                 have: most,
-                help: "Use a smaller batch or a shorter --max-seq-len".into(),
+                help: help!("Use a smaller batch or a smaller ", OptionName("max_seq_len")),
             });
         }
         buffers.push(make("activations", size, storage));
@@ -259,6 +259,6 @@ fn failed(gpu: &Gpu, problem: String) -> Error {
     Error::Gpu {
         adapter: gpu.info.name.clone(),
         problem: format!("the work did not finish: {problem}"),
-        help: format!("Try again, or {USE_CPU}"),
+        help: help!("Try again, or ", Remedy::UseCpu),
     }
 }

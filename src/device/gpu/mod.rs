@@ -14,7 +14,7 @@ pub use upload::{PACK_COLS, PACK_ROWS};
 
 use super::call::{BatchSizes, CallList, Family};
 use super::{Cancel, Input, Tally};
-use crate::error::{Error, Result, USE_CPU};
+use crate::error::{Error, Remedy, Result, help};
 
 /// The limits that kernels are chosen by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Gpu {
             .map_err(|e| Error::Gpu {
                 adapter: info.name.clone(),
                 problem: format!("it cannot be opened: {e}"),
-                help: format!("Update its driver, or {USE_CPU}"),
+                help: help!("Update its driver, or ", Remedy::UseCpu),
             })?;
         let faults = Arc::new(Faults::default());
         let seen = faults.clone();
@@ -154,7 +154,7 @@ impl Gpu {
             Some(problem) => Err(Error::Gpu {
                 adapter: self.info.name.clone(),
                 problem,
-                help: format!("Try a smaller batch, or {USE_CPU}"),
+                help: help!("Try a smaller batch, or ", Remedy::UseCpu),
             }),
             None => Ok(()),
         }

@@ -8,7 +8,7 @@ use half::f16;
 
 use super::Gpu;
 use crate::device::weight::{Layout, Stored, Weight, common_dtype};
-use crate::error::{Error, Result, USE_CPU};
+use crate::error::{Error, Remedy, Result, help};
 use crate::tensor::{DType, HostTensor};
 
 /// N is padded to a multiple of this.
@@ -52,7 +52,7 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: bytes.len() as u64,
                 have: most,
-                help: format!("Convert the model to f16 or i8, or {USE_CPU}"),
+                help: help!("Convert the model to f16 or i8, or ", Remedy::UseCpu),
             });
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -116,7 +116,12 @@ impl Gpu {
                 what: format!("{name} on {}", self.info.name),
                 need: size,
                 have: most,
-                help: format!("If it is a table of embeddings, freeze them with --freeze-embeddings; else {USE_CPU}"),
+                help: help!(
+                    "If it is an embedding table, freeze it with ",
+                    crate::error::OptionName("freeze_embeddings"),
+                    "; otherwise ",
+                    Remedy::UseCpu
+                ),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;

@@ -64,7 +64,7 @@ impl SquadOptions {
     /// `windowed` was made from.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if a logit is not finite.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if a logit is not finite.
     ///
     /// # Panics
     /// If there is not one pair of logits a window, one number a token.

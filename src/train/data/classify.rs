@@ -1,7 +1,7 @@
 //! Texts and pairs of texts with labels: TSV, CSV and JSONL.
 //!
 //! GLUE's own files are recognised by their headers, CoLA's, which has none, by its four columns. Other files name their
-//! columns alike, or `--columns` does.
+//! columns alike, or the option `columns` does.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ pub use super::columns::Columns;
 use super::columns::{named, recognised};
 use super::table::{self, Cells, Row};
 use super::{At, Format, empty};
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Help, OptionName, Result, clip, help};
 
 /// A text with what it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,7 +204,10 @@ fn check_numbers(rows: &[(At<'_>, String, Option<String>, Value)]) -> Result<()>
         Some((at, _, _, label)) if !label.is_array() => {
             let problem =
                 format!("the label {} is no finite number, and the others are numbers", clip(&label.to_string()));
-            Err(at.wrong(problem, "Give a number, take the line out, or say --kind single if labels are names"))
+            Err(at.wrong(
+                problem,
+                help!("Give a number, remove the line, or set ", OptionName("kind"), " to single if labels are names"),
+            ))
         }
         _ => Ok(()),
     }
@@ -258,12 +261,12 @@ fn cells<'a>(
 }
 
 fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
-    let wrong = |what: &str, help: &str| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), help);
+    let wrong = |what: &str, help: Help| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), help);
     let class = |value: &Value| match value {
         Value::String(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
         Value::Number(n) => Ok(n.to_string()),
         Value::Bool(b) => Ok(b.to_string()),
-        _ => Err(wrong("no class", "Give a name or a number")),
+        _ => Err(wrong("no class", "Give a name or a number".into())),
     };
     match (kind, &label) {
         (Kind::SingleLabel, value) => class(value).map(Label::Class),
@@ -273,7 +276,7 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
             let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
             Ok(Label::Classes(names.map(str::to_owned).collect()))
         }
-        (Kind::MultiLabel, _) => Err(wrong("no list of classes", "Give a list of names")),
+        (Kind::MultiLabel, _) => Err(wrong("no list of classes", "Give a list of names".into())),
         (Kind::Regression, value) => {
             let number = match value {
                 Value::Number(n) => n.as_f64(),
@@ -281,7 +284,9 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
                 _ => None,
             };
             let number = number.map(|n| n as f32).filter(|n| n.is_finite());
-            number.map(Label::Value).ok_or_else(|| wrong("no number", "Give a number, or say --kind single"))
+            number
+                .map(Label::Value)
+                .ok_or_else(|| wrong("no number", help!("Give a number, or set ", OptionName("kind"), " to single")))
         }
     }
 }

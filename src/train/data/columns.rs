@@ -1,6 +1,6 @@
-//! Which columns of a table hold what: as `--columns` says, or as data sets are known by.
+//! Which columns of a table hold what: as the option `columns` says, or by the names that data sets use.
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, OptionName, Result, clip, help};
 use crate::fields::{self, Reads, Role};
 
 /// Which columns hold what.
@@ -59,7 +59,7 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
         Some(name) => Err(Error::Option {
             name: "columns",
             problem: format!("{file} has no column {:?}", clip(name)),
-            help: format!("It has {}", clip(&names.join(", "))),
+            help: format!("It has {}", clip(&names.join(", "))).into(),
         }),
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
 /// [`Error::Data`] if there is no text or no label among them, two columns stand for the same, or one looks like a known
 /// one: it would be left out in silence.
 pub(super) fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
-    const HELP: &str = "Say which columns they are with --columns text=NAME,pair=NAME,label=NAME";
-    let wrong = |problem: String| Error::Data { file: file.into(), problem, help: HELP.into() };
+    let help = help!("Name the columns with ", OptionName("columns"), ": text=NAME,pair=NAME,label=NAME");
+    let wrong = |problem: String| Error::Data { file: file.into(), problem, help: help.clone() };
     let known: Vec<_> = names.iter().filter_map(|name| fields::role(name)).collect();
     let unknown = || wrong(format!("its columns are not known: {}", clip(&names.join(", "))));
     let label = LABELS.into_iter().find(|label| names.contains(label)).ok_or_else(unknown)?;
@@ -119,7 +119,7 @@ mod tests {
             let names: Vec<&str> = names.split(' ').collect();
             let error = recognised("f", &names).unwrap_err();
             assert!(error.code() == "data" && error.to_string().contains(words), "{error}");
-            assert!(error.to_string().contains("--columns"), "{error}");
+            assert!(error.to_string().contains("with columns: text=NAME"), "{error}");
         }
     }
 }

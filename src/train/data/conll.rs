@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::tag::{Example, Read};
 use super::{At, lines};
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, OptionName, Result, clip, help};
 
 /// Which columns hold what, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl<'a> Layout<'a> {
             return Err(super::empty(file));
         };
         let width = split(first).len();
-        let help = "Say which columns they are with --columns word=N,tag=N, counted from 1";
+        let help = || help!("Name the columns with ", OptionName("columns"), ": word=N,tag=N, counted from 1");
         let is_numbered = seen.is_numbered(width);
         let content = usize::from(is_numbered)..seen.columns.len().max(width);
         let found = match columns {
@@ -229,7 +229,7 @@ impl<'a> Layout<'a> {
                 (true, 2) => "its first column numbers the lines, and there is none with words".into(),
                 _ => format!("no column holds tags such as O, B-PER and I-PER: {:?}", clip(first)),
             };
-            return Err(at.wrong(problem, help));
+            return Err(at.wrong(problem, help()));
         };
         let is_bio = seen.columns.get(tag).is_some_and(Column::is_bio);
         let mut tags = BTreeSet::new();

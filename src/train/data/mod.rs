@@ -12,7 +12,7 @@ pub mod text;
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Help, Result, clip};
 
 /// How a file holds its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct At<'a> {
 }
 
 impl At<'_> {
-    pub(crate) fn wrong(self, problem: impl std::fmt::Display, help: &str) -> Error {
+    pub(crate) fn wrong(self, problem: impl std::fmt::Display, help: impl Into<Help>) -> Error {
         let problem = match self.line {
             0 => problem.to_string(),
             line => format!("line {line}: {problem}"),
@@ -150,7 +150,7 @@ impl Classes {
 
     fn unknown(&self, place: &str, name: &str, at: At<'_>) -> Error {
         let problem = format!("{place}the label {:?} is none of those that are learnt", clip(name));
-        at.wrong(problem, &format!("Use {}", clip(&self.names.join(", "))))
+        at.wrong(problem, format!("Use {}", clip(&self.names.join(", "))))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Head;
 use crate::config::Config;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, OptionName, Result, clip, help};
 use crate::files::{open_regular, read_at_most};
 use crate::fingerprint::Fingerprint;
 use crate::tasks::squad::{Question, Squad};
@@ -144,8 +144,12 @@ impl Data {
             (Some([only]), Some(Kind::SingleLabel) | None) => format!("all labels are {:?}", clip(only)),
             _ => return Ok(()),
         };
-        let help = "Give examples of what is to be told apart, or see whether --columns names the right ones";
-        Err(Error::Data { file: "the data".into(), problem, help: help.into() })
+        let help = help!(
+            "Give examples of at least two classes, or check that ",
+            OptionName("columns"),
+            " names the right columns"
+        );
+        Err(Error::Data { file: "the data".into(), problem, help })
     }
 
     /// What there is to be learnt of labels, for people.

@@ -60,7 +60,7 @@ impl Examples {
         let max_len = match (options.max_seq_len, &data.train) {
             (Some(len), _) if !(least..=most).contains(&len) => {
                 return Err(Error::Option {
-                    name: "max-seq-len",
+                    name: "max_seq_len",
                     problem: format!("{len} is not from {least} to {most}, which the model takes"),
                     help: "Give a number in between".into(),
                 });

@@ -35,7 +35,7 @@ use super::evaluate::Scores;
 use super::order;
 use super::schedule::Schedule;
 use crate::device::{BatchSizes, Cancel, Device};
-use crate::error::{Error, Result};
+use crate::error::{Error, Help, OptionName, Result, help};
 use crate::files::write_atomically;
 use crate::inputs::Inputs;
 use examples::Examples;
@@ -122,8 +122,11 @@ pub struct Run {
 /// Losses whose mean is shown at the end.
 const LAST: usize = 50;
 
-const DIVERGED: &str =
-    "The last checkpoint and the best model are as they were; start again with a smaller --lr or a longer --warmup";
+/// What to do about a training that diverged.
+fn diverged_help() -> Help {
+    let start = "The last checkpoint and the best model are unchanged; start again with a smaller ";
+    help!(start, OptionName("lr"), " or a longer ", OptionName("warmup"))
+}
 
 impl Run {
     /// Reads data and base and takes the output directory. Nothing is trained yet.
@@ -189,7 +192,7 @@ impl Run {
                 return Err(Error::Option {
                     name: "resume",
                     problem: difference,
-                    help: "Resume with what the run was begun with, or give another --output".into(),
+                    help: help!("Resume with the options of the first start, or give another ", OptionName("output")),
                 });
             }
             progress = found.progress.clone();
@@ -240,7 +243,7 @@ impl Run {
                 return Err(Error::Cancelled);
             }
             Err(Error::Diverged { step, problem, .. }) => {
-                return Err(Error::Diverged { step, problem, help: DIVERGED.into() });
+                return Err(Error::Diverged { step, problem, help: diverged_help() });
             }
             other => other?,
         }
@@ -442,11 +445,11 @@ fn embedded(_: &Store) -> Result<PathBuf> {
 /// The options that need something to measure on, or a measure that the task has.
 fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
     let Setup { options, .. } = setup;
-    let wrong = |name, problem: String, help: String| Err(Error::Option { name, problem, help });
+    let wrong = |name, problem: String, help: Help| Err(Error::Option { name, problem, help });
     if setup.eval.is_empty() {
         let needs = [("metric", options.metric.is_some()), ("patience", options.patience.is_some())];
         return match needs.into_iter().find(|(_, given)| *given) {
-            Some((name, _)) => wrong(name, "there is nothing to measure on".into(), "Give --eval".into()),
+            Some((name, _)) => wrong(name, "there is nothing to measure on".into(), help!("Give ", OptionName("eval"))),
             None => Ok(()),
         };
     }
@@ -455,7 +458,7 @@ fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
         Some(metric) if !known.contains(&metric.as_str()) => wrong(
             "metric",
             format!("{:?} is none of this task's", crate::error::clip(metric)),
-            format!("Give {}", known.join(", ")),
+            format!("Give {}", known.join(", ")).into(),
         ),
         _ => Ok(()),
     }

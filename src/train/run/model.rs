@@ -11,7 +11,7 @@ use crate::checkpoint::source::read_small;
 use crate::checkpoint::{Checkpoint, TOKENIZERS, names};
 use crate::config::Config;
 use crate::device::Device;
-use crate::error::{Error, Result, clip};
+use crate::error::{Error, Remedy, Result, clip, help};
 use crate::files::write_atomically;
 use crate::fingerprint::Fingerprint;
 use crate::text::Tokenizer;
@@ -186,9 +186,9 @@ impl Start {
         let usual = Lora::default();
         // What is as usual may not have been said.
         let wishes = [
-            ("lora-r", lora.r.to_string(), usual.r.to_string(), adapter.lora.r.to_string()),
-            ("lora-alpha", lora.alpha.to_string(), usual.alpha.to_string(), adapter.lora.alpha.to_string()),
-            ("lora-targets", modules(lora).join(", "), modules(&usual).join(", "), modules(&adapter.lora).join(", ")),
+            ("lora_r", lora.r.to_string(), usual.r.to_string(), adapter.lora.r.to_string()),
+            ("lora_alpha", lora.alpha.to_string(), usual.alpha.to_string(), adapter.lora.alpha.to_string()),
+            ("lora_targets", modules(lora).join(", "), modules(&usual).join(", "), modules(&adapter.lora).join(", ")),
         ];
         if let Some((name, wish, _, has)) =
             wishes.into_iter().find(|(_, wish, usual, has)| wish != usual && wish != has)
@@ -200,7 +200,7 @@ impl Start {
                     clip(&wish),
                     clip(&has)
                 ),
-                help: "Leave it out, or merge that adapter first: cloze convert --dtype f32".into(),
+                help: help!("Leave it out, or first ", Remedy::MergeAdapter),
             });
         }
         let is_trained = |target: &&String| {
@@ -270,7 +270,7 @@ impl Start {
 fn not_trained(file: &str, part: &str) -> Error {
     Error::Unsupported {
         what: format!("{file}: to go on from an adapter of {part}, which would not be trained,"),
-        help: "Make one model of base and adapter first: cloze convert --dtype f32".into(),
+        help: help!("First ", Remedy::MergeAdapter),
     }
 }
 

@@ -62,13 +62,13 @@ impl RunOptions {
         let wrong = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         let counts = [
             ("epochs", Some(self.epochs)),
-            ("max-steps", self.max_steps),
-            ("batch-tokens", Some(self.batch_tokens as u64)),
+            ("max_steps", self.max_steps),
+            ("batch_tokens", Some(self.batch_tokens as u64)),
             ("accumulate", Some(self.accumulate as u64)),
-            ("max-seq-len", self.max_seq_len.map(|n| n as u64)),
-            ("eval-every", self.eval_every),
+            ("max_seq_len", self.max_seq_len.map(|n| n as u64)),
+            ("eval_every", self.eval_every),
             ("patience", self.patience),
-            ("checkpoint-every", Some(self.checkpoint_every)),
+            ("checkpoint_every", Some(self.checkpoint_every)),
         ];
         if let Some((name, _)) = counts.into_iter().find(|(_, n)| *n == Some(0)) {
             return wrong(name, "it is 0".into(), "Give at least 1");
@@ -77,7 +77,7 @@ impl RunOptions {
             return wrong("epochs", format!("{} are too many", self.epochs), "Give at most 10000");
         }
         if self.batch_tokens > MOST_TOKENS {
-            return wrong("batch-tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
+            return wrong("batch_tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
         }
         if !((self.lr as f32).is_finite() && self.lr as f32 > 0.0) {
             return wrong("lr", format!("{} is no learning rate", self.lr), "Give one such as 5e-5");

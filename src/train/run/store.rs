@@ -12,7 +12,7 @@ use crate::checkpoint::source::{Shard, map};
 use crate::checkpoint::staging::Staging;
 use crate::checkpoint::write::{self, Planned};
 use crate::device::PersistentTensor;
-use crate::error::{Error, Result, clip, clip_message};
+use crate::error::{Error, Help, OptionName, Result, clip, clip_message, help};
 use crate::files::AtomicFile;
 use crate::tensor::DType;
 use crate::train::Trainer;
@@ -80,10 +80,10 @@ impl Store {
     /// # Errors
     /// [`Error::Option`] if there is something else in it or another process is at work there; [`Error::Io`].
     pub fn open(output: &Path, resume: bool) -> Result<Self> {
-        let refused = |problem: String, help: &str| Err(Error::Option { name: "output", problem, help: help.into() });
+        let refused = |problem: String, help: Help| Err(Error::Option { name: "output", problem, help });
         let shown = output.display();
         if output.exists() && !output.is_dir() {
-            return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old");
+            return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old".into());
         }
         let dir = output.join("run");
         // A start that failed has left a lock, or the copy of a base.
@@ -92,11 +92,11 @@ impl Store {
         if has_run && !resume {
             return refused(
                 format!("{shown} has a run already"),
-                "Go on with it by --resume, or give another directory",
+                help!("Continue it with ", OptionName("resume"), ", or give another directory"),
             );
         }
         if output.exists() && !was_begun && !list(output)?.is_empty() {
-            return refused(format!("{shown} holds other files"), "Give a new directory");
+            return refused(format!("{shown} holds other files"), "Give a new directory".into());
         }
         std::fs::create_dir_all(&dir).map_err(|e| Error::io("create", &dir, e))?;
         let path = dir.join(LOCK);
@@ -105,7 +105,10 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return refused(format!("another process trains in {shown}"), "Wait for it, or give another directory");
+                return refused(
+                    format!("another process trains in {shown}"),
+                    "Wait for it, or give another directory".into(),
+                );
             }
             Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
         }
