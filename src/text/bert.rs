@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use serde::Deserialize;
-use unicode_categories::UnicodeCategories;
-use unicode_normalization_alignments::char::{canonical_combining_class, decompose_canonical};
+
+use super::unicode::{Category, combining_class, decompose};
 
 /// The section `normalizer` of tokenizer.json.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -42,7 +42,7 @@ impl BertNormalizer {
             '\t' | '\n' | '\r' if self.clean_text => ' ',
             ' '..='~' => c,
             '\0' | '\u{fffd}' if self.clean_text => return,
-            c if self.clean_text && c.is_other() => return,
+            c if self.clean_text && Category::Other.contains(c) => return,
             c if self.clean_text && c.is_whitespace() => ' ',
             c => c,
         };
@@ -60,7 +60,7 @@ impl BertNormalizer {
             if is_first {
                 marks.last = marks.sources.pop_front().unwrap_or(marks.last);
             }
-            if !c.is_mark_nonspacing() {
+            if !Category::NonspacingMark.contains(c) {
                 self.lower(c, marks.last, out);
             }
         }
@@ -76,8 +76,8 @@ impl BertNormalizer {
             return self.lower(c, start, out);
         }
         let mut is_first = true;
-        decompose_canonical(c, |part| {
-            let class = canonical_combining_class(part);
+        decompose(c, &mut |part| {
+            let class = combining_class(part);
             if class == 0 {
                 // Marks are put in order up to here.
                 self.finish(marks, out);
@@ -116,7 +116,7 @@ pub(super) struct Marks {
 }
 
 /// What BertNormalizer puts spaces around. The gap before U+2B920 is the crate's.
-fn is_chinese(c: char) -> bool {
+pub(super) fn is_chinese(c: char) -> bool {
     matches!(
         c,
         '\u{4e00}'..='\u{9fff}'
@@ -132,5 +132,5 @@ fn is_chinese(c: char) -> bool {
 
 /// What BERT takes for a word by itself.
 pub(super) fn is_punctuation(c: char) -> bool {
-    if c.is_ascii() { c.is_ascii_punctuation() } else { c.is_punctuation() }
+    if c.is_ascii() { c.is_ascii_punctuation() } else { Category::Punctuation.contains(c) }
 }

@@ -111,7 +111,7 @@ impl<'a> Encoder<'a> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use unicode_categories::UnicodeCategories;
+    use tokenizers::Normalizer as _;
 
     use super::*;
     use crate::text::TokenizerFiles;
@@ -250,7 +250,15 @@ mod tests {
             let (tokenizer, crates) = both(&file);
             let whole = tokenizer.encode(&text).unwrap();
             prop_assert_eq!(&pieces(&tokenizer, &text, piece), &whole);
-            if let Some(theirs) = theirs(&crates, &text) {
+            // The crate finds a token whose normalized content is empty between all bytes, and panics within a character.
+            // Here it matches nothing.
+            let is_gone = |token: &Value| {
+                let mut content = tokenizers::NormalizedString::from(token["content"].as_str().unwrap());
+                crates.get_normalizer().unwrap().normalize(&mut content).unwrap();
+                token["normalized"] == true && content.is_empty()
+            };
+            let comparable = !file["added_tokens"].as_array().unwrap().iter().any(is_gone);
+            if let Some(theirs) = theirs(&crates, &text).filter(|_| comparable) {
                 prop_assert_eq!(whole, theirs);
             }
         }
@@ -264,11 +272,7 @@ mod tests {
             "special": false});
         file["added_tokens"].as_array_mut().unwrap().push(token);
         let (tokenizer, crates) = both(&file);
-        let text = |c: char| {
-            // The crate's \w is of a newer Unicode version than these tables, but an older one than the standard library.
-            let beside = if c.is_ascii() || c.is_letter() || c.is_mark() { format!(" {c}<x>") } else { String::new() };
-            format!("{c} a{c}b ẹ{c}\u{301}{beside}")
-        };
+        let text = |c: char| format!("{c} a{c}b ẹ{c}\u{301} {c}<x>");
         let is_same = |text: &str| Some(tokenizer.encode(text).unwrap()) == theirs(&crates, text);
         let all: Vec<char> = ('\0'..=char::MAX).collect();
         let chunks = all.chunks(400).filter(|chunk| !is_same(&chunk.iter().map(|c| text(*c)).collect::<String>()));

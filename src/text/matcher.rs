@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use unicode_categories::UnicodeCategories;
+use super::unicode::Category;
 
 /// What is looked for.
 #[derive(Clone, Debug, Default)]
@@ -172,7 +172,9 @@ impl Matcher {
             let mut range = start..start + pattern.content.len();
             let before = text[..start].chars().next_back().or(scan.before);
             let after = text[range.end..].chars().next();
-            if pattern.is_text || pattern.single_word && [before, after].into_iter().flatten().any(is_word) {
+            if pattern.is_text
+                || pattern.single_word && [before, after].into_iter().flatten().any(|c| Category::Word.contains(c))
+            {
                 scan.at = range.end;
                 continue;
             }
@@ -223,12 +225,4 @@ impl Matcher {
 /// The last boundary of a character up to `at`.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
-}
-
-/// What the regular expression `\w` matches.
-fn is_word(c: char) -> bool {
-    c.is_alphabetic()
-        || c == '_'
-        || !c.is_ascii() && (c.is_mark() || c.is_punctuation_connector() || matches!(c, '\u{200c}' | '\u{200d}'))
-        || c.is_number_decimal_digit()
 }

@@ -17,6 +17,7 @@ mod offsets;
 mod settings;
 mod template;
 mod tokenizer;
+mod unicode;
 #[cfg(feature = "unigram")]
 mod unigram;
 pub mod windows;

@@ -1,31 +1,33 @@
-//! Unicode's normalization forms and what else stands on large Unicode tables: some 45 KB, gzipped, of the npm package's module.
+//! The normalizers that stand on Unicode's tables: the normalization forms, accents, BERT's and SentencePiece's nmt.
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokenizers::normalizers::{BertNormalizer, Nmt, StripAccents};
+use tokenizers::normalizers::Nmt;
 use tokenizers::{NormalizedString, Normalizer as _};
 
-pub(super) enum Form {
-    Nfc,
-    Nfd,
-    Nfkc,
-    Nfkd,
+use crate::text::bert::{BertNormalizer, is_chinese};
+use crate::text::unicode::Category;
+use crate::text::unicode::forms::{Form, is_combining_mark};
+
+pub(super) enum UnicodeNormalizer {
+    Form(Form),
     StripAccents,
     Nmt,
     Bert(BertNormalizer),
 }
 
-impl Form {
-    /// The form of this type; nothing for another type.
+impl UnicodeNormalizer {
+    /// The normalizer of this type; nothing for another type.
     ///
     /// # Errors
     /// If the section is malformed.
     pub fn read(kind: &str, section: &Value) -> serde_json::Result<Option<Self>> {
+        let form = |compatible, composed| Self::Form(Form { compatible, composed });
         Ok(Some(match kind {
-            "NFC" => Self::Nfc,
-            "NFD" => Self::Nfd,
-            "NFKC" => Self::Nfkc,
-            "NFKD" => Self::Nfkd,
+            "NFC" => form(false, true),
+            "NFD" => form(false, false),
+            "NFKC" => form(true, true),
+            "NFKD" => form(true, false),
             "StripAccents" => Self::StripAccents,
             "Nmt" => Self::Nmt,
             "BertNormalizer" => Self::Bert(BertNormalizer::deserialize(section)?),
@@ -35,14 +37,43 @@ impl Form {
 
     pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
-            Self::Nfc => drop(text.nfc()),
-            Self::Nfd => drop(text.nfd()),
-            Self::Nfkc => drop(text.nfkc()),
-            Self::Nfkd => drop(text.nfkd()),
-            Self::StripAccents => StripAccents.normalize(text)?,
+            Self::Form(form) => apply(*form, text),
+            Self::StripAccents => drop(text.filter(|c| !is_combining_mark(c))),
             Self::Nmt => Nmt.normalize(text)?,
-            Self::Bert(bert) => bert.normalize(text)?,
+            Self::Bert(bert) => clean(bert, text),
         }
         Ok(())
+    }
+}
+
+fn apply(form: Form, text: &mut NormalizedString) {
+    let changes = form.apply(text.get());
+    text.transform(changes, 0);
+}
+
+/// `BertNormalizer`, which keeps the alignment of what comes before and after it.
+fn clean(bert: &BertNormalizer, text: &mut NormalizedString) {
+    if bert.clean_text {
+        let is_space = |c: char| matches!(c, '\t' | '\n' | '\r') || c.is_whitespace();
+        let is_control = |c: char| !matches!(c, '\t' | '\n' | '\r') && Category::Other.contains(c);
+        text.filter(|c| !matches!(c, '\0' | '\u{fffd}') && !is_control(c));
+        text.map(|c| if is_space(c) { ' ' } else { c });
+    }
+    if bert.handle_chinese_chars {
+        let mut changes = Vec::with_capacity(text.get().len());
+        for c in text.get().chars() {
+            match is_chinese(c) {
+                true => changes.extend([(' ', 0), (c, 1), (' ', 1)]),
+                false => changes.push((c, 0)),
+            }
+        }
+        text.transform(changes, 0);
+    }
+    if bert.strip_accents.unwrap_or(bert.lowercase) {
+        apply(Form { compatible: false, composed: false }, text);
+        text.filter(|c| !Category::NonspacingMark.contains(c));
+    }
+    if bert.lowercase {
+        text.lowercase();
     }
 }

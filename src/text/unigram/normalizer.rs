@@ -5,7 +5,7 @@ use tokenizers::NormalizedString;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::charsmap::Charsmap;
-use super::forms::Form;
+use super::forms::UnicodeNormalizer;
 use super::pattern::Pattern;
 use crate::error::{Error, Result, clip, clip_message};
 
@@ -21,7 +21,7 @@ enum Step {
     Strip { left: bool, right: bool },
     Lowercase,
     Prepend(String),
-    Form(Form),
+    Unicode(UnicodeNormalizer),
 }
 
 impl Normalizer {
@@ -49,7 +49,7 @@ impl Normalizer {
                 Step::Lowercase => drop(text.lowercase()),
                 // An empty text stays empty.
                 Step::Prepend(prefix) => drop(text.prepend(prefix)),
-                Step::Form(form) => form.normalize(text)?,
+                Step::Unicode(normalizer) => normalizer.normalize(text)?,
             }
         }
         Ok(start_is_lost)
@@ -107,8 +107,8 @@ fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
         "Strip" => Step::Strip { left: flag("strip_left")?, right: flag("strip_right")? },
         "Lowercase" => Step::Lowercase,
         "Prepend" => Step::Prepend(text("prepend")?.into()),
-        other => match Form::read(other, section).map_err(|e| broken(&clip_message(&e)))? {
-            Some(form) => Step::Form(form),
+        other => match UnicodeNormalizer::read(other, section).map_err(|e| broken(&clip_message(&e)))? {
+            Some(normalizer) => Step::Unicode(normalizer),
             None => return Err(super::unsupported("normalizer", other)),
         },
     });
