@@ -1,51 +1,11 @@
-//! The integration tests: one binary, one module a subject.
+//! The integration tests: one binary, with a folder for each subject. [`support`] has what they share.
 
-#[cfg(feature = "train")]
-mod adapter;
-mod answers;
-mod auto;
-mod batch;
-mod checkpoint;
-mod cli;
-mod dependencies;
-mod faults;
-mod features;
-mod fields;
-mod golden;
-#[cfg(feature = "train")]
-mod gradients;
-mod guides;
-mod heads;
-mod hostile;
-#[cfg(feature = "hub")]
-mod hub;
-#[cfg(feature = "hub")]
-mod hub_attacks;
-mod kernels;
-mod labels;
-mod large;
-mod lockstep;
-mod memory;
-#[cfg(feature = "train")]
-mod methods;
-mod outputs;
-mod pausing;
-mod rank;
-mod resume;
-mod saving;
-mod search;
-mod selection;
-mod self_test;
-mod sentence;
-mod squad;
+mod checkpoints;
+mod command;
+mod devices;
+mod models;
+mod project;
 mod support;
 mod tasks;
-mod text;
-mod tidy;
-mod torch;
-#[cfg(feature = "train")]
-mod train;
-#[cfg(feature = "train")]
+mod tokenizers;
 mod training;
-#[cfg(feature = "unigram")]
-mod unigram;

@@ -12,7 +12,7 @@ use cloze::train::tape::Tape;
 use half::f16;
 
 use super::devices::for_each_device;
-use crate::kernels::noise;
+use crate::devices::kernels::noise;
 
 /// Ragged sequences, one of a single token, one longer than a tile of keys.
 pub const LENGTHS: [u32; 5] = [7, 1, 20, 3, 6];

@@ -16,7 +16,7 @@ import { WEB } from './support/server.mjs';
 
 const CLOZE = join(WEB, '../target/release/cloze');
 
-/** As in tests/training.rs. */
+/** As in tests/training/pytorch.rs. */
 const SEED = 11;
 const RATES = Array.from({ length: 10 }, (_, step) => 2e-3 * (step < 2 ? step / 2 : (10 - step) / 8));
 

@@ -12,7 +12,7 @@ use cloze::tasks::question_answering::QuestionAnswering;
 use serde_json::Value;
 
 use crate::support::fixture;
-use crate::text::{answer, options, same_answers};
+use crate::tokenizers::text::{answer, options, same_answers};
 
 /// What is promised of scores. Logits agree to 1e-4 and a score is at most 1 a window, so it leaves little room.
 const TOLERANCE: f64 = 1e-4;

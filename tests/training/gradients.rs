@@ -14,7 +14,7 @@ use cloze::train::lora::Adapter;
 use cloze::train::nodes::{Param, Trained};
 use cloze::train::tape::Tape;
 
-use crate::kernels::{for_each_plan, noise};
+use crate::devices::kernels::{for_each_plan, noise};
 use crate::support::devices::{for_each_device, for_each_gpu};
 use crate::support::lab::{LENGTHS, bounds, ends, everywhere, sizes};
 

@@ -12,7 +12,7 @@ use cloze::train::{Method, TrainOptions, Trainer};
 
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
-use crate::training::{Case, SCHEDULE, SEED};
+use crate::training::pytorch::{Case, SCHEDULE, SEED};
 
 /// As in the script that wrote the fixtures.
 fn cases() -> impl Iterator<Item = (Case, Lora)> {

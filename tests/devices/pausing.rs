@@ -15,7 +15,7 @@ use cloze::pooling::Pooling;
 use cloze::tensor::{DType, HostTensor};
 use cloze::{Result, block_on};
 
-use crate::golden::Expected;
+use crate::models::golden::Expected;
 use crate::support::fixture;
 
 /// A device that pauses whenever it may, and does `each` with the number of the pause, counted from 1.

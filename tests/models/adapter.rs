@@ -14,7 +14,7 @@ use cloze::{Error, Result, block_on};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::golden::{Expected, TOLERANCE};
+use crate::models::golden::{Expected, TOLERANCE};
 use crate::support::command::run;
 use crate::support::devices::for_each_device;
 use crate::support::fixture;

@@ -124,7 +124,7 @@ fn rows_of_data_sets_are_read_as_they_are() {
 /// The package has the table of the crate.
 #[test]
 fn the_package_has_the_same_table() {
-    let text = include_str!("../web/src/fields.ts");
+    let text = include_str!("../../web/src/fields.ts");
     let listed = |of: &str| -> Vec<&str> {
         let start = text.find(of).unwrap_or_else(|| panic!("{of}")) + of.len();
         let list = &text[start..start + text[start..].find(']').unwrap()];

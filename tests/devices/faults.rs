@@ -9,7 +9,7 @@ use cloze::device::gpu::adapters;
 use cloze::device::{Cancel, Device, Gpu};
 use cloze::model::Model;
 
-use crate::golden::Expected;
+use crate::models::golden::Expected;
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::cli::path;
+use crate::command::cli::path;
 use crate::support::command::{Ran, run};
 use crate::support::fixture;
 

@@ -12,7 +12,7 @@ use cloze::pooling::Pooling;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-use crate::golden::{Expected, TOLERANCE};
+use crate::models::golden::{Expected, TOLERANCE};
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 

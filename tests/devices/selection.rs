@@ -8,7 +8,7 @@ use cloze::ops::pool::pool;
 use cloze::ops::unit_rows::unit_rows;
 use cloze::pooling::Pooling;
 
-use crate::kernels::noise;
+use crate::devices::kernels::noise;
 use crate::support::devices::for_each_device;
 
 #[test]

@@ -65,7 +65,7 @@ fn forward(model: &Model, batch: &Batch) -> Vec<f32> {
 fn no_f32_buffer_has_a_weights_size() {
     let dir = tempfile::tempdir().unwrap();
     let narrow = i8_model(dir.path());
-    alone("memory::no_f32_buffer_has_a_weights_size", || {
+    alone("models::memory::no_f32_buffer_has_a_weights_size", || {
         for threads in [1, 2] {
             let device = Device::Cpu(Cpu::new(threads));
             let (model, largest) = largest_anywhere(|| {
@@ -135,7 +135,7 @@ fn a_warm_forward_takes_little() {
 /// The same for every thread, on the default model.
 #[test]
 fn no_thread_of_a_warm_forward_takes_more() {
-    alone("memory::no_thread_of_a_warm_forward_takes_more", || {
+    alone("models::memory::no_thread_of_a_warm_forward_takes_more", || {
         let model = load(&default_model(), Device::Cpu(Cpu::new(2)));
         let batch = batch(40);
         forward(&model, &batch);

@@ -126,7 +126,7 @@ fn check(name: &str, head: Head, device: &TestDevice) {
     found.insert("embeddings.sum".into(), inputs.embedding_sum().to_vec());
     let mut compared = 0;
     for (activation, values) in &expected.activations {
-        // Not recorded here: tests/heads.rs has the pooler.
+        // Not recorded here: heads.rs has the pooler.
         if activation == "pooled" {
             continue;
         }

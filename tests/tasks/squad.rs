@@ -9,7 +9,7 @@ use cloze::text::{Tokenizer, TokenizerFiles};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{CONTEXT, QUESTION, path};
+use crate::command::cli::{CONTEXT, QUESTION, path};
 use crate::support::command::run;
 use crate::support::fixture;
 

@@ -12,7 +12,7 @@ use cloze::train::schedule::Schedule;
 use cloze::train::{Labels, Method, TrainOptions, Trainer};
 use safetensors::SafeTensors;
 
-use crate::golden::Expected;
+use crate::models::golden::Expected;
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 

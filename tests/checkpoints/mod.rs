@@ -1,0 +1,10 @@
+//! Model files: what is read, refused, converted, and fetched from the Hub.
+
+pub mod checkpoint;
+pub mod hostile;
+#[cfg(feature = "hub")]
+pub mod hub;
+#[cfg(feature = "hub")]
+pub mod hub_attacks;
+pub mod labels;
+pub mod torch;

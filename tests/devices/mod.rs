@@ -1,0 +1,8 @@
+//! Devices and kernels: right values, same bits, failures and pauses.
+
+pub mod faults;
+pub mod kernels;
+pub mod lockstep;
+pub mod pausing;
+pub mod selection;
+pub mod self_test;

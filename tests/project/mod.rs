@@ -1,0 +1,5 @@
+//! The project itself: its rules, its dependencies and its guides.
+
+pub mod dependencies;
+pub mod guides;
+pub mod tidy;
