@@ -17,7 +17,7 @@ use super::batch::{Batch, Fields, Outcome};
 use super::common::Common;
 use super::show;
 
-/// Answer a question from a text: the spans of the text that answer it.
+/// Find the parts of a text that answer a question.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,34 +26,34 @@ Examples:
   pdftotext report.pdf - | cloze answer --json -q 'What was the revenue in 2024?'
   cloze answer --input questions.jsonl --output answers.jsonl
 
-With --json each line is {\"answer\",\"score\",\"start\",\"end\"}, best first; start and end count
+With --json, each line is {\"answer\",\"score\",\"start\",\"end\"}, best first. start and end count
 code points.")]
 pub struct AnswerArgs {
-    /// The question; of a batch, that of lines without one
+    /// The question; in a batch, the question for lines that have none
     #[arg(short, long, value_name = "TEXT", required_unless_present = "input")]
     pub question: Option<String>,
-    /// The text that holds the answer [default: stdin]; of a batch, that of lines without one
+    /// The text that contains the answer [default: stdin]; in a batch, the text for lines that have none
     #[arg(short, long, value_name = "TEXT", conflicts_with = "context_file")]
     pub context: Option<String>,
-    /// A UTF-8 file with the text
+    /// Read the text from this UTF-8 file
     #[arg(long, value_name = "FILE")]
     pub context_file: Option<PathBuf>,
     #[command(flatten)]
     pub batch: Batch,
-    /// How many answers at most
+    /// Maximum number of answers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub top_k: usize,
-    /// The longest answer, in tokens, before it is widened to whole words
+    /// Maximum length of an answer in tokens, before it is extended to whole words
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub max_answer_tokens: usize,
-    /// Tokens of a window [default: 384, or what the model takes if that is less]
+    /// Tokens in a window [default: 384, or the model's limit if that is smaller]
     #[arg(long, value_name = "N")]
     pub max_seq_len: Option<usize>,
-    /// Tokens that neighbouring windows share [default: 128, or half a window if that is less; less beside a very long
+    /// Tokens that neighboring windows share [default: 128, or half a window if that is smaller; fewer with a very long
     /// question]
     #[arg(long, value_name = "N")]
     pub doc_stride: Option<usize>,
-    /// Let "the text has no answer" compete, as an empty answer
+    /// Let "the text has no answer" compete with the answers, as an empty answer
     #[arg(long)]
     pub no_answer: bool,
 }

@@ -15,12 +15,14 @@ use super::tasks::{ClassifyArgs, FillMaskArgs, NextSentenceArgs, TagArgs, ZeroSh
 use super::tokenize::TokenizeArgs;
 use super::train::TrainArgs;
 
-/// BERT on any GPU or none: questions answered, masks filled, texts classified, tagged and embedded.
+/// Run BERT on any GPU or on the CPU: answer questions, fill masks, and classify, tag, embed, rank and search texts.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
-Results go to stdout, everything else to stderr. Exit status: 0 all good, 1 failed or a line of a
-batch has an error, 2 wrong usage, 130 stopped by Ctrl-C or SIGTERM.
+Results go to stdout, everything else to stderr.
+
+Exit status: 0 everything succeeded; 1 the command failed, or a line of a batch has an error; 2 wrong
+usage; 130 stopped by Ctrl-C or SIGTERM.
 
 Examples:
   cloze answer -q 'Who wrote it?' -c 'It was written by Ada Lovelace in 1843.'
@@ -49,23 +51,23 @@ pub enum Command {
     Eval(EvalArgs),
     Train(TrainArgs),
     Convert(ConvertArgs),
-    /// Show the adapters, their limits, which device `auto` takes and why, and the model's memory.
+    /// Show the GPU adapters and their limits, the device that `auto` selects and why, and the model's memory.
     #[command(after_help = "\
 Examples:
   cloze info
   cloze info --model google-bert/bert-base-uncased --device cpu --json")]
     Info,
-    /// Test and time every device, as a report that can be pasted into an issue: nothing in it is personal.
+    /// Test and time every device. The report contains nothing personal; paste it into a bug report.
     #[command(after_help = "\
-Each device computes a tiny BERT with weights in f32, f16 and i8, and the logits are compared with
-PyTorch's. A device that is wrong is named, with the first kernel that differs. `auto` runs the same
-test on a GPU before it takes it; a device that --device names is taken untested.
+Each device runs a tiny BERT with weights in f32, f16 and i8. Cloze compares the logits with PyTorch's.
+If a device is wrong, the report names it and the first kernel that differs. `auto` runs the same test
+on a GPU before it uses it. A device that you name with --device is used without a test.
 
 Examples:
   cloze doctor > report.txt
   cloze doctor --device gpu:0 --json
 
-Exit status: 0 all is well, 1 a device fails or computes wrong.")]
+Exit status: 0 every device is correct; 1 a device fails or computes wrong values.")]
     Doctor,
     Bench(BenchArgs),
     Completions(CompletionsArgs),

@@ -12,23 +12,23 @@ use serde::Serialize;
 use super::common::Common;
 use super::show;
 
-/// Time the encoder and the best matmul on a device.
+/// Time the encoder and the fastest matmul on a device.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze bench --device cpu --threads 1
   cloze bench --seq 128,384 --batch 1,8 --json
 
-gflops counts the matmuls and attention; gemm_gflops is the best matmul kernel alone at 512x768x768
+gflops counts matmuls and attention. gemm_gflops is the fastest matmul kernel alone, at 512x768x768
 in f32.")]
 pub struct BenchArgs {
     /// Sequence lengths, in tokens
     #[arg(long, value_name = "S,…", value_delimiter = ',', default_value = "128,384")]
     pub seq: Vec<usize>,
-    /// Sequences in a batch
+    /// Sequences per batch
     #[arg(long, value_name = "B,…", value_delimiter = ',', default_value = "1,8")]
     pub batch: Vec<usize>,
-    /// Timed runs of each
+    /// Timed runs for each size
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
 }

@@ -24,7 +24,7 @@ const MOST_THREADS: u64 = 1024;
 /// Accepted by every command, before its own arguments or after.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default, for questions: the embedded minilm-l6-qa]
+    /// A Hugging Face BERT directory, or ORG/NAME[@REVISION] on the Hub [default for questions: the built-in minilm-l6-qa]
     #[arg(long, global = true, value_name = "MODEL", help_heading = "Everywhere")]
     pub model: Option<OsString>,
     /// Where the model turned out to be.
@@ -33,22 +33,22 @@ pub struct Common {
     /// The command and its options, by name.
     #[arg(skip)]
     pub arguments: Told,
-    /// Take models of the Hub from the cache alone; HF_HUB_OFFLINE=1 does the same
+    /// Do not download models: use only the Hub's cache. HF_HUB_OFFLINE=1 does the same
     #[cfg(feature = "hub")]
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub offline: bool,
-    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto takes a real GPU if there is one that passes
-    /// the self-test
+    /// auto, cpu, gpu, or gpu:N with N from `cloze info`; auto uses a real GPU if one passes the self-test, and the CPU
+    /// otherwise
     #[arg(long, global = true, value_name = "DEVICE", default_value = "auto", help_heading = "Everywhere")]
     pub device: Choice,
-    /// Threads of the CPU device; 0 takes as many as there are cores
+    /// Threads for the CPU; 0 means one for each core
     #[arg(long, global = true, value_name = "N", default_value_t = 0, help_heading = "Everywhere",
         value_parser = RangedU64ValueParser::<usize>::new().range(0..=MOST_THREADS))]
     pub threads: usize,
-    /// Write results as JSON, one object a line
+    /// Write results as JSON, one object per line
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
-    /// Write nothing to stderr but errors
+    /// Write only errors to stderr
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub quiet: bool,
 }

@@ -9,17 +9,17 @@ use cloze::tensor::DType;
 use super::common::Common;
 use super::show;
 
-/// Write a model in another type, i8 a quarter of f32's size; or a LoRA adapter and its base as one model.
+/// Store a model in another data type, or merge a LoRA adapter into its base. i8 takes a quarter of the size of f32.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze convert --model bert-base-qa --dtype i8 --output bert-base-qa-i8
   cloze convert --model my-adapter --dtype f32 --output my-model")]
 pub struct ConvertArgs {
-    /// The type of the matrices; i8 is symmetric with one scale a row, the rest stays f32
+    /// Data type of the matrices; i8 is symmetric with one scale per row, and other tensors are f32
     #[arg(long, value_enum)]
     pub dtype: Dtype,
-    /// The new model's directory
+    /// Directory of the new model
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
 }

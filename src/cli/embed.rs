@@ -18,7 +18,7 @@ use super::batch::{self, Batch, Outcome, Start};
 use super::common::Common;
 use super::npy;
 
-/// Turn texts into vectors, whose angle says how much alike they are.
+/// Turn texts into vectors. The angle between two vectors says how similar the texts are.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,28 +26,28 @@ Examples:
   cloze embed --input texts.jsonl --format npy --output vectors.npy --model sentence-transformers/all-MiniLM-L6-v2
   cloze embed 'where do kittens sleep' --prompt query --dimensions 256 --model ./my-matryoshka-model
 
-Each line is {\"embedding\":[…]}, of length 1 unless --no-normalize, or unless the model's files say
-that vectors are compared by something else than their angle. A text that is too long is cut.")]
+Each line is {\"embedding\":[…]}. Vectors have length 1, unless you give --no-normalize or the model's
+files say that vectors are not compared by their angle. Texts that are too long are truncated.")]
 pub struct EmbedArgs {
     /// The texts
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
     pub texts: Vec<String>,
     #[command(flatten)]
     pub batch: Batch,
-    /// What stands before every text: the name of one of the model's prompts, such as query or document, or a text;
-    /// '' for none. By default the model's default prompt
+    /// Text to put before every text: the name of one of the model's prompts, such as query or document, or your own
+    /// text; '' for none [default: the model's default prompt]
     #[arg(long, value_name = "NAME|TEXT")]
     pub prompt: Option<String>,
-    /// Keep the first N numbers of each vector (Matryoshka models), scaled to length 1 after that
+    /// Keep the first N numbers of each vector and scale them to length 1 (for Matryoshka models)
     #[arg(long, value_name = "N")]
     pub dimensions: Option<usize>,
-    /// How tokens become a vector; auto: as modules.json says, else the mean
+    /// How to combine tokens into a vector; auto uses modules.json if there is one, and the mean otherwise
     #[arg(long, value_enum, default_value_t = PoolingArg::Auto)]
     pub pooling: PoolingArg,
-    /// Keep the vectors' own lengths
+    /// Do not scale vectors to length 1
     #[arg(long)]
     pub no_normalize: bool,
-    /// An object a line, or a NumPy array of f32, a row a text
+    /// Output format: one JSON object per line, or a NumPy array of f32 with one row per text
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     pub format: Format,
 }

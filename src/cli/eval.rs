@@ -29,7 +29,7 @@ pub enum EvalSet {
     Squad(SquadArgs),
 }
 
-/// SQuAD 1.1 or 2.0: exact match and F1, 0 to 100, as the official scripts count them.
+/// Measure exact match and F1 (0 to 100) on SQuAD 1.1 or 2.0, as the official scripts do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,24 +37,24 @@ Examples:
   cloze eval squad --data dev-v1.1.json --predictions predictions.json --json
   cloze eval squad --data dev-v2.0.json --null-score-diff-threshold -1.5 --output-dir out
 
-With --json the last line is {\"exact_match\",\"f1\",\"total\"}; for 2.0 it has the official script's
-names: \"exact\", \"f1\", \"total\", \"HasAns_exact\" and so on, \"best_exact\", \"best_exact_thresh\",
-\"best_f1\", \"best_f1_thresh\".")]
+With --json, the last line is {\"exact_match\",\"f1\",\"total\"}. For SQuAD 2.0 it has the names of the
+official script: \"exact\", \"f1\", \"total\", \"HasAns_exact\" and so on, \"best_exact\",
+\"best_exact_thresh\", \"best_f1\", \"best_f1_thresh\".")]
 pub struct SquadArgs {
-    /// The data, in SQuAD's JSON
+    /// Data file in SQuAD's JSON format
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Write {id: answer} here, for the official script
+    /// Write {id: answer} to this file, as input for the official script
     #[arg(long, value_name = "FILE")]
     pub predictions: Option<PathBuf>,
-    /// Write predictions.json, nbest_predictions.json and, for 2.0, null_odds.json into this directory, as run_squad.py
-    /// does
+    /// Write predictions.json, nbest_predictions.json and (for 2.0) null_odds.json into this directory, as
+    /// run_squad.py does
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
-    /// Let "there is no answer" compete, as in SQuAD 2.0 [default: if the data has an unanswerable question]
+    /// Let "no answer" compete, as in SQuAD 2.0 [default: only if the data has an unanswerable question]
     #[arg(long = "version-2")]
     pub version_2: bool,
-    /// There is no answer where its score exceeds the best answer's by more than this; for 2.0 [default: 0.0]
+    /// Give no answer if its score exceeds the best answer's by more than X; for 2.0 [default: 0.0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub null_score_diff_threshold: Option<f64>,
 }

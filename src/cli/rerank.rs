@@ -22,19 +22,19 @@ Examples:
   cloze rerank 'How many people live in Berlin?' --input texts.jsonl --top-k 3 --model ./cross-encoder
   cloze rerank --input queries.jsonl --output rankings.jsonl --model ./cross-encoder
 
-Each line is {\"index\",\"score\",\"text\"}, the best first; index counts the texts from 0. With QUERY, the lines of
---input are its texts, each with text; without it, each line has a query and its texts, and gets its own ranking.")]
+Each line is {\"index\",\"score\",\"text\"}, best first. index counts the texts from 0. If you give QUERY, each
+line of --input has one text for it. Otherwise each line has a query and its texts, and gets its own ranking.")]
 pub struct RerankArgs {
-    /// What the texts are to answer
+    /// The query that the texts should answer
     #[arg(value_name = "QUERY", required_unless_present = "input")]
     pub query: Option<String>,
     /// The texts
     #[arg(value_name = "TEXT", required_unless_present = "input", conflicts_with = "input")]
     pub texts: Vec<String>,
-    /// Give the N best texts alone
+    /// Print only the N best texts
     #[arg(long, value_name = "N")]
     pub top_k: Option<usize>,
-    /// What stands before the query: one of the model's prompts by its name, or a text
+    /// Text to put before the query: the name of one of the model's prompts, or your own text
     #[arg(long, value_name = "NAME|TEXT")]
     pub prompt: Option<String>,
     #[command(flatten)]

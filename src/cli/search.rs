@@ -28,12 +28,14 @@ Examples:
   cloze search 'undo a commit' notes/ README.md --top-k 3 --json --model ./encoder
   cloze search 'undo a commit' notes/ --model ./encoder --rerank cross-encoder/ms-marco-MiniLM-L6-v2
 
-Of directories the files whose names end in .md, .markdown, .txt, .rst, .adoc, .org, .tex, .log or in nothing
-are read, and those of the directories below. Hidden files and links are left out; a file that is named itself is
-always read. With --json each line is {\"file\",\"line\",\"start\",\"end\",\"score\",\"text\"}, start and end in code points; with
---rerank score is the cross-encoder's, and \"similarity\" the encoder's.
+In directories and the directories below them, Cloze reads files that end in .md, .markdown, .txt, .rst, .adoc,
+.org, .tex or .log, and files without an extension. It ignores hidden files and links. It always reads a file that
+you name yourself.
 
-Vectors are kept in the user's cache directory and made again for a text that has changed.")]
+With --json, each line is {\"file\",\"line\",\"start\",\"end\",\"score\",\"text\"}. start and end count code points. With
+--rerank, \"score\" comes from the cross-encoder and \"similarity\" from the sentence encoder.
+
+Cloze stores vectors in your cache directory, and computes them again when a text changes.")]
 pub struct SearchArgs {
     /// What to look for
     #[arg(value_name = "QUERY")]
@@ -41,23 +43,23 @@ pub struct SearchArgs {
     /// Files and directories to search
     #[arg(value_name = "FILE|DIR", required = true)]
     pub paths: Vec<PathBuf>,
-    /// What stands before the query: one of the model's prompts by its name, or a text [default: the prompt called query,
-    /// if the model has it]
+    /// Text to put before the query: the name of one of the model's prompts, or your own text [default: the prompt
+    /// named query, if the model has one]
     #[arg(long, value_name = "NAME|TEXT")]
     pub prompt: Option<String>,
-    /// How many passages to show
+    /// Number of passages to print
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub top_k: usize,
-    /// Let a cross-encoder read the best passages with the query and rank them
+    /// Rank the best passages again with this cross-encoder
     #[arg(long, value_name = "MODEL")]
     pub rerank: Option<OsString>,
-    /// How many passages the cross-encoder reads
+    /// Number of passages that the cross-encoder reads
     #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank")]
     pub candidates: usize,
-    /// Keep vectors in this directory [default: cloze/search in the user's cache directory]
+    /// Store vectors in this directory [default: cloze/search in your cache directory]
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub cache: Option<PathBuf>,
-    /// Keep no vectors, and use none that were kept
+    /// Do not store vectors, and do not use stored ones
     #[arg(long)]
     pub no_cache: bool,
 }

@@ -6,7 +6,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use cloze::{Error, Result};
 
-/// Print a shell's completions.
+/// Print the completion script for a shell.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,14 +24,14 @@ pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<()> {
     print(&text)
 }
 
-/// Print the manual page, or write that of every command.
+/// Print the manual page, or write a manual page for every command.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze man | man -l -
   cloze man --output ~/.local/share/man/man1")]
 pub struct ManArgs {
-    /// Write cloze.1 and a page a command into this directory, which exists
+    /// Write cloze.1 and one page per command into this existing directory
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }

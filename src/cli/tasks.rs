@@ -58,7 +58,7 @@ pub fn perform<T: Task, O: Serialize>(
     })
 }
 
-/// Predict the words that stand at each [MASK] of a text.
+/// Suggest words for each [MASK] in a text.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,15 +66,15 @@ Examples:
   cloze fill-mask 'She is a [MASK].' --targets doctor,nurse --model google-bert/bert-base-uncased
   cloze fill-mask --input texts.jsonl --output words.jsonl --model google-bert/bert-base-uncased
 
-Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}: by mask in the
-order of the text, from 0, the best first.")]
+Each line is {\"mask\",\"token_id\",\"token\",\"score\",\"sequence\"}, best first for each mask.
+mask counts the masks in the text from 0.")]
 pub struct FillMaskArgs {
     #[command(flatten)]
     pub text: Text,
-    /// Words for each mask
+    /// Number of words for each mask
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub top_k: usize,
-    /// Choose among these words only
+    /// Choose only among these words
     #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
     pub targets: Vec<String>,
 }
@@ -100,7 +100,7 @@ Examples:
   cloze classify 'It rained.' --pair 'The streets are wet.' --model ./mnli-bert
   cloze classify --input reviews.jsonl --output labels.jsonl --model ./sst2-bert
 
-Each line is {\"label\",\"score\"}, every label, the best first.")]
+Each line is {\"label\",\"score\"}. All labels are printed, best first.")]
 pub struct ClassifyArgs {
     #[command(flatten)]
     pub text: Text,
@@ -125,19 +125,20 @@ fn text_pair(fields: Fields) -> Result<TextPair> {
     Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
 }
 
-/// Tag the tokens of a text, such as the names in it.
+/// Find names and other classes of tokens in a text.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze tag 'Ada Lovelace lived in London.' --model ./ner-bert --aggregation simple
   cloze tag --input texts.jsonl --output entities.jsonl --model ./ner-bert
 
-Each line is {\"entity\",\"score\",\"index\",\"word\",\"start\",\"end\"}, with an aggregation
-{\"entity_group\",\"score\",\"word\",\"start\",\"end\"}; start and end count code points. O is left out.")]
+Each line is {\"entity\",\"score\",\"index\",\"word\",\"start\",\"end\"}. With an aggregation, it is
+{\"entity_group\",\"score\",\"word\",\"start\",\"end\"}. start and end count code points. Tokens of the class O
+are not printed.")]
 pub struct TagArgs {
     #[command(flatten)]
     pub text: Text,
-    /// How tokens are joined: none, simple, first, average or max
+    /// How to join tokens into phrases: none, simple, first, average or max
     #[arg(long, value_name = "HOW", default_value = "none")]
     pub aggregation: Aggregation,
 }
@@ -176,19 +177,19 @@ pub fn tag(args: TagArgs, common: &Common) -> Result<Outcome> {
     perform(&task, &aggregation, &batch, common, text, (reads, |f| Fields::need(f.text, "text")), objects)
 }
 
-/// Say how likely a text follows another.
+/// Say how likely it is that one text follows another.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze next-sentence 'He went to the shop.' 'He bought bread.' --model google-bert/bert-base-uncased
   cloze next-sentence --input pairs.jsonl --model google-bert/bert-base-uncased
 
-The line is {\"is_next\"}, a probability. Lines of a batch have text and pair.")]
+The result is {\"is_next\"}, a probability. In a batch, each line has text and pair.")]
 pub struct NextSentenceArgs {
     /// The first text
     #[arg(value_name = "A", required_unless_present = "input", conflicts_with = "input", requires = "pair")]
     pub text: Option<String>,
-    /// The text that may follow
+    /// The text that may follow it
     #[arg(value_name = "B")]
     pub pair: Option<String>,
     #[command(flatten)]
@@ -208,24 +209,25 @@ pub fn next_sentence(args: NextSentenceArgs, common: &Common) -> Result<Outcome>
     perform(&task, &(), &args.batch, common, single, (Reads::TEXT_PAIR, input), objects)
 }
 
-/// Classify a text by labels of your own, with a model of natural language inference.
+/// Classify a text by your own labels, with a natural language inference model.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze zero-shot 'The match went to penalties.' --labels sport,politics,music --model ./mnli-bert
   cloze zero-shot --input news.jsonl --labels sport,arts --template 'About {}.' --model ./mnli-bert
 
-A line of a batch may have candidate_labels of its own, an array. Each line of the result is {\"label\",\"score\"}, every label, the best first.")]
+Each line is {\"label\",\"score\"}. All labels are printed, best first. A line of a batch may have its own
+labels: the array candidate_labels.")]
 pub struct ZeroShotArgs {
     #[command(flatten)]
     pub text: Text,
-    /// The labels; of a batch, those of lines without candidate_labels
+    /// The labels; in a batch, the labels for lines without candidate_labels
     #[arg(long, value_name = "LABEL,…", value_delimiter = ',', required_unless_present = "input")]
     pub labels: Vec<String>,
-    /// The sentence that a label is put into, at {}
+    /// The sentence to test; each label replaces {}
     #[arg(long, value_name = "TEXT", default_value = "This example is {}.")]
     pub template: String,
-    /// Let several labels be true: each score is a probability of its own
+    /// Allow several labels to be true: each score is a separate probability
     #[arg(long)]
     pub multi_label: bool,
 }

@@ -12,15 +12,15 @@ use super::batch::{self, Outcome};
 use super::common::Common;
 use super::tasks::Text;
 
-/// Show how a text is cut into tokens.
+/// Show the tokens of a text.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cloze tokenize 'Unaffable otters.'
   cloze tokenize 'It rained.' --pair 'The streets are wet.' --model google-bert/bert-base-uncased
 
-Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}; start and end count code
-points of the token's own text, 0 and 0 for [CLS] and [SEP].")]
+Each line is {\"id\",\"token\",\"start\",\"end\",\"type\",\"special\"}. start and end count code points
+of the token's text. They are 0 for [CLS] and [SEP].")]
 pub struct TokenizeArgs {
     #[command(flatten)]
     pub text: Text,

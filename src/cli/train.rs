@@ -17,7 +17,7 @@ use super::batch::interruptible;
 use super::common::Common;
 use super::show;
 
-/// Fine-tune a model on examples of your own.
+/// Fine-tune a model on your own examples.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,9 +26,10 @@ Examples:
   cloze train tag --model ./bert --data train.conll --eval dev.conll --output out
   cloze train mlm --model ./bert --data books.txt --output out
 
-The output directory is the trained model: `cloze classify --model out 'A text.'`, or transformers.
-In its run/ are config.json, metrics.jsonl, loss.svg, metrics.svg and the last checkpoint, from which
---resume goes on to the same bits. Ctrl-C saves one, as does SIGTERM.")]
+The output directory is the trained model: use it with `cloze classify --model out 'A text.'`, or with
+transformers. Its folder run/ contains config.json, metrics.jsonl, loss.svg, metrics.svg and the last
+checkpoint. Ctrl-C and SIGTERM save a checkpoint. --resume continues from it, and gives the same bits
+as an uninterrupted run.")]
 pub struct TrainArgs {
     #[command(subcommand)]
     pub task: TrainTask,
@@ -36,17 +37,17 @@ pub struct TrainArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum TrainTask {
-    /// Answer questions by spans of a text: SQuAD 1.1 or 2.0 JSON.
+    /// Answer questions from a text. Data: SQuAD 1.1 or 2.0 JSON.
     Qa(QaArgs),
-    /// Classify texts or pairs of texts, or score them: TSV, CSV or JSONL with text, perhaps pair, and label.
+    /// Classify or score texts or pairs of texts. Data: TSV, CSV or JSONL with text, label and optionally pair.
     ///
-    /// Files of GLUE are known by their columns.
+    /// Cloze recognizes GLUE's files by their columns.
     Classify(ClassifyArgs),
-    /// Tag words: CoNLL (a token and its tag a line), or JSONL with text and spans.
+    /// Tag words. Data: CoNLL (one token and its tag per line), or JSONL with text and spans.
     ///
-    /// Which columns hold the words and the tags is seen from what they hold, and said.
+    /// Cloze finds out which columns hold the words and the tags, and prints its choice.
     Tag(TagArgs),
-    /// Predict masked words: text, a paragraph a line, empty lines between documents.
+    /// Predict masked words. Data: plain text, one paragraph per line, empty lines between documents.
     Mlm(PlainArgs),
 }
 
@@ -54,7 +55,7 @@ pub enum TrainTask {
 pub struct QaArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// Context tokens that neighbouring windows share [default: 128, or half a window]
+    /// Context tokens that neighboring windows share [default: 128, or half a window]
     #[arg(long, value_name = "TOKENS")]
     pub doc_stride: Option<usize>,
 }
@@ -63,10 +64,10 @@ pub struct QaArgs {
 pub struct ClassifyArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// Which columns hold what: text=NAME,label=NAME, and pair=NAME [default: by their usual names]
+    /// Names of the columns: text=NAME,label=NAME and optionally pair=NAME [default: the usual names]
     #[arg(long, value_name = "NAMES")]
     pub columns: Option<Columns>,
-    /// What the labels are [default: lists are multi, numbers with fractions regression, all else single]
+    /// Kind of labels [default: multi for lists, regression for numbers with fractions, otherwise single]
     #[arg(long, value_enum)]
     pub kind: Option<LabelKind>,
 }
@@ -75,7 +76,7 @@ pub struct ClassifyArgs {
 pub struct TagArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// Which columns of CoNLL hold what, counted from 1: word=N,tag=N [default: seen from the file]
+    /// Columns of a CoNLL file, counted from 1: word=N,tag=N [default: found from the file's contents]
     #[arg(long, value_name = "NUMBERS")]
     pub columns: Option<TagColumns>,
 }
@@ -88,7 +89,7 @@ pub struct PlainArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LabelKind {
-    /// One class of several
+    /// Exactly one of several classes
     Single,
     /// Any number of classes
     Multi,
@@ -101,11 +102,11 @@ pub enum TrainMethod {
     /// All parameters
     #[default]
     Full,
-    /// Biases alone
+    /// Biases and the head
     Bitfit,
-    /// The head alone
+    /// Only the head
     Head,
-    /// Low-rank adapters beside the encoder's matrices: the output is an adapter of the base, as PEFT has it
+    /// Low-rank adapters beside the encoder's matrices; the output is an adapter in PEFT's format
     Lora,
 }
 
@@ -114,98 +115,100 @@ pub enum Optimizer {
     /// PyTorch's AdamW
     #[default]
     Adamw,
-    /// BERT's own: no correction of the moments' bias, epsilon 1e-6
+    /// BERT's original: no bias correction of the moments, epsilon 1e-6
     Bert,
 }
 
 /// What every task takes.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Files to learn from, each of at most 1 GiB
+    /// Training files, at most 1 GiB each
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Files to measure on; the best model is kept
+    /// Evaluation files; the best model is kept
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub eval: Vec<PathBuf>,
-    /// The trained model's directory, new or empty
+    /// Directory for the trained model, new or empty
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Go on from the checkpoint in the output directory, with otherwise the same arguments
+    /// Continue from the checkpoint in the output directory; all other arguments must be the same
     #[arg(long)]
     pub resume: bool,
-    /// Times that every example is seen
+    /// Number of passes over the training data
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub epochs: u64,
-    /// End after so many steps, even where the epochs have more
+    /// Stop after N steps, even if the epochs have more
     #[arg(long, value_name = "N")]
     pub max_steps: Option<u64>,
-    /// The highest learning rate [default: 5e-5 for full, 1e-3 for lora, bitfit and head]
+    /// Maximum learning rate [default: 5e-5 for full, 1e-3 for lora, bitfit and head]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
-    /// Steps in which the rate rises to its highest, after which it falls to 0: a share of all below 1, else a number
+    /// Steps in which the learning rate rises to its maximum, before it falls to 0: a share of all steps if below 1,
+    /// otherwise a number of steps
     #[arg(long, value_name = "SHARE|STEPS", default_value_t = 0.1)]
     pub warmup: f64,
-    /// Decay of weights a step, times the rate; none of biases and LayerNorm
+    /// Weight decay per step, multiplied by the learning rate; biases and LayerNorm have none
     #[arg(long, value_name = "X", default_value_t = 0.01)]
     pub weight_decay: f32,
-    /// Tokens of a batch at most
+    /// Maximum number of tokens in a batch
     #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
     pub batch_tokens: usize,
-    /// Batches whose gradients make one step
+    /// Number of batches whose gradients make one step
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accumulate: usize,
-    /// Tokens of a sequence at most; what is longer is cut, a question's text into windows [default: as many as the model
-    /// takes; 384 for qa, 128 for mlm]
+    /// Maximum number of tokens in a sequence; longer texts are truncated, or for qa divided into windows [default: the
+    /// model's limit; 384 for qa, 128 for mlm]
     #[arg(long, value_name = "TOKENS")]
     pub max_seq_len: Option<usize>,
-    /// Of the order, dropout, masks and a new head: a seed gives the same bits on a device
+    /// Seed for the order of examples, dropout, masks and a new head; the same seed gives the same bits on a device
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Which parameters are trained; the head's always are
+    /// Which parameters to train; the head is always trained
     #[arg(long, value_enum, default_value_t)]
     pub method: TrainMethod,
-    /// The rank of adapters [default: 8]
+    /// Rank of the adapters [default: 8]
     #[arg(long, value_name = "R")]
     pub lora_r: Option<usize>,
-    /// The scale of adapters, times their rank [default: 16]
+    /// Scale of the adapters, multiplied by their rank [default: 16]
     #[arg(long, value_name = "X")]
     pub lora_alpha: Option<f32>,
-    /// The share of what goes into an adapter that is dropped [default: 0]
+    /// Dropout probability of an adapter's input [default: 0]
     #[arg(long, value_name = "P")]
     pub lora_dropout: Option<f32>,
-    /// The layers that adapters adapt: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
+    /// Layers that get adapters: query, key, value, attention.output.dense, intermediate.dense, output.dense, or dense
     /// for the last three [default: query,value]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub lora_targets: Option<Vec<String>>,
-    /// Leave the first N layers as they are
+    /// Do not train the first N layers
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub freeze_layers: usize,
-    /// Leave the embeddings as they are: faster, and less memory
+    /// Do not train the embeddings: this is faster and takes less memory
     #[arg(long)]
     pub freeze_embeddings: bool,
-    /// Compute each layer's activations again when going back, instead of keeping them: less memory, more time, the same bits
+    /// Recompute each layer's activations in the backward pass instead of storing them: less memory, more time, the same
+    /// bits
     #[arg(long)]
     pub checkpoint_activations: bool,
-    /// How gradients become steps
+    /// The optimizer
     #[arg(long, value_enum, default_value_t)]
     pub optimizer: Optimizer,
-    /// Drop nothing out, whatever the model's configuration says
+    /// Train without dropout, even if the model's configuration has it
     #[arg(long)]
     pub no_dropout: bool,
-    /// The norm that all gradients together are clipped to; 0 for none
+    /// Clip the norm of all gradients together to this value; 0 turns clipping off
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub max_grad_norm: f32,
-    /// Stop after so many evaluations without a better one
+    /// Stop after N evaluations without improvement
     #[arg(long, value_name = "N")]
     pub patience: Option<u64>,
-    /// The measure that says which model is best [default: f1 for qa, tag and several labels, accuracy for classes,
+    /// Metric that decides which model is best [default: f1 for qa, tag and several labels, accuracy for classes,
     /// pearson for scores, loss for mlm]
     #[arg(long, value_name = "NAME")]
     pub metric: Option<String>,
-    /// Steps between evaluations, or between savings of the model where there is nothing to measure on [default: an epoch's]
+    /// Steps between evaluations, or between saved models if there are no evaluation files [default: one epoch]
     #[arg(long, value_name = "STEPS")]
     pub eval_every: Option<u64>,
-    /// Steps between checkpoints, beside those at evaluations
+    /// Steps between checkpoints, in addition to those at evaluations
     #[arg(long, value_name = "STEPS", default_value_t = 500)]
     pub checkpoint_every: u64,
 }

@@ -31,20 +31,20 @@ use output::{Output, same_file};
 use record::Mark;
 pub use record::{Told, told};
 
-/// Where inputs come from and results go.
+/// Options for batches: the input file and the output file.
 #[derive(Debug, Args)]
 pub struct Batch {
-    /// Read inputs from a JSONL file, or `-` for stdin: an object a line with text, perhaps pair, or question and context;
-    /// names such as text_pair, sentence1 and premise are known too, and id is given back
+    /// Read inputs from a JSONL file, or `-` for stdin: one object per line with text and optionally pair, or with question
+    /// and context. Other names such as text_pair, sentence1 and premise work too. The output repeats id
     #[arg(long, value_name = "FILE", help_heading = "Batches")]
     pub input: Option<PathBuf>,
     /// Write results to a file, or `-` for stdout
     #[arg(long, value_name = "FILE", default_value = "-", help_heading = "Batches")]
     pub output: PathBuf,
-    /// Go on where the output ends: skip the input lines whose results it holds
+    /// Continue an interrupted batch: skip the input lines that already have a result in the output
     #[arg(long, help_heading = "Batches")]
     pub resume: bool,
-    /// Replace an output file that is there
+    /// Replace an existing output file
     #[arg(long, conflicts_with = "resume", help_heading = "Batches")]
     pub overwrite: bool,
 }
