@@ -88,7 +88,7 @@ export class HeatStrip {
     this.#heat = heat;
     this.colours.start.hidden = this.colours.end.hidden = word !== undefined;
     this.#answer = undefined;
-    this.colours.line.textContent = word ?? 'How likely an answer is, over the whole text';
+    this.colours.line.textContent = word ?? 'How likely the answer is at each place in the text';
     this.redraw();
   }
 

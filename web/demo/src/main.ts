@@ -34,24 +34,29 @@ const place = (name: string): HTMLElement => {
   return found;
 };
 const pickers = {
-  ask: new ModelPicker(place('ask'), ask.model, 'deepset/bert-base-cased-squad2', 'A BERT for question answering.'),
+  ask: new ModelPicker(
+    place('ask'),
+    ask.model,
+    'deepset/bert-base-cased-squad2',
+    'A BERT model for question answering.',
+  ),
   search: new ModelPicker(
     place('search'),
     search.model,
     'sentence-transformers/all-MiniLM-L6-v2',
-    'A BERT that embeds sentences.',
+    'A BERT model that embeds sentences.',
   ),
   blanks: new ModelPicker(
     place('blanks'),
     blanks.model,
     'google-bert/bert-base-uncased',
-    'A BERT with its head of words.',
+    'A BERT model with a masked-word head.',
   ),
   next: new ModelPicker(
     place('next'),
     next.model,
     'google-bert/bert-base-uncased',
-    'A BERT with its head of next sentences.',
+    'A BERT model with a next-sentence head.',
   ),
 };
 const models: Model<Task>[] = [ask.model, search.model, blanks.model, next.model] as unknown as Model<Task>[];
@@ -107,7 +112,7 @@ async function take(data: DataTransfer): Promise<void> {
     const isModel = files.some(({ name }) => name === 'config.json');
     const [file] = files;
     if (isModel) pickers[tab].take(files, folder ?? 'dropped files');
-    else if (folder !== undefined) desk.status.say('This folder is no model: it has no config.json.', 'problem');
+    else if (folder !== undefined) desk.status.say('This folder is not a model: it has no config.json.', 'problem');
     else if (files.length > 1) desk.status.say('Drop one text at a time.', 'problem');
     else if (file) await desk.open(file);
   } catch (error) {
@@ -123,7 +128,7 @@ async function openLink(): Promise<boolean> {
     const shared = await sharedIn(location.hash);
     if (!shared) return false;
     desk.put({ title: shared.title, text: shared.text });
-    ask.propose(shared.question, 'This text and this question came with the link. Ask, if you like.');
+    ask.propose(shared.question, 'This text and this question came with the link. Press Ask for an answer.');
     history.replaceState(null, '', location.pathname + location.search);
     return true;
   } catch (error) {

@@ -19,7 +19,7 @@ export class ModelPicker<T extends Task> {
   #state = el('span', { className: 'model-state' });
   #load = el('button', { type: 'button', className: 'quiet', textContent: 'Load now' });
   #cancel = el('button', { type: 'button', className: 'stop', textContent: 'Cancel' });
-  #progress = el('progress', { max: 1, ariaLabel: 'How much of the model is here' });
+  #progress = el('progress', { max: 1, ariaLabel: 'Progress of loading the model' });
   #status: Status;
   #details: HTMLDetailsElement;
   #input: HTMLInputElement;
@@ -51,7 +51,7 @@ export class ModelPicker<T extends Task> {
     const folder = el('input', { type: 'file', hidden: true, webkitdirectory: true, multiple: true });
     const use = el('button', { type: 'submit', className: 'quiet', textContent: 'Use' });
     const choose = el('button', { type: 'button', className: 'quiet', textContent: 'Choose a folder' });
-    const back = el('button', { type: 'button', className: 'quiet', textContent: 'Back to the included one' });
+    const back = el('button', { type: 'button', className: 'quiet', textContent: 'Back to the included model' });
     back.hidden = !model.included;
     const form = el(
       'form',
@@ -68,8 +68,8 @@ export class ModelPicker<T extends Task> {
       el('div', { className: 'row' }, choose, back),
       folder,
       note(
-        'A folder from your disk is read in place: its files, like your text, never leave this page. A Hugging Face id ' +
-          'is downloaded from there, and kept on this device.',
+        'The page reads a folder from your disk in place: its files, like your text, never leave this page. It downloads ' +
+          'a Hugging Face model once and keeps it on this device.',
       ),
     );
     this.#details.open = !model.included;
@@ -123,7 +123,7 @@ export class ModelPicker<T extends Task> {
     this.#input.focus();
   }
 
-  /** Looks whether an included model is on this device already. */
+  /** Looks whether an included model is already on this device. */
   async look(): Promise<void> {
     const { included } = this.model;
     this.isStored = included !== undefined && (await isStored(included).catch(() => false));
@@ -137,7 +137,7 @@ export class ModelPicker<T extends Task> {
       const { model } = await this.model.get();
       this.#status.say(`${model.name} is loaded.`, 'heard');
     } catch (error) {
-      if (isAbort(error)) this.#status.say('Loading was stopped. What has come so far is kept.');
+      if (isAbort(error)) this.#status.say('Loading was stopped. The part that was loaded is kept.');
       else this.#status.say(messageOf(error), 'problem');
     }
   }
@@ -167,7 +167,7 @@ export class ModelPicker<T extends Task> {
           choice.kind !== 'included'
             ? ''
             : this.isStored
-              ? 'on this device already'
+              ? 'already on this device'
               : `${format.bytes(choice.included.bytes)}, downloaded once`;
     }
   }

@@ -33,7 +33,7 @@ async function aboutModel(model: Model<Task>): Promise<string[]> {
     `  model: ${shown}${revision === undefined ? '' : `, ${revision}`}${cached ? ', in the cache' : ''}`,
     `  loaded in: ${Math.round(model.loadTime ?? 0)} ms`,
     `  device: ${pipeline.device} (${pipeline.adapter})`,
-    `  why, and the self-test: ${pipeline.reason}`,
+    `  reason and self-test: ${pipeline.reason}`,
     `  in a worker: ${pipeline.worker}`,
     `  counters: ${JSON.stringify(counters)}`,
   ];
@@ -45,7 +45,7 @@ async function adapter(): Promise<string> {
   const found = await gpu.requestAdapter().catch(() => null);
   if (!found) return 'no adapter';
   const { vendor, architecture, device, description } = found.info ?? {};
-  return [vendor, architecture, device, description].filter(Boolean).join(' ') || 'an adapter without a name';
+  return [vendor, architecture, device, description].filter(Boolean).join(' ') || 'an unnamed adapter';
 }
 
 export async function reportOf(models: readonly Model<Task>[]): Promise<string> {
@@ -74,8 +74,8 @@ export function startReport(models: readonly Model<Task>[]): void {
       const isCopied = await copy(await reportOf(models), byId('report-manual'), field);
       status.say(
         isCopied
-          ? 'Copied. There is nothing of your text in it.'
-          : 'The clipboard is closed to this page: copy the report by hand.',
+          ? 'Copied. The report contains nothing of your text.'
+          : 'This page cannot use the clipboard. Copy the report by hand.',
       );
     })();
   });

@@ -24,7 +24,7 @@ export async function linkTo({ title, text, question }: Shared): Promise<string>
   const link = PREFIX + base64url(await packed(bytes));
   if (link.length > MOST_LINK) {
     const size = `${Math.round(link.length / 1000)} thousand characters`;
-    throw new LinkProblem(`This text is too long for a link: it would have ${size}. Share the file itself.`);
+    throw new LinkProblem(`This text is too long for a link: the link would have ${size}. Share the file itself.`);
   }
   return new URL(link, location.href).href;
 }
@@ -67,7 +67,9 @@ async function unpacked(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
     size += value.length;
     if (size > MOST_UNPACKED) {
       void reader.cancel();
-      throw new LinkProblem('This link unpacks to more than 4 MB, which no link made here does. It is not opened.');
+      throw new LinkProblem(
+        'This link was not made by this page: it unpacks to more than 4 MB. The page does not open it.',
+      );
     }
     text += decoder.decode(value, { stream: true });
   }

@@ -35,18 +35,20 @@ export async function readText(file: File): Promise<Source> {
   const title = file.name.slice(0, 120).replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
   if (!isText(file)) {
     const kind = KINDS[/\.([^.]*)$/.exec(file.name)?.[1]?.toLowerCase() ?? ''] ?? 'another kind of file';
-    throw new Refusal(`“${title}” is ${kind}. Only .txt and .md files can be read here; open it and paste its text.`);
+    throw new Refusal(
+      `“${title}” is ${kind}. This page reads only .txt and .md files. Open the file and paste its text.`,
+    );
   }
-  if (file.size > MOST) throw new Refusal(`“${title}” is larger than 20 MB. Take a part of it.`);
+  if (file.size > MOST) throw new Refusal(`“${title}” is larger than 20 MB. Use a part of it.`);
   const bytes = new Uint8Array(
     await file.arrayBuffer().catch(() => {
-      throw new Refusal(`“${title}” cannot be read. It may have been moved: choose it again.`);
+      throw new Refusal(`“${title}” cannot be read. It may have been moved. Choose it again.`);
     }),
   );
   const text = decode(bytes)
     .replace(/^\ufeff/, '')
     .replace(/\r\n?/g, '\n');
-  if (text.includes('\0')) throw new Refusal(`“${title}” holds no plain text, whatever its name says.`);
+  if (text.includes('\0')) throw new Refusal(`“${title}” is not plain text, although its name says so.`);
   if (text.trim() === '') throw new Refusal(`“${title}” is empty.`);
   return { title, text };
 }

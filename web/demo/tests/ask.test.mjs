@@ -134,7 +134,7 @@ describe('a question', () => {
     const { page } = first;
     const asked = demo.server.requests.length;
     await page.click('#share');
-    await says(page, '#ask-status', /link is copied/);
+    await says(page, '#ask-status', /Link copied/);
     const copied = await page.evaluate(() => navigator.clipboard.readText());
     assert.equal(demo.server.requests.length, asked, 'nothing is sent');
     const url = new URL(copied);
@@ -222,7 +222,7 @@ describe('a question', () => {
       ['photo.png', [137, 80], 'image/png', /picture/],
       ['data.bin', [0, 1, 2], '', /another kind of file/],
       ['notes.log', 'Hi', 'text/plain', /another kind of file/],
-      ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /no plain text/],
+      ['fake.txt', [0, 1, 2, 0, 4], 'text/plain', /is not plain text/],
       ['empty.txt', '  ', 'text/plain', /empty/],
     ];
     const before = (await marked(page)).text;

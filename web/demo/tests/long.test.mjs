@@ -116,7 +116,7 @@ describe('a file of 5 MB', () => {
 
     await page.fill('#question', 'Who has red hair?');
     await page.click('#ask-go');
-    await says(page, '#ask-long-text', /about [\d.]+ million tokens, some \d+(\.\d)? (minutes|hours)/);
+    await says(page, '#ask-long-text', /about [\d.]+ million tokens. It takes about \d+(\.\d)? (minutes|hours)/);
     assert.equal(await page.evaluate(() => document.activeElement.id), 'ask-anyway');
     const estimate = await page.textContent('#ask-long-text');
     await page.click('#ask-anyway');

@@ -51,7 +51,7 @@ describe('the service worker', () => {
     isGone = true;
     await page.reload();
     await page.waitForSelector('html[data-ready]');
-    await says(page, '#panel-ask .model-state', /on this device already/);
+    await says(page, '#panel-ask .model-state', /already on this device/);
     await ask(page, 'When did Ada die?');
     assert.equal((await marked(page)).mark, '27 November 1852');
     await page.selectOption('#sample', 'time-machine');

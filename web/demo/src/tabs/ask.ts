@@ -88,7 +88,7 @@ export class Ask {
     this.#status.say(
       this.model.stage.stage === 'ready' || this.model.choice.kind !== 'included'
         ? ''
-        : `The first answer loads the model: ${format.bytes(MODEL_BYTES)}, once.`,
+        : `The first answer loads the model once: ${format.bytes(MODEL_BYTES)}.`,
     );
   }
 
@@ -110,7 +110,7 @@ export class Ask {
       return this.#question.focus();
     }
     if (text.text.trim() === '') {
-      return this.#status.say('There is no text yet: paste one, or choose a sample.', 'problem');
+      return this.#status.say('There is no text yet. Paste one, or choose a sample.', 'problem');
     }
     let timer: ReturnType<typeof setInterval> | undefined;
     try {
@@ -163,9 +163,9 @@ export class Ask {
 
   #warn(tokens: number, expected: number): undefined {
     byId('ask-long-text').textContent =
-      `This is a long text: about ${format.roughly(tokens)} tokens, some ` +
-      `${format.about(expected)} at the ${format.count(this.model.speed ?? 0)} tokens a second of this device. ` +
-      'The page stays usable meanwhile, and you can stop it at any time.';
+      `This is a long text of about ${format.roughly(tokens)} tokens. It takes about ${format.about(expected)}: ` +
+      `this device reads ${format.count(this.model.speed ?? 0)} tokens a second. ` +
+      'You can use the page meanwhile, and stop at any time.';
     this.#status.say('');
     this.#long.hidden = false;
     // After the button that was pressed has come back.
@@ -218,7 +218,7 @@ export class Ask {
     this.#result.hidden = false;
     const best = answers[0];
     if (best) this.#status.say(`The answer: ${best.answer}`, 'heard');
-    else this.#status.say('The model finds no answer in this text.');
+    else this.#status.say('The model found no answer in this text.');
     this.#chosen = best;
     this.#isNew = true;
     if (!byId('panel-ask').hidden) this.shown();
@@ -244,8 +244,8 @@ export class Ask {
       const isCopied = await copy(link, byId('share-manual'), byId<HTMLTextAreaElement>('share-link'));
       this.#status.say(
         isCopied
-          ? 'The link is copied. It holds the text and the question themselves.'
-          : 'The clipboard is closed to this page: copy the link by hand.',
+          ? 'Link copied. It contains the text and the question.'
+          : 'This page cannot use the clipboard. Copy the link by hand.',
       );
     } catch (error) {
       this.#status.say(messageOf(error), 'problem');

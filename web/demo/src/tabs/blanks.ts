@@ -93,6 +93,6 @@ export class Blanks {
     sequence.textContent = words[0]?.sequence ?? '';
     this.#filled.replaceChildren(sequence, ...lists.flat());
     if (words[0]) this.#status.say(`The likeliest word: ${words[0].token}`, 'heard');
-    else this.#status.say('The model has no word for it.');
+    else this.#status.say('The model found no word.');
   }
 }

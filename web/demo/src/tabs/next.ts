@@ -32,7 +32,7 @@ export class Next {
   #take(): void {
     // The beginning of a long text will do.
     const sentences = [...eachSentence(this.desk.text.text.slice(0, 50_000))];
-    if (sentences.length < 2) return this.#status.say('The text has no two sentences.', 'problem');
+    if (sentences.length < 2) return this.#status.say('The text does not have two sentences.', 'problem');
     this.#pair %= sentences.length - 1;
     this.#first.value = sentences[this.#pair]?.text ?? '';
     this.#second.value = sentences[this.#pair + 1]?.text ?? '';

@@ -91,7 +91,8 @@ export class Search {
         noteCall('feature-extraction', performance.now() - began);
         return rank(index, wanted);
       });
-      if (!found) return this.#running.busy ? undefined : this.#status.say('Stopped. What was read so far is kept.');
+      if (!found)
+        return this.#running.busy ? undefined : this.#status.say('Stopped. The sentences read so far are kept.');
       const { length } = this.desk.text.text;
       const share = ({ start, end, score }: Scored) => ({ from: start / length, to: end / length, share: score });
       this.#heat = heatOf(found.map(share));
@@ -114,7 +115,7 @@ export class Search {
     const { text } = this.desk;
     if (this.#index?.text !== text || this.#index.encoder !== encoder) {
       const sentences = await readSentences(text.text, signal);
-      if (sentences.length === 0) throw new Error('There is no text yet: paste one, or choose a sample.');
+      if (sentences.length === 0) throw new Error('There is no text yet. Paste one, or choose a sample.');
       this.#index = { text, encoder, sentences, vectors: new Float32Array(), width: 0, done: 0 };
     }
     const index = this.#index;
