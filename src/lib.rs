@@ -1,17 +1,8 @@
-//! BERT in the browser and on any GPU: one encoder in Rust with hand-written WGSL kernels and a fast CPU path.
+//! BERT in the browser, on any GPU, and on the CPU: one encoder in Rust with hand-written WGSL kernels and a fast CPU path.
 //!
-//! ```text
-//! text -> Tokenizer -> windows -> packed Batch -> Encoder (a list of Calls) -> head -> answers with offsets
+//! # Answer a question
 //! ```
-//!
-//! Each arrow is a module: [`text`] knows no model; [`checkpoint`] reads Hugging Face files and knows no device;
-//! [`model`] records ops and knows no device's insides; a [`device`] lowers what was recorded; [`tasks`] join them.
-//!
-//! # A question, answered
-//! ```
-//! use cloze::device::{Cancel, Cpu, Device};
-//! use cloze::tasks::answer::AnswerOptions;
-//! use cloze::tasks::question_answering::QuestionAnswering;
+//! use cloze::{AnswerOptions, Cancel, Cpu, Device, QuestionAnswering};
 //!
 //! # fn main() -> cloze::Result<()> {
 //! let qa = QuestionAnswering::embedded(Device::Cpu(Cpu::new(0)))?;
@@ -23,13 +14,33 @@
 //! # Ok(())
 //! # }
 //! ```
-//! [`choose::open`] opens a GPU if there is a real one that computes right, and says why it took what it took;
-//! [`QuestionAnswering::open`](tasks::question_answering::QuestionAnswering::open) reads a directory of your own.
+//!
+//! # Where to start
+//! - To use your own model, call [`QuestionAnswering::open`] with its directory. With the feature `hub`, the module `hub` downloads models by name.
+//! - For another task, open a [`TextModel`] and give it to [`Classifier`], [`Tagger`], [`FillMask`], [`Embedder`], [`NextSentence`], [`Reranker`]
+//!   or [`ZeroShot`]. Then pass inputs to [`run`] (any number of inputs) or [`run_one`].
+//! - To choose a device, call [`choose::open`]. It opens a real GPU that computes correctly, or else the CPU, and says why.
+//! - To stop long work, call [`Cancel::cancel`] from anywhere.
+//! - To train, start at the module `train`: `train::run::Run` trains from files, and `Trainer` takes one step at a time.
+//! - To add a kernel, read `CONTRIBUTING.md` and start at [`ops`]. The modules [`graph`], [`ops`], [`measure`] and parts of [`device`] are for kernel authors.
+//!
+//! # How it works
+//! ```text
+//! text -> Tokenizer -> windows -> packed Batch -> Encoder (a list of Calls) -> head -> answers with offsets
+//! ```
+//! [`text`] tokenizes and knows no model. [`checkpoint`] reads Hugging Face files and knows no device. [`model`] records a list of ops, and a [`device`] runs
+//! it. [`tasks`] join them. `ARCHITECTURE.md` has the whole map.
 //!
 //! # Features
-//! `cli` the binary; `native` threads, memory mapping and [`block_on`]; `hub` models by name from the Hugging Face Hub;
-//! `embedded-model` the default model, compiled in; `train` what [`train`] needs. All these are on by default; `hub` alone
-//! needs a C compiler. `wasm` is the shell for JavaScript, on wasm32 alone.
+//! | Feature | What it adds | Default |
+//! |---|---|---|
+//! | `cli` | the program `cloze` | yes |
+//! | `native` | threads, memory mapping and `block_on` | yes |
+//! | `hub` | models by name from the Hugging Face Hub; it alone needs a C compiler | yes |
+//! | `embedded-model` | the default model, compiled in | yes |
+//! | `train` | the module `train` | yes |
+//! | `unigram` | Unigram tokenizers (XLM-R, multilingual-e5) | yes |
+//! | `wasm` | the interface for JavaScript, on wasm32 only | no |
 
 pub mod activation;
 pub mod batch;
@@ -45,13 +56,16 @@ pub mod fields;
 pub mod files;
 #[cfg(feature = "native")]
 pub mod fingerprint;
+/// **For kernel authors.**
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
 #[cfg(feature = "native")]
 pub mod inputs;
+/// **For kernel authors.**
 pub mod measure;
 pub mod model;
+/// **For kernel authors.**
 pub mod ops;
 pub mod pooling;
 #[cfg(feature = "native")]
@@ -66,7 +80,24 @@ pub mod train;
 #[cfg(all(feature = "wasm", target_arch = "wasm32"))]
 pub mod wasm;
 
+pub use checkpoint::{Checkpoint, Head};
+pub use device::{Cancel, Cpu, Device, Gpu};
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use pollster::block_on;
+pub use pooling::Pooling;
+pub use tasks::answer::{Answer, AnswerOptions};
+pub use tasks::classify::Classifier;
+pub use tasks::embed::{EmbedOptions, Embedder};
+pub use tasks::fill_mask::{FillMask, FillMaskOptions};
+pub use tasks::next_sentence::NextSentence;
+pub use tasks::question_answering::{Question, QuestionAnswering};
+pub use tasks::rank::{Query, RankOptions, Reranker};
+pub use tasks::run::{run, run_one};
+pub use tasks::tag::{Aggregation, Tagger};
+pub use tasks::text_model::{TextModel, TextPair};
+pub use tasks::zero_shot::{ZeroShot, ZeroShotOptions};
+pub use text::Tokenizer;
+#[cfg(feature = "train")]
+pub use train::{TrainOptions, Trainer};
 pub use wgpu;

@@ -56,7 +56,7 @@ impl Dialect for Plain {
     }
 }
 
-/// What to do about an error. Plain text converts into it; [`help!`](crate::error::help) makes one with options and remedies.
+/// What to do about an error. Plain text converts into it; `help!` makes one with options and remedies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Help(Vec<Part>);
 

@@ -1,8 +1,6 @@
-//! Answers one question with the library and checks what it says.
+//! Answers one question with the library and checks the answer.
 
-use cloze::device::{Cancel, Cpu, Device};
-use cloze::tasks::answer::AnswerOptions;
-use cloze::tasks::question_answering::QuestionAnswering;
+use cloze::{AnswerOptions, Cancel, Cpu, Device, QuestionAnswering};
 
 fn main() -> cloze::Result<()> {
     let qa = QuestionAnswering::embedded(Device::Cpu(Cpu::new(0)))?;
