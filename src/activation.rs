@@ -1,6 +1,6 @@
 //! The pointwise functions between a layer's two feed-forward matmuls (and in some heads).
 //!
-//! Only names and ids live here: the model's configuration, the CPU and the shaders share them.
+//! This file has only their names and ids, which the model's configuration, the CPU and the shaders share.
 
 /// A pointwise function, by what it computes; several of `transformers`' names can mean the same one.
 ///

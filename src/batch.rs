@@ -1,4 +1,4 @@
-//! The packed batch: sequences one after another, no padding.
+//! The packed batch: sequences one after another, without padding.
 
 use crate::device::BatchSizes;
 

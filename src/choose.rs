@@ -1,4 +1,4 @@
-//! Which device does the work, and why.
+//! Chooses the device that does the work, and says why.
 
 use std::sync::Arc;
 

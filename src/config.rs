@@ -1,4 +1,4 @@
-//! What a Hugging Face `config.json` says about a BERT model, and whether this crate can run it.
+//! Reads a BERT model's `config.json` and checks whether this crate can run the model.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -1,8 +1,7 @@
-//! What the fields of an input are called: here, by `transformers`, by data sets.
+//! The names of input fields: ours, those of `transformers`, and those of data sets.
 //!
-//! One table serves the lines of a batch and the columns of training data. The package's `web/src/fields.ts` has the
-//! same table; a test compares the two. To add a name, add a row; to add a kind of input, add a [`Role`] and list it in
-//! the [`Reads`] of the commands that take it.
+//! One table serves both the lines of a batch and the columns of training data. The npm package has the same table in `web/src/fields.ts`; a test compares the
+//! two. To add a name, add a row. To add a kind of input, add a [`Role`] and list it in the [`Reads`] of the commands that take it.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Files that are read and written with care: no waiting for a pipe's writer, and no reader sees half a file.
+//! Reads and writes files safely: it never waits for a pipe's writer, and no reader sees half a file.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};

@@ -1,4 +1,4 @@
-//! Whether bytes are those of before: FNV-1a over words of eight bytes. It tells a changed file, not a forged one.
+//! Detects changed bytes with FNV-1a over words of eight bytes. It does not detect forgeries.
 
 /// A sum over bytes.
 #[derive(Clone, Copy, Debug)]

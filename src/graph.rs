@@ -1,4 +1,4 @@
-//! Recording: tensors by name and shape, ops appended to a list. Nothing is computed here.
+//! Records a computation: tensors by name and shape, and the list of ops. It computes nothing.
 
 use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
 

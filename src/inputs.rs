@@ -1,6 +1,6 @@
-//! What a command reads, so that it does not write over it.
+//! Remembers the files that a command reads, so that it does not overwrite them.
 //!
-//! Files are told apart by what they are and not by their paths: a link, a hard link and another spelling are the same file.
+//! It compares the files themselves and not their paths: a symbolic link, a hard link and another spelling are the same file.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How fast a device multiplies matrices: the yardstick for everything else that runs on it.
+//! Measures how fast a device multiplies matrices. `bench` compares everything else with this rate.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How a sequence's hidden states become one vector.
+//! The ways to turn a sequence's hidden states into one vector.
 
 /// A way of pooling `[S, H]` into `[H]`. Every token counts, `[CLS]` and `[SEP]` too, as in sentence-transformers; but for
 /// those of a prompt, where the model leaves them out.

@@ -1,4 +1,4 @@
-//! Host tensors: what a checkpoint hands to a device. Borrowed bytes, never copied or widened as a whole.
+//! Host tensors, which a checkpoint gives to a device: borrowed bytes that are never copied or widened as a whole.
 
 use half::{bf16, f16};
 

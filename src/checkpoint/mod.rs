@@ -1,12 +1,12 @@
-//! Checkpoints: a model's configuration and weights as they lie in a Hugging Face directory.
+//! Checkpoints: the configuration and weights of a model, from a Hugging Face directory.
 //!
-//! A [`Checkpoint`] is opened, checked against its configuration, and then hands out [`HostTensor`]s that borrow the mapped
-//! files; nothing is copied. [`convert()`] writes one in another type. Files are hostile until shown otherwise: every
-//! fault is a typed error that names file, tensor and help, and no claim of a file is believed about memory.
+//! Start at [`Checkpoint::open`]. It checks the files against the configuration. Then it returns [`HostTensor`]s that borrow the mapped files, so nothing is
+//! copied. [`convert()`] writes a checkpoint in another data type. Every file is untrusted: each fault is a typed error that names the file, the tensor and
+//! the remedy, and no size in a file decides how much memory is used until it is checked.
 //!
 //! # The i8 format
-//! A tensor of type I8 and shape `[rows, cols]` has beside it `NAME.scale`, F32 of shape `[rows]`, every one positive:
-//! `value = q * scale[row]`, q in -127..=127. `config.json` then has `"quantization": {"format": "i8-rows"}`.
+//! Beside a tensor of type I8 and shape `[rows, cols]` there is `NAME.scale`, F32 of shape `[rows]`, with positive values only:
+//! `value = q * scale[row]`, with q in -127..=127. `config.json` contains `"quantization": {"format": "i8-rows"}`.
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! The command line: a thin shell over `tasks` and `checkpoint`. It holds no maths.
+//! The command line: it reads arguments, calls `tasks` and `checkpoint`, and prints results. It computes nothing.
 
 mod answer;
 mod args;

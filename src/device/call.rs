@@ -1,8 +1,7 @@
-//! The op list as data: what is to be computed, not how.
+//! The list of calls as data: what to compute, not how.
 //!
-//! A [`CallList`] is recorded once for a model and knows no sizes but the fixed ones: rows that follow the batch are
-//! [`Rows`], resolved against a [`BatchSizes`] at every run. A device plans the list for a capacity and runs it for any
-//! batch that fits.
+//! A [`CallList`] is recorded once for a model. It contains only fixed sizes. Rows that follow the batch are [`Rows`], and each run resolves them
+//! with its [`BatchSizes`]. A device plans the list for a capacity and runs it for any batch that fits.
 
 use super::cpu::CpuCall;
 use super::gpu::Limits;

@@ -1,7 +1,6 @@
-//! Two devices run one list op by op, and the first op that differs is named.
+//! Runs one list on two devices, call by call, and names the first call whose results differ.
 //!
-//! Before each call the second device's inputs are taken from the first, so that a difference is that call's own and
-//! not an earlier one's, grown.
+//! Before each call, the second device gets its inputs from the first. So a difference comes from that call, not from an earlier one.
 
 use super::call::{BatchSizes, CallList, Role, TensorId};
 use super::{Cancel, Device, Input};

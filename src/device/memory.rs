@@ -1,4 +1,4 @@
-//! What the machine has of memory.
+//! How much memory the machine has.
 
 /// The bytes that can be taken without swapping, and no more than the container may have; `None` where that is not known.
 pub fn available() -> Option<u64> {

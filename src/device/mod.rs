@@ -1,7 +1,9 @@
-//! The seam between what is computed and where.
+//! Devices: how a recorded list of calls runs on the CPU or on a GPU.
 //!
-//! Above it, everything records [`CallList`]s. Below it, a [`Device`] plans such a list once (chooses kernels, lays out
-//! memory) and runs the plan for any batch that fits. The set of devices is closed: a CPU and GPUs through `wgpu`.
+//! The model records [`CallList`]s. A [`Device`] plans each list once (it chooses kernels and lays out memory), and runs the plan for any batch that
+//! fits. There are exactly two kinds: the CPU and GPUs through `wgpu`.
+//!
+//! Users need [`Device`], [`Cpu`], [`Gpu`] and [`Cancel`]. All other items are for kernel authors: start at [`call`]. `docs/devices.md` explains the design.
 
 pub mod call;
 pub mod cpu;

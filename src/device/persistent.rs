@@ -1,6 +1,6 @@
-//! Tensors that outlive runs and plans: trained parameters, their gradients and moments. Row-major f32.
+//! Tensors that outlive runs and plans: trained parameters, their gradients and moments, as row-major f32.
 //!
-//! A call may read a state, write it, or update it in place. The host reads and writes it between runs.
+//! A call may read such a tensor, write it, or update it in place. The host reads and writes it between runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

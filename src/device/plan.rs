@@ -1,4 +1,4 @@
-//! Memory by liveness: which tensor lives in which buffer, so that few are needed.
+//! Memory layout: tensors that are never needed at the same time share a buffer.
 
 use super::call::{BatchSizes, CallList, MAX_STORAGE_BINDINGS, Role, TensorId};
 

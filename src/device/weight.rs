@@ -1,4 +1,4 @@
-//! Parameters in a device's memory, in the layout that device chose.
+//! Parameters in a device's memory, in the layout that the device chooses.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Models by name from the Hugging Face Hub, in the cache that all its libraries share.
+//! Downloads models by name from the Hugging Face Hub into the cache that all Hugging Face libraries share.
 //!
-//! [`Hub::model_dir`] gives the directory of a model, which [`Checkpoint::open`](crate::checkpoint::Checkpoint::open)
-//! and the tasks then read as any other. The cache is laid out by the crate `hf-hub`; the transfer is done here, since
-//! nothing that a server says may become a path unchecked, and no file may bear its name before its bytes are all there.
+//! [`Hub::model_dir`] returns the directory of a model. Read it with [`Checkpoint::open`](crate::checkpoint::Checkpoint::open) or with a task.
+//! The crate `hf-hub` defines the layout of the cache. The transfer is our own: nothing that a server sends may become a path unchecked, and no
+//! file may get its name before all its bytes have arrived.
 //!
 //! ```no_run
 //! # fn main() -> cloze::Result<()> {

@@ -1,4 +1,6 @@
-//! BERT: configuration, parameters, and the recording of its computation. It knows ops, and no device's insides.
+//! BERT: its parameters on a device, and the recording of its computation. It knows the ops, but not how a device runs them.
+//!
+//! Start at [`Model`]. To add a head, start at `heads/mod.rs`.
 
 pub(crate) mod embeddings;
 mod encoder;

@@ -1,4 +1,4 @@
-//! The ops: one file an op, with how it is recorded, its CPU twin and its WGSL variants. This is their table.
+//! The ops: one file for each, with its recording, its CPU code and its WGSL variants. This file is their table. To add one, follow `CONTRIBUTING.md`.
 
 use crate::device::Op;
 

@@ -1,5 +1,6 @@
-//! Search by meaning: passages of files whose vectors lie closest to the query's, read again by a cross-encoder if one is
-//! given.
+//! Searches files by meaning: finds the passages whose vectors are closest to the query's. A cross-encoder, if given, ranks them again.
+//!
+//! Start at [`Search`].
 
 pub mod cache;
 pub mod files;

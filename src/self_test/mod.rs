@@ -1,7 +1,7 @@
-//! A golden self-test: does this device compute what PyTorch does?
+//! The self-test: does this device compute what PyTorch computes?
 //!
-//! Drivers have bugs, and a wrong kernel crashes nothing: answers are only worse. So before a GPU is trusted it runs a
-//! tiny BERT through the same loading, kernels and plans as any other, and the logits are compared. No file is read.
+//! Drivers have bugs. A wrong kernel does not crash; it only makes answers worse. So before Cloze trusts a GPU, it runs a tiny BERT through the
+//! usual loading, kernels and plans, and compares the logits. The test reads no file.
 
 mod expected;
 mod weights;

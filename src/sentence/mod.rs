@@ -1,7 +1,7 @@
-//! What a sentence-transformers directory says beyond the model: how a text is read, and what becomes of its tokens.
+//! Reads sentence-transformers directories: how to tokenize a text, and how to turn its hidden states into a vector.
 //!
-//! Files are read as sentence-transformers 5.7 reads them. `modules.json` lists the modules in order, the first of them the
-//! `Transformer`. What is not understood is refused by name: a model without one of its modules gives other vectors.
+//! Start at [`Sentence`]. Files are read as sentence-transformers 5.7 reads them. `modules.json` lists the modules in order; the first is the
+//! `Transformer`. An unknown module is refused by name, because a model without one of its modules gives other vectors.
 
 mod cross_encoder;
 mod layout;

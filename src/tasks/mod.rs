@@ -1,7 +1,9 @@
-//! From text to a result: what to ask the model for, and what its numbers mean.
+//! The text tasks: which sequences a model reads for an input, and what its numbers mean.
 //!
-//! A task is a [`Task`](run::Task) on a [`TextModel`](text_model::TextModel); [`run::run`] packs the sequences of any
-//! number of inputs into batches and gives each its own result or error.
+//! To answer questions, start at [`QuestionAnswering`](question_answering::QuestionAnswering). Every other task is a type that works on a
+//! [`TextModel`](text_model::TextModel). [`run::run`] packs the sequences of any number of inputs into batches. It returns a result or an error for each.
+//!
+//! To add a task, implement [`Task`](run::Task); [`classify`] is the shortest example.
 
 pub mod answer;
 pub mod classify;

@@ -1,9 +1,8 @@
-//! Text to token ids and back to places in the text. Knows no model and no device.
+//! Tokenizers: from text to token ids, and back to places in the text. This module knows no model and no device.
 //!
-//! A [`Tokenizer`] turns one text into an [`Encoding`] without special tokens; [`windows::cut`] divides a long
-//! context into overlapping ranges of tokens; [`Tokenizer::pair`] puts the special tokens around them.
-//! All offsets are byte ranges of the text that the caller gave, whatever the normaliser did to it; [`Offsets`]
-//! converts them for interfaces that count code points.
+//! Start at [`Tokenizer`]. It turns a text into an [`Encoding`] without special tokens. [`windows::cut`] divides a long context into overlapping ranges of
+//! tokens. [`Tokenizer::pair`] adds the special tokens. All offsets are byte ranges of the original text, before normalization. [`Offsets`] converts them for
+//! interfaces that count code points.
 
 mod added;
 mod bert;

@@ -1,8 +1,8 @@
-//! Training: a model whose parameters are states, its losses, and the steps that change it.
+//! Training: a model with parameters that change, its losses, and the optimizer's steps.
 //!
-//! [`step::Trainer`] holds a model and takes one batch with its labels at a time; what the batches are is
-//! above it: [`data`] reads files, [`features`] makes sequences of examples, [`order`] and [`collate`] batches of sequences,
-//! [`evaluate`] measures. [`run`] does all of it, from files to a model's directory, and can be stopped and resumed.
+//! To train from files, start at [`run`]. It writes a model's directory, and you can stop and resume it. To train with a loop of your own, start
+//! at [`step::Trainer`], which takes one batch with its labels at a time. [`data`] reads files, [`features`] turns examples into sequences, [`order`] and
+//! [`collate`] make batches of them, and [`evaluate`] measures. `docs/training.md` explains the design.
 //!
 //! # Step by step
 //! ```

@@ -1,10 +1,9 @@
-//! The shell for JavaScript: what the npm package's engine calls. It converts, and computes nothing.
+//! The interface for JavaScript, which the npm package's engine calls. It converts values and computes nothing.
 //!
-//! A page opens a [`Host`] (which device, and why), writes a model's files into [`Files`], and loads a `Pipeline` of
-//! both. What is rejected with is an `Error` that has the crate's `code`.
+//! A page opens a [`Host`] (which chooses a device and says why), writes the files of a model into [`Files`], and loads a `Pipeline` from
+//! both. Errors are rejected as an `Error` with the crate's `code`.
 //!
-//! With the feature `train` it is a module of its own, that a page loads to train: it has a `Training` where the other has
-//! a `Pipeline`.
+//! The feature `train` builds a separate module, which only pages that train load. It has a `Training` in place of the `Pipeline`.
 
 mod error;
 #[cfg(feature = "train")]

@@ -1,8 +1,8 @@
-//! Files that `torch.save` writes, such as `pytorch_model.bin`: their tensors, and nothing else.
+//! Reads the tensors of files that `torch.save` writes, such as `pytorch_model.bin`, and nothing else of them.
 //!
-//! Such a file is a zip archive (since PyTorch 1.6), or pickles and then the elements. The pickle says which tensors there
-//! are and where; it is read by an interpreter that calls nothing (`pickle`). Elements are used where they lie in the file.
-//! Only a view whose elements do not follow each other, such as a transposed one, is copied.
+//! Such a file is a zip archive (since PyTorch 1.6), or pickles followed by the elements. The pickle lists the tensors and their places. An interpreter that
+//! calls no function reads it (`pickle`). Elements are used where they are in the file. Only a view with elements that are not contiguous, such as
+//! a transposed one, is copied.
 
 mod pickle;
 mod zip;

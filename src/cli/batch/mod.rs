@@ -1,9 +1,8 @@
-//! JSONL in, JSONL out: any number of inputs in memory that does not grow with them.
+//! Processes JSON lines: any number of inputs in constant memory.
 //!
-//! A thread reads lines ahead, a few at most (`lines`). They are worked on in chunks as large as keeps the model busy, or as are
-//! there; each line of the input gives one line of the output, in the input's order, written before the next chunk is
-//! begun (`output`). Whatever stops the work leaves whole lines behind, from which `--resume` goes on, if what they are made of
-//! (`record`) is what it would make more of.
+//! A thread reads a few lines ahead (`lines`). The lines are processed in chunks: as many as keep the model busy, or fewer if no more have arrived.
+//! Each input line gives one output line, in the same order, which is written before the next chunk starts (`output`). An interruption therefore leaves whole
+//! lines. `--resume` continues after them, if the command, options, model and input are the same (`record`).
 
 mod lines;
 mod output;

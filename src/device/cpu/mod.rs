@@ -1,8 +1,7 @@
-//! The CPU as a device: threads, panels, our own microkernels. Each op's twin calls the kernels here.
+//! The CPU as a device: threads, weight panels and our own microkernels. The CPU code of each op calls the kernels here.
 //!
-//! The one invariant: a row's result depends on that row and the weights alone. It has the same bits alone and in
-//! any batch, for every number of threads, and with AVX2 as with AVX-512 and NEON, because no order of summation is ever
-//! chosen by the number of rows, tasks or workers.
+//! Invariant: a row's result depends only on that row and the weights. It has the same bits alone and in any batch, for every number of threads, and
+//! with AVX2, AVX-512 and NEON, because no order of summation depends on the number of rows, tasks or workers.
 
 pub mod attention;
 pub mod gemm;

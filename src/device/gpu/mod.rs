@@ -1,4 +1,4 @@
-//! GPUs through wgpu: Vulkan, Metal, DX12 natively, WebGPU in a browser.
+//! GPUs through wgpu: Vulkan, Metal and DX12 in native programs, WebGPU in a browser.
 
 mod lower;
 mod pipeline;

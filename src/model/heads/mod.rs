@@ -1,4 +1,4 @@
-//! What stands on top of the encoder: one file a part that has parameters, and the table of which head has which.
+//! The heads on top of the encoder: one file for each part that has parameters, and the table of which head has which parts.
 
 mod language_model;
 mod linear;

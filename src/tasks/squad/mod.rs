@@ -1,7 +1,7 @@
-//! SQuAD 1.1 and 2.0: reading the file, choosing an answer, exact match and F1.
+//! SQuAD 1.1 and 2.0: reads the file, chooses answers, and computes exact match and F1.
 //!
-//! The metrics are those of the official evaluation scripts. Answers are chosen as google-research/bert's `run_squad.py`
-//! does, by sums of logits over all windows, not as the question answering pipeline does it.
+//! The metrics are those of the official evaluation scripts. Answers are chosen as google-research/bert's `run_squad.py` chooses them, by sums of logits over
+//! all windows. The question answering pipeline chooses differently.
 
 mod decode;
 mod file;

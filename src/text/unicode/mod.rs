@@ -1,8 +1,8 @@
-//! Unicode tables: categories of characters, and their decompositions for the normalization forms.
+//! Unicode tables: the categories of characters, and their decompositions for the normalization forms.
 //!
-//! The values are those of the crates that `tokenizers` stands on (`unicode_categories`, `regex`, and
-//! `unicode-normalization-alignments` with Unicode 9), so results equal its results. A page downloads them, and the crates' own tables are five times as large as
-//! these lists of differences. A test writes the files again from the crates and compares every byte.
+//! The values are those of the crates that `tokenizers` uses (`unicode_categories`, `regex`, and `unicode-normalization-alignments` with
+//! Unicode 9), so the results are the same. These lists of differences are a fifth of the size of the crates' own tables, which matters because a page
+//! downloads them. A test writes the files again from the crates and compares every byte.
 
 #[cfg(feature = "unigram")]
 pub(super) mod forms;

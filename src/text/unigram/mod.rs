@@ -1,7 +1,7 @@
-//! Unigram tokenizers, as XLM-R and its kin have them: SentencePiece in the words of `tokenizer.json`.
+//! Unigram tokenizers, as XLM-R and related models use them: SentencePiece models in `tokenizer.json`.
 //!
-//! The normalizers and the alignment of what they change are those of the `tokenizers` crate. Its model and its reader of
-//! `precompiled_charsmap` are not used: the model takes some 200 MB for 250,000 pieces, and the reader panics on bad files.
+//! Text normalization with its alignment comes from the `tokenizers` crate. Two of its parts are not used: its model takes about 200 MB for 250,000 pieces, and
+//! its reader of `precompiled_charsmap` panics on bad files.
 
 mod charsmap;
 mod decoder;

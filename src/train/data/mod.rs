@@ -1,6 +1,6 @@
-//! Training data: from the bytes of a file to examples, in the file's order.
+//! Reads training data: from the bytes of a file to examples, in the order of the file.
 //!
-//! What is wrong with a file is an [`Error::Data`] that names the line.
+//! A fault in a file is an [`Error::Data`] that names the line.
 
 pub mod classify;
 mod columns;
