@@ -1,16 +1,15 @@
-//! A run: files in, a trained model out, and everything to go on from when it is stopped.
+//! A training run: files in, a trained model out, and everything that is needed to resume it.
 //!
 //! ```text
-//! DIR/                      the best model as evaluated, or the last: a Hugging Face directory
-//! DIR/run/config.json       what the run was told
-//! DIR/run/metrics.jsonl     a line a step, a line an evaluation
+//! DIR/                      the model with the best evaluation, or the last one: a Hugging Face directory
+//! DIR/run/config.json       the options of the run
+//! DIR/run/metrics.jsonl     one line for each step and each evaluation
 //! DIR/run/loss.svg, metrics.svg
-//! DIR/run/checkpoint.safetensors   parameters, moments, and how far the run has come
+//! DIR/run/checkpoint.safetensors   parameters, moments, and the position in the run
 //! ```
 //!
-//! The checkpoint replaces the one before it at once, and only after the model and the log that belong to it are on the
-//! disk. So a process may be killed at any moment: the run goes on from the checkpoint, takes the steps since then again with
-//! the same bits, and writes the same files.
+//! A new checkpoint replaces the old one in one step, after the model and the log that belong to it are on the disk. So a process may be killed at any
+//! moment: a resumed run starts from the checkpoint, repeats the steps since then with the same bits, and writes the same files.
 
 mod data;
 mod examples;
