@@ -1,4 +1,4 @@
-//! Added tokens: `[SEP]` and the like, found in the text before the model sees it.
+//! Added tokens, such as `[SEP]`, which are found in the text before the model reads it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::matcher::{Matcher, Pattern};
 
-/// A token that is looked for as a whole, as the files write it.
+/// A token that is matched as a whole, with the options that the files give.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AddedToken {
@@ -14,9 +14,9 @@ pub(super) struct AddedToken {
     pub single_word: bool,
     pub lstrip: bool,
     pub rstrip: bool,
-    /// Where a file does not say it, a token is normalized unless it is special.
+    /// If a file does not say, a token is normalized unless it is special.
     pub normalized: Option<bool>,
-    /// Left out where a text is decoded without special tokens.
+    /// Special tokens are omitted when a text is decoded without them.
     pub special: bool,
 }
 
@@ -25,15 +25,15 @@ impl AddedToken {
         self.normalized.unwrap_or(!self.special)
     }
 
-    /// What two equal tokens have alike.
+    /// Two tokens with the same key count as equal.
     pub fn key(&self) -> (&str, u8) {
         let flags = [self.single_word, self.lstrip, self.rstrip, self.is_normalized(), self.special];
         (&self.content, flags.into_iter().fold(0, |sum, flag| sum << 1 | u8::from(flag)))
     }
 }
 
-/// The added tokens of a tokenizer, with the rules of Hugging Face tokenizers for tokens that are added twice: a token keeps its
-/// first id, has its last flags, and is looked for both before and after normalization if it was added as both.
+/// The added tokens of a tokenizer. The rules for a token that is added twice are those of Hugging Face tokenizers: it keeps its first id and has its last
+/// flags. If it was added both as normalized and not normalized, it is searched for both before and after normalization.
 #[derive(Debug, Default)]
 pub(super) struct AddedTokens {
     ids: HashMap<String, u32>,
@@ -44,8 +44,8 @@ pub(super) struct AddedTokens {
 }
 
 impl AddedTokens {
-    /// Adds tokens. An id is that of the vocabulary, which `in_vocabulary` tells and which has `size` tokens, or else the next one:
-    /// files say ids too, and Hugging Face tokenizers does not heed them.
+    /// Adds tokens. A token's id comes from the vocabulary (`in_vocabulary`, with `size` tokens), or else it is the next free one. Files give ids too, but
+    /// Hugging Face tokenizers ignores them.
     pub fn add(&mut self, tokens: Vec<AddedToken>, in_vocabulary: impl Fn(&str) -> Option<u32>, size: u32) {
         for token in tokens.iter().filter(|token| token.special && !token.content.is_empty()) {
             if self.special_contents.insert(token.content.clone()) {
@@ -90,11 +90,11 @@ impl AddedTokens {
         ids
     }
 
-    /// What is looked for in the text as it is, and in the normalized text. `normalize` says how a content is normalized; with
-    /// `split_special` special tokens of a text are no such tokens.
+    /// Returns the matcher for the original text and the one for normalized text. `normalize` normalizes a token's content. With `split_special`, special
+    /// tokens in a text are ordinary text.
     ///
     /// # Errors
-    /// Those of `normalize`.
+    /// The errors of `normalize`.
     pub fn matchers<E>(&self, split_special: bool, normalize: impl Fn(&str) -> Result<String, E>) -> Result<Added, E> {
         let mut patterns = [Vec::new(), Vec::new()];
         for token in self.specials.iter().chain(&self.others) {
@@ -117,7 +117,7 @@ impl AddedTokens {
     }
 }
 
-/// What is looked for in a text as it is, and in the normalized text in between.
+/// The matchers for the original text and for the normalized text between its matches.
 #[derive(Debug)]
 pub(super) struct Added {
     pub raw: Matcher,

@@ -1,8 +1,8 @@
-//! What BERT does with a text before WordPiece: cleaning, accents, case, and the cut into words. One character at a time, so that memory
+//! BERT's normalization before WordPiece: it cleans the text, strips accents, changes case, and splits words. It works one character at a time, so memory
 //! does not grow with the text.
 //!
-//! It gives the characters and places that BertNormalizer and BertPreTokenizer of the `tokenizers` crate give, which hold a whole text in
-//! several forms with two numbers for each byte: some 500 bytes for each of the text.
+//! It gives the same characters and places as BertNormalizer and BertPreTokenizer of the `tokenizers` crate. Those hold several copies of the whole text
+//! with two numbers for each byte: about 500 bytes for each byte of text.
 
 use std::collections::VecDeque;
 
@@ -15,17 +15,17 @@ use super::unicode::{Category, combining_class, decompose};
 pub(super) struct BertNormalizer {
     pub clean_text: bool,
     pub handle_chinese_chars: bool,
-    /// As `lowercase`, where it is not said.
+    /// Equals `lowercase` if the file does not say.
     pub strip_accents: Option<bool>,
     pub lowercase: bool,
 }
 
 impl BertNormalizer {
-    /// Changes nothing.
+    /// A normalizer that changes nothing.
     pub const NONE: Self =
         Self { clean_text: false, handle_chinese_chars: false, strip_accents: Some(false), lowercase: false };
 
-    /// What becomes of a text.
+    /// Normalizes a whole text.
     pub fn normalize(&self, text: &str) -> String {
         let (mut out, mut marks) = (String::new(), Marks::default());
         for (start, c) in text.char_indices() {
@@ -35,8 +35,8 @@ impl BertNormalizer {
         out
     }
 
-    /// Takes a character that begins at the byte `start`, and gives `out` what is sure to become of it and those before, each with the
-    /// start of the character that it comes from.
+    /// Takes the character that begins at byte `start`. Passes to `out` all characters that are final now, each with the start of the
+    /// character that it comes from.
     pub fn push(&self, marks: &mut Marks, c: char, start: usize, out: &mut impl FnMut(char, usize)) {
         let c = match c {
             '\t' | '\n' | '\r' if self.clean_text => ' ',
@@ -53,7 +53,7 @@ impl BertNormalizer {
         }
     }
 
-    /// No more characters come.
+    /// Ends the text.
     pub fn finish(&self, marks: &mut Marks, out: &mut impl FnMut(char, usize)) {
         marks.pending.sort_by_key(|(class, ..)| *class);
         for (_, c, is_first) in marks.pending.drain(..) {
@@ -104,18 +104,18 @@ impl BertNormalizer {
     }
 }
 
-/// Marks that wait for the last of their letter, since they are put in Unicode's canonical order.
+/// Marks that wait until their letter is complete, because they must be in Unicode's canonical order.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// Combining class, mark, and whether it is the first that its character became.
+    /// Combining class, mark, and whether it is the first mark of its character.
     pending: Vec<(u8, char, bool)>,
-    /// Where the characters of these marks begin. Marks take them in turn, in their new order.
+    /// The places of the characters that these marks come from. The marks take these places in turn, in their new order.
     sources: VecDeque<usize>,
-    /// The source that was taken last.
+    /// The place that was taken last.
     last: usize,
 }
 
-/// What BertNormalizer puts spaces around. The gap before U+2B920 is the crate's.
+/// The characters that BertNormalizer surrounds with spaces. The gap before U+2B920 is in the original too.
 pub(super) fn is_chinese(c: char) -> bool {
     matches!(
         c,
@@ -130,7 +130,7 @@ pub(super) fn is_chinese(c: char) -> bool {
     )
 }
 
-/// What BERT takes for a word by itself.
+/// The characters that BERT treats as words of their own.
 pub(super) fn is_punctuation(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_punctuation() } else { Category::Punctuation.contains(c) }
 }

@@ -1,11 +1,11 @@
-//! Token ids back to text, as `transformers` writes it.
+//! Converts token ids back to text, as `transformers` does.
 
 use tokenizers::Decoder as _;
 use tokenizers::decoders::wordpiece::WordPiece;
 
 use super::Tokenizer;
 
-/// What `clean_up_tokenization_spaces` does to a decoded text, in this order.
+/// The replacements of `clean_up_tokenization_spaces`, in order.
 const CLEANED: [(&str, &str); 10] = [
     (" .", "."),
     (" ?", "?"),
@@ -19,32 +19,32 @@ const CLEANED: [(&str, &str); 10] = [
     (" 're", "'re"),
 ];
 
-/// What joins tokens to a text.
+/// How to join tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Decoder {
     WordPiece {
-        /// What marks a piece that continues a word.
+        /// The prefix of a piece that continues a word.
         prefix: String,
-        /// Whether the space before a stop goes, token by token.
+        /// Whether to remove the space before punctuation, token by token.
         cleans: bool,
     },
-    /// `sign` is a space, but in the first token, where it is nothing if `drops_first`.
+    /// `sign` becomes a space. In the first token it becomes nothing if `drops_first`.
     #[cfg(feature = "unigram")]
     Metaspace { sign: char, drops_first: bool },
     /// A space between tokens.
     Spaced,
 }
 
-/// How a tokenizer's files want tokens joined.
+/// How a tokenizer's files join tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Joining {
     pub decoder: Decoder,
-    /// Whether the joined text is cleaned once more.
+    /// Whether to clean the joined text once more.
     pub text_is_cleaned: bool,
 }
 
 impl Tokenizer {
-    /// The text of these tokens: pieces joined to words, words apart by spaces.
+    /// Returns the text of these tokens: joins pieces into words, and separates words by spaces.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
         let tokens = ids.iter().filter(|id| !(skip_special && self.is_special(**id)));
         let text = self.join(tokens.filter_map(|id| self.id_to_token(*id)).collect());
@@ -54,7 +54,7 @@ impl Tokenizer {
         CLEANED.iter().fold(text, |text, (from, to)| text.replace(from, to))
     }
 
-    /// Tokens joined to a text by the decoder alone.
+    /// Joins the tokens with the decoder alone.
     pub fn join(&self, tokens: Vec<String>) -> String {
         match &self.joining.decoder {
             Decoder::WordPiece { prefix, cleans } => {

@@ -1,14 +1,13 @@
-//! Tokenizing a text bit by bit, for who has other things to do in between or needs not all of it.
+//! Tokenizes a text in steps, for callers that must do other work in between or need only some of the tokens.
 
 use super::model::Stream;
 use super::tokenizer::{Encoding, Tokenizer};
 use crate::error::{Error, Result, clip};
 
-/// Bytes of a text that are tokenized at once, about: some milliseconds.
+/// About how many bytes one step tokenizes. It takes a few milliseconds.
 const PIECE: usize = 16 << 10;
 
-/// A text that is being tokenized. Its tokens are those of the whole text, whatever the steps are; memory grows with the tokens that are
-/// kept, and not with the text.
+/// A text that is being tokenized. The tokens do not depend on the steps. Memory grows with the tokens that are kept, not with the text.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
@@ -16,9 +15,9 @@ pub struct Encoder<'a> {
     piece: usize,
     stream: Stream,
     encoding: Encoding,
-    /// Tokens so far.
+    /// The number of tokens so far.
     count: usize,
-    /// How many tokens are kept.
+    /// The maximum number of tokens to keep.
     most: usize,
     is_done: bool,
 }
@@ -37,20 +36,20 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Keeps only so many tokens: the first, or of a tokenizer that cuts texts at their beginning the last.
+    /// Keeps at most this many tokens: the first ones, or the last ones if the tokenizer truncates at the beginning.
     pub fn keeping(self, most: usize) -> Self {
         Self { most, ..self }
     }
 
-    /// Tokenizes about so many bytes in each step. The tokens are the same.
+    /// Sets about how many bytes each step tokenizes. The tokens do not change.
     pub fn in_pieces(self, bytes: usize) -> Self {
         Self { piece: bytes.max(1), ..self }
     }
 
-    /// Tokenizes the next piece, and says whether there is more.
+    /// Tokenizes the next piece. Returns whether more text remains.
     ///
     /// # Errors
-    /// As [`Tokenizer::encode`].
+    /// The errors of [`Tokenizer::encode`].
     pub fn step(&mut self) -> Result<bool> {
         if self.is_done {
             return Ok(false);
@@ -91,17 +90,17 @@ impl<'a> Encoder<'a> {
         Ok(!self.is_done)
     }
 
-    /// How many tokens the text has so far.
+    /// The number of tokens of the text so far.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The ids that are kept so far.
+    /// The kept ids so far.
     pub fn ids(&self) -> &[u32] {
         &self.encoding.ids
     }
 
-    /// The tokens that are kept, once nothing is left.
+    /// Returns the kept tokens once the whole text is tokenized.
     pub fn finish(self) -> Encoding {
         self.encoding
     }

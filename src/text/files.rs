@@ -1,6 +1,6 @@
-//! Reading tokenizer files: `tokenizer.json`, or `vocab.txt`, and the casing of `tokenizer_config.json`.
+//! Reads tokenizer files: `tokenizer.json` or `vocab.txt`, and the files beside them.
 //!
-//! Every section is checked here, and nothing that this crate cannot reproduce exactly is let through.
+//! Every section is checked. Anything that this crate cannot reproduce exactly is refused.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,58 +19,58 @@ use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
-/// The longest file that is read, in bytes. The largest BERT vocabularies make a tokenizer.json of a few megabytes.
+/// The maximum size of a file, in bytes. The largest BERT vocabularies make a tokenizer.json of a few megabytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// WordPiece tries every substring of a word, so its time grows with the square of this limit; every BERT has 100.
-/// Added tokens are looked for at every byte of a text, each time over no more than this.
+/// The maximum length of a word and of an added token. WordPiece tries every substring of a word, so its time grows with the square of this limit. BERT models
+/// use 100.
 pub(super) const MAX_WORD_CHARS: usize = 1000;
 
-/// What every BERT has.
+/// The value in every BERT model.
 pub(super) const USUAL_WORD_CHARS: usize = 100;
 
-/// What a piece inside a word begins with, for every BERT.
+/// The prefix of a piece inside a word in every BERT model.
 pub(super) const PREFIX: &str = "##";
 
-/// The contents of a model directory's tokenizer files. One of `json` and `vocab` is needed; `json` wins.
+/// The contents of the tokenizer files of a model directory. Either `json` or `vocab` is required; `json` takes precedence.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenizerFiles<'a> {
     /// `tokenizer.json`
     pub json: Option<&'a [u8]>,
-    /// `vocab.txt`: one token a line, the line's number is its id.
+    /// `vocab.txt`: one token on each line. The line number is the id.
     pub vocab: Option<&'a [u8]>,
     /// `tokenizer_config.json`: the class, the casing, added and special tokens.
     pub config: Option<&'a [u8]>,
-    /// `special_tokens_map.json`: how special tokens are called, in older models.
+    /// `special_tokens_map.json`: the spelling of special tokens in older models.
     pub special_tokens_map: Option<&'a [u8]>,
-    /// `added_tokens.json`: tokens beside the vocabulary, in older models.
+    /// `added_tokens.json`: tokens outside the vocabulary in older models.
     pub added_tokens: Option<&'a [u8]>,
-    /// `config.json`, which names the tokenizer's class where `tokenizer_config.json` does not.
+    /// `config.json`, which names the tokenizer's class if `tokenizer_config.json` does not.
     pub model: Option<&'a [u8]>,
 }
 
-/// What the file with the vocabulary says.
+/// The content of the vocabulary file.
 pub(super) struct Source {
     pub file: &'static str,
     pub model: ModelParts,
-    /// Whether the casing of the tokenizer's class counts, and not that of the file.
+    /// Whether the casing comes from the tokenizer's class and not from the file.
     pub takes_casing: bool,
-    /// With ids as the file says them.
+    /// The added tokens, with the ids in the file.
     pub added: Vec<(i64, AddedToken)>,
-    /// What stands around texts. `None`: BERT's template with the tokens of these roles.
+    /// The special tokens around texts. `None` means BERT's template with the tokens of these roles.
     pub template: Option<Template>,
-    /// What begins and what ends a text. `None`: the tokens of these roles.
+    /// The tokens that begin and end a text. `None` means the tokens of these roles.
     pub ends: Option<[u32; 2]>,
     pub decoder: Decoder,
-    /// What short sequences are filled up with.
+    /// The token that fills up short sequences.
     pub pad: Option<String>,
-    /// Whether long texts are cut at their beginning.
+    /// Whether long texts are truncated at their beginning.
     pub cuts_left: bool,
 }
 
-/// What a tokenizer is made of, whichever file said so.
+/// The parts of a tokenizer, independent of the file that they come from.
 pub(super) struct Parts {
-    /// Where the vocabulary came from.
+    /// The file of the vocabulary.
     pub file: &'static str,
     pub model: ModelParts,
     pub added: AddedTokens,
@@ -181,7 +181,7 @@ impl Parts {
     }
 }
 
-/// The casing that tokenizer_config.json says, or else BERT's: lower case, accents stripped with it, Chinese characters apart.
+/// The casing in tokenizer_config.json, or else BERT's: lower case, no accents, Chinese characters separate.
 fn casing(settings: &Settings) -> Result<BertNormalizer> {
     Ok(BertNormalizer {
         clean_text: true,
@@ -245,7 +245,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Resu
     serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
 }
 
-/// A directory's tokenizer files, read: in the order of the fields of [`TokenizerFiles`].
+/// The contents of a directory's tokenizer files, in the order of the fields of [`TokenizerFiles`].
 #[cfg(feature = "native")]
 pub(super) struct Files([Option<Vec<u8>>; 6]);
 
@@ -257,7 +257,7 @@ impl Files {
     }
 }
 
-/// Reads what there is of a directory's tokenizer files.
+/// Reads the tokenizer files that exist in a directory.
 #[cfg(feature = "native")]
 pub(super) fn read(dir: &std::path::Path) -> Result<Files> {
     use std::io::{ErrorKind, Read};

@@ -1,4 +1,4 @@
-//! tokenizer.json: which kind of model it is, and the sections of that kind.
+//! Reads tokenizer.json: finds the kind of model, then reads the sections of that kind.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use super::wordpiece::WordPieceParts;
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
-/// The sections of the file. Any may be absent, which is the same as `null`.
+/// The sections of the file. A missing section is the same as `null`.
 #[derive(Deserialize)]
 struct TokenizerJson<'a> {
     #[serde(default)]
@@ -36,12 +36,12 @@ struct TokenizerJson<'a> {
     post_processor: Value,
     #[serde(default)]
     decoder: Value,
-    /// Read once its kind is known: a vocabulary of 250,000 pieces would take 100 MB as values.
+    /// Parsed only when the kind is known: a vocabulary of 250,000 pieces would take 100 MB as JSON values.
     #[serde(borrow)]
     model: &'a RawValue,
 }
 
-/// What tells the kind of a model.
+/// The fields that identify the kind of a model.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(rename = "type")]
@@ -84,10 +84,10 @@ fn max_input_chars_per_word() -> usize {
     USUAL_WORD_CHARS
 }
 
-/// What the file says.
+/// Reads the file.
 ///
 /// # Errors
-/// [`Error::Tokenizer`] if it is malformed, [`Error::Unsupported`] for what is not known here.
+/// [`Error::Tokenizer`] if it is malformed, [`Error::Unsupported`] if it needs something that this crate does not have.
 pub(super) fn read(bytes: &[u8]) -> Result<Source> {
     let mut file: TokenizerJson<'_> = parse(JSON, bytes)?;
     let added = file.added_tokens.take().unwrap_or_default();
@@ -122,8 +122,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Source> {
     })
 }
 
-/// The kind of a model. Files of `tokenizers` before 0.9 do not name it, and google-bert/bert-base-uncased has such a file to this
-/// day. `tokenizers` then takes the first kind whose fields are all there, in this order.
+/// The kind of a model. Files of `tokenizers` before 0.9 do not name it, and google-bert/bert-base-uncased still has such a file. `tokenizers` then takes the
+/// first kind, in this order, whose fields all exist.
 fn kind(fields: Fields) -> String {
     let Fields { kind, vocab, merges, unk_token, continuing_subword_prefix, max_input_chars_per_word } = fields;
     let known = match (vocab, unk_token) {
@@ -177,7 +177,7 @@ fn wordpiece(file: &TokenizerJson<'_>) -> Result<Source> {
     })
 }
 
-/// A section, or where it is a sequence of one, that one.
+/// Returns a section. If the section is a sequence with one element, returns that element.
 fn only<'a>(section: &'a Value, parts: &str) -> &'a Value {
     let mut only = section;
     // The parser lets no more than so many values lie in each other.
@@ -199,7 +199,7 @@ fn normalizer(value: &Value) -> Result<BertNormalizer> {
     }
 }
 
-/// BERT's sequences: `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]`, whatever these tokens are called: their ids, and the second text's type.
+/// BERT's template, `[CLS] A [SEP]` and `[CLS] A [SEP] B [SEP]` with any spelling of these tokens: returns their ids, and the type of the second text.
 fn template(section: &Value) -> Result<([u32; 2], u32)> {
     let kind = section.get("type").and_then(Value::as_str);
     let fields = |names: [&str; 2]| names.iter().all(|name| section.get(*name).is_some());
@@ -246,7 +246,7 @@ fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
     serde_json::from_value(value).map_err(|e| broken(JSON, format!("section {name}: {}", clip_message(&e)), help))
 }
 
-/// Checks a section's type tag.
+/// Checks the type tag of a section.
 fn is(value: &Value, section: &str, types: &[&str]) -> Result<()> {
     let found = value.get("type").and_then(Value::as_str).unwrap_or("none");
     if types.contains(&found) { Ok(()) } else { Err(unsupported(section, found, types)) }

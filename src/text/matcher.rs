@@ -1,66 +1,66 @@
-//! Finds added tokens in a text that is read bit by bit.
+//! Finds added tokens in a text that arrives in pieces.
 //!
-//! The rules are those of Hugging Face tokenizers: leftmost match, longest of those. The time is linear in the text, whatever the
-//! tokens are: nothing is looked at again but up to the length of the longest token, and white space once.
+//! The rules are those of Hugging Face tokenizers: the leftmost match, and the longest of those. The time is linear in the text for any set of
+//! tokens, because it looks again only at as many bytes as the longest token has, and once at white space.
 
 use std::ops::Range;
 
 use super::unicode::Category;
 
-/// What is looked for.
+/// A token to find.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pattern {
     pub id: u32,
     pub content: String,
-    /// Only where no word character stands beside it.
+    /// Matches only if no word character is beside it.
     pub single_word: bool,
-    /// Takes the white space before it, or behind it.
+    /// Includes the white space before it, or after it.
     pub lstrip: bool,
     pub rstrip: bool,
-    /// Found, and then left to the model: nothing else is found in its place.
+    /// The match is left to the model as text; no other token is found in its place.
     pub is_text: bool,
 }
 
 /// A fixed set of patterns.
 #[derive(Debug)]
 pub(super) struct Matcher {
-    /// Sorted by the bytes of their contents, of which none is empty.
+    /// Sorted by the bytes of their contents. No content is empty.
     patterns: Vec<Pattern>,
     /// Whether a pattern begins with this byte.
     begins: [bool; 256],
-    /// Bytes of the longest pattern.
+    /// The length of the longest pattern, in bytes.
     longest: usize,
     lstrip: bool,
 }
 
-/// How far a [`Matcher`] is in a text.
+/// The position of a [`Matcher`] in a text.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Matches are looked for from here.
+    /// The next place to look for a match.
     at: usize,
     /// The end of the last match.
     from: usize,
-    /// What lies before was given away.
+    /// The text before this place was already returned.
     pub given: usize,
-    /// Up to `at`, only white space lies behind this.
+    /// From here up to `at` there is only white space.
     solid: usize,
-    /// The end of the last white space that a token took behind itself.
+    /// The end of the last white space that a token included after it.
     run: usize,
     found: Option<(Range<usize>, u32)>,
-    /// The character before the text, where its beginning was dropped.
+    /// The character before the text, if its beginning was dropped.
     before: Option<char>,
 }
 
-/// The next bit of a text.
+/// The next part of a text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Part {
-    /// No added token. The next part may go on from it.
+    /// Text that is no added token. The next part may continue it.
     Text(Range<usize>),
     Token(Range<usize>, u32),
 }
 
 impl Scan {
-    /// How much of the text's front is needed no more. The scan goes on in the text without it.
+    /// How many bytes at the front of the text are no longer needed. Continue with the text without them.
     pub fn drop_front(&mut self, text: &str) -> usize {
         let done = floor(text, self.at.min(self.given));
         self.before = text[..done].chars().next_back().or(self.before);
@@ -72,7 +72,7 @@ impl Scan {
 }
 
 impl Matcher {
-    /// Patterns with empty contents match nothing and are left out; of equal ones the first counts.
+    /// Drops patterns with empty contents, which match nothing. Of equal patterns, the first one counts.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().filter(|p| !p.content.is_empty()).collect();
         patterns.sort_by(|a, b| a.content.cmp(&b.content));
@@ -87,14 +87,14 @@ impl Matcher {
         self.patterns.is_empty()
     }
 
-    /// The text around a place in which a token can reach it.
+    /// The text around a place within which a token can reach it.
     #[cfg(feature = "unigram")]
     pub fn around(&self, text: &str, at: usize) -> Range<usize> {
         let start = text.floor_char_boundary(at.saturating_sub(self.longest));
         start..text.ceil_char_boundary(at.saturating_add(self.longest).min(text.len()))
     }
 
-    /// Whether a token may reach over a place in the text, or begin or end there.
+    /// Whether a token may span this place in the text, or begin or end there.
     #[cfg(feature = "unigram")]
     pub fn touches(&self, text: &str, at: usize) -> bool {
         let around = self.around(text, at);
@@ -102,7 +102,7 @@ impl Matcher {
         (around.start..=at).any(|start| ends(start).is_some_and(|end| end >= at))
     }
 
-    /// A text cut into added tokens and what lies between them.
+    /// Splits a text into added tokens and the text between them.
     #[cfg(feature = "unigram")]
     pub fn split(&self, text: tokenizers::NormalizedString) -> Vec<(tokenizers::NormalizedString, Option<u32>)> {
         use tokenizers::normalizer::Range as Referential;
@@ -118,8 +118,8 @@ impl Matcher {
         parts.filter_map(cut).collect()
     }
 
-    /// The next part of `text`, of at most about `most` bytes. `None` at its end; where it is not `whole`, where more of it is needed
-    /// first.
+    /// Returns the next part of `text`, of about `most` bytes or less. Returns `None` at the end of the text. If the text is not
+    /// `whole`, it also returns `None` when it needs more of it.
     pub fn part(&self, text: &str, scan: &mut Scan, most: usize, whole: bool) -> Option<Part> {
         // A match and the character behind it have to be there.
         let until = if whole { text.len() } else { text.len().saturating_sub(self.longest + 4) };
@@ -158,7 +158,7 @@ impl Matcher {
         }
     }
 
-    /// Looks for the next match up to `until`. False if it may be there, and how far it goes is not known yet.
+    /// Searches for the next match up to `until`. Returns false if a match may begin there, but its length is not known yet.
     fn find(&self, text: &str, scan: &mut Scan, until: usize, whole: bool) -> bool {
         let bytes = text.as_bytes();
         while scan.at < until {
@@ -205,8 +205,8 @@ impl Matcher {
         true
     }
 
-    /// The longest pattern that `text` begins with, in a time that does not grow with the number of patterns: those that share the
-    /// bytes seen so far are neighbours, the shortest first.
+    /// The longest pattern that `text` begins with. The time does not grow with the number of patterns: patterns that share the bytes read so far are
+    /// neighbours, with the shortest first.
     fn longest(&self, text: &[u8]) -> Option<&Pattern> {
         let (mut rest, mut best) = (self.patterns.as_slice(), None);
         for (depth, byte) in text.iter().enumerate() {
@@ -222,7 +222,7 @@ impl Matcher {
     }
 }
 
-/// The last boundary of a character up to `at`.
+/// The last character boundary at or before `at`.
 fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The kinds of tokenizer models: what normalizes a text, cuts it into words and words into tokens.
+//! The kinds of tokenizer models. A model normalizes a text, splits it into words, and splits words into tokens.
 
 use super::added::Added;
 use super::bert::BertNormalizer;
@@ -21,7 +21,7 @@ pub(super) enum Model {
     Unigram(Box<Unigram>),
 }
 
-/// A text at work.
+/// A text while it is tokenized.
 #[derive(Debug)]
 pub(super) enum Stream {
     WordPiece(Box<wordpiece::Stream>),
@@ -30,7 +30,7 @@ pub(super) enum Stream {
 }
 
 impl ModelParts {
-    /// The id that the vocabulary has for a token, without added tokens.
+    /// The id of a token in the vocabulary, without added tokens.
     pub fn id(&self, token: &str) -> Option<u32> {
         match self {
             Self::WordPiece(parts) => parts.vocab.get(token).copied(),
@@ -39,7 +39,7 @@ impl ModelParts {
         }
     }
 
-    /// How many tokens the vocabulary has.
+    /// The number of tokens in the vocabulary.
     pub fn size(&self) -> u32 {
         match self {
             Self::WordPiece(parts) => parts.vocab.len() as u32,
@@ -66,7 +66,7 @@ impl ModelParts {
         }
     }
 
-    /// How the model spells an unknown word.
+    /// The spelling of the unknown token.
     pub fn unk(&self) -> &str {
         match self {
             Self::WordPiece(parts) => &parts.unk,
@@ -75,10 +75,10 @@ impl ModelParts {
         }
     }
 
-    /// What becomes of an added token that is looked for in normalized text.
+    /// Normalizes the content of an added token that is searched for in normalized text.
     ///
     /// # Errors
-    /// In words; none for WordPiece.
+    /// A message; WordPiece returns none.
     pub fn normalize(&self, text: &str) -> Result<String, String> {
         match self {
             Self::WordPiece(parts) => Ok(parts.normalizer.normalize(text)),
@@ -87,7 +87,7 @@ impl ModelParts {
         }
     }
 
-    /// Takes the casing of BERT's class, and leaves alone whether texts are cleaned.
+    /// Takes the casing of BERT's class. Whether texts are cleaned stays as it is.
     pub fn set_casing(&mut self, casing: BertNormalizer) {
         match self {
             Self::WordPiece(parts) => {
@@ -98,7 +98,7 @@ impl ModelParts {
         }
     }
 
-    /// `None` if the unknown token is not in the vocabulary.
+    /// Returns `None` if the unknown token is not in the vocabulary.
     pub fn build(self) -> Option<Model> {
         match self {
             Self::WordPiece(parts) => WordPiece::new(parts).map(Model::WordPiece),
@@ -125,7 +125,7 @@ impl Model {
         }
     }
 
-    /// A text at its beginning.
+    /// Starts a text.
     pub fn stream(&self) -> Stream {
         match self {
             Self::WordPiece(_) => Stream::WordPiece(Box::default()),
@@ -136,10 +136,10 @@ impl Model {
 }
 
 impl Stream {
-    /// Reads about `most` more bytes of `text`, and gives the tokens that are sure. False at the end of the text.
+    /// Reads about `most` more bytes of `text` and emits the tokens that are final. Returns false at the end of the text.
     ///
     /// # Errors
-    /// What cannot be tokenized, in words; none for WordPiece.
+    /// A message about text that cannot be tokenized; WordPiece returns none.
     pub fn step(
         &mut self,
         model: &Model,

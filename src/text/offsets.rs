@@ -1,13 +1,13 @@
-//! From byte offsets to what other languages count texts in.
+//! Converts byte offsets into the units in which other languages count text.
 
-/// Converts byte offsets in one text to offsets in code points, as Python counts, or UTF-16 units, as JavaScript does.
+/// Converts byte offsets in one text into offsets in code points (as Python counts) or in UTF-16 units (as JavaScript counts).
 ///
-/// Keeps a count every `STEP` bytes, so a conversion looks at no more than that many bytes.
+/// It stores a count for every `STEP` bytes, so one conversion reads at most that many bytes.
 pub struct Offsets<'a> {
     text: &'a [u8],
-    /// Units that begin in these bytes.
+    /// How many units begin in these bytes.
     count: fn(&[u8]) -> usize,
-    /// `counts[i]`: units that begin before byte `i * STEP`.
+    /// `counts[i]` is the number of units that begin before byte `i * STEP`.
     counts: Vec<usize>,
 }
 

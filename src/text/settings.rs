@@ -1,5 +1,5 @@
-//! What stands beside a vocabulary: tokenizer_config.json, special_tokens_map.json, added_tokens.json, and the class that config.json
-//! names. Where they disagree, what counts for AutoTokenizer of transformers 4.57 counts here.
+//! Reads the files beside a vocabulary: tokenizer_config.json, special_tokens_map.json, added_tokens.json, and the class that config.json
+//! names. If they disagree, the same one counts as in AutoTokenizer of transformers 4.57.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,7 +18,7 @@ pub(super) const MODEL: &str = "config.json";
 const ADDITIONAL: &str = "additional_special_tokens";
 const DECODER: &str = "added_tokens_decoder";
 
-/// What a special token is for, in transformers' order, and how BERT spells it.
+/// The roles of special tokens, in transformers' order, and BERT's spelling of each.
 const ROLES: [(&str, Option<&str>); 7] = [
     ("bos_token", None),
     ("eos_token", None),
@@ -29,7 +29,7 @@ const ROLES: [(&str, Option<&str>); 7] = [
     ("mask_token", Some("[MASK]")),
 ];
 
-/// The classes whose defaults are BERT's, without `Tokenizer` and `TokenizerFast`.
+/// The classes with BERT's defaults, without the suffixes `Tokenizer` and `TokenizerFast`.
 const BERTS: [&str; 10] = [
     "Bert",
     "DistilBert",
@@ -45,18 +45,18 @@ const BERTS: [&str; 10] = [
 
 /// The class of a tokenizer.
 pub(super) struct Class {
-    /// Its name, where a file names it.
+    /// Its name, if a file names it.
     pub name: Option<String>,
-    /// Whether its defaults, among them the casing, are BERT's.
+    /// Whether it has BERT's defaults, including the casing.
     pub is_bert: bool,
-    /// How it spells the [`ROLES`] where it is a class of Unigram tokenizers.
+    /// Its spelling of the [`ROLES`], if it is a class of Unigram tokenizers.
     roles: Option<&'static [&'static str; 7]>,
 }
 
 const XLMR: [&str; 7] = ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"];
 const BIG_BIRD: [&str; 7] = ["<s>", "</s>", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"];
 
-/// A special token: the name alone, or with the rules by which it is found.
+/// A special token: its name alone, or with the options for finding it.
 #[derive(Clone)]
 enum Special {
     Name(String),
@@ -71,7 +71,7 @@ impl Special {
         }
     }
 
-    /// What two equal ones have alike.
+    /// Two special tokens with the same key count as equal.
     fn key(&self) -> (&str, u8) {
         match self {
             Self::Name(name) => (name, u8::MAX),
@@ -80,25 +80,25 @@ impl Special {
     }
 }
 
-/// What the files beside say.
+/// The settings in the files beside the vocabulary.
 pub(super) struct Settings {
     pub class: Class,
     config: Map<String, Value>,
-    /// By the places in [`ROLES`].
+    /// In the order of [`ROLES`].
     roles: [Option<Special>; 7],
-    /// Whether a file says it, rather than the class.
+    /// Whether a file gives the token, and not the class.
     is_said: [bool; 7],
     /// Special tokens without a role.
     others: Vec<Special>,
-    /// `added_tokens_decoder`, or what older files say instead of it.
+    /// `added_tokens_decoder`, or its equivalent in older files.
     decoder: BTreeMap<i64, AddedToken>,
 }
 
 impl Settings {
-    /// Reads the files beside a vocabulary. `added` are the tokens that tokenizer.json has, by id, and `pad` is what it pads with.
+    /// Reads the files beside a vocabulary. `added` are the tokens in tokenizer.json, by id. `pad` is its padding token.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`](crate::Error::Tokenizer) for what is malformed: it names the file.
+    /// [`Error::Tokenizer`](crate::Error::Tokenizer), with the name of the file, if a file is malformed.
     pub fn read(files: &TokenizerFiles<'_>, added: &[(i64, AddedToken)], pad: Option<String>) -> Result<Self> {
         let config = object(CONFIG, files.config)?;
         let class = Class::new(files, &config);
@@ -179,7 +179,7 @@ impl Settings {
         Ok(Self { class, config, roles, is_said, others, decoder })
     }
 
-    /// A key of tokenizer_config.json that is true, false, or not said.
+    /// A boolean in tokenizer_config.json, or `None` if it is missing.
     pub fn flag(&self, key: &str) -> Result<Option<bool>> {
         match self.config.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -188,13 +188,13 @@ impl Settings {
         }
     }
 
-    /// `model_max_length`, for which transformers writes 1e30 where there is no limit.
+    /// `model_max_length`. transformers writes 1e30 if there is no limit.
     pub fn max_length(&self) -> Option<usize> {
         let said = ["model_max_length", "max_len"].into_iter().find_map(|key| self.config.get(key)?.as_f64());
         said.filter(|n| *n >= 1.0 && *n < 1e9).map(|n| n as usize)
     }
 
-    /// Whether texts are cut at their beginning, where it is said.
+    /// Whether long texts are truncated at their beginning, if a file says so.
     pub fn cuts_left(&self) -> Result<Option<bool>> {
         match self.config.get("truncation_side") {
             None | Some(Value::Null) => Ok(None),
@@ -203,7 +203,7 @@ impl Settings {
         }
     }
 
-    /// Whether the model is told which of two texts a token belongs to.
+    /// Whether the model reads token types, which tell the two texts of a pair apart.
     pub fn has_types(&self) -> bool {
         let base = self.class.name.as_deref().map_or("", |name| name.strip_suffix("Fast").unwrap_or(name));
         match self.config.get("model_input_names") {
@@ -212,25 +212,24 @@ impl Settings {
         }
     }
 
-    /// Whether a file says how the token of a role is spelt, rather than the class.
+    /// Whether a file gives the token of a role, and not the class.
     pub fn is_said(&self, role: usize) -> bool {
         self.is_said[role]
     }
 
-    /// How the token of a role is spelt.
+    /// The spelling of the token of a role.
     pub fn role(&self, role: usize) -> Option<&str> {
         self.roles[role].as_ref().map(Special::content)
     }
 
-    /// The special tokens, each once, in transformers' order.
+    /// The special tokens, without duplicates, in transformers' order.
     fn specials(&self) -> impl Iterator<Item = &Special> {
         let mut names = HashSet::new();
         self.roles.iter().flatten().chain(&self.others).filter(move |special| names.insert(special.content()))
     }
 
-    /// The id that transformers puts around texts where there is a vocab.txt alone: what a file says of an added token, then the
-    /// vocabulary, then the next free id. In a text the token may have another. `size` is how many tokens the vocabulary has.
-    /// `None` for a token that no file mentions.
+    /// The id that transformers puts around texts if there is only a vocab.txt: the id of an added token in the files, or else in the vocabulary, or else the next
+    /// free id. Inside a text the same token may have another id. `size` is the number of tokens in the vocabulary. Returns `None` for a token in no file.
     pub fn slow_id(&self, role: usize, in_vocabulary: impl Fn(&str) -> Option<u32>, size: u32) -> Option<u32> {
         let wanted = self.role(role)?;
         if let Some((id, _)) = self.decoder.iter().rfind(|(_, token)| token.content == wanted) {
@@ -249,7 +248,7 @@ impl Settings {
         size.checked_add(u32::try_from(first + before).ok()?)
     }
 
-    /// What is added to the tokens that tokenizer.json has, which `has` tells: all that is not there with the same flags.
+    /// The tokens to add to those of tokenizer.json: all that it does not have (`has`) with the same options.
     pub fn to_add(&self, has: impl Fn(&AddedToken) -> bool, has_content: impl Fn(&str) -> bool) -> Vec<AddedToken> {
         let specials: Vec<&Special> = self.specials().collect();
         let names: HashSet<&str> = specials.iter().map(|special| special.content()).collect();
@@ -270,7 +269,7 @@ impl Settings {
     }
 }
 
-/// Places in [`ROLES`].
+/// Indices into [`ROLES`].
 pub(super) const UNK: usize = 2;
 pub(super) const SEP: usize = 3;
 pub(super) const PAD: usize = 4;
@@ -278,7 +277,7 @@ pub(super) const CLS: usize = 5;
 pub(super) const MASK: usize = 6;
 
 impl Class {
-    /// The class that tokenizer_config.json names, or config.json, or else BERT's own.
+    /// The class that tokenizer_config.json names, or else config.json, or else BERT's own.
     fn new(files: &TokenizerFiles<'_>, config: &Map<String, Value>) -> Self {
         #[derive(serde::Deserialize)]
         struct Model {
@@ -309,7 +308,7 @@ impl Class {
     }
 }
 
-/// A file's object; without the file an empty one.
+/// The object in a file, or an empty one if there is no file.
 fn object(file: &str, bytes: Option<&[u8]>) -> Result<Map<String, Value>> {
     bytes.map_or_else(|| Ok(Map::new()), |bytes| parse(file, checked(file, bytes)?))
 }
@@ -318,7 +317,7 @@ fn wrong(file: &str, key: &str, should: &str) -> crate::Error {
     broken(file, format!("{} is not {should}", clip(key)), "Correct it, or remove the key")
 }
 
-/// A special token as a string or an object; in special_tokens_map.json (`is_map`) an object is special whatever it says.
+/// A special token as a string or an object. In special_tokens_map.json (`is_map`) an object is always special.
 fn special(file: &str, key: &str, value: Option<&Value>, is_map: bool) -> Result<Option<Special>> {
     match value {
         None | Some(Value::Null) => Ok(None),

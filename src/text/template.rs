@@ -1,11 +1,11 @@
-//! The special tokens that stand around one text and around two.
+//! The special tokens around one text and around two texts.
 
 use super::tokenizer::Sequence;
 
-/// Special tokens side by side, each with its type.
+/// Adjacent special tokens, each with its type.
 pub(super) type Specials = Vec<(u32, u32)>;
 
-/// What stands before and after one text, and before, between and after two; and the types of the texts.
+/// The special tokens before and after one text, and before, between and after two texts; and the types of the texts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Template {
     pub(super) single: ([Specials; 2], [u32; 1]),
@@ -21,20 +21,20 @@ impl Template {
         }
     }
 
-    /// The same with another type for the second text.
+    /// The same, with another type for the second text.
     pub fn with_second_type(mut self, kind: u32) -> Self {
         self.pair.0[2].iter_mut().for_each(|(_, own)| *own = kind);
         self.pair.1[1] = kind;
         self
     }
 
-    /// Gives everything type 0, as tokenizers do whose models have no types.
+    /// Sets all types to 0, for tokenizers of models without types.
     pub fn without_types(mut self) -> Self {
         self.single.0.iter_mut().chain(&mut self.pair.0).flatten().for_each(|(_, kind)| *kind = 0);
         Self { single: (self.single.0, [0]), pair: (self.pair.0, [0, 0]) }
     }
 
-    /// The greatest id.
+    /// The largest id.
     pub fn last(&self) -> Option<u32> {
         self.single.0.iter().chain(&self.pair.0).flatten().map(|(id, _)| *id).max()
     }
@@ -47,17 +47,17 @@ impl Template {
         fill(&self.pair.0, &[a, b], &self.pair.1)
     }
 
-    /// How many special tokens stand before the first of one text, or of two.
+    /// The number of special tokens before a single text, or before the first of two.
     pub fn before(&self, is_pair: bool) -> usize {
         if is_pair { self.pair.0[0].len() } else { self.single.0[0].len() }
     }
 
-    /// How many stand between two texts.
+    /// The number of special tokens between two texts.
     pub fn between(&self) -> usize {
         self.pair.0[1].len()
     }
 
-    /// How many special tokens a sequence has.
+    /// The number of special tokens in a sequence.
     pub fn count(&self, is_pair: bool) -> usize {
         let specials: &[Specials] = if is_pair { &self.pair.0 } else { &self.single.0 };
         specials.iter().map(Vec::len).sum()

@@ -1,7 +1,7 @@
-//! The BERT tokenizer, made of what its files say.
+//! The tokenizer, built from its files.
 //!
-//! The `Tokenizer` of Hugging Face's crate is not used: it would link every model and normaliser it knows, its files carry a
-//! truncation and padding that windows must not inherit, it checks little of what it reads, and it takes 500 bytes for each of a text.
+//! It does not use the `Tokenizer` of Hugging Face's crate. That one links every model and normalizer. It applies the truncation and padding of its
+//! files, which windows must not inherit. It checks little of what it reads, and takes 500 bytes for each byte of text.
 
 use std::ops::Range;
 
@@ -14,30 +14,29 @@ use super::template::Template;
 use crate::error::clip;
 use crate::{Error, Result};
 
-/// The ids of the tokens that BERT puts around texts.
+/// The ids of the special tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// `[CLS]`: first in every sequence.
+    /// `[CLS]`, the first token of every sequence.
     pub cls: u32,
-    /// `[SEP]`: ends each text of a sequence.
+    /// `[SEP]`, which ends each text of a sequence.
     pub sep: u32,
     /// `[PAD]`.
     pub pad: u32,
-    /// `[UNK]`: a word that the vocabulary cannot spell.
+    /// `[UNK]`, for a word that the vocabulary cannot spell.
     pub unk: u32,
-    /// `[MASK]`, where the vocabulary has it.
+    /// `[MASK]`, if the vocabulary has it.
     pub mask: Option<u32>,
 }
 
-/// One text as tokens, without special tokens around it. The three lists are equally long.
+/// The tokens of one text, without special tokens around it. All three lists have the same length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
     /// Token ids, each below the vocabulary size.
     pub ids: Vec<u32>,
-    /// The bytes of the text that each token stands for.
+    /// The byte range of the text for each token.
     pub offsets: Vec<Range<usize>>,
-    /// The word each token belongs to: runs of text between white space and punctuation, counted from 0.
-    /// Never decreases.
+    /// The index of the word that each token belongs to. Words are separated by white space and punctuation, and counted from 0. The indices never decrease.
     pub words: Vec<u32>,
 }
 
@@ -47,7 +46,7 @@ impl Encoding {
         self.ids.len()
     }
 
-    /// Whether the text has no tokens at all: empty, or nothing but white space and control characters.
+    /// Whether the text has no tokens: it is empty, or has only white space and control characters.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
@@ -68,46 +67,45 @@ impl Encoding {
     }
 }
 
-/// What the encoder reads: one sequence with its special tokens.
+/// One sequence with its special tokens, as the encoder reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     /// Token ids `[S]`.
     pub ids: Vec<u32>,
-    /// Token types `[S]`: 0 for the first text with its `[CLS]` and `[SEP]`, 1 for the second with its `[SEP]`.
+    /// Token types `[S]`: 0 for the first text with its `[CLS]` and `[SEP]`, 1 for the second text with its `[SEP]`.
     pub types: Vec<u32>,
 }
 
-/// A BERT (WordPiece) tokenizer. Gives the ids and offsets of transformers' `AutoTokenizer`.
+/// A WordPiece or Unigram tokenizer. It gives the ids and offsets of transformers' `AutoTokenizer`.
 pub struct Tokenizer {
-    /// The file it came from, for messages.
+    /// The name of its file, for messages.
     file: String,
     model: Model,
-    /// What is looked for in texts before the model sees them.
+    /// The matchers for added tokens.
     found: Added,
     added: AddedTokens,
-    /// The ids of tokens that a decoded text may go without, sorted.
+    /// The ids of tokens that decoding can omit, sorted.
     specials: Vec<u32>,
     special: SpecialTokens,
     template: Template,
     model_max_length: Option<usize>,
     cuts_left: bool,
-    /// Rows of the model's table, where an added token has an id beyond it.
+    /// The number of rows in the model's table, if an added token has an id beyond it.
     rows: Option<u32>,
     pub(super) joining: Joining,
 }
 
 impl Tokenizer {
-    /// Loads the tokenizer of a Hugging Face model directory as `AutoTokenizer` of transformers 4.57 does: `tokenizer.json` if there is
-    /// one, else `vocab.txt`; in both cases `tokenizer_config.json`, or `special_tokens_map.json` and `added_tokens.json` of older
-    /// models, have their say about casing, added and special tokens. Truncation and padding of `tokenizer.json` are ignored, but
-    /// for the side that long texts are cut at.
+    /// Loads the tokenizer of a Hugging Face model directory as `AutoTokenizer` of transformers 4.57 does. The vocabulary is in `tokenizer.json`, or else in
+    /// `vocab.txt`. `tokenizer_config.json`, or `special_tokens_map.json` and `added_tokens.json` of older models, determine the casing and the added and special
+    /// tokens. The truncation and padding in `tokenizer.json` are ignored, except for the side at which long texts are truncated.
     ///
-    /// `vocab_size` is the model's: every id of the vocabulary must be below it. An added token may lie beyond; a text that has it is
-    /// refused then.
+    /// `vocab_size` is the model's. Every id of the vocabulary must be below it. An added token may have a larger id; then a text that contains it is
+    /// refused.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read; [`Error::Tokenizer`] if one is malformed, too large or does not fit the
-    /// model; [`Error::Unsupported`] if it is not a BERT tokenizer.
+    /// [`Error::Io`] if a file cannot be read; [`Error::Tokenizer`] if a file is malformed, too large or does not fit the
+    /// model; [`Error::Unsupported`] if this crate does not support the tokenizer.
     #[cfg(feature = "native")]
     pub fn load(dir: &std::path::Path, vocab_size: usize) -> Result<Self> {
         let files = super::files::read(dir)?;
@@ -119,10 +117,10 @@ impl Tokenizer {
         })
     }
 
-    /// Builds the tokenizer from the same files already in memory.
+    /// Builds the tokenizer from the same files in memory.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without [`Error::Io`].
+    /// The errors of [`load`](Self::load), except [`Error::Io`].
     pub fn from_files(files: &TokenizerFiles<'_>, vocab_size: usize) -> Result<Self> {
         Self::from_parts(Parts::read(files)?, vocab_size)
     }
@@ -173,22 +171,22 @@ impl Tokenizer {
         self.special
     }
 
-    /// `model_max_length` of tokenizer_config.json: the longest sequence the tokenizer's author meant it for.
+    /// `model_max_length` in tokenizer_config.json: the longest sequence that the tokenizer is meant for.
     pub fn model_max_length(&self) -> Option<usize> {
         self.model_max_length
     }
 
-    /// Whether a text that is too long loses its beginning, and not its end.
+    /// Whether a text that is too long loses its beginning instead of its end.
     pub fn cuts_left(&self) -> bool {
         self.cuts_left
     }
 
-    /// The id of a token, if there is such a one.
+    /// The id of a token, if the tokenizer has it.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         self.added.id(token).or_else(|| self.model.token_to_id(token))
     }
 
-    /// The token with this id, if there is one. Of several in the vocabulary it is the first by its bytes.
+    /// The token with this id, if there is one. If the vocabulary has several, it is the first by its bytes.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.added.content(id).or_else(|| self.model.id_to_token(id)).map(str::to_owned)
     }
@@ -210,56 +208,55 @@ impl Tokenizer {
         })
     }
 
-    /// Whether this is one of the tokens that are no part of a text: `[CLS]`, `[SEP]`, `[PAD]`, `[UNK]`, `[MASK]` and
-    /// what else the files call special.
+    /// Whether this is a special token, which is not part of a text: `[CLS]`, `[SEP]`, `[PAD]`, `[UNK]`, `[MASK]`, and all others that the files call special.
     pub fn is_special(&self, id: u32) -> bool {
         self.specials.binary_search(&id).is_ok()
     }
 
-    /// The longest sequence for a model of so many positions: no more than the tokenizer's author meant it for.
+    /// The longest sequence for a model with this many positions, limited to the length that the tokenizer is meant for.
     pub fn max_len(&self, positions: usize) -> usize {
         self.model_max_length.map_or(positions, |most| most.min(positions))
     }
 
-    /// Tokenizes one text, without special tokens around it. Special tokens that the text itself spells out, such as
-    /// a literal `[SEP]`, become those tokens, as they do in Hugging Face tokenizers.
+    /// Tokenizes one text, without special tokens around it. Special tokens inside the text, such as a literal `[SEP]`, become those tokens, as in
+    /// Hugging Face tokenizers.
     ///
     /// # Errors
-    /// [`Error::Input`] if the text has an added token that the model has no row for; [`Error::Tokenizer`] for what a vocabulary
-    /// without an unknown token cannot spell; [`Error::Memory`].
+    /// [`Error::Input`] if the text contains an added token that the model has no row for; [`Error::Tokenizer`] if a vocabulary without an
+    /// unknown token cannot spell the text; [`Error::Memory`].
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let mut encoder = self.encoder(text);
         while encoder.step()? {}
         Ok(encoder.finish())
     }
 
-    /// The same piece by piece, for who has other things to do in between.
+    /// Tokenizes a text in steps, for callers that must do other work in between.
     pub fn encoder<'a>(&'a self, text: &'a str) -> Encoder<'a> {
         Encoder::new(self, text)
     }
 
-    /// The first `most` tokens of a text, or the last where [`cuts_left`](Self::cuts_left), in memory that grows with them and not
-    /// with the text. Where the first are wanted, no more of the text is read than they take.
+    /// Returns the first `most` tokens of a text, or the last ones if [`cuts_left`](Self::cuts_left). Memory grows with `most`, not with the text. For the
+    /// first tokens, it reads only the text that they need.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn encode_first(&self, text: &str, most: usize) -> Result<Encoding> {
         let mut encoder = self.encoder(text).keeping(most);
         while (self.cuts_left || encoder.count() < most) && encoder.step()? {}
         Ok(encoder.finish())
     }
 
-    /// All tokens of a text that has at most `most` of them, or `None`: a longer text is read no further than it takes to know that.
+    /// Returns all tokens of a text with at most `most` tokens, or `None` for a longer text, without reading all of it.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// The errors of [`encode`](Self::encode).
     pub fn encode_short(&self, text: &str, most: usize) -> Result<Option<Encoding>> {
         let mut encoder = self.encoder(text);
         while encoder.count() <= most && encoder.step()? {}
         Ok((encoder.count() <= most).then(|| encoder.finish()))
     }
 
-    /// Shortens a text's tokens to `most`, at the end where this tokenizer cuts.
+    /// Truncates the tokens of a text to `most`, at the side where this tokenizer truncates.
     pub(crate) fn shorten(&self, encoding: &mut Encoding, most: usize) {
         if self.cuts_left {
             encoding.keep_last(most);
@@ -268,33 +265,33 @@ impl Tokenizer {
         }
     }
 
-    /// A text with the special tokens around it: `[CLS] a [SEP]` for BERT.
+    /// Puts special tokens around a text: `[CLS] a [SEP]` for BERT.
     pub fn single(&self, a: &[u32]) -> Sequence {
         self.template.single(a)
     }
 
-    /// Two texts with the special tokens around them: `[CLS] a [SEP] b [SEP]` for BERT, `<s> a </s></s> b </s>` for XLM-R. All
-    /// types are 0 where the tokenizer's files leave types out.
+    /// Puts special tokens around two texts: `[CLS] a [SEP] b [SEP]` for BERT, `<s> a </s></s> b </s>` for XLM-R. All types are 0 if the tokenizer's files
+    /// omit types.
     pub fn pair(&self, a: &[u32], b: &[u32]) -> Sequence {
         self.template.pair(a, b)
     }
 
-    /// Whether a piece that continues a word is marked as such: `##` of WordPiece.
+    /// Whether a prefix marks pieces that continue a word, such as `##` of WordPiece.
     pub fn marks_pieces(&self) -> bool {
         matches!(self.model, Model::WordPiece(_))
     }
 
-    /// How many special tokens [`single`](Self::single) or [`pair`](Self::pair) adds.
+    /// The number of special tokens that [`single`](Self::single) or [`pair`](Self::pair) adds.
     pub fn special_count(&self, is_pair: bool) -> usize {
         self.template.count(is_pair)
     }
 
-    /// How many of them stand before the first text.
+    /// The number of special tokens before the first text.
     pub fn before_text(&self, is_pair: bool) -> usize {
         self.template.before(is_pair)
     }
 
-    /// Where the second of two texts begins, if the first has so many tokens.
+    /// The position of the second text in a pair, if the first text has this many tokens.
     pub fn second_start(&self, first: usize) -> usize {
         self.template.before(true) + first + self.template.between()
     }

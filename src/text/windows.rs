@@ -1,36 +1,34 @@
-//! Dividing a context that does not fit the model into overlapping windows.
+//! Splits a context that is too long for the model into overlapping windows.
 //!
-//! The arithmetic is that of Hugging Face tokenizers with `truncation="only_second"` and `stride`, which the question
-//! answering pipeline of transformers 4.57 uses: a window is `[CLS] question [SEP] part of the context [SEP]`, the
-//! question is in every window, and `doc_stride` is how many context tokens two neighbours share. Windows are never
-//! padded.
+//! The arithmetic is that of Hugging Face tokenizers with `truncation="only_second"` and `stride`, which the question answering pipeline of
+//! transformers 4.57 uses. A window is `[CLS] question [SEP] part of the context [SEP]`. Every window contains the question. `doc_stride` is the number of
+//! context tokens that two neighbours share. Windows are never padded.
 //!
-//! The time is bounded where the pipeline's is not. There a question of 250 tokens leaves room for 131 tokens of the context,
-//! of which 128 are shared, so that a window brings 3 new ones and the context is read 128 times over. Here the overlap that
-//! nobody asked for leaves at least an eighth of a window for new tokens, or half the room where the question leaves little.
-//! That changes no window for questions of up to 205 tokens in windows of 384. A context that would still be cut into many
-//! windows with little new in each is refused.
+//! Unlike the pipeline, the time is bounded. There a question of 250 tokens leaves room for 131 context tokens. Neighbours share 128 of them, so each window
+//! has only 3 new ones, and the context is read 128 times. Here the default overlap leaves at least an eighth of a window for new tokens, or half
+//! the room if the question leaves little. This changes no window for questions of up to 205 tokens in windows of 384. A context that would still need many
+//! windows with few new tokens each is refused.
 
 use std::ops::Range;
 
 use crate::error::{Error, OptionName, Result, help};
 
-/// `[CLS]`, `[SEP]` and `[SEP]`.
+/// The tokens `[CLS]`, `[SEP]` and `[SEP]`.
 pub(crate) const SPECIAL: usize = 3;
 
-/// A window's new tokens are at least this part of all its tokens, unless the windows are few.
+/// At least this fraction of a window's tokens must be new, unless there are few windows.
 const NEW_SHARE: usize = 8;
 
-/// So many windows may have less that is new.
+/// Up to this many windows may have fewer new tokens.
 const FEW_WINDOWS: usize = 256;
 
-/// How long windows are and how much they overlap, in tokens.
+/// The length of windows and their overlap, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowOptions {
-    /// Tokens of a whole window.
+    /// The number of tokens in a whole window.
     pub max_seq_len: usize,
-    /// Context tokens that neighbouring windows share. By default `min(128, max_seq_len / 2)`, but less beside a long
-    /// question; a number that is given is taken as it is.
+    /// The number of context tokens that neighbouring windows share. The default is `min(128, max_seq_len / 2)`, or less beside a long question. A given
+    /// value is used unchanged.
     pub doc_stride: Option<usize>,
 }
 
@@ -38,11 +36,10 @@ const MAX_SEQ_LEN: OptionName = OptionName("max_seq_len");
 const DOC_STRIDE: OptionName = OptionName("doc_stride");
 
 impl WindowOptions {
-    /// The pipeline's defaults for a model that takes at most `max_len` tokens: windows of `min(384, max_len)`. A value that
-    /// is given is taken as it is.
+    /// The pipeline's defaults for a model that reads at most `max_len` tokens: windows of `min(384, max_len)`. Given values are used unchanged.
     ///
     /// # Errors
-    /// [`Error::Option`] if a given length is more than the model takes, or the overlap no less than the window.
+    /// [`Error::Option`] if a given length is larger than the model allows, or the overlap is not smaller than the window.
     pub fn new(max_len: usize, max_seq_len: Option<usize>, doc_stride: Option<usize>) -> Result<Self> {
         let length = max_seq_len.unwrap_or(max_len.min(384));
         if length > max_len {
@@ -74,20 +71,20 @@ impl WindowOptions {
         Ok(Self { max_seq_len: length, doc_stride })
     }
 
-    /// The overlap of windows with room for so many tokens of the context.
+    /// The overlap of windows that have room for this many context tokens.
     fn stride(&self, room: usize) -> usize {
         let most = room.saturating_sub(self.max_seq_len / NEW_SHARE).max(room / 2);
         self.doc_stride.unwrap_or(128.min(self.max_seq_len / 2).min(most))
     }
 }
 
-/// The windows over a context of `context` tokens beside a question of `question` tokens, as ranges of context tokens.
+/// The windows over a context of `context` tokens, beside a question of `question` tokens, as ranges of context tokens.
 ///
-/// There is at least one; together they cover the context, and all but the last are equally long.
+/// There is at least one window. Together they cover the context. All but the last have the same length.
 ///
 /// # Errors
-/// [`Error::Input`] if the question leaves no room for any context, or so little that a long context would take too long;
-/// [`Error::Option`] if the overlap that was asked for does the same.
+/// [`Error::Input`] if the question leaves no room for any context, or so little room that a long context would take too long;
+/// [`Error::Option`] if the given overlap has the same effect.
 pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<Vec<Range<usize>>> {
     let max_seq_len = options.max_seq_len;
     let room = max_seq_len.saturating_sub(question.saturating_add(SPECIAL));

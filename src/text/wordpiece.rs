@@ -1,7 +1,7 @@
-//! WordPiece: the longest piece of the vocabulary that a word begins with, then the longest of the rest, and so on.
+//! WordPiece: takes the longest piece of the vocabulary that a word begins with, then the longest piece of the rest, and so on.
 //!
-//! The `tokenizers` crate has a WordPiece too. It looks up a token by its id in a map that depends on the order of another map,
-//! so that of two tokens with one id each run would name another.
+//! The `tokenizers` crate also has a WordPiece. Its map from ids to tokens depends on the order of another map, so if two tokens have the same id, it
+//! may name a different one in each run.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::bert::{BertNormalizer, Marks, is_punctuation};
 use super::matcher::{Part, Scan};
 use super::tokenizer::Encoding;
 
-/// What a file says about WordPiece.
+/// The WordPiece section of a file.
 pub(super) struct WordPieceParts {
     pub vocab: HashMap<String, u32>,
     pub unk: String,
@@ -24,17 +24,17 @@ pub(super) struct WordPieceParts {
 /// The vocabulary and its rules.
 pub(super) struct WordPiece {
     ids: HashMap<Arc<str>, u32>,
-    /// By id; of tokens with the same id the first by its bytes.
+    /// Tokens by id. Of tokens with the same id, the first by its bytes.
     tokens: Vec<(u32, Arc<str>)>,
     unk: u32,
-    /// What a piece inside a word begins with.
+    /// The prefix of a piece inside a word.
     prefix: String,
     max_word_chars: usize,
     pub normalizer: BertNormalizer,
 }
 
 impl WordPiece {
-    /// `None` if the unknown token is not in the vocabulary.
+    /// Returns `None` if the unknown token is not in the vocabulary.
     pub fn new(parts: WordPieceParts) -> Option<Self> {
         let WordPieceParts { vocab, unk, prefix, max_word_chars, normalizer } = parts;
         let unk = *vocab.get(&unk)?;
@@ -54,7 +54,7 @@ impl WordPiece {
         self.tokens.get(at).map(|(_, token)| &**token)
     }
 
-    /// The pieces of a word and the bytes of it that each stands for; `None` if the vocabulary cannot spell it.
+    /// The pieces of a word with the byte range of each, or `None` if the vocabulary cannot spell the word.
     fn pieces(&self, word: &str) -> Option<Vec<(u32, Range<usize>)>> {
         let (mut pieces, mut start, mut text) = (Vec::new(), 0, String::new());
         while start < word.len() {
@@ -72,7 +72,7 @@ impl WordPiece {
     }
 }
 
-/// A text at work. What it gives is final: no more text changes it.
+/// A text while it is tokenized. Emitted tokens are final; later text does not change them.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     scan: Scan,
@@ -81,31 +81,31 @@ pub(super) struct Stream {
     word: Word,
 }
 
-/// Normalized text in which added tokens are still to be found.
+/// Normalized text in which added tokens are not found yet.
 #[derive(Debug, Default)]
 struct Normalized {
     text: String,
-    /// For each byte, where the character begins that it comes from.
+    /// For each byte, the start of the character that it comes from.
     starts: Vec<usize>,
     scan: Scan,
-    /// The length at which it is looked at again.
+    /// The length at which to search again.
     enough: usize,
 }
 
-/// A word that may go on.
+/// A word that may continue.
 #[derive(Debug, Default)]
 struct Word {
     text: String,
-    /// For each byte, where the character begins that it comes from.
+    /// For each byte, the start of the character that it comes from.
     starts: Vec<usize>,
     chars: usize,
-    /// Where the last character comes from, which a word that is too long has not in its text.
+    /// The start of the character that the last character comes from. A word that is too long does not store its text.
     last: usize,
-    /// Words before this one.
+    /// The number of words before this one.
     count: u32,
 }
 
-/// What gives the tokens: the model, the original text, and where the tokens go.
+/// What is needed to emit tokens: the model, the original text, and the output.
 struct Sink<'a> {
     model: &'a WordPiece,
     original: &'a str,
@@ -113,7 +113,7 @@ struct Sink<'a> {
 }
 
 impl Stream {
-    /// Reads about `most` more bytes of `text`. False at its end.
+    /// Reads about `most` more bytes of `text`. Returns false at the end.
     pub fn step(&mut self, model: &WordPiece, added: &Added, text: &str, most: usize, out: &mut Encoding) -> bool {
         let mut sink = Sink { model, original: text, out };
         let until = self.scan.given.saturating_add(most);
@@ -146,7 +146,7 @@ impl Stream {
         normalized.find(sink, word, added, false);
     }
 
-    /// A stretch of text between added tokens is over.
+    /// Ends a stretch of text between added tokens.
     fn finish(&mut self, sink: &mut Sink<'_>, added: &Added) {
         let Self { marks, normalized, word, .. } = self;
         let has_more = !added.normalized.is_empty();
@@ -165,7 +165,7 @@ impl Normalized {
         self.starts.resize(self.text.len(), start);
     }
 
-    /// Finds added tokens, where there is enough text to look at.
+    /// Finds added tokens, if there is enough text.
     fn find(&mut self, sink: &mut Sink<'_>, word: &mut Word, added: &Added, is_whole: bool) {
         const SOME: usize = 4096;
         if self.text.len() < self.enough.max(SOME) && !is_whole {

@@ -1,11 +1,11 @@
-//! The words of a text as BERT's tokenizers cut it before they look into any vocabulary.
+//! The words of a text, as BERT tokenizers split it before they use a vocabulary.
 
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
 use tokenizers::{Normalizer, OffsetReferential, PreTokenizer};
 
-/// Runs between white space, punctuation signs and Chinese characters, and each of these signs and characters.
+/// The ranges between white space, punctuation and Chinese characters, and each punctuation sign and Chinese character.
 pub(crate) fn words(text: &str) -> Vec<&str> {
     let mut cut = PreTokenizedString::from(text);
     let spaced = BertNormalizer::new(false, true, Some(false), false);
