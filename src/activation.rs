@@ -29,7 +29,9 @@ pub enum Activation {
     LeakyRelu = 8,
     /// `x sigmoid(x)`
     Silu = 9,
+    /// `1 / (1 + e⁻ˣ)`
     Sigmoid = 10,
+    /// `tanh(x)`
     Tanh = 11,
     /// `x tanh(ln(1 + eˣ))`
     Mish = 12,

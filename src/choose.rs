@@ -13,6 +13,7 @@ pub enum Choice {
     /// A real GPU if there is one that computes right, else the CPU: software adapters are slower than the CPU path.
     #[default]
     Auto,
+    /// The CPU.
     Cpu,
     /// Any adapter, a software one too; the best kind first.
     Gpu,
@@ -44,7 +45,9 @@ impl std::str::FromStr for Choice {
 /// A device and the reason it was taken, for people.
 #[derive(Debug)]
 pub struct Chosen {
+    /// The open device.
     pub device: Device,
+    /// Why it was chosen.
     pub reason: String,
     /// Why each GPU that would have been better was not taken.
     pub refused: Vec<Error>,

@@ -26,6 +26,7 @@ pub struct Config {
     pub vocab_size: usize,
     /// H: the width of a token's hidden state.
     pub hidden_size: usize,
+    /// L: the number of encoder layers.
     pub num_hidden_layers: usize,
     /// N: attention heads; each is D = H / N wide.
     pub num_attention_heads: usize,
@@ -37,6 +38,7 @@ pub struct Config {
     pub max_position_embeddings: usize,
     /// Rows of the segment embeddings.
     pub type_vocab_size: usize,
+    /// Added to the variance in LayerNorm, so that it never divides by 0.
     pub layer_norm_eps: f64,
     /// The file's may be negative: it then counts from the end of the table, as in PyTorch.
     #[serde(skip)]

@@ -35,53 +35,127 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A model configuration is missing, malformed or describes an impossible model.
-    Config { file: String, problem: String, help: Help },
+    Config {
+        /// The file at fault.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
     Checkpoint {
+        /// The file at fault.
         file: String,
         /// The tensor at fault, where the fault is one tensor's.
         tensor: Option<String>,
+        /// What is wrong.
         problem: String,
+        /// What to do about it.
         help: Help,
     },
     /// A tokenizer file is missing or malformed.
-    Tokenizer { file: String, problem: String, help: Help },
+    Tokenizer {
+        /// The file at fault.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// A data set (SQuAD JSON and the like) is malformed.
-    Data { file: String, problem: String, help: Help },
+    Data {
+        /// The file at fault.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// The file is well formed but asks for something this version does not do.
-    Unsupported { what: String, help: Help },
+    Unsupported {
+        /// What is not supported.
+        what: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// The text itself cannot be worked on: an empty question, an empty context.
-    Input { problem: String, help: Help },
+    Input {
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// An option's value is out of range or contradicts another option.
     Option {
         /// The option as Rust names it, such as `top_k`; an environment variable has its own name.
         name: &'static str,
+        /// What is wrong.
         problem: String,
+        /// What to do about it.
         help: Help,
     },
     /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
-    Memory { what: String, need: u64, have: u64, help: Help },
+    Memory {
+        /// What needs the memory.
+        what: String,
+        /// Bytes that the work needs.
+        need: u64,
+        /// Bytes that are available or allowed.
+        have: u64,
+        /// What to do about it.
+        help: Help,
+    },
     /// There is no GPU that can be used, or it failed.
-    Gpu { adapter: String, problem: String, help: Help },
+    Gpu {
+        /// The name of the adapter.
+        adapter: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// The GPU device was lost while work was under way; opening a new device may work.
-    DeviceLost { adapter: String, problem: String },
+    DeviceLost {
+        /// The name of the adapter.
+        adapter: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A model could not be had from the Hugging Face Hub.
     Hub {
+        /// Why there is no model.
         fault: HubFault,
         /// The model, or the one of its files that is at fault.
         what: String,
+        /// What is wrong.
         problem: String,
+        /// What to do about it.
         help: Help,
     },
     /// A device's results are not those of the reference: its driver or a kernel has a fault.
-    Wrong { device: String, problem: String, help: Help },
+    Wrong {
+        /// The name of the device.
+        device: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// The model computed a number that is not finite: its weights are damaged, or its training diverged.
-    NotFinite { problem: String, help: Help },
+    NotFinite {
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        help: Help,
+    },
     /// A training's loss or a parameter is no longer finite.
     Diverged {
         /// The optimizer step, from 1.
         step: u64,
+        /// What is wrong.
         problem: String,
+        /// What to do about it.
         help: Help,
     },
     /// The caller cancelled the work.

@@ -10,10 +10,13 @@ use crate::error::{Error, Help, Result, clip};
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// The text of an input, or the first text of a pair.
     Text,
     /// The second text of a pair.
     Pair,
+    /// A question to answer.
     Question,
+    /// The text that may contain the answer.
     Context,
     /// The labels that a text is to be classified by.
     Labels,
@@ -67,15 +70,20 @@ pub const AFFIXES: &[(&str, bool)] = &[
 /// What a command reads of an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Reads {
+    /// The kinds of fields that the command reads.
     pub roles: &'static [Role],
     /// Names that are known as the command's options, each with what to do instead.
     pub options: &'static [(&'static str, &'static str)],
 }
 
 impl Reads {
+    /// One text.
     pub const TEXT: Reads = Reads { roles: &[Role::Text], options: &[] };
+    /// A text, and optionally a second one.
     pub const TEXT_PAIR: Reads = Reads { roles: &[Role::Text, Role::Pair], options: &[] };
+    /// A query and the texts to rank.
     pub const QUERY: Reads = Reads { roles: &[Role::Query, Role::Texts], options: &[] };
+    /// A question and its context.
     pub const QUESTION: Reads = Reads { roles: &[Role::Question, Role::Context], options: &[] };
 
     /// Checks a name that is in no row of [`NAMES`]. Names that resemble none of them are free.

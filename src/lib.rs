@@ -42,11 +42,14 @@
 //! | `unigram` | Unigram tokenizers (XLM-R, multilingual-e5) | yes |
 //! | `wasm` | the interface for JavaScript, on wasm32 only | no |
 
+#![warn(missing_docs)]
+
 pub mod activation;
 pub mod batch;
 pub mod checkpoint;
 pub mod choose;
 pub mod config;
+#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;
@@ -57,6 +60,7 @@ pub mod files;
 #[cfg(feature = "native")]
 pub mod fingerprint;
 /// **For kernel authors.**
+#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod graph;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -66,6 +70,7 @@ pub mod inputs;
 pub mod measure;
 pub mod model;
 /// **For kernel authors.**
+#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod ops;
 pub mod pooling;
 #[cfg(feature = "native")]

@@ -5,10 +5,13 @@ use half::{bf16, f16};
 /// The type of a stored element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
+    /// 32-bit float.
     F32,
     /// Read, and narrowed to f32 where it is used.
     F64,
+    /// 16-bit float (IEEE 754 half precision).
     F16,
+    /// 16-bit float with the exponent of f32 (bfloat16).
     BF16,
     /// Symmetric 8-bit: `value = q * scale[row]`, q in -127..=127, one f32 scale a row.
     I8,
@@ -42,8 +45,11 @@ impl DType {
 /// The bytes need not be aligned: a safetensors file gives no such promise.
 #[derive(Clone, Copy, Debug)]
 pub struct HostTensor<'a> {
+    /// The type of the elements.
     pub dtype: DType,
+    /// The number of rows.
     pub rows: usize,
+    /// The number of columns.
     pub cols: usize,
     /// `rows * cols * dtype.size()` bytes.
     pub bytes: &'a [u8],

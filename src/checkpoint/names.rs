@@ -87,8 +87,11 @@ impl Head {
 /// What a row of a result is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Per {
+    /// A token of the batch.
     Token,
+    /// A sequence of the batch.
     Sequence,
+    /// A picked token, such as a mask.
     Picked,
 }
 
@@ -99,6 +102,7 @@ pub struct Param {
     pub name: String,
     /// Rows and columns; one row for a vector.
     pub rows: usize,
+    /// Columns, or the length of a vector.
     pub cols: usize,
     /// Whether it is a vector in the file, of one dimension.
     pub is_vector: bool,

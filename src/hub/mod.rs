@@ -37,6 +37,7 @@ use crate::error::{Error, HubFault, OptionName, Result, clip, help};
 /// How far the download of one file is.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
+    /// The file's name in the repository.
     pub file: &'a str,
     /// Bytes that are here, those of an earlier run included.
     pub loaded: u64,

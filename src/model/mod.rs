@@ -130,14 +130,17 @@ impl Model {
         self.head
     }
 
+    /// The model's configuration.
     pub fn config(&self) -> &Config {
         self.checkpoint.config()
     }
 
+    /// The checkpoint that the model was loaded from.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
+    /// The device that holds the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -312,6 +315,7 @@ impl Inputs {
         &self.sum
     }
 
+    /// The inputs of a run: each tensor with its bytes.
     pub fn list(&self) -> Vec<Input<'_>> {
         let [embedded, bounds, picked] = self.ids;
         let mut list: Vec<Input<'_>> = vec![

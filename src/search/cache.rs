@@ -36,7 +36,9 @@ pub struct Cache {
 /// A text's passages, and their vectors one after the other.
 #[derive(Debug, Default, PartialEq)]
 pub struct Vectors {
+    /// The passages, in the order of the text.
     pub passages: Vec<Passage>,
+    /// Their vectors, one row for each passage.
     pub values: Vec<f32>,
 }
 

@@ -22,6 +22,7 @@ const MARKDOWN: [&str; 5] = ["md", "markdown", "mdown", "mkd", "mdx"];
 /// Files to search, and what is left out.
 #[derive(Debug, Default)]
 pub struct Files {
+    /// The files to search, in order.
     pub found: Vec<Found>,
     /// What could not be read, and why.
     pub skipped: Vec<(PathBuf, String)>,
@@ -36,6 +37,7 @@ pub struct Files {
 /// A file to search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// Where the file is.
     pub path: PathBuf,
     /// Whether it was named itself, and not found in a directory.
     pub is_named: bool,

@@ -24,12 +24,15 @@ const MOST_WAITING_BYTES: usize = 8 << 20;
 /// A passage that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
+    /// The file that contains the passage.
     pub path: PathBuf,
     /// The line that the passage begins in, from 1.
     pub line: usize,
     /// Its place in the file, in code points.
     pub start: usize,
+    /// The end of the passage in the file, in code points.
     pub end: usize,
+    /// The text of the passage.
     pub text: String,
     /// How close the query's vector and the passage's are: the cosine of their angle, unless the model's files say that they
     /// are compared otherwise.
@@ -54,7 +57,9 @@ pub enum Event {
 /// What was read for a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read {
+    /// The number of files.
     pub files: usize,
+    /// The number of passages.
     pub passages: usize,
     /// Passages whose vectors were not in the cache.
     pub embedded: usize,

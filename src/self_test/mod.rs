@@ -43,6 +43,7 @@ const CAPACITIES: [u32; 2] = [128, 8192];
 /// What a device made of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
+    /// The type in which the case stores its matrices.
     pub dtype: DType,
     /// The largest absolute difference of a logit from PyTorch's; infinite where it is not a number.
     pub difference: f32,

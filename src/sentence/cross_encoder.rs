@@ -19,6 +19,7 @@ pub struct CrossEncoder {
     pub encoder: Option<String>,
     /// Tokens of a pair, special ones counted.
     pub max_seq_length: Option<usize>,
+    /// Whether to convert texts to lower case before the tokenizer.
     pub do_lower_case: bool,
     /// Texts that may stand before a query.
     pub prompts: Prompts,

@@ -40,6 +40,7 @@ pub struct Sentence {
     pub normalize: bool,
     /// Tokens of a text, special ones counted.
     pub max_seq_length: Option<usize>,
+    /// Whether to convert texts to lower case before the tokenizer.
     pub do_lower_case: bool,
     /// Texts that stand before a text.
     pub prompts: Prompts,

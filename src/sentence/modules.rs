@@ -12,14 +12,18 @@ use crate::pooling::Pooling;
 pub enum Module {
     /// A vector of a text's tokens `[S, H]`: one pooling, or P side by side.
     Pool {
+        /// The poolings, whose results stand side by side.
         poolings: Vec<Pooling>,
         /// Whether a prompt's tokens count.
         with_prompt: bool,
     },
+    /// A linear layer with an activation.
     Dense(Dense),
     /// LayerNorm over `cols` numbers; its weights lie in the directory `dir`.
     Norm {
+        /// The directory of its weights.
         dir: String,
+        /// The length of the vectors.
         cols: usize,
     },
     /// Vectors are scaled to length 1.
@@ -35,7 +39,9 @@ pub struct Dense {
     pub rows: usize,
     /// H
     pub cols: usize,
+    /// Whether it has a bias `b`.
     pub has_bias: bool,
+    /// The activation `act`.
     pub activation: Activation,
     /// Whether it is each token's vector that goes in, and not the text's.
     pub of_tokens: bool,

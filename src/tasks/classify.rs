@@ -19,6 +19,7 @@ pub struct Classifier(TextModel);
 /// A class and its score.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Scored {
+    /// The name of the class.
     pub label: String,
     /// A probability, 0 to 1, but for a regression, where it is what the model says.
     pub score: f32,
@@ -44,10 +45,12 @@ impl Scoring {
 }
 
 impl Classifier {
+    /// A classifier over a model with the head `SequenceClassification`.
     pub fn new(text_model: TextModel) -> Self {
         Self(text_model)
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.0
     }

@@ -76,6 +76,7 @@ impl Embedder {
         Self::new(checkpoint, tokenizer, sentence, &mut |module| ModuleWeights::open(&dir.join(module)), device)
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.text_model
     }

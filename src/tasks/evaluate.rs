@@ -13,6 +13,7 @@ const GROUP: usize = 32;
 /// What a model makes of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
+    /// Exact match and F1.
     pub counts: Counts,
     /// Each question's id and answer, in the data's order.
     pub predictions: Vec<(String, Decoded)>,
@@ -21,7 +22,9 @@ pub struct Evaluation {
 /// The metrics of the version that the options name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
+    /// SQuAD 1.1.
     V1(Metrics),
+    /// SQuAD 2.0.
     V2(Metrics2),
 }
 

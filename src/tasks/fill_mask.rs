@@ -47,6 +47,7 @@ impl FillMaskOptions {
 pub struct Filled {
     /// The mask's number in the text, from 0.
     pub mask: usize,
+    /// The id of the token.
     pub token_id: u32,
     /// The token as text.
     pub token: String,
@@ -72,6 +73,7 @@ impl FillMask {
         }
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.0
     }

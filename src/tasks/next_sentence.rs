@@ -12,10 +12,12 @@ use crate::model::Model;
 pub struct NextSentence(TextModel);
 
 impl NextSentence {
+    /// A task over a model with the head `NextSentence`.
     pub fn new(text_model: TextModel) -> Self {
         Self(text_model)
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.0
     }

@@ -15,7 +15,9 @@ use crate::text::windows::WindowOptions;
 /// A question and the text that may hold its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
+    /// The question.
     pub question: String,
+    /// The text that may contain the answer.
     pub context: String,
 }
 
@@ -52,10 +54,12 @@ impl QuestionAnswering {
         Self::new(checkpoint, tokenizer, device)
     }
 
+    /// The model.
     pub fn model(&self) -> &Model {
         self.0.model()
     }
 
+    /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.0.tokenizer()
     }

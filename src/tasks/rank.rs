@@ -28,7 +28,9 @@ pub struct Reranker {
 /// A query, and the texts to rank for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
+    /// The query that the texts should answer.
     pub query: String,
+    /// The texts to rank.
     pub texts: Vec<String>,
 }
 
@@ -105,6 +107,7 @@ impl Reranker {
         self.cross_encoder.prompts.text(options.prompt.as_deref()).map(drop)
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.text_model
     }

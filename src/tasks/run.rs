@@ -13,6 +13,7 @@ use crate::text::Sequence;
 /// What the encoder reads at once for an input, which may need several: a window of its text, a label to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
+    /// The tokens of the sequence.
     pub sequence: Sequence,
     /// Positions whose words a language model is asked for.
     pub picked: Vec<usize>,
@@ -49,12 +50,16 @@ impl Single {
 
 /// A text task: from an input to the sequences that the model reads, and from what it says to a result.
 pub trait Task {
+    /// What a caller passes in, such as a text or a pair of texts.
     type Input;
+    /// The settings of a call.
     type Options;
     /// An input at work: its tokens, and what the model has said so far.
     type Work;
+    /// The result for one input.
     type Output;
 
+    /// The model that reads the sequences.
     fn model(&self) -> &Model;
 
     /// Tokenizes. Who reads long texts gives way meanwhile.

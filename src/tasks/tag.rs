@@ -73,10 +73,12 @@ pub struct Entity {
 }
 
 impl Tagger {
+    /// A tagger over a model with the head `TokenClassification`.
     pub fn new(text_model: TextModel) -> Self {
         Self(text_model)
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.0
     }

@@ -18,7 +18,9 @@ pub struct TextModel {
 /// A text, and the one that stands beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextPair {
+    /// The text, or the first text of a pair.
     pub text: String,
+    /// The second text of a pair.
     pub pair: Option<String>,
 }
 
@@ -77,10 +79,12 @@ impl TextModel {
         Self::new(checkpoint, tokenizer, head, device)
     }
 
+    /// The model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
+    /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }

@@ -24,6 +24,7 @@ pub struct ZeroShot {
 /// The labels and how they are put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZeroShotOptions {
+    /// The labels to choose from.
     pub labels: Vec<String>,
     /// The sentence that a label stands in, at `{}`.
     pub template: String,
@@ -99,6 +100,7 @@ impl ZeroShot {
         Ok(Self { text_model, entailment, contradiction })
     }
 
+    /// The model with its tokenizer.
     pub fn text_model(&self) -> &TextModel {
         &self.text_model
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 /// A batch with its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Collated {
+    /// The sequences.
     pub batch: Batch,
     /// What the mean of the loss is over: sequences, labelled tokens, masked tokens. Several batches of one step are
     /// weighed by it.

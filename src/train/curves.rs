@@ -5,7 +5,9 @@ use std::fmt::Write;
 /// A named line of points, x ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
+    /// The name in the legend.
     pub name: String,
+    /// The points (x, y).
     pub points: Vec<(f64, f64)>,
 }
 

@@ -25,6 +25,7 @@ impl Scores {
         Self(values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
     }
 
+    /// The value of the metric `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }

@@ -12,7 +12,9 @@ use crate::text::{Sequence, Tokenizer};
 /// One sequence to learn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
+    /// The tokens.
     pub sequence: Sequence,
+    /// The expected result.
     pub target: Target,
 }
 
@@ -21,9 +23,11 @@ pub struct Feature {
 pub enum Target {
     /// The answer's first and last token; 0, `[CLS]`, twice where the window does not have it.
     Span([u32; 2]),
+    /// The id of the class.
     Class(u32),
     /// The numbers of the classes that apply, in order, and how many classes there are.
     Classes(Vec<u32>, u32),
+    /// A number, for regression.
     Value(f32),
     /// A class a token, nothing where none is asked for.
     Tags(Vec<Option<u32>>),

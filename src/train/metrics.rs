@@ -13,8 +13,11 @@ pub fn accuracy<T: PartialEq>(predicted: &[T], gold: &[T]) -> f64 {
 /// How often a thing was found rightly, found wrongly, and missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// Found, and correct.
     pub right: usize,
+    /// Found, but wrong.
     pub wrong: usize,
+    /// Not found.
     pub missed: usize,
 }
 

@@ -85,9 +85,13 @@ pub enum Method {
 /// What is said of the adapters of [`Method::Lora`]; what is not is as in [`Lora::default`].
 #[derive(Clone, Debug, Default)]
 pub struct Adapters {
+    /// The rank.
     pub r: Option<usize>,
+    /// The scale, multiplied by the rank.
     pub alpha: Option<f32>,
+    /// The dropout probability of an adapter's input, 0 to 1.
     pub dropout: Option<f32>,
+    /// The layers to adapt, by the ends of their names.
     pub targets: Option<Vec<String>>,
 }
 
@@ -136,6 +140,7 @@ impl Method {
 /// What a training run does not change.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TrainOptions {
+    /// Which parameters are trained.
     pub method: Method,
     /// The first layers, so many of them, are not trained.
     pub freeze_layers: usize,
@@ -180,7 +185,12 @@ pub enum Labels<'a> {
     /// Scores, or 0 and 1 for each of several labels: `[B, L]`.
     Targets(&'a [f32]),
     /// A word for each picked token, and for each sequence 0 if its second text follows the first, else 1.
-    PreTraining { words: &'a [u32], next: &'a [u32] },
+    PreTraining {
+        /// The id of each masked word.
+        words: &'a [u32],
+        /// 0 if the second text follows the first, else 1.
+        next: &'a [u32],
+    },
 }
 
 impl Labels<'_> {

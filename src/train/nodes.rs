@@ -27,17 +27,22 @@ use crate::pooling::Pooling;
 /// A parameter on a device that is trained: its value and gradient, of one shape.
 #[derive(Clone, Debug)]
 pub struct Trained {
+    /// The value.
     pub value: PersistentTensor,
+    /// Its gradient, accumulated since the last step.
     pub gradient: PersistentTensor,
 }
 
 /// A parameter on a device.
 #[derive(Clone, Debug)]
 pub enum Param {
+    /// A parameter that training changes.
     Trained(Trained),
     /// `backward` is there for a matrix whose input's gradient is asked for.
     Frozen {
+        /// The value.
         value: Weight,
+        /// The matrix for the backward pass, if the gradient of its input is needed.
         backward: Option<Backward>,
     },
 }

@@ -18,6 +18,7 @@ use crate::tensor::DType;
 /// What a model was trained for, as far as its configuration says so.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose<'a> {
+    /// The head that was trained.
     pub head: Head,
     /// Names of a classifier's classes, by id.
     pub labels: Option<&'a [String]>,

@@ -118,10 +118,12 @@ impl Trainer {
         self.at
     }
 
+    /// The device that holds the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
+    /// The checkpoint that training started from.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
@@ -131,6 +133,7 @@ impl Trainer {
         &self.options
     }
 
+    /// The head that is trained.
     pub fn head(&self) -> Head {
         self.head
     }

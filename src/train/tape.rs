@@ -27,6 +27,7 @@ impl std::fmt::Debug for Tape {
 }
 
 impl Tape {
+    /// An empty tape.
     pub fn new() -> Self {
         Self::default()
     }

@@ -31,6 +31,7 @@ struct File {
 
 #[wasm_bindgen]
 impl Files {
+    /// An empty set of files.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()

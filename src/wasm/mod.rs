@@ -41,6 +41,7 @@ pub struct CancelToken(Cancel);
 
 #[wasm_bindgen]
 impl CancelToken {
+    /// A token that is not cancelled.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()

@@ -31,6 +31,7 @@ pub(crate) use merge::merge;
 pub struct Lora {
     /// The rank.
     pub r: usize,
+    /// The scale, multiplied by the rank.
     pub alpha: f32,
     /// Dropout on what goes into `A`, in training alone.
     pub dropout: f32,
@@ -137,6 +138,7 @@ pub struct Base {
 /// `bert.encoder.layer.0.attention.self.query.lora_A.weight` or `classifier.bias`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
+    /// The name, such as `classifier.bias`.
     pub name: String,
     /// Rows and columns, or a vector's length.
     pub shape: Vec<usize>,
@@ -153,7 +155,9 @@ pub(crate) const B: &str = ".lora_B.weight";
 /// A low-rank adapter with the head that was trained beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapter {
+    /// The rank, the scale and the adapted layers.
     pub lora: Lora,
+    /// The model that the adapter belongs to.
     pub base: Base,
     /// What the adapted model has on top, where the file says so.
     pub head: Option<Head>,

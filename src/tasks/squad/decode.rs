@@ -17,7 +17,9 @@ pub struct Candidate {
     pub text: String,
     /// Among the candidates of its question.
     pub probability: f64,
+    /// The logit of its first token as a start.
     pub start_logit: f32,
+    /// The logit of its last token as an end.
     pub end_logit: f32,
     /// Where it stands in the context.
     #[serde(skip)]

@@ -65,26 +65,37 @@ struct Row {
 /// about those without, is absent where there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
+    /// Exact match over all questions.
     pub exact: f64,
+    /// F1 over all questions.
     pub f1: f64,
+    /// The number of questions.
     pub total: usize,
+    /// Exact match over the questions that have an answer.
     #[serde(rename = "HasAns_exact", skip_serializing_if = "Option::is_none")]
     pub has_ans_exact: Option<f64>,
+    /// F1 over the questions that have an answer.
     #[serde(rename = "HasAns_f1", skip_serializing_if = "Option::is_none")]
     pub has_ans_f1: Option<f64>,
+    /// The number of questions that have an answer.
     #[serde(rename = "HasAns_total", skip_serializing_if = "Option::is_none")]
     pub has_ans_total: Option<usize>,
+    /// Exact match over the questions without an answer.
     #[serde(rename = "NoAns_exact", skip_serializing_if = "Option::is_none")]
     pub no_ans_exact: Option<f64>,
+    /// F1 over the questions without an answer.
     #[serde(rename = "NoAns_f1", skip_serializing_if = "Option::is_none")]
     pub no_ans_f1: Option<f64>,
+    /// The number of questions without an answer.
     #[serde(rename = "NoAns_total", skip_serializing_if = "Option::is_none")]
     pub no_ans_total: Option<usize>,
     /// The best `exact` that another threshold gives to these predictions, and that threshold.
     pub best_exact: f64,
+    /// The threshold that gives `best_exact`.
     pub best_exact_thresh: f64,
     /// The same for `f1`.
     pub best_f1: f64,
+    /// The threshold that gives `best_f1`.
     pub best_f1_thresh: f64,
 }
 

@@ -16,8 +16,11 @@ use crate::error::{Error, Help, OptionName, Result, clip, help};
 /// A text with what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
+    /// The text.
     pub text: String,
+    /// The second text of a pair.
     pub pair: Option<String>,
+    /// Its label.
     pub label: Label,
 }
 
@@ -46,12 +49,16 @@ impl Label {
 /// What all labels of a data set are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Each text has exactly one class.
     SingleLabel,
+    /// Each text has any number of classes.
     MultiLabel,
+    /// Each text has a number.
     Regression,
 }
 
 impl Kind {
+    /// All kinds.
     pub const ALL: [Kind; 3] = [Kind::SingleLabel, Kind::MultiLabel, Kind::Regression];
 
     /// As `problem_type` of a configuration calls it.
@@ -79,6 +86,7 @@ fn is_cola(cells: &[String]) -> bool {
 /// What is in a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
+    /// The kind of the labels.
     pub kind: Kind,
     /// Each with its line.
     pub examples: Vec<(u64, Example)>,

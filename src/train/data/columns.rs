@@ -6,8 +6,11 @@ use crate::fields::{self, Reads, Role};
 /// Which columns hold what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
+    /// The column of the text.
     pub text: String,
+    /// The column of the second text.
     pub pair: Option<String>,
+    /// The column of the label.
     pub label: String,
 }
 

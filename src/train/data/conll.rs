@@ -14,7 +14,9 @@ use crate::error::{Error, OptionName, Result, clip, help};
 /// Which columns hold what, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagColumns {
+    /// The column of the words.
     pub word: usize,
+    /// The column of the tags.
     pub tag: usize,
 }
 

@@ -50,6 +50,7 @@ impl Format {
 /// Where something is in a file, for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
+    /// The name of the file.
     pub file: &'a str,
     /// From 1; 0 for what is in no line.
     pub line: u64,

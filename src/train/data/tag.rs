@@ -14,6 +14,7 @@ use crate::text::words;
 /// A sentence's words and the tag of each, such as `B-person`, `I-person` and `O`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Example {
+    /// The words of the sentence.
     pub words: Vec<String>,
     /// As many.
     pub tags: Vec<String>,

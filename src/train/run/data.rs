@@ -23,9 +23,17 @@ pub enum Task {
     /// Answers as spans of a text: SQuAD's JSON.
     QuestionAnswering,
     /// Classes or scores of texts and pairs of texts: TSV, CSV, JSONL.
-    Classify { columns: Option<Columns>, kind: Option<Kind> },
+    Classify {
+        /// The columns of the files; found by their usual names if absent.
+        columns: Option<Columns>,
+        /// The kind of the labels; found from the labels if absent.
+        kind: Option<Kind>,
+    },
     /// Tags of words: CoNLL, JSONL with spans.
-    Tag { columns: Option<TagColumns> },
+    Tag {
+        /// The columns of CoNLL files; found from their contents if absent.
+        columns: Option<TagColumns>,
+    },
     /// Masked words of plain text: a paragraph a line, documents between empty lines.
     MaskedLm,
 }
@@ -55,7 +63,9 @@ impl Task {
 /// Files as they were read, before the model is known.
 #[derive(Clone, Debug)]
 pub struct Data {
+    /// The training examples.
     pub train: Source,
+    /// The evaluation examples.
     pub eval: Option<Source>,
     /// A sequence classifier's.
     pub kind: Option<Kind>,
@@ -65,6 +75,7 @@ pub struct Data {
     pub notes: Vec<String>,
     /// Of the files' bytes.
     pub fingerprint: u64,
+    /// The fingerprint of the evaluation files.
     pub eval_fingerprint: Option<u64>,
 }
 

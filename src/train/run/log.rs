@@ -19,9 +19,11 @@ pub struct StepLine {
     pub step: u64,
     /// With its fraction.
     pub epoch: f64,
+    /// The mean loss of the step's batches.
     pub loss: f64,
     /// Of all gradients together, before they were clipped.
     pub norm: f32,
+    /// The learning rate.
     pub lr: f64,
     /// Of the step's batches.
     pub tokens: u64,

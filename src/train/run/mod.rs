@@ -45,6 +45,7 @@ use store::{Best, Progress, Store, difference};
 /// What to train, on what, and where to.
 #[derive(Clone, Debug)]
 pub struct Setup {
+    /// What to learn.
     pub task: Task,
     /// A Hugging Face BERT directory with any head or none; nothing for the embedded model.
     pub base: Option<PathBuf>,
@@ -54,7 +55,9 @@ pub struct Setup {
     pub data: Vec<PathBuf>,
     /// Files to measure on.
     pub eval: Vec<PathBuf>,
+    /// The directory for the trained model.
     pub output: PathBuf,
+    /// The settings of the run.
     pub options: RunOptions,
     /// Go on from the checkpoint in the output directory, if it has one.
     pub resume: bool,
@@ -65,22 +68,31 @@ pub struct Setup {
 pub enum Event<'a> {
     /// Something that people should know.
     Notice(String),
-    /// Steps taken before, and in all; tokens to come.
+    /// The run begins or continues.
     Started {
+        /// Steps taken before.
         step: u64,
+        /// Steps in total.
         steps: u64,
+        /// Tokens still to read.
         tokens: u64,
     },
+    /// A step is done.
     Step(StepLine),
     /// An evaluation begins.
     Evaluating,
+    /// An evaluation is done.
     Evaluated {
+        /// The step after which it ran.
         step: u64,
+        /// The metrics, by name.
         scores: &'a Scores,
+        /// Whether it is the best so far.
         is_best: bool,
     },
     /// The checkpoint of this step is on the disk.
     Checkpoint {
+        /// The step after which it was saved.
         step: u64,
     },
 }
@@ -88,7 +100,9 @@ pub enum Event<'a> {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
+    /// Steps taken.
     pub steps: u64,
+    /// Epochs completed.
     pub epochs: u64,
     /// Tokens learnt from, in all.
     pub tokens: u64,

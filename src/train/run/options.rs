@@ -32,6 +32,7 @@ pub struct RunOptions {
     pub metric: Option<String>,
     /// Steps between checkpoints, beside those at evaluations and at the end.
     pub checkpoint_every: u64,
+    /// The settings that the trainer needs.
     pub train: TrainOptions,
 }
 
