@@ -1,5 +1,4 @@
 // y = activate(x), four elements a thread.
-struct Params { rows: u32, cols: u32, activation: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -1,6 +1,5 @@
 // AdamW: g = d_p clip; m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g²; p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps);
 // then d_p = 0, and that alone where the norm is not finite. control = (key, lr, c1, c2), c1 and c2 the corrections of the moments' bias. One thread an element.
-struct Params { len: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, max_norm: f32 }
 @group(0) @binding(0) var<storage, read> control: array<f32>;
 @group(0) @binding(1) var<storage, read> squared_norm: array<f32>;
 @group(0) @binding(8) var<storage, read_write> p: array<f32>;

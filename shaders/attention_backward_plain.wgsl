@@ -3,10 +3,6 @@
 // Every other workgroup takes 8 queries, for dQ, the ones between 8 keys, for dK and dV: no two threads add to one element.
 override HEAD_SIZE: u32;
 
-struct Params {
-    tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32,
-    site: u32, threshold: u32, keep_scale: f32,
-}
 @group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> control: array<u32>;

@@ -2,10 +2,6 @@
 // dropout's choice and dP = M (d_ctx Vᵀ): dS = P (dP - delta) scale, dQ = dS K, dK = dSᵀ Q, dV = (M P)ᵀ d_ctx.
 // Of three workgroups one gives dQ, one dK and one dV, each for 32 tokens, 4 a thread: no two threads add to one element.
 // Written by unroll.py.
-struct Params {
-    tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32,
-    site: u32, threshold: u32, keep_scale: f32,
-}
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> control: array<u32>;

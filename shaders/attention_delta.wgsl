@@ -1,5 +1,4 @@
 // delta[t, h] = Σ d_ctx ctx over a head's columns. One thread a head of a token.
-struct Params { rows: u32, heads: u32, head_size: u32 }
 @group(0) @binding(0) var<storage, read> ctx: array<f32>;
 @group(0) @binding(1) var<storage, read> d_ctx: array<f32>;
 @group(0) @binding(8) var<storage, read_write> delta: array<f32>;

@@ -2,7 +2,6 @@
 // over the keys (maximum, sum, values), so that nothing but the result is stored.
 override HEAD_SIZE: u32;
 
-struct Params { tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<f32>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(8) var<storage, read_write> ctx: array<f32>;

@@ -1,7 +1,6 @@
 // ctx = softmax(Q Kᵀ scale) V, heads of 64. A thread carries 4 queries of one head through the keys of their sequence
 // with a running maximum m and sum l (online softmax), so that a key is loaded once for all of them. No barrier.
 // Written by unroll.py.
-struct Params { tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(8) var<storage, read_write> ctx: array<vec4f>;

@@ -1,10 +1,6 @@
 // ctx = M softmax(Q Kᵀ scale) V and lse = log Σ exp, M being dropout's choice, heads of 64. A workgroup takes 64 queries of one head, one a thread, through the keys of their
 // sequence, 16 at a time in shared memory, with a running maximum m and sum l (online softmax).
 // Written by unroll.py.
-struct Params {
-    tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32,
-    site: u32, threshold: u32, keep_scale: f32,
-}
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> control: array<u32>;

@@ -1,5 +1,4 @@
 // y[p, c] = the sum of x[r, c] over the rows r = p, p + parts, p + 2 parts... One thread an element of y.
-struct Params { rows: u32, cols: u32, parts: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -1,7 +1,4 @@
 // Columns of x, scaled, into columns of y or on top of them. 16 rows of a column a thread.
-struct Params {
-    rows: u32, cols: u32, x_pitch: u32, x_first: u32, y_pitch: u32, y_first: u32, scale: f32, add: u32,
-}
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

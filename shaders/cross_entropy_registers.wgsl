@@ -1,6 +1,5 @@
 // loss = w (log Σ exp(x) - x[label]) and its gradient w (softmax(x) - one-hot) for each row; 0 where there is no label.
 // One thread a row: no barrier.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;

@@ -1,5 +1,4 @@
 // y = x where the element's hash keeps it, scaled, else 0; plus the residual where there is one. 16 rows of a column a thread.
-struct Params { rows: u32, cols: u32, site: u32, threshold: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> control: array<u32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;

@@ -1,6 +1,5 @@
 // The loss of each element and its gradient, summed over a row: (x - target)², or binary cross-entropy with x a logit,
 // max(x, 0) - x target + ln(1 + exp(-|x|)). One thread a row.
-struct Params { rows: u32, cols: u32, kind: u32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> targets: array<f32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;

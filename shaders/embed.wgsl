@@ -1,5 +1,4 @@
 // y[t] = word[ids[t].x] + kind[ids[t].y] + position[ids[t].z], in this order. 16 rows of a column a thread.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> word: array<f32>;
 @group(0) @binding(1) var<storage, read> kind: array<f32>;
 @group(0) @binding(2) var<storage, read> position: array<f32>;

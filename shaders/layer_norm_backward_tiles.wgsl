@@ -1,6 +1,5 @@
 // d_x = s (g - mean(g) - n mean(g n)), with g = gamma d_y, n = (x - mean) s and s = 1 / sqrt(var + eps); stats = mean, s.
 // A workgroup takes a row: each thread sums every 64th column, then the sums are added pairwise in shared memory.
-struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read> d_y: array<f32>;

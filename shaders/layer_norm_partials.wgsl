@@ -1,6 +1,5 @@
 // Partial sums of LayerNorm's parameters' gradients: d_gamma[p, c] = the sum of d_y n over the rows p, p + parts..., d_beta
 // that of d_y, with n = (x - mean) s. One thread a column of a part.
-struct Params { rows: u32, cols: u32, parts: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> d_y: array<f32>;
 @group(0) @binding(2) var<storage, read> stats: array<f32>;

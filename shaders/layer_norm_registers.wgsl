@@ -1,5 +1,4 @@
 // y = (x - mean) / sqrt(var + eps) * gamma + beta. One thread a row: no barrier, which software adapters pay dearly.
-struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read> beta: array<f32>;

@@ -1,5 +1,4 @@
 // y = (x - mean) / sqrt(var + eps) * gamma + beta, columns a multiple of 4. One thread a row, four columns at a time.
-struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(2) var<storage, read> beta: array<vec4f>;

@@ -1,6 +1,5 @@
 // y = (x - mean) / sqrt(var + eps) * gamma + beta. A workgroup takes a row: each thread sums every 64th column, then the
 // sums are added pairwise in shared memory, so the order depends on the number of columns alone.
-struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read> beta: array<f32>;

@@ -1,6 +1,5 @@
 // y = x as a matmul reads its right side: `rows` of the sum by `cols` of the result, filled up with zeros to multiples of 16
 // and 64. x lies so already, or transposed: [cols, rows]. A thread copies 16 rows of a column.
-struct Params { rows: u32, cols: u32, transposed: u32, depth: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -1,7 +1,6 @@
 // y = xᵀ, x [cols, rows], as a matmul reads its right side: `rows` of the sum by `cols` of the result, filled up with zeros to
 // multiples of 16 and 64. A workgroup turns 32 x 32 elements around in shared memory, so that neighbours read and write
 // neighbours. The tile's rows are 33 apart: no two threads hit one bank.
-struct Params { rows: u32, cols: u32, transposed: u32, depth: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -1,7 +1,6 @@
 // y = one row a sequence: by each pooling, side by side, its first or last token's row, or the mean, the mean weighted by place,
 // the largest or the scaled sum of all its tokens' rows, column by column. The first `skip` tokens do not count. One thread a
 // column of a sequence; it walks the tokens in order, so that a sequence's bits are its own.
-struct Params { sequences: u32, cols: u32, modes: u32, poolings: u32, skips: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> skip: array<u32>;

@@ -1,5 +1,4 @@
 // y = x diag(s), an element a thread.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> s: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;

@@ -1,6 +1,5 @@
 // y[row] += the sum of x[order[i]] for i in first .. end, for each segment (row, first, end). No two segments have one row, and
 // a segment's terms are added in their order. One thread a column of four segments.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
 @group(0) @binding(2) var<storage, read> segments: array<u32>;

@@ -1,6 +1,5 @@
 // Cross-entropy over a sequence's tokens of where a span begins (column 0) and ends (column 1), with its gradient. A label
 // is a token of the sequence; one past its end is none. One thread a column of a sequence.
-struct Params { sequences: u32 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;

@@ -1,5 +1,4 @@
 // y [cols, pitch] = xᵀ, filled up with zeros from `rows` to `pitch`. A thread copies 16 rows of a column.
-struct Params { rows: u32, cols: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -1,6 +1,5 @@
 // y [cols, pitch] = xᵀ, filled up with zeros from `rows` to `pitch`. A workgroup turns 32 x 32 elements around in shared memory, so
 // that neighbours read and write neighbours. The tile's rows are 33 apart: no two threads hit one bank.
-struct Params { rows: u32, cols: u32, pitch: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

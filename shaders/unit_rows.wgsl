@@ -1,5 +1,4 @@
 // y = x with every row scaled to length 1; a row of zeros stays one. One thread a row: there is one a sequence.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 @group(0) @binding(12) var<uniform> params: Params;

@@ -2,18 +2,13 @@
 
 from unroll_text import NOTE, dot, indent, lines, pick
 
-ATTENTION_HEAD = """struct Params { tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32 }
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+ATTENTION_HEAD = """@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(8) var<storage, read_write> ctx: array<vec4f>;
 @group(0) @binding(12) var<uniform> params: Params;
 """
 
-TRAIN_HEAD = """struct Params {
-    tokens: u32, sequences: u32, longest: u32, heads: u32, head_size: u32, scale: f32,
-    site: u32, threshold: u32, keep_scale: f32,
-}
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+TRAIN_HEAD = """@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> bounds: array<u32>;
 @group(0) @binding(2) var<storage, read> control: array<u32>;
 """

@@ -1,5 +1,4 @@
 // y = 0, four elements a thread.
-struct Params { rows: u32, cols: u32 }
 @group(0) @binding(8) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(12) var<uniform> params: Params;
 

@@ -1,6 +1,6 @@
 //! Records a computation: tensors by name and shape, and the list of ops. It computes nothing.
 
-use crate::device::{Call, CallList, Op, Params, Role, Rows, TensorId, TensorInfo, View, Weight};
+use crate::device::{Call, CallList, Op, OpParams, ParamValue, Role, Rows, TensorId, TensorInfo, View, Weight};
 
 /// A recorded tensor `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,13 @@ impl Graph {
         self.tensor(name.into(), Role::Temp, rows, cols)
     }
 
-    /// Appends a call.
-    pub(crate) fn call(&mut self, op: &'static Op, reads: &[Tensor], writes: &[Tensor], params: Params) {
-        assert_eq!(params.len(), op.params.len(), "{}: parameters", op.name);
+    /// Appends a call with the parameters that the op declares.
+    pub(crate) fn call<P: OpParams>(&mut self, op: &'static Op, reads: &[Tensor], writes: &[Tensor], params: P) {
+        assert_eq!(op.params.wgsl, P::STRUCT.wgsl, "{}: parameters", op.name);
+        self.push(op, reads, writes, params.record());
+    }
+
+    fn push(&mut self, op: &'static Op, reads: &[Tensor], writes: &[Tensor], params: Vec<ParamValue>) {
         assert!(reads.len() <= op.reads.len() && writes.len() == op.writes.len(), "{}: bindings", op.name);
         let views = |tensors: &[Tensor]| tensors.iter().map(|t| t.view()).collect();
         self.list.calls.push(Call { op, reads: views(reads), writes: views(writes), params });

@@ -1,6 +1,5 @@
-struct Params { m: u32, n: u32, k: u32, activation: u32, residual: u32 }
 @group(0) @binding(12) var<uniform> params: Params;
 
-// N and K as the weight is padded.
+// N and K, padded as the right side is.
 fn packed_n() -> u32 { return (params.n + 63u) & ~63u; }
 fn packed_k() -> u32 { return (params.k + 15u) & ~15u; }

@@ -5,6 +5,7 @@
 
 use super::cpu::CpuCall;
 use super::gpu::Limits;
+use super::params::{ParamStruct, ParamValue};
 use super::persistent::PersistentTensor;
 use super::weight::Weight;
 use crate::tensor::DType;
@@ -58,6 +59,14 @@ impl Rows {
             Rows::TokensTo(unit) => sizes.tokens.next_multiple_of(unit),
             Rows::SequencesTo(unit) => sizes.sequences.next_multiple_of(unit),
             Rows::PickedTo(unit) => sizes.picked.next_multiple_of(unit),
+        }
+    }
+
+    /// Whether the number is a multiple of `unit` in every batch.
+    pub fn is_multiple_of(self, unit: u32) -> bool {
+        match self {
+            Rows::Fixed(n) | Rows::TokensTo(n) | Rows::SequencesTo(n) | Rows::PickedTo(n) => n.is_multiple_of(unit),
+            Rows::Tokens | Rows::Sequences | Rows::Bounds | Rows::Picked => false,
         }
     }
 
@@ -119,39 +128,13 @@ pub struct View {
     pub cols: u32,
 }
 
-/// One word of an op's parameters, in the order of the op's [`Op::params`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Word {
-    U32(u32),
-    F32(f32),
-    /// Resolved at each run.
-    Rows(Rows),
-    /// The longest sequence, resolved at each run.
-    Longest,
-}
-
-impl Word {
-    /// The word's bits for this batch.
-    pub fn bits(self, sizes: BatchSizes) -> u32 {
-        match self {
-            Word::U32(v) => v,
-            Word::F32(v) => v.to_bits(),
-            Word::Rows(r) => r.resolve(sizes),
-            Word::Longest => sizes.longest,
-        }
-    }
-}
-
-/// Parameters that fit a call: one word a field of [`Op::params`].
-pub type Params = Vec<Word>;
-
 /// A kind of operation: its names, its CPU twin, its WGSL variants.
 #[derive(Debug)]
 pub struct Op {
     /// The stem of its file in `ops/` and of its shaders.
     pub name: &'static str,
-    /// Fields of the uniform `params`, in order, as the shaders name them.
-    pub params: &'static [&'static str],
+    /// The fields of the uniform `params`, and its text in WGSL.
+    pub params: ParamStruct,
     /// Names of the bindings read, in binding order from 0; optional ones last. What is also written is updated in
     /// place and has no binding here, only the written one.
     pub reads: &'static [&'static str],
@@ -161,8 +144,8 @@ pub struct Op {
     pub twin: fn(&mut CpuCall<'_>),
     /// Best first within a family.
     pub variants: &'static [Variant],
-    /// Floating point operations of a call, for reports and for cutting submissions.
-    pub flops: fn(words: &[u32]) -> f64,
+    /// Floating point operations of a call, from the bits of its parameters: for reports and for cutting submissions.
+    pub flops: fn(bits: &[u32]) -> f64,
 }
 
 /// Bindings written start here, so that a shader's numbers do not move with optional reads.
@@ -197,13 +180,13 @@ pub struct Variant {
     /// An op's only variant is used by both families, whatever it says here.
     pub family: Family,
     /// Whether the variant can do this call under these limits.
-    pub fits: fn(&Site<'_>, &Limits) -> bool,
-    /// The pieces of WGSL that joined make the shader.
-    pub wgsl: fn(&Site<'_>) -> Vec<&'static str>,
+    pub fits: fn(&CallContext<'_>, &Limits) -> bool,
+    /// The pieces of WGSL that make the shader when they are joined, after the struct of the op's parameters.
+    pub wgsl: fn(&CallContext<'_>) -> Vec<&'static str>,
     /// Values of the shader's `override` declarations.
-    pub overrides: fn(&Site<'_>) -> Vec<(&'static str, f64)>,
-    /// Workgroups to dispatch, from the resolved parameters.
-    pub grid: fn(words: &[u32]) -> [u32; 3],
+    pub overrides: fn(&CallContext<'_>) -> Vec<(&'static str, f64)>,
+    /// Workgroups to dispatch, from the bits of the call's parameters.
+    pub grid: fn(bits: &[u32]) -> [u32; 3],
 }
 
 /// One operation on views.
@@ -212,43 +195,25 @@ pub struct Call {
     pub op: &'static Op,
     pub reads: Vec<View>,
     pub writes: Vec<View>,
-    pub params: Params,
+    /// One value a field of [`Op::params`].
+    pub params: Vec<ParamValue>,
 }
 
 /// A call with the tensors it names: what a variant is chosen from.
 #[derive(Debug)]
-pub struct Site<'a> {
+pub struct CallContext<'a> {
     pub call: &'a Call,
     pub tensors: &'a [TensorInfo],
     /// The largest batch that the plan is for: what the choice among variants of the same bits may go by.
     pub capacity: BatchSizes,
 }
 
-impl Site<'_> {
-    /// The parameter called `name` where it does not follow the batch.
-    pub fn param(&self, name: &str) -> Option<u32> {
-        let at = self.call.op.params.iter().position(|p| *p == name)?;
-        match self.call.params[at] {
-            Word::U32(v) => Some(v),
-            _ => None,
-        }
-    }
-
+impl CallContext<'_> {
     /// The stored type of the weight that `reads[at]` names; F32 for other tensors.
     pub fn dtype(&self, at: usize) -> DType {
         match &self.tensors[self.call.reads[at].tensor.0 as usize].role {
             Role::Weight(w) => w.dtype(),
             _ => DType::F32,
-        }
-    }
-
-    /// Whether the parameter called `name` is a multiple of `unit` in every batch.
-    pub fn is_multiple(&self, name: &str, unit: u32) -> bool {
-        let at = self.call.op.params.iter().position(|p| *p == name);
-        match at.map(|at| self.call.params[at]) {
-            Some(Word::U32(v) | Word::Rows(Rows::Fixed(v))) => v % unit == 0,
-            Some(Word::Rows(Rows::TokensTo(to) | Rows::SequencesTo(to) | Rows::PickedTo(to))) => to % unit == 0,
-            _ => false,
         }
     }
 }
@@ -269,8 +234,8 @@ impl CallList {
 
     /// The calls' floating point operations for this batch.
     pub fn flops(&self, sizes: BatchSizes) -> f64 {
-        let mut words = Vec::new();
-        self.calls.iter().map(|c| c.flops(sizes, &mut words)).sum()
+        let mut bits = Vec::new();
+        self.calls.iter().map(|c| c.flops(sizes, &mut bits)).sum()
     }
 
     /// The same computation with every written tensor kept and read back, in order of the calls: for traces.
@@ -295,14 +260,14 @@ impl Call {
         (0..).zip(&self.reads).filter(|(_, view)| !UPDATES || !self.writes.contains(view))
     }
 
-    /// Resolves the parameters into `words`.
-    pub fn words(&self, sizes: BatchSizes, words: &mut Vec<u32>) {
-        words.clear();
-        words.extend(self.params.iter().map(|w| w.bits(sizes)));
+    /// Writes the parameters' bits for a batch of these sizes into `bits`.
+    pub fn resolve(&self, sizes: BatchSizes, bits: &mut Vec<u32>) {
+        bits.clear();
+        bits.extend(self.params.iter().map(|value| value.bits(sizes)));
     }
 
-    pub(crate) fn flops(&self, sizes: BatchSizes, words: &mut Vec<u32>) -> f64 {
-        self.words(sizes, words);
-        (self.op.flops)(words)
+    pub(crate) fn flops(&self, sizes: BatchSizes, bits: &mut Vec<u32>) -> f64 {
+        self.resolve(sizes, bits);
+        (self.op.flops)(bits)
     }
 }

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod gpu;
 pub mod lockstep;
 pub mod memory;
+pub mod params;
 #[cfg(feature = "train")]
 pub mod persistent;
 #[cfg(not(feature = "train"))]
@@ -21,11 +22,13 @@ pub(crate) mod weight;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use call::{
-    BatchSizes, Call, CallList, Family, Op, Params, Role, Rows, Site, TensorId, TensorInfo, Variant, View, Word,
-};
+pub use call::{BatchSizes, Call, CallContext, CallList, Family, Op, Role, Rows, TensorId, TensorInfo, Variant, View};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
+#[cfg(feature = "train")]
+pub(crate) use params::numbers;
+pub use params::{Longest, OpParams, Param, ParamStruct, ParamValue};
+pub(crate) use params::{params, resolved, wgsl_type};
 pub use persistent::PersistentTensor;
 pub use weight::Weight;
 

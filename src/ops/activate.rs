@@ -4,13 +4,15 @@
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, train::activation as kernel};
-use crate::device::{Family, Op, Site, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { rows: Rows, cols: u32, activation: Activation }
+
 pub static OP: Op = Op {
     name: "activate",
-    params: &["rows", "cols", "activation"],
+    params: Params::STRUCT,
     reads: &["x"],
     writes: &["y"],
     twin,
@@ -18,27 +20,21 @@ pub static OP: Op = Op {
         name: "activate",
         family: Family::Registers,
         fits: |_, _| true,
-        wgsl: |site| [super::activation::pieces(of(site)), &[include_str!("../../shaders/activate.wgsl")]].concat(),
+        wgsl: |call| [super::activation::pieces(Params::recorded(call).activation), &[include_str!("../../shaders/activate.wgsl")]].concat(),
         overrides: |_| Vec::new(),
-        grid: |w| spread(w[0] * w[1], 256),
+        grid: resolved!(|p| spread(p.rows * p.cols, 256)),
     }],
-    flops: |w| 16.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 16.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
-
-/// The function that a call is of.
-pub(super) fn of(site: &Site<'_>) -> Activation {
-    site.param("activation").map_or(Activation::Linear, |id| Activation::ALL[id as usize])
-}
 
 /// Records the function of every element.
 pub fn activate(g: &mut Graph, name: &str, x: Tensor, activation: Activation) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
-    g.call(&OP, &[x], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols), Word::U32(activation.id())]);
+    g.call(&OP, &[x], &[y], Params { rows: x.rows, cols: x.cols, activation });
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [.., activation] = *call.params else { unreachable!("three parameters") };
-    let activation = Activation::ALL[activation as usize];
+    let Values { activation, .. } = Params::resolved(call.params);
     kernel::apply(call.dispatch, call.writes[0], call.reads[0].plain(), activation);
 }

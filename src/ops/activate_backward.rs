@@ -4,13 +4,15 @@
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, train::activation as kernel};
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
-use crate::ops::{activate::of, spread};
+use crate::ops::spread;
+
+params! { rows: Rows, cols: u32, activation: Activation }
 
 pub static OP: Op = Op {
     name: "activate_backward",
-    params: &["rows", "cols", "activation"],
+    params: Params::STRUCT,
     reads: &["x", "d_y"],
     writes: &["d_x"],
     twin,
@@ -18,25 +20,25 @@ pub static OP: Op = Op {
         name: "activate_backward",
         family: Family::Registers,
         fits: |_, _| true,
-        wgsl: |site| {
-            [super::activation::slopes(of(site)), &[include_str!("../../shaders/activate_backward.wgsl")]].concat()
+        wgsl: |call| {
+            let slope = super::activation::slopes(Params::recorded(call).activation);
+            [slope, &[include_str!("../../shaders/activate_backward.wgsl")]].concat()
         },
         overrides: |_| Vec::new(),
-        grid: |w| spread(w[0] * w[1], 256),
+        grid: resolved!(|p| spread(p.rows * p.cols, 256)),
     }],
-    flops: |w| 20.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 20.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the gradient of `activation` at `x`.
 pub fn activate_backward(g: &mut Graph, x: Tensor, d_y: Tensor, activation: Activation) -> Tensor {
     let d_x = g.temp("d_activate", x.rows, x.cols);
-    g.call(&OP, &[x, d_y], &[d_x], vec![Word::Rows(x.rows), Word::U32(x.cols), Word::U32(activation.id())]);
+    g.call(&OP, &[x, d_y], &[d_x], Params { rows: x.rows, cols: x.cols, activation });
     d_x
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [.., activation] = *call.params else { unreachable!("three parameters") };
-    let activation = Activation::ALL[activation as usize];
+    let Values { activation, .. } = Params::resolved(call.params);
     let [x, d_y] = [0, 1].map(|i| call.reads[i].plain());
     kernel::backward(call.dispatch, call.writes[0], x, d_y, activation);
 }

@@ -6,19 +6,21 @@
 //! where it is not finite the step is not taken, and the gradient is 0 all the same.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { len: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, max_norm: f32 }
+
 pub static OP: Op = Op {
     name: "adamw",
-    params: &["len", "beta1", "beta2", "eps", "decay", "max_norm"],
+    params: Params::STRUCT,
     reads: &["control", "squared_norm", "p", "d_p", "m", "v"],
     writes: &["p", "d_p", "m", "v"],
     twin,
-    variants: only!("adamw", "../../shaders/adamw.wgsl", |w| spread(w[0], 64)),
-    flops: |w| 16.0 * f64::from(w[0]),
+    variants: only!("adamw", "../../shaders/adamw.wgsl", resolved!(|p| spread(p.len, 64))),
+    flops: resolved!(|p| 16.0 * f64::from(p.len)),
 };
 
 /// What does not change from step to step.
@@ -69,25 +71,22 @@ pub struct Moments {
 }
 
 /// Records the step of one parameter.
-pub fn adamw(g: &mut Graph, of: Moments, control: Tensor, squared_norm: Tensor, options: &AdamW) {
-    let Moments { p, d_p, m, v } = of;
+pub fn adamw(g: &mut Graph, moments: Moments, control: Tensor, squared_norm: Tensor, options: &AdamW) {
+    let Moments { p, d_p, m, v } = moments;
     let Rows::Fixed(rows) = p.rows else { unreachable!("a parameter's shape is fixed") };
     let AdamW { beta1, beta2, eps, decay, max_norm } = *options;
-    let mut params = vec![Word::U32(rows * p.cols)];
-    params.extend([beta1, beta2, eps, decay, max_norm].map(Word::F32));
+    let params = Params { len: rows * p.cols, beta1, beta2, eps, decay, max_norm };
     g.call(&OP, &[control, squared_norm, p, d_p, m, v], &[p, d_p, m, v], params);
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [len, rest @ ..] = call.params else { unreachable!("six parameters") };
-    let [beta1, beta2, eps, decay, max_norm] = *rest else { unreachable!("six parameters") };
-    let [beta1, beta2, eps, decay, max_norm] = [beta1, beta2, eps, decay, max_norm].map(f32::from_bits);
+    let Values { len, beta1, beta2, eps, decay, max_norm } = Params::resolved(call.params);
     let (control, norm) = (call.reads[0].plain(), call.reads[1].plain()[0].sqrt());
     let clip = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
     let (keep, rate, c2) = (1.0 - control[1] * decay, control[1] * control[2], control[3]);
     let [p, d_p, m, v] = call.writes else { unreachable!("four tensors") };
     let writes = [(&mut **p, 1), (&mut **d_p, 1), (&mut **m, 1), (&mut **v, 1)];
-    parallel::for_rows(call.dispatch, *len as usize, writes, |_, [p, d_p, m, v], _| {
+    parallel::for_rows(call.dispatch, len as usize, writes, |_, [p, d_p, m, v], _| {
         if !norm.is_finite() {
             return d_p.fill(0.0);
         }

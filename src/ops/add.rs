@@ -3,23 +3,25 @@
 //! x and y `[R, C]`.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "add",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["x", "y"],
     writes: &["y"],
     twin,
-    variants: only!("add", "../../shaders/add.wgsl", |w| spread(w[0] * w[1], 256)),
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("add", "../../shaders/add.wgsl", resolved!(|p| spread(p.rows * p.cols, 256))),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the addition of `x` to `y`, in place.
 pub fn add(g: &mut Graph, x: Tensor, y: Tensor) {
-    g.call(&OP, &[x, y], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols)]);
+    g.call(&OP, &[x, y], &[y], Params { rows: x.rows, cols: x.cols });
 }
 
 fn twin(call: &mut CpuCall<'_>) {

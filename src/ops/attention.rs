@@ -5,13 +5,15 @@
 //! keys are its own tokens and nothing else.
 
 use crate::device::cpu::{CpuCall, attention as kernel};
-use crate::device::{Family, Op, Rows, Site, Variant, Word};
+use crate::device::{CallContext, Family, Longest, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { tokens: Rows, sequences: Rows, longest: Longest, heads: u32, head_size: u32, scale: f32 }
+
 pub static OP: Op = Op {
     name: "attention",
-    params: &["tokens", "sequences", "longest", "heads", "head_size", "scale"],
+    params: Params::STRUCT,
     reads: &["qkv", "bounds"],
     writes: &["ctx"],
     twin,
@@ -19,34 +21,34 @@ pub static OP: Op = Op {
         Variant {
             name: "attention_registers_32",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(32),
+            fits: |call, _| Params::recorded(call).head_size == 32,
             wgsl: |_| vec![include_str!("../../shaders/attention_registers_32.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8 * 4), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_registers_64",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(64),
+            fits: |call, _| Params::recorded(call).head_size == 64,
             wgsl: |_| vec![include_str!("../../shaders/attention_registers_64.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8 * 4), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_tiles_32",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(32) && limits.workgroup_bytes >= 8192,
+            fits: |call, limits| Params::recorded(call).head_size == 32 && limits.workgroup_bytes >= 8192,
             wgsl: |_| vec![include_str!("../../shaders/attention_tiles_32.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_tiles_64",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(64) && limits.workgroup_bytes >= 8192,
+            fits: |call, limits| Params::recorded(call).head_size == 64 && limits.workgroup_bytes >= 8192,
             wgsl: |_| vec![include_str!("../../shaders/attention_tiles_64.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_plain",
@@ -54,11 +56,12 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/attention_plain.wgsl")],
             overrides,
-            grid: |w| [groups(w[2], 8), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8), p.heads, p.sequences]),
         },
     ],
     // The batch's lengths are not parameters: as if all sequences were of the mean length.
-    flops: |w| 4.0 * f64::from(w[0]) * f64::from(w[0]) / f64::from(w[1].max(1)) * f64::from(w[3] * w[4]),
+    flops: resolved!(|p| 4.0 * f64::from(p.tokens) * f64::from(p.tokens) / f64::from(p.sequences.max(1))
+        * f64::from(p.heads * p.head_size)),
 };
 
 /// Records multi-head self-attention over packed sequences.
@@ -66,25 +69,25 @@ pub fn attention(g: &mut Graph, name: &str, qkv: Tensor, bounds: Tensor, heads: 
     let hidden = qkv.cols / 3;
     let head_size = hidden / heads;
     let ctx = g.temp(name, qkv.rows, hidden);
-    let params = vec![
-        Word::Rows(Rows::Tokens),
-        Word::Rows(Rows::Sequences),
-        Word::Longest,
-        Word::U32(heads),
-        Word::U32(head_size),
-        Word::F32(1.0 / (head_size as f32).sqrt()),
-    ];
+    let params = Params {
+        tokens: Rows::Tokens,
+        sequences: Rows::Sequences,
+        longest: Longest,
+        heads,
+        head_size,
+        scale: 1.0 / (head_size as f32).sqrt(),
+    };
     g.call(&OP, &[qkv, bounds], &[ctx], params);
     ctx
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, _, _, heads, head_size, scale] = *call.params else { unreachable!("six parameters") };
-    let (heads, head_size, scale) = (heads as usize, head_size as usize, f32::from_bits(scale));
+    let Values { heads, head_size, scale, .. } = Params::resolved(call.params);
+    let (heads, head_size) = (heads as usize, head_size as usize);
     let bounds: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
     kernel::attention(call.dispatch, call.writes[0], call.reads[0].plain(), bounds, heads, head_size, scale);
 }
 
-fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {
-    vec![("HEAD_SIZE", f64::from(site.param("head_size").unwrap_or(0)))]
+fn overrides(context: &CallContext<'_>) -> Vec<(&'static str, f64)> {
+    vec![("HEAD_SIZE", f64::from(Params::recorded(context).head_size))]
 }

@@ -4,16 +4,16 @@
 //! [`attention_delta`](super::attention_delta); d_qkv `[T, 3H]`.
 
 use super::attention_delta::attention_delta;
-use super::attention_train::{PARAMS, overrides, pairs, shape, with_dropout, words};
+use super::attention_train::{Params, overrides, pairs, params, shape, with_dropout};
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel};
-use crate::device::{Family, Op, Variant};
+use crate::device::{Family, Op, OpParams, Variant, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
 pub static OP: Op = Op {
     name: "attention_backward",
-    params: PARAMS,
+    params: Params::STRUCT,
     reads: &["qkv", "bounds", "control", "d_ctx", "lse", "delta"],
     writes: &["d_qkv"],
     twin,
@@ -21,34 +21,34 @@ pub static OP: Op = Op {
         Variant {
             name: "attention_backward_registers_32",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(32),
+            fits: |call, _| Params::recorded(call).head_size == 32,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_registers_32.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [3 * groups(w[2], 8 * 4), w[3], w[1]],
+            grid: resolved!(|p| [3 * groups(p.longest, 8 * 4), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_backward_registers_64",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(64),
+            fits: |call, _| Params::recorded(call).head_size == 64,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_registers_64.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [3 * groups(w[2], 8 * 2), w[3], w[1]],
+            grid: resolved!(|p| [3 * groups(p.longest, 8 * 2), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_backward_tiles_32",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(32) && limits.workgroup_bytes >= TILES,
+            fits: |call, limits| Params::recorded(call).head_size == 32 && limits.workgroup_bytes >= TILES,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_tiles_32.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [3 * groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [3 * groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_backward_tiles_64",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(64) && limits.workgroup_bytes >= TILES,
+            fits: |call, limits| Params::recorded(call).head_size == 64 && limits.workgroup_bytes >= TILES,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_tiles_64.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [3 * groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [3 * groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_backward_plain",
@@ -56,10 +56,10 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_backward_plain.wgsl")),
             overrides,
-            grid: |w| [2 * groups(w[2], 8), w[3], w[1]],
+            grid: resolved!(|p| [2 * groups(p.longest, 8), p.heads, p.sequences]),
         },
     ],
-    flops: |w| 14.0 * pairs(w),
+    flops: resolved!(|p| 14.0 * pairs(p)),
 };
 
 /// Bytes of a workgroup's memory that tiles and their terms take at most.
@@ -80,7 +80,7 @@ pub fn attention_backward(g: &mut Graph, saved: Saved, d_ctx: Tensor, heads: u32
     let delta = attention_delta(g, ctx, d_ctx, heads);
     let d_qkv = g.temp("d_qkv", qkv.rows, qkv.cols);
     let reads = [qkv, bounds, dropout.control, d_ctx, lse, delta];
-    g.call(&OP, &reads, &[d_qkv], words(ctx.cols, heads, dropout));
+    g.call(&OP, &reads, &[d_qkv], params(ctx.cols, heads, dropout));
     d_qkv
 }
 

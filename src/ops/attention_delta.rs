@@ -3,30 +3,32 @@
 //! ctx and d_ctx `[T, H]`, delta `[T, N]`.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { rows: Rows, heads: u32, head_size: u32 }
+
 pub static OP: Op = Op {
     name: "attention_delta",
-    params: &["rows", "heads", "head_size"],
+    params: Params::STRUCT,
     reads: &["ctx", "d_ctx"],
     writes: &["delta"],
     twin,
-    variants: only!("attention_delta", "../../shaders/attention_delta.wgsl", |w| spread(w[0] * w[1], 64)),
-    flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1] * w[2]),
+    variants: only!("attention_delta", "../../shaders/attention_delta.wgsl", resolved!(|p| spread(p.rows * p.heads, 64))),
+    flops: resolved!(|p| 2.0 * f64::from(p.rows) * f64::from(p.heads * p.head_size)),
 };
 
 /// Records the sums.
 pub fn attention_delta(g: &mut Graph, ctx: Tensor, d_ctx: Tensor, heads: u32) -> Tensor {
     let delta = g.temp("delta", ctx.rows, heads);
-    let params = vec![Word::Rows(ctx.rows), Word::U32(heads), Word::U32(ctx.cols / heads)];
+    let params = Params { rows: ctx.rows, heads, head_size: ctx.cols / heads };
     g.call(&OP, &[ctx, d_ctx], &[delta], params);
     delta
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [rows, heads, size] = *call.params else { unreachable!("three parameters") };
+    let Values { rows, heads, head_size: size } = Params::resolved(call.params);
     let size = size as usize;
     let [ctx, d_ctx] = [0, 1].map(|i| call.reads[i].plain());
     parallel::for_rows(call.dispatch, (rows * heads) as usize, [(&mut *call.writes[0], 1)], |range, [delta], _| {

@@ -5,13 +5,16 @@
 
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel, train::random::site_key};
-use crate::device::{Family, Op, Rows, Site, Variant, Word};
+use crate::device::{CallContext, Family, Longest, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+// The gradient has the same ones.
+params! { tokens: Rows, sequences: Rows, longest: Longest, heads: u32, head_size: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
+
 pub static OP: Op = Op {
     name: "attention_train",
-    params: PARAMS,
+    params: Params::STRUCT,
     reads: &["qkv", "bounds", "control"],
     writes: &["ctx", "lse"],
     twin,
@@ -19,34 +22,34 @@ pub static OP: Op = Op {
         Variant {
             name: "attention_train_registers_32",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(32),
+            fits: |call, _| Params::recorded(call).head_size == 32,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_registers_32.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 8 * 4), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8 * 4), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_train_registers_64",
             family: Family::Registers,
-            fits: |site, _| site.param("head_size") == Some(64),
+            fits: |call, _| Params::recorded(call).head_size == 64,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_registers_64.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 8 * 2), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8 * 2), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_train_tiles_32",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(32) && limits.workgroup_bytes >= 8192,
+            fits: |call, limits| Params::recorded(call).head_size == 32 && limits.workgroup_bytes >= 8192,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_tiles_32.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_train_tiles_64",
             family: Family::Tiles,
-            fits: |site, limits| site.param("head_size") == Some(64) && limits.workgroup_bytes >= 8192,
+            fits: |call, limits| Params::recorded(call).head_size == 64 && limits.workgroup_bytes >= 8192,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_tiles_64.wgsl")),
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[2], 64), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 64), p.heads, p.sequences]),
         },
         Variant {
             name: "attention_train_plain",
@@ -54,10 +57,10 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| with_dropout(include_str!("../../shaders/attention_train_plain.wgsl")),
             overrides,
-            grid: |w| [groups(w[2], 8), w[3], w[1]],
+            grid: resolved!(|p| [groups(p.longest, 8), p.heads, p.sequences]),
         },
     ],
-    flops: |w| 4.0 * pairs(w),
+    flops: resolved!(|p| 4.0 * pairs(p)),
 };
 
 /// A kernel with dropout's hash before it.
@@ -65,32 +68,29 @@ pub(super) fn with_dropout(kernel: &'static str) -> Vec<&'static str> {
     vec![include_str!("../../shaders/lib/dropout.wgsl"), kernel]
 }
 
-/// Parameters of attention and of its gradient.
-pub(super) const PARAMS: &[&str] =
-    &["tokens", "sequences", "longest", "heads", "head_size", "scale", "site", "threshold", "keep_scale"];
-
 /// Products of a query with a key, element by element, as if all sequences were of the mean length.
-pub(super) fn pairs(w: &[u32]) -> f64 {
-    f64::from(w[0]) * f64::from(w[0]) / f64::from(w[1].max(1)) * f64::from(w[3] * w[4])
+pub(super) fn pairs(p: Values) -> f64 {
+    f64::from(p.tokens) * f64::from(p.tokens) / f64::from(p.sequences.max(1)) * f64::from(p.heads * p.head_size)
 }
 
-pub(super) fn overrides(site: &Site<'_>) -> Vec<(&'static str, f64)> {
-    vec![("HEAD_SIZE", f64::from(site.param("head_size").unwrap_or(0)))]
+pub(super) fn overrides(context: &CallContext<'_>) -> Vec<(&'static str, f64)> {
+    vec![("HEAD_SIZE", f64::from(Params::recorded(context).head_size))]
 }
 
 /// Parameters of a call.
-pub(super) fn words(hidden: u32, heads: u32, dropout: &Dropout) -> Vec<Word> {
+pub(super) fn params(hidden: u32, heads: u32, dropout: &Dropout) -> Params {
     let head_size = hidden / heads;
-    let mut words = vec![
-        Word::Rows(Rows::Tokens),
-        Word::Rows(Rows::Sequences),
-        Word::Longest,
-        Word::U32(heads),
-        Word::U32(head_size),
-        Word::F32(1.0 / (head_size as f32).sqrt()),
-    ];
-    words.extend(dropout.words());
-    words
+    Params {
+        tokens: Rows::Tokens,
+        sequences: Rows::Sequences,
+        longest: Longest,
+        heads,
+        head_size,
+        scale: 1.0 / (head_size as f32).sqrt(),
+        site: dropout.site,
+        threshold: dropout.threshold(),
+        keep_scale: dropout.scale(),
+    }
 }
 
 /// Records `(ctx, lse)`.
@@ -105,20 +105,20 @@ pub fn attention_train(
     let hidden = qkv.cols / 3;
     let ctx = g.temp(name, qkv.rows, hidden);
     let lse = g.temp("lse", qkv.rows, heads);
-    g.call(&OP, &[qkv, bounds, dropout.control], &[ctx, lse], words(hidden, heads, dropout));
+    g.call(&OP, &[qkv, bounds, dropout.control], &[ctx, lse], params(hidden, heads, dropout));
     (ctx, lse)
 }
 
-/// What the CPU's kernels are told.
-pub(super) fn shape(params: &[u32], control: &[f32]) -> kernel::Shape {
-    let [_, _, _, heads, size, scale, site, threshold, keep_scale] = *params else { unreachable!("nine parameters") };
+/// The parameters as the CPU's kernels take them.
+pub(super) fn shape(bits: &[u32], control: &[f32]) -> kernel::Shape {
+    let Values { heads, head_size, scale, site, threshold, keep_scale, .. } = Params::resolved(bits);
     kernel::Shape {
         heads: heads as usize,
-        size: size as usize,
-        scale: f32::from_bits(scale),
+        size: head_size as usize,
+        scale,
         key: site_key(control[0].to_bits(), site),
         threshold,
-        keep_scale: f32::from_bits(keep_scale),
+        keep_scale,
     }
 }
 

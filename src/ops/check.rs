@@ -11,7 +11,7 @@ use crate::activation::Activation;
 use crate::device::call::{PARAMS_BINDING, WRITE_BINDING};
 use crate::device::gpu::{Limits, source};
 use crate::device::weight::{Layout, Stored};
-use crate::device::{BatchSizes, CallList, Op, Rows, Site, Variant, Weight};
+use crate::device::{BatchSizes, CallContext, CallList, Op, Rows, Variant, Weight};
 use crate::graph::{Graph, Tensor};
 use crate::pooling::Pooling;
 use crate::tensor::DType;
@@ -73,7 +73,7 @@ fn training(g: &mut Graph) {
     use super::adamw::{AdamW, Moments, adamw};
     use super::attention_backward::{Saved, attention_backward};
     use super::dropout::{Dropout, dropout};
-    use super::element_loss::{Kind, element_loss};
+    use super::element_loss::{ElementLoss, element_loss};
 
     let input = |g: &mut Graph, rows, cols| g.input("x", rows, cols);
     for (n, k) in [(64, 32), (37, 30), (2, 19), (30, 6)] {
@@ -102,14 +102,14 @@ fn training(g: &mut Graph) {
         super::layer_norm_partials::layer_norm_params(g, x, d_x, stats, Some(d_gamma), Some(d_beta));
         super::column_partials::column_sum(g, x, d_gamma);
         let control = input(g, Rows::Fixed(1), 4);
-        let site = Dropout { control, site: 1, p: 0.1 };
-        dropout(g, "y", x, site, None);
-        dropout(g, "y", x, site, Some(d_x));
+        let place = Dropout { control, site: 1, p: 0.1 };
+        dropout(g, "y", x, place, None);
+        dropout(g, "y", x, place, Some(d_x));
         let (order, segments) = (input(g, Rows::Tokens, 1), input(g, Rows::Tokens, 3));
         super::scatter::scatter(g, x, order, segments, d_x);
         super::embed::embed(g, "y", [w, w, w], segments);
         super::cross_entropy::cross_entropy(g, x, order, order);
-        element_loss(g, x, d_x, order, Kind::Binary);
+        element_loss(g, x, d_x, order, ElementLoss::Binary);
         let squared_norm = super::zero::zero(g, "squared_norm", Rows::Fixed(1), 1);
         super::square_sum::square_sum(g, &[w], squared_norm);
         let moments = Moments { p: w, d_p: d_w, m: input(g, Rows::Fixed(n), k), v: input(g, Rows::Fixed(n), k) };
@@ -120,16 +120,16 @@ fn training(g: &mut Graph) {
     let control = input(g, Rows::Fixed(1), 4);
     for head_size in [7, 32, 64] {
         let (qkv, d_ctx) = (input(g, Rows::Tokens, 12 * head_size), input(g, Rows::Tokens, 4 * head_size));
-        let site = Dropout { control, site: 1, p: 0.1 };
-        let (ctx, lse) = super::attention_train::attention_train(g, "ctx", qkv, bounds, 4, &site);
-        attention_backward(g, Saved { qkv, bounds, ctx, lse }, d_ctx, 4, &site);
+        let place = Dropout { control, site: 1, p: 0.1 };
+        let (ctx, lse) = super::attention_train::attention_train(g, "ctx", qkv, bounds, 4, &place);
+        attention_backward(g, Saved { qkv, bounds, ctx, lse }, d_ctx, 4, &place);
     }
     let (logits, labels) = (input(g, Rows::Tokens, 2), input(g, Rows::Sequences, 2));
     super::span_loss::span_loss(g, logits, bounds, labels, labels);
 }
 
-/// Runs `check` over every variant of every op and every site that it fits.
-fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &Site<'_>, &str)) {
+/// Runs `check` over every variant of every op and every context that it fits.
+fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &CallContext<'_>, &str)) {
     let list = sites();
     for op in OPS {
         for variant in op.variants {
@@ -137,14 +137,14 @@ fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &Site<'_>, &str)) {
             for tokens in [5, 20_000] {
                 let capacity = BatchSizes { tokens, sequences: 3, longest: tokens, picked: 3 };
                 for call in list.calls.iter().filter(|c| c.op.name == op.name) {
-                    let site = Site { call, tensors: &list.tensors, capacity };
-                    if (variant.fits)(&site, &FLOOR) {
+                    let context = CallContext { call, tensors: &list.tensors, capacity };
+                    if (variant.fits)(&context, &FLOOR) {
                         fitted = true;
-                        check(op, variant, &site, &source(variant, &site));
+                        check(op, variant, &context, &source(variant, &context));
                     }
                 }
             }
-            assert!(fitted, "no site fits {}", variant.name);
+            assert!(fitted, "no context fits {}", variant.name);
         }
     }
 }
@@ -155,13 +155,13 @@ fn parse(name: &str, text: &str) -> Module {
 
 #[test]
 fn shaders_are_valid_without_any_extension() {
-    for_each_shader(|_, variant, site, text| {
+    for_each_shader(|_, variant, context, text| {
         let module = parse(variant.name, text);
         // naga asks this for unpack2x16float, which WGSL has without any extension.
         let floor = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         let checked = Validator::new(ValidationFlags::all(), floor).validate(&module);
         let info = checked.unwrap_or_else(|e| panic!("{}: {}", variant.name, e.emit_to_string(text)));
-        let given = (variant.overrides)(site);
+        let given = (variant.overrides)(context);
         for (_, o) in module.overrides.iter() {
             let named = given.iter().any(|(name, _)| Some(*name) == o.name.as_deref());
             assert!(named || o.init.is_some(), "{}: {:?} has no value", variant.name, o.name);
@@ -182,7 +182,7 @@ fn shaders_are_valid_without_any_extension() {
 
 #[test]
 fn bindings_and_parameters_are_the_ops() {
-    for_each_shader(|op, variant, site, text| {
+    for_each_shader(|op, variant, context, text| {
         let module = parse(variant.name, text);
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).expect("sizes of types");
@@ -199,7 +199,7 @@ fn bindings_and_parameters_are_the_ops() {
                     assert_eq!((name.as_str(), binding), ("params", Some(PARAMS_BINDING)), "{}", variant.name);
                     let TypeInner::Struct { members, .. } = &module.types[v.ty].inner else { panic!("params") };
                     let names: Vec<_> = members.iter().filter_map(|m| m.name.as_deref()).collect();
-                    assert_eq!(names, op.params, "{}", variant.name);
+                    assert_eq!(names, op.params.names, "{}", variant.name);
                     let offsets: Vec<_> = members.iter().map(|m| m.offset / 4).collect();
                     assert_eq!(offsets, (0..members.len() as u32).collect::<Vec<_>>(), "{}", variant.name);
                 }
@@ -211,7 +211,7 @@ fn bindings_and_parameters_are_the_ops() {
         }
         bindings.sort();
         // What is updated in place is bound as written.
-        let reads = site.call.read_bindings().map(|(i, _)| (i, op.reads[i as usize].to_string(), false));
+        let reads = context.call.read_bindings().map(|(i, _)| (i, op.reads[i as usize].to_string(), false));
         let writes = (WRITE_BINDING..).zip(op.writes).map(|(i, n)| (i, n.to_string(), true));
         assert_eq!(bindings, reads.chain(writes).collect::<Vec<_>>(), "{}", variant.name);
         assert!(shared <= FLOOR.workgroup_bytes, "{}: {shared} bytes of workgroup memory", variant.name);

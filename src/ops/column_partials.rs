@@ -4,32 +4,34 @@
 //! summation depends on R alone.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_reduce::column_reduce, groups};
 
 /// P: enough to keep a GPU busy, few enough that the second half is nothing.
 pub const PARTS: u32 = 32;
 
+params! { rows: Rows, cols: u32, parts: u32 }
+
 pub static OP: Op = Op {
     name: "column_partials",
-    params: &["rows", "cols", "parts"],
+    params: Params::STRUCT,
     reads: &["x"],
     writes: &["y"],
     twin,
-    variants: only!("column_partials", "../../shaders/column_partials.wgsl", |w| [groups(w[1], 64), w[2], 1]),
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("column_partials", "../../shaders/column_partials.wgsl", resolved!(|p| [groups(p.cols, 64), p.parts, 1])),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records `sum += Σ x[r]` over all rows of x `[R, C]`; `sum` has C elements.
 pub fn column_sum(g: &mut Graph, x: Tensor, sum: Tensor) {
     let parts = g.temp("partials", Rows::Fixed(PARTS), x.cols);
-    g.call(&OP, &[x], &[parts], vec![Word::Rows(x.rows), Word::U32(x.cols), Word::U32(PARTS)]);
+    g.call(&OP, &[x], &[parts], Params { rows: x.rows, cols: x.cols, parts: PARTS });
     column_reduce(g, parts, sum);
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols, parts] = *call.params else { unreachable!("three parameters") };
+    let Values { cols, parts, .. } = Params::resolved(call.params);
     let (cols, parts) = (cols as usize, parts as usize);
     let x = call.reads[0].plain();
     parallel::for_blocks(call.dispatch, parts, 1, [(&mut *call.writes[0], cols)], |range, [sums], _| {

@@ -4,13 +4,15 @@
 //! number of labels for a mean; d_logits `[R, C]`, loss `[R]`.
 
 use crate::device::cpu::{CpuCall, train::losses};
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "cross_entropy",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["logits", "labels", "weights"],
     writes: &["d_logits", "loss"],
     twin,
@@ -21,7 +23,7 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/cross_entropy_registers.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[0], 8), 1, 1],
+            grid: resolved!(|p| [groups(p.rows, 8), 1, 1]),
         },
         Variant {
             name: "cross_entropy_tiles",
@@ -29,10 +31,10 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/cross_entropy_tiles.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [w[0].min(32768), groups(w[0], 32768), 1],
+            grid: resolved!(|p| [p.rows.min(32768), groups(p.rows, 32768), 1]),
         },
     ],
-    flops: |w| 8.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// What a loss says: the gradient by its logits, and its own rows.
@@ -46,13 +48,13 @@ pub struct Loss {
 pub fn cross_entropy(g: &mut Graph, logits: Tensor, labels: Tensor, weights: Tensor) -> Loss {
     let d_logits = g.temp("d_logits", logits.rows, logits.cols);
     let loss = g.temp("loss", logits.rows, 1);
-    let params = vec![Word::Rows(logits.rows), Word::U32(logits.cols)];
+    let params = Params { rows: logits.rows, cols: logits.cols };
     g.call(&OP, &[logits, labels, weights], &[d_logits, loss], params);
     Loss { d_logits, loss }
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols] = *call.params else { unreachable!("two parameters") };
+    let Values { cols, .. } = Params::resolved(call.params);
     let [logits, labels, weights] = [0, 1, 2].map(|i| call.reads[i].plain());
     let [d_logits, loss] = call.writes else { unreachable!("two results") };
     let labels = bytemuck::cast_slice(labels);

@@ -4,13 +4,15 @@
 //! place in the model, row and column: nothing is stored, and the gradient is the same op.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32, site: u32, threshold: u32, scale: f32 }
+
 pub static OP: Op = Op {
     name: "dropout",
-    params: &["rows", "cols", "site", "threshold", "scale"],
+    params: Params::STRUCT,
     reads: &["x", "control", "residual"],
     writes: &["y"],
     twin,
@@ -18,17 +20,17 @@ pub static OP: Op = Op {
         name: "dropout",
         family: Family::Registers,
         fits: |_, _| true,
-        wgsl: |site| {
-            let residual = match site.call.reads.len() {
+        wgsl: |context| {
+            let residual = match context.call.reads.len() {
                 3 => include_str!("../../shaders/lib/dropout_residual.wgsl"),
                 _ => include_str!("../../shaders/lib/dropout_alone.wgsl"),
             };
             vec![include_str!("../../shaders/lib/dropout.wgsl"), residual, include_str!("../../shaders/dropout.wgsl")]
         },
         overrides: |_| Vec::new(),
-        grid: |w| [groups(w[1], 64), groups(w[0], 16), 1],
+        grid: resolved!(|p| [groups(p.cols, 64), groups(p.rows, 16), 1]),
     }],
-    flops: |w| 8.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Where a dropout is, and how much it drops.
@@ -43,10 +45,14 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// The parameters `site`, `threshold`, `scale`.
-    pub(super) fn words(&self) -> [Word; 3] {
-        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
-        [Word::U32(self.site), Word::U32(threshold), Word::F32(1.0 / (1.0 - self.p))]
+    /// An element is dropped where its hash is below this.
+    pub(super) fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 4_294_967_296.0) as u32
+    }
+
+    /// What elements that are kept are multiplied by.
+    pub(super) fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.p)
     }
 }
 
@@ -55,16 +61,17 @@ pub fn dropout(g: &mut Graph, name: &str, x: Tensor, dropout: Dropout, residual:
     let y = g.temp(name, x.rows, x.cols);
     let mut reads = vec![x, dropout.control];
     reads.extend(residual);
-    let params = [&[Word::Rows(x.rows), Word::U32(x.cols)][..], &dropout.words()].concat();
+    let Dropout { site, .. } = dropout;
+    let params = Params { rows: x.rows, cols: x.cols, site, threshold: dropout.threshold(), scale: dropout.scale() };
     g.call(&OP, &reads, &[y], params);
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols, site, threshold, scale] = *call.params else { unreachable!("five parameters") };
+    let Values { cols, site, threshold, scale, .. } = Params::resolved(call.params);
     let control: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
     let key = train::random::site_key(control[0], site);
     let residual = call.reads.get(2).map(|r| r.plain());
-    let choice = (key, threshold, f32::from_bits(scale));
+    let choice = (key, threshold, scale);
     train::rows::dropout(call.dispatch, call.writes[0], call.reads[0].plain(), residual, cols as usize, choice);
 }

@@ -4,30 +4,32 @@
 //! is a [`scatter`](super::scatter) a table.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "embed",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["word", "kind", "position", "ids"],
     writes: &["y"],
     twin,
-    variants: only!("embed", "../../shaders/embed.wgsl", |w| [groups(w[1], 64), groups(w[0], 16), 1]),
-    flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("embed", "../../shaders/embed.wgsl", resolved!(|p| [groups(p.cols, 64), groups(p.rows, 16), 1])),
+    flops: resolved!(|p| 2.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the sum of the three tables' rows.
 pub fn embed(g: &mut Graph, name: &str, tables: [Tensor; 3], ids: Tensor) -> Tensor {
     let [word, kind, position] = tables;
     let y = g.temp(name, ids.rows, word.cols);
-    g.call(&OP, &[word, kind, position, ids], &[y], vec![Word::Rows(ids.rows), Word::U32(word.cols)]);
+    g.call(&OP, &[word, kind, position, ids], &[y], Params { rows: ids.rows, cols: word.cols });
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [rows, cols] = *call.params else { unreachable!("two parameters") };
+    let Values { rows, cols } = Params::resolved(call.params);
     let (rows, cols) = (rows as usize, cols as usize);
     let [word, kind, position, ids] = [0, 1, 2, 3].map(|i| call.reads[i].plain());
     let ids: &[u32] = bytemuck::cast_slice(ids);

@@ -3,13 +3,15 @@
 //! x `[T, C]`, index `[R]` u32, each below T; y `[R, C]`.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "gather",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["x", "index"],
     writes: &["y"],
     twin,
@@ -19,20 +21,20 @@ pub static OP: Op = Op {
         fits: |_, _| true,
         wgsl: |_| vec![include_str!("../../shaders/gather.wgsl")],
         overrides: |_| Vec::new(),
-        grid: |w| [groups(w[1], 64), w[0], 1],
+        grid: resolved!(|p| [groups(p.cols, 64), p.rows, 1]),
     }],
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the choice of `x`'s rows that `index` names.
 pub fn gather(g: &mut Graph, name: &str, x: Tensor, index: Tensor) -> Tensor {
     let y = g.temp(name, index.rows, x.cols);
-    g.call(&OP, &[x, index], &[y], vec![Word::Rows(index.rows), Word::U32(x.cols)]);
+    g.call(&OP, &[x, index], &[y], Params { rows: index.rows, cols: x.cols });
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols] = *call.params else { unreachable!("two parameters") };
+    let Values { cols, .. } = Params::resolved(call.params);
     let cols = cols as usize;
     let x = call.reads[0].plain();
     let index: &[u32] = bytemuck::cast_slice(call.reads[1].plain());

@@ -3,13 +3,15 @@
 //! x and y `[R, C]`, gamma and beta `[C]`. The variance is the mean of squares, not the sample's.
 
 use crate::device::cpu::{CpuCall, rows};
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32, eps: f32 }
+
 pub static OP: Op = Op {
     name: "layer_norm",
-    params: &["rows", "cols", "eps"],
+    params: Params::STRUCT,
     reads: &["x", "gamma", "beta"],
     writes: &["y"],
     twin,
@@ -17,10 +19,10 @@ pub static OP: Op = Op {
         Variant {
             name: "layer_norm_registers_vec4",
             family: Family::Registers,
-            fits: |site, _| site.param("cols").is_some_and(|c| c % 4 == 0),
+            fits: |call, _| Params::recorded(call).cols.is_multiple_of(4),
             wgsl: |_| vec![include_str!("../../shaders/layer_norm_registers_vec4.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[0], 8), 1, 1],
+            grid: resolved!(|p| [groups(p.rows, 8), 1, 1]),
         },
         Variant {
             name: "layer_norm_registers",
@@ -28,7 +30,7 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/layer_norm_registers.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[0], 8), 1, 1],
+            grid: resolved!(|p| [groups(p.rows, 8), 1, 1]),
         },
         Variant {
             name: "layer_norm_tiles",
@@ -36,21 +38,21 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/layer_norm_tiles.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [w[0].min(32768), groups(w[0], 32768), 1],
+            grid: resolved!(|p| [p.rows.min(32768), groups(p.rows, 32768), 1]),
         },
     ],
-    flops: |w| 8.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the normalisation of every row of `x`.
 pub fn layer_norm(g: &mut Graph, name: &str, x: Tensor, gamma: Tensor, beta: Tensor, eps: f32) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
-    g.call(&OP, &[x, gamma, beta], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols), Word::F32(eps)]);
+    g.call(&OP, &[x, gamma, beta], &[y], Params { rows: x.rows, cols: x.cols, eps });
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, _, eps] = *call.params else { unreachable!("three parameters") };
+    let Values { eps, .. } = Params::resolved(call.params);
     let [x, gamma, beta] = [0, 1, 2].map(|i| call.reads[i].plain());
-    rows::layer_norm(call.dispatch, call.writes[0], x, gamma, beta, f32::from_bits(eps));
+    rows::layer_norm(call.dispatch, call.writes[0], x, gamma, beta, eps);
 }

@@ -4,13 +4,15 @@
 //! x, d_y and d_x `[R, C]`, gamma `[C]`; stats `[R, 2]` receives mean and s, which the parameters' gradients need too.
 
 use crate::device::cpu::{CpuCall, train::rows};
-use crate::device::{Family, Op, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32, eps: f32 }
+
 pub static OP: Op = Op {
     name: "layer_norm_backward",
-    params: &["rows", "cols", "eps"],
+    params: Params::STRUCT,
     reads: &["x", "gamma", "d_y"],
     writes: &["d_x", "stats"],
     twin,
@@ -21,7 +23,7 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/layer_norm_backward_registers.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[0], 8), 1, 1],
+            grid: resolved!(|p| [groups(p.rows, 8), 1, 1]),
         },
         Variant {
             name: "layer_norm_backward_tiles",
@@ -29,24 +31,24 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/layer_norm_backward_tiles.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [w[0].min(32768), groups(w[0], 32768), 1],
+            grid: resolved!(|p| [p.rows.min(32768), groups(p.rows, 32768), 1]),
         },
     ],
-    flops: |w| 16.0 * f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| 16.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records `(d_x, stats)`.
 pub fn layer_norm_backward(g: &mut Graph, x: Tensor, gamma: Tensor, d_y: Tensor, eps: f32) -> (Tensor, Tensor) {
     let d_x = g.temp("d_layer_norm", x.rows, x.cols);
     let stats = g.temp("layer_norm_stats", x.rows, 2);
-    let params = vec![Word::Rows(x.rows), Word::U32(x.cols), Word::F32(eps)];
+    let params = Params { rows: x.rows, cols: x.cols, eps };
     g.call(&OP, &[x, gamma, d_y], &[d_x, stats], params);
     (d_x, stats)
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, _, eps] = *call.params else { unreachable!("three parameters") };
+    let Values { eps, .. } = Params::resolved(call.params);
     let [x, gamma, d_y] = [0, 1, 2].map(|i| call.reads[i].plain());
     let [d_x, stats] = call.writes else { unreachable!("two results") };
-    rows::layer_norm_backward(call.dispatch, d_x, stats, x, gamma, d_y, f32::from_bits(eps));
+    rows::layer_norm_backward(call.dispatch, d_x, stats, x, gamma, d_y, eps);
 }

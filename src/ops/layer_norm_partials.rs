@@ -4,18 +4,20 @@
 //! x and d_y `[R, C]`, stats `[R, 2]` of [`layer_norm_backward`](super::layer_norm_backward); d_gamma and d_beta `[P, C]`.
 
 use crate::device::cpu::{CpuCall, train::rows};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_partials::PARTS, column_reduce::column_reduce, groups};
 
+params! { rows: Rows, cols: u32, parts: u32 }
+
 pub static OP: Op = Op {
     name: "layer_norm_partials",
-    params: &["rows", "cols", "parts"],
+    params: Params::STRUCT,
     reads: &["x", "d_y", "stats"],
     writes: &["d_gamma", "d_beta"],
     twin,
-    variants: only!("layer_norm_partials", "../../shaders/layer_norm_partials.wgsl", |w| [groups(w[1], 64), w[2], 1]),
-    flops: |w| 5.0 * f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("layer_norm_partials", "../../shaders/layer_norm_partials.wgsl", resolved!(|p| [groups(p.cols, 64), p.parts, 1])),
+    flops: resolved!(|p| 5.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records the parameters' gradients, added to `d_gamma` and `d_beta` of C elements, to those that are asked for.
@@ -28,7 +30,7 @@ pub fn layer_norm_params(
     d_beta: Option<Tensor>,
 ) {
     let [gains, offsets] = ["gamma_partials", "beta_partials"].map(|name| g.temp(name, Rows::Fixed(PARTS), x.cols));
-    let params = vec![Word::Rows(x.rows), Word::U32(x.cols), Word::U32(PARTS)];
+    let params = Params { rows: x.rows, cols: x.cols, parts: PARTS };
     g.call(&OP, &[x, d_y, stats], &[gains, offsets], params);
     for (parts, sum) in [(gains, d_gamma), (offsets, d_beta)] {
         if let Some(sum) = sum {
@@ -38,7 +40,7 @@ pub fn layer_norm_params(
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols, parts] = *call.params else { unreachable!("three parameters") };
+    let Values { cols, parts, .. } = Params::resolved(call.params);
     let [x, d_y, stats] = [0, 1, 2].map(|i| call.reads[i].plain());
     let [d_gamma, d_beta] = call.writes else { unreachable!("two results") };
     rows::layer_norm_partials(call.dispatch, [d_gamma, d_beta], x, d_y, stats, cols as usize, parts as usize);

@@ -5,61 +5,72 @@
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, gemm};
 use crate::device::gpu::Limits;
-use crate::device::{Family, Op, Site, Variant, Word};
+use crate::device::{CallContext, Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::tensor::DType;
 
+/// The variants of a matmul whose `Params` have m and n; `$pieces` joins a core with its companions.
+macro_rules! matmul_variants {
+    ($pieces:ident) => {
+        &[
+            Variant {
+                name: "matmul_registers_thin",
+                family: Family::Registers,
+                fits: |call, _| Params::recorded(call).n <= 8,
+                wgsl: |context| $pieces(context, include_str!("../../shaders/matmul_registers_thin.wgsl")),
+                overrides: |_| Vec::new(),
+                grid: resolved!(|p| [groups(p.m, 8 * 4), groups(p.n, 4), 1]),
+            },
+            Variant {
+                name: "matmul_registers_12x16",
+                family: Family::Registers,
+                fits: |_, _| true,
+                wgsl: |context| $pieces(context, include_str!("../../shaders/matmul_registers_12x16.wgsl")),
+                overrides: |_| Vec::new(),
+                grid: resolved!(|p| [groups(p.n, 8 * 16), groups(p.m, 12), 1]),
+            },
+            Variant {
+                name: "matmul_tiles_64x64",
+                family: Family::Tiles,
+                fits: |context, limits| fits_tile(limits, 128, 64 * 9 * 16) && tiles(context, 64) >= ENOUGH_TILES,
+                wgsl: |context| $pieces(context, include_str!("../../shaders/matmul_tiles_64x64.wgsl")),
+                overrides: |_| Vec::new(),
+                grid: resolved!(|p| [groups(p.n, 64), groups(p.m, 64), 1]),
+            },
+            Variant {
+                name: "matmul_tiles_32x32",
+                family: Family::Tiles,
+                fits: |_, limits| fits_tile(limits, 64, 32 * 9 * 16),
+                wgsl: |context| $pieces(context, include_str!("../../shaders/matmul_tiles_32x32.wgsl")),
+                overrides: |_| Vec::new(),
+                grid: resolved!(|p| [groups(p.n, 32), groups(p.m, 32), 1]),
+            },
+        ]
+    };
+}
+#[cfg(feature = "train")]
+pub(super) use matmul_variants;
+
+params! { m: Rows, n: u32, k: u32, activation: Activation, residual: bool }
+
 pub static OP: Op = Op {
     name: "matmul",
-    params: &["m", "n", "k", "activation", "residual"],
+    params: Params::STRUCT,
     reads: &["x", "w", "bias", "residual"],
     writes: &["y"],
     twin,
-    variants: &[
-        Variant {
-            name: "matmul_registers_thin",
-            family: Family::Registers,
-            fits: |site, _| site.param("n").is_some_and(|n| n <= 8),
-            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_thin.wgsl")),
-            overrides: |_| Vec::new(),
-            grid: |w| [groups(w[0], 8 * 4), groups(w[1], 4), 1],
-        },
-        Variant {
-            name: "matmul_registers_12x16",
-            family: Family::Registers,
-            fits: |_, _| true,
-            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_registers_12x16.wgsl")),
-            overrides: |_| Vec::new(),
-            grid: |w| [groups(w[1], 8 * 16), groups(w[0], 12), 1],
-        },
-        Variant {
-            name: "matmul_tiles_64x64",
-            family: Family::Tiles,
-            fits: |site, limits| fits_tile(limits, 128, 64 * 9 * 16) && tiles(site, 64) >= ENOUGH_TILES,
-            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_64x64.wgsl")),
-            overrides: |_| Vec::new(),
-            grid: |w| [groups(w[1], 64), groups(w[0], 64), 1],
-        },
-        Variant {
-            name: "matmul_tiles_32x32",
-            family: Family::Tiles,
-            fits: |_, limits| fits_tile(limits, 64, 32 * 9 * 16),
-            wgsl: |site| pieces(site, include_str!("../../shaders/matmul_tiles_32x32.wgsl")),
-            overrides: |_| Vec::new(),
-            grid: |w| [groups(w[1], 32), groups(w[0], 32), 1],
-        },
-    ],
-    flops: |w| 2.0 * f64::from(w[0]) * f64::from(w[1]) * f64::from(w[2]),
+    variants: matmul_variants!(pieces),
+    flops: resolved!(|p| 2.0 * f64::from(p.m) * f64::from(p.n) * f64::from(p.k)),
 };
 
 /// A dispatch of fewer workgroups leaves processors of a real GPU idle: then the tile should be smaller.
 pub(super) const ENOUGH_TILES: u32 = 128;
 
 /// Tiles of `size` x `size` in the largest y of the plan. The variants share the order of summation, and so the bits.
-pub(super) fn tiles(site: &Site<'_>, size: u32) -> u32 {
-    let y = site.call.writes[0];
-    groups(y.rows.resolve(site.capacity), size) * groups(y.cols, size)
+pub(super) fn tiles(context: &CallContext<'_>, size: u32) -> u32 {
+    let y = context.call.writes[0];
+    groups(y.rows.resolve(context.capacity), size) * groups(y.cols, size)
 }
 
 pub(super) fn fits_tile(limits: &Limits, invocations: u32, bytes: u32) -> bool {
@@ -95,17 +106,15 @@ pub(crate) fn matmul_by(
 ) -> Tensor {
     let y = g.temp(name, x.rows, n);
     // Without a residual its binding is given the bias, unread: one compiled kernel serves both.
-    let has_residual = u32::from(residual.is_some());
     let reads = [x, weight, bias, residual.unwrap_or(bias)];
-    let (k, activation) = (Word::U32(x.cols), Word::U32(activation.id()));
-    g.call(&OP, &reads, &[y], vec![Word::Rows(x.rows), Word::U32(n), k, activation, Word::U32(has_residual)]);
+    let params = Params { m: x.rows, n, k: x.cols, activation, residual: residual.is_some() };
+    g.call(&OP, &reads, &[y], params);
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [m, n, k, activation, residual] = *call.params else { unreachable!("five parameters") };
-    let activation = Activation::ALL[activation as usize];
-    let residual = (residual != 0).then(|| call.reads[3].plain());
+    let Values { m, n, k, activation, residual } = Params::resolved(call.params);
+    let residual = residual.then(|| call.reads[3].plain());
     let bias = call.reads[2].plain();
     gemm::gemm(
         call.dispatch,
@@ -120,24 +129,23 @@ fn twin(call: &mut CpuCall<'_>) {
 }
 
 /// The core's companions: how x and W are read, what happens to a result, by the call's types and shapes.
-fn pieces(site: &Site<'_>, core: &'static str) -> Vec<&'static str> {
-    let whole_vectors = |name| site.param(name).is_some_and(|v| v % 4 == 0);
-    let load_a = if whole_vectors("k") {
+fn pieces(context: &CallContext<'_>, core: &'static str) -> Vec<&'static str> {
+    let Params { n, k, activation, .. } = Params::recorded(context);
+    let load_a = if k.is_multiple_of(4) {
         include_str!("../../shaders/lib/matmul_a_vec4.wgsl")
     } else {
         include_str!("../../shaders/lib/matmul_a_scalar.wgsl")
     };
-    let load_b = match site.dtype(1) {
+    let load_b = match context.dtype(1) {
         DType::F16 => include_str!("../../shaders/lib/matmul_b_f16.wgsl"),
         DType::I8 => include_str!("../../shaders/lib/matmul_b_i8.wgsl"),
         DType::F32 | DType::BF16 | DType::F64 => include_str!("../../shaders/lib/matmul_b_f32.wgsl"),
     };
-    let store = if whole_vectors("n") {
+    let store = if n.is_multiple_of(4) {
         include_str!("../../shaders/lib/matmul_store_vec4.wgsl")
     } else {
         include_str!("../../shaders/lib/matmul_store_scalar.wgsl")
     };
-    let activation = site.param("activation").map_or(Activation::Linear, |id| Activation::ALL[id as usize]);
     let params = include_str!("../../shaders/lib/matmul_params.wgsl");
     [&[params], super::activation::pieces(activation), &[load_a, load_b, store, core]].concat()
 }

@@ -4,15 +4,17 @@
 //! `x Wᵀ`, and as it lies for `dX = dY W`. So are the activations of `dW = dYᵀ X`. The memory is a temporary's.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Family, Op, Rows, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::ops::matmul::fits_tile;
 use crate::ops::transpose::UNIT;
 
+params! { rows: Rows, cols: u32, transposed: bool, depth: Rows }
+
 pub static OP: Op = Op {
     name: "pack",
-    params: &["rows", "cols", "transposed", "depth"],
+    params: Params::STRUCT,
     reads: &["x"],
     writes: &["y"],
     twin,
@@ -20,10 +22,10 @@ pub static OP: Op = Op {
         Variant {
             name: "pack_tiles",
             family: Family::Tiles,
-            fits: |site, limits| site.param("transposed") == Some(1) && fits_tile(limits, 256, 33 * 32 * 4),
+            fits: |call, limits| Params::recorded(call).transposed && fits_tile(limits, 256, 33 * 32 * 4),
             wgsl: |_| vec![include_str!("../../shaders/pack_tiles.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [2 * groups(w[1], 64), groups(w[0], 32), 1],
+            grid: resolved!(|p| [2 * groups(p.cols, 64), groups(p.rows, 32), 1]),
         },
         Variant {
             name: "pack_plain",
@@ -31,10 +33,10 @@ pub static OP: Op = Op {
             fits: |_, _| true,
             wgsl: |_| vec![include_str!("../../shaders/pack_plain.wgsl")],
             overrides: |_| Vec::new(),
-            grid: |w| [groups(w[1], 64), groups(w[0], 16), 1],
+            grid: resolved!(|p| [groups(p.cols, 64), groups(p.rows, 16), 1]),
         },
     ],
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// A packed right side: `n` outputs, sums over `k`.
@@ -64,13 +66,13 @@ pub fn pack_sums(g: &mut Graph, x: Tensor) -> Packed {
 
 fn pack(g: &mut Graph, x: Tensor, rows: Rows, k: Rows, n: u32, transposed: bool) -> Packed {
     let y = g.temp("packed", k.to(16), n.next_multiple_of(64));
-    let params = vec![Word::Rows(rows), Word::U32(n), Word::U32(u32::from(transposed)), Word::Rows(k)];
+    let params = Params { rows, cols: n, transposed, depth: k };
     g.call(&OP, &[x], &[y], params);
     Packed { tensor: y, n, k }
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [rows, cols, transposed, depth] = *call.params else { unreachable!("four parameters") };
+    let Values { rows, cols, transposed, depth } = Params::resolved(call.params);
     let [rows, n, k] = [rows, cols, depth].map(|n| n as usize);
-    train::pack(call.dispatch, call.writes[0], call.reads[0].plain(), rows, n, k, transposed != 0);
+    train::pack(call.dispatch, call.writes[0], call.reads[0].plain(), rows, n, k, transposed);
 }

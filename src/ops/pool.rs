@@ -4,14 +4,16 @@
 //! without a token that counts, `Cls` takes the first one and the others give zeros.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Family, Op, Rows, Variant, Word};
+use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::pooling::Pooling;
 
+params! { sequences: Rows, cols: u32, modes: u32, poolings: u32, skips: bool }
+
 pub static OP: Op = Op {
     name: "pool",
-    params: &["sequences", "cols", "modes", "poolings", "skips"],
+    params: Params::STRUCT,
     reads: &["x", "bounds", "skip"],
     writes: &["y"],
     twin,
@@ -21,10 +23,10 @@ pub static OP: Op = Op {
         fits: |_, _| true,
         wgsl: |_| vec![include_str!("../../shaders/pool.wgsl")],
         overrides: |_| Vec::new(),
-        grid: |w| [groups(w[1] * w[3], 64), w[0], 1],
+        grid: resolved!(|p| [groups(p.cols * p.poolings, 64), p.sequences, 1]),
     }],
     // The batch's tokens are not a parameter, and the work is next to nothing beside a matmul.
-    flops: |w| f64::from(w[0]) * f64::from(w[1]) * f64::from(w[3]),
+    flops: resolved!(|p| f64::from(p.sequences) * f64::from(p.cols) * f64::from(p.poolings)),
 };
 
 /// Bits of a pooling's number among `modes`.
@@ -46,22 +48,22 @@ pub fn pool(
     assert!((1..=Pooling::MOST).contains(&count), "{name}: {count} poolings");
     let modes = poolings.iter().rev().fold(0, |modes, pooling| modes << BITS | pooling.id());
     let y = g.temp(name, Rows::Sequences, x.cols * count as u32);
-    let shape = [Word::Rows(Rows::Sequences), Word::U32(x.cols), Word::U32(modes), Word::U32(count as u32)];
-    let params = shape.into_iter().chain([Word::U32(skip.is_some().into())]).collect();
+    let (poolings, skips) = (count as u32, skip.is_some());
+    let params = Params { sequences: Rows::Sequences, cols: x.cols, modes, poolings, skips };
     // Where nothing is skipped its binding is given the bounds, unread.
     g.call(&OP, &[x, bounds, skip.unwrap_or(bounds)], &[y], params);
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols, modes, count, skips] = *call.params else { unreachable!("five parameters") };
+    let Values { cols, modes, poolings: count, skips, .. } = Params::resolved(call.params);
     let cols = cols as usize;
     let x = call.reads[0].plain();
     let [bounds, skip]: [&[u32]; 2] = [1, 2].map(|i| bytemuck::cast_slice(call.reads[i].plain()));
     let rows = call.writes[0].chunks_exact_mut(cols * count as usize);
     for (at, (y, range)) in rows.zip(bounds.windows(2)).enumerate() {
         let tokens = &x[range[0] as usize * cols..range[1] as usize * cols];
-        let skipped = if skips == 0 { 0 } else { skip[at] as usize };
+        let skipped = if skips { skip[at] as usize } else { 0 };
         for (p, y) in y.chunks_exact_mut(cols).enumerate() {
             reduce(y, tokens, skipped, modes >> (BITS * p as u32) & ((1 << BITS) - 1));
         }

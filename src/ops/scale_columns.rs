@@ -4,29 +4,31 @@
 //! x and y `[R, C]`, s `[C]`.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "scale_columns",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["x", "s"],
     writes: &["y"],
     twin,
-    variants: only!("scale_columns", "../../shaders/scale_columns.wgsl", |w| spread(w[0] * w[1], 64)),
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("scale_columns", "../../shaders/scale_columns.wgsl", resolved!(|p| spread(p.rows * p.cols, 64))),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records y.
 pub fn scale_columns(g: &mut Graph, x: Tensor, s: Tensor) -> Tensor {
     let y = g.temp("scaled", x.rows, x.cols);
-    g.call(&OP, &[x, s], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols)]);
+    g.call(&OP, &[x, s], &[y], Params { rows: x.rows, cols: x.cols });
     y
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [rows, cols] = *call.params else { unreachable!("two parameters") };
+    let Values { rows, cols } = Params::resolved(call.params);
     let (x, s) = (call.reads[0].plain(), call.reads[1].plain());
     let cols = cols as usize;
     parallel::for_rows(call.dispatch, rows as usize, [(&mut *call.writes[0], cols)], |range, [y], _| {

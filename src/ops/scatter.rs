@@ -5,18 +5,20 @@
 //! summation is the order's. Segments that are left over are empty.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Op, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "scatter",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &["x", "order", "segments", "y"],
     writes: &["y"],
     twin,
-    variants: only!("scatter", "../../shaders/scatter.wgsl", |w| [groups(w[1], 64), groups(w[0], 4), 1]),
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("scatter", "../../shaders/scatter.wgsl", resolved!(|p| [groups(p.cols, 64), groups(p.rows, 4), 1])),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// The host's half: the order and the segments for rows of x that go to `targets`.
@@ -36,11 +38,11 @@ pub fn sorted(targets: &[u32]) -> (Vec<u32>, Vec<[u32; 3]>) {
 
 /// Records the sums onto `y`.
 pub fn scatter(g: &mut Graph, x: Tensor, order: Tensor, segments: Tensor, y: Tensor) {
-    g.call(&OP, &[x, order, segments, y], &[y], vec![Word::Rows(x.rows), Word::U32(x.cols)]);
+    g.call(&OP, &[x, order, segments, y], &[y], Params { rows: x.rows, cols: x.cols });
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, cols] = *call.params else { unreachable!("two parameters") };
+    let Values { cols, .. } = Params::resolved(call.params);
     let cols = cols as usize;
     let x = call.reads[0].plain();
     let [order, segments] = [1, 2].map(|i| bytemuck::cast_slice::<f32, u32>(call.reads[i].plain()));

@@ -5,25 +5,27 @@
 
 use super::cross_entropy::Loss;
 use crate::device::cpu::{CpuCall, train::losses};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+params! { sequences: Rows }
+
 pub static OP: Op = Op {
     name: "span_loss",
-    params: &["sequences"],
+    params: Params::STRUCT,
     reads: &["logits", "bounds", "labels", "weights"],
     writes: &["d_logits", "loss"],
     twin,
-    variants: only!("span_loss", "../../shaders/span_loss.wgsl", |w| [groups(2 * w[0], 8), 1, 1]),
-    flops: |w| 16.0 * f64::from(w[0]),
+    variants: only!("span_loss", "../../shaders/span_loss.wgsl", resolved!(|p| [groups(2 * p.sequences, 8), 1, 1])),
+    flops: resolved!(|p| 16.0 * f64::from(p.sequences)),
 };
 
 /// Records the loss of both ends in every sequence.
 pub fn span_loss(g: &mut Graph, logits: Tensor, bounds: Tensor, labels: Tensor, weights: Tensor) -> Loss {
     let d_logits = g.temp("d_logits", logits.rows, 2);
     let loss = g.temp("loss", Rows::Sequences, 2);
-    g.call(&OP, &[logits, bounds, labels, weights], &[d_logits, loss], vec![Word::Rows(Rows::Sequences)]);
+    g.call(&OP, &[logits, bounds, labels, weights], &[d_logits, loss], Params { sequences: Rows::Sequences });
     Loss { d_logits, loss }
 }
 

@@ -3,21 +3,23 @@
 //! x any shape; y `[P, 1]`, `y[j] += Σ x[j + i P]²`, updated in place. Nothing is read back: AdamW reads the sum of y.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_partials::column_sum, groups, zero::zero};
 
 /// P: threads that one tensor keeps busy.
 const PARTS: u32 = 1024;
 
+params! { len: u32, parts: u32 }
+
 pub static OP: Op = Op {
     name: "square_sum",
-    params: &["len", "parts"],
+    params: Params::STRUCT,
     reads: &["x", "y"],
     writes: &["y"],
     twin,
-    variants: only!("square_sum", "../../shaders/square_sum.wgsl", |w| [groups(w[1], 64), 1, 1]),
-    flops: |w| 2.0 * f64::from(w[0]),
+    variants: only!("square_sum", "../../shaders/square_sum.wgsl", resolved!(|p| [groups(p.parts, 64), 1, 1])),
+    flops: resolved!(|p| 2.0 * f64::from(p.len)),
 };
 
 /// Records that the squares of all elements of `tensors`, whose shapes are fixed, are added to `sum`, one element.
@@ -25,13 +27,13 @@ pub fn square_sum(g: &mut Graph, tensors: &[Tensor], sum: Tensor) {
     let parts = zero(g, "squares", Rows::Fixed(PARTS), 1);
     for x in tensors {
         let Rows::Fixed(rows) = x.rows else { unreachable!("a parameter's shape is fixed") };
-        g.call(&OP, &[*x, parts], &[parts], vec![Word::U32(rows * x.cols), Word::U32(PARTS)]);
+        g.call(&OP, &[*x, parts], &[parts], Params { len: rows * x.cols, parts: PARTS });
     }
     column_sum(g, parts, sum);
 }
 
 fn twin(call: &mut CpuCall<'_>) {
-    let [_, parts] = *call.params else { unreachable!("two parameters") };
+    let Values { parts, .. } = Params::resolved(call.params);
     let parts = parts as usize;
     let x = call.reads[0].plain();
     parallel::for_blocks(call.dispatch, parts, 256, [(&mut *call.writes[0], 1)], |range, [y], _| {

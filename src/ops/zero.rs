@@ -1,24 +1,26 @@
 //! `y = 0`: what a scatter adds to.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, Rows, Variant, Word};
+use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
+params! { rows: Rows, cols: u32 }
+
 pub static OP: Op = Op {
     name: "zero",
-    params: &["rows", "cols"],
+    params: Params::STRUCT,
     reads: &[],
     writes: &["y"],
     twin,
-    variants: only!("zero", "../../shaders/zero.wgsl", |w| spread(w[0] * w[1], 256)),
-    flops: |w| f64::from(w[0]) * f64::from(w[1]),
+    variants: only!("zero", "../../shaders/zero.wgsl", resolved!(|p| spread(p.rows * p.cols, 256))),
+    flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
 /// Records a tensor of zeros.
 pub fn zero(g: &mut Graph, name: &str, rows: Rows, cols: u32) -> Tensor {
     let y = g.temp(name, rows, cols);
-    g.call(&OP, &[], &[y], vec![Word::Rows(rows), Word::U32(cols)]);
+    g.call(&OP, &[], &[y], Params { rows, cols });
     y
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::graph::Tensor;
 use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::dropout::Dropout;
-use crate::ops::element_loss::{Kind, element_loss};
+use crate::ops::element_loss::{ElementLoss, element_loss};
 use crate::ops::span_loss::span_loss;
 
 /// A weight and its bias, or a gain and its offset.
@@ -364,7 +364,7 @@ impl Bert {
                     span_loss(g, logits, inputs.bounds, labels, weights)
                 }
                 (Head::SequenceClassification, Problem::Multi | Problem::Regression) => {
-                    let kind = if self.problem == Problem::Multi { Kind::Binary } else { Kind::Squared };
+                    let kind = if self.problem == Problem::Multi { ElementLoss::Binary } else { ElementLoss::Squared };
                     let labels = g.input("labels", logits.rows, logits.cols);
                     let weights = g.input("weights", logits.rows, 1);
                     *to = Some((labels, weights));

@@ -4,7 +4,7 @@ use cloze::batch::Batch;
 use cloze::checkpoint::{Checkpoint, Head};
 use cloze::device::cpu::CpuCall;
 use cloze::device::lockstep::{Mismatch, largest_difference, lockstep};
-use cloze::device::{CallList, Cpu, Device, Op, Site, Variant, Word};
+use cloze::device::{CallContext, CallList, Cpu, Device, Op, ParamValue, Variant};
 use cloze::model::Model;
 use cloze::ops::{attention, layer_norm, matmul};
 use cloze::{activation::Activation, block_on};
@@ -52,7 +52,7 @@ fn every_device_agrees_with_the_cpu() {
 /// An op with every variant and the twin broken: in its shaders one text stands where another stood.
 struct Broken {
     op: &'static Op,
-    wgsl: [fn(&Site<'_>) -> Vec<&'static str>; MOST],
+    wgsl: [fn(&CallContext<'_>) -> Vec<&'static str>; MOST],
     twin: fn(&mut CpuCall<'_>),
     /// The activation whose call is broken.
     tensor: &'static str,
@@ -67,8 +67,8 @@ macro_rules! broken {
         mod $name {
             use super::*;
 
-            pub fn wgsl<const I: usize>(site: &Site<'_>) -> Vec<&'static str> {
-                let whole = ($op.variants[I].wgsl)(site).join("\n");
+            pub fn wgsl<const I: usize>(context: &CallContext<'_>) -> Vec<&'static str> {
+                let whole = ($op.variants[I].wgsl)(context).join("\n");
                 let changed = whole.replace($from, $to);
                 assert_ne!(whole, changed, "{} holds no {}", $op.variants[I].name, $from);
                 vec![String::leak(changed)]
@@ -80,7 +80,7 @@ macro_rules! broken {
             }
 
             pub fn all(tensor: &'static str) -> Broken {
-                let wgsl: [fn(&Site<'_>) -> Vec<&'static str>; MOST] = [
+                let wgsl: [fn(&CallContext<'_>) -> Vec<&'static str>; MOST] = [
                     wgsl::<0>, wgsl::<1>, wgsl::<2>, wgsl::<3>, wgsl::<4>, wgsl::<5>, wgsl::<6>, wgsl::<7>, wgsl::<8>,
                     wgsl::<9>, wgsl::<10>, wgsl::<11>,
                 ];
@@ -99,7 +99,7 @@ impl Broken {
     fn op(&self) -> &'static Op {
         let op = self.op;
         assert!(op.variants.len() <= MOST);
-        let broken = |(v, wgsl): (&Variant, fn(&Site<'_>) -> Vec<&'static str>)| Variant {
+        let broken = |(v, wgsl): (&Variant, fn(&CallContext<'_>) -> Vec<&'static str>)| Variant {
             name: v.name,
             family: v.family,
             fits: v.fits,
@@ -158,7 +158,8 @@ fn a_wrong_parameter_is_named() {
         let tested = model("tiny", device.device.clone());
         let at = call_of(tested.list(), "layer.1.up");
         let mut list = tested.list().clone();
-        list.calls[at].params[3] = Word::U32(Activation::Relu.id());
+        let field = matmul::OP.params.names.iter().position(|name| *name == "activation").unwrap();
+        list.calls[at].params[field] = ParamValue::U32(Activation::Relu.id());
         let found = compare(&reference, &tested, &list).expect("a difference");
         assert_eq!((found.call, found.op, found.tensor.as_str()), (at, "matmul", "layer.1.up"), "{}", device.name);
     });

@@ -6,7 +6,7 @@ use cloze::device::{BatchSizes, Cancel, Rows};
 use cloze::error::Error;
 use cloze::ops::cross_entropy::cross_entropy;
 use cloze::ops::dropout::Dropout;
-use cloze::ops::element_loss::{Kind, element_loss};
+use cloze::ops::element_loss::{ElementLoss, element_loss};
 use cloze::ops::matmul_backward::{OP, matmul_dw, matmul_dx};
 use cloze::ops::span_loss::span_loss;
 use cloze::tensor::DType;
@@ -308,7 +308,7 @@ fn losses() {
         let loss = span_loss(lab.tape.graph(), logits, bounds, labels, weights);
         lab.check_loss("span", logits, loss)
     });
-    for kind in [Kind::Squared, Kind::Binary] {
+    for kind in [ElementLoss::Squared, ElementLoss::Binary] {
         everywhere(&format!("{kind:?}"), |mut lab| {
             let logits = lab.x(Rows::Sequences, 4);
             let targets = lab.input(Rows::Sequences, 4, noise(4 * b, 8).iter().map(|t| t.abs().round()).collect());

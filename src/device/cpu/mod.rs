@@ -49,7 +49,7 @@ pub struct CpuPlan {
     list: CallList,
     slots: Slots,
     buffers: Vec<Floats>,
-    words: Vec<u32>,
+    bits: Vec<u32>,
 }
 
 impl CpuPlan {
@@ -178,7 +178,7 @@ impl Cpu {
         if is_large && !has_headroom() {
             return Err(no_room(had));
         }
-        Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, words: Vec::new() })
+        Ok(CpuPlan { capacity, list: list.clone(), slots, buffers, bits: Vec::new() })
     }
 
     pub(super) async fn run(
@@ -214,9 +214,9 @@ impl Cpu {
 
     /// Runs a call's tasks from `first`, and says where to go on if the time slice ends before they do.
     fn step(&self, plan: &mut CpuPlan, sizes: BatchSizes, call: usize, first: usize) -> Option<usize> {
-        let CpuPlan { list, slots, buffers, words, .. } = plan;
+        let CpuPlan { list, slots, buffers, bits, .. } = plan;
         let call = &list.calls[call];
-        call.words(sizes, words);
+        call.resolve(sizes, bits);
         // What a call writes is taken out of the arena while it runs, as is every state: no aliasing, and no unsafe.
         let mut taken: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
         for (hold, view) in taken.iter_mut().zip(&call.writes) {
@@ -247,7 +247,7 @@ impl Cpu {
         let dispatch = Dispatch::part(&self.pool, self.pace.as_ref(), first);
         (call.op.twin)(&mut CpuCall {
             dispatch: &dispatch,
-            params: words,
+            params: bits,
             reads: &reads[..call.reads.len()],
             writes: &mut writes[..call.writes.len()],
         });

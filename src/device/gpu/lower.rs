@@ -7,7 +7,7 @@ use web_time::Instant;
 use super::Gpu;
 use super::pipeline::{Pipeline, choose};
 use super::wait::{Signal, drive};
-use crate::device::call::{BatchSizes, CallList, PARAMS_BINDING, Role, Site, Variant, View, WRITE_BINDING};
+use crate::device::call::{BatchSizes, CallContext, CallList, PARAMS_BINDING, Role, Variant, View, WRITE_BINDING};
 use crate::device::plan::Slots;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
@@ -25,9 +25,9 @@ pub struct GpuPlan {
     buffers: Vec<wgpu::Buffer>,
     steps: Vec<Step>,
     uniforms: wgpu::Buffer,
-    /// The uniforms' bytes and one call's words, reused by every run.
+    /// The uniforms' bytes and the bits of one call's parameters, reused by every run.
     staging: Vec<u8>,
-    words: Vec<u32>,
+    bits: Vec<u32>,
     readback: wgpu::Buffer,
 }
 
@@ -78,13 +78,13 @@ pub(super) fn lower(gpu: &Gpu, list: &CallList, capacity: BatchSizes, pin: Optio
     let readback =
         make("readback", out_bytes.max(16) as u64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST);
     let steps = list.calls.iter().map(|call| {
-        let site = Site { call, tensors: &list.tensors, capacity };
-        step(gpu, list, &slots, &buffers, &uniforms, &site, choose(&site, gpu, pin))
+        let context = CallContext { call, tensors: &list.tensors, capacity };
+        step(gpu, list, &slots, &buffers, &uniforms, &context, choose(&context, gpu, pin))
     });
     let steps = steps.collect();
     let staging = vec![0; uniform_bytes as usize];
     let list = list.clone();
-    Ok(GpuPlan { capacity, list, slots, buffers, steps, uniforms, staging, words: Vec::new(), readback })
+    Ok(GpuPlan { capacity, list, slots, buffers, steps, uniforms, staging, bits: Vec::new(), readback })
 }
 
 fn step(
@@ -93,11 +93,11 @@ fn step(
     slots: &Slots,
     buffers: &[wgpu::Buffer],
     uniforms: &wgpu::Buffer,
-    site: &Site<'_>,
+    context: &CallContext<'_>,
     variant: &Variant,
 ) -> Step {
-    let call = site.call;
-    let pipeline = gpu.pipeline(variant, site);
+    let call = context.call;
+    let pipeline = gpu.pipeline(variant, context);
     let bind = |binding: u32, view: &View| {
         let info = list.info(view.tensor);
         let buffer = match (&info.role, slots.of[view.tensor.0 as usize]) {
@@ -156,12 +156,12 @@ pub(super) async fn run(
         let mut pass = encoder.begin_compute_pass(&Default::default());
         while next < plan.steps.len() {
             let (call, step) = (&plan.list.calls[next], &plan.steps[next]);
-            call.words(sizes, &mut plan.words);
-            let flops = (call.op.flops)(&plan.words);
+            call.resolve(sizes, &mut plan.bits);
+            let flops = (call.op.flops)(&plan.bits);
             if held > 0.0 && held + flops > budget {
                 break;
             }
-            let [x, y, z] = (step.grid)(&plan.words);
+            let [x, y, z] = (step.grid)(&plan.bits);
             assert!(x.max(y).max(z) <= gpu.limits.groups, "{}: grid {x} {y} {z}", step.variant);
             pass.set_pipeline(&step.pipeline.compute);
             pass.set_bind_group(0, &step.bind_group, &[(next * UNIFORM_STRIDE) as u32]);
@@ -206,8 +206,8 @@ pub(super) async fn run(
 /// Resolves every call's parameters and sends them in one write.
 fn write_params(gpu: &Gpu, plan: &mut GpuPlan, sizes: BatchSizes) {
     for (call, place) in plan.list.calls.iter().zip(plan.staging.chunks_exact_mut(UNIFORM_STRIDE)) {
-        call.words(sizes, &mut plan.words);
-        let bytes: &[u8] = bytemuck::cast_slice(&plan.words);
+        call.resolve(sizes, &mut plan.bits);
+        let bytes: &[u8] = bytemuck::cast_slice(&plan.bits);
         place[..bytes.len()].copy_from_slice(bytes);
     }
     gpu.queue.write_buffer(&plan.uniforms, 0, &plan.staging);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Gpu;
-use crate::device::call::{Op, PARAMS_BINDING, Site, Variant, WRITE_BINDING};
+use crate::device::call::{CallContext, Op, PARAMS_BINDING, Variant, WRITE_BINDING};
 #[cfg(feature = "train")]
 use crate::device::{BatchSizes, CallList, Kernels};
 
@@ -18,11 +18,11 @@ pub(super) struct Pipeline {
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<String, Arc<Pipeline>>>);
 
-/// The variant of `site`'s op that `gpu` uses: the pinned one, else the first of its family, else the first of any, if
+/// The variant of `context`'s op that `gpu` uses: the pinned one, else the first of its family, else the first of any, if
 /// it fits.
-pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu, pin: Option<&str>) -> &'static Variant {
-    let op: &'static Op = site.call.op;
-    let fitting = || op.variants.iter().filter(|v| (v.fits)(site, &gpu.limits));
+pub(crate) fn choose(context: &CallContext<'_>, gpu: &Gpu, pin: Option<&str>) -> &'static Variant {
+    let op: &'static Op = context.call.op;
+    let fitting = || op.variants.iter().filter(|v| (v.fits)(context, &gpu.limits));
     fitting()
         .find(|v| pin == Some(v.name))
         .or_else(|| fitting().find(|v| v.family == gpu.family))
@@ -30,9 +30,9 @@ pub(crate) fn choose(site: &Site<'_>, gpu: &Gpu, pin: Option<&str>) -> &'static 
         .unwrap_or_else(|| unreachable!("{}: every op has a variant that always fits", op.name))
 }
 
-/// The text of a variant's shader for a call.
-pub fn source(variant: &Variant, site: &Site<'_>) -> String {
-    (variant.wgsl)(site).join("\n")
+/// The text of a variant's shader for a call: the struct of its parameters, then the variant's pieces.
+pub fn source(variant: &Variant, context: &CallContext<'_>) -> String {
+    [&[context.call.op.params.wgsl], &(variant.wgsl)(context)[..]].concat().join("\n")
 }
 
 impl Gpu {
@@ -43,21 +43,21 @@ impl Gpu {
         let capacity = BatchSizes { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut all = Kernels::new();
         for call in &list.calls {
-            let site = Site { call, tensors: &list.tensors, capacity };
-            all.entry(call.op.name).or_default().insert(choose(&site, self, None).name);
+            let context = CallContext { call, tensors: &list.tensors, capacity };
+            all.entry(call.op.name).or_default().insert(choose(&context, self, None).name);
         }
         all
     }
 
-    /// The compiled variant for `site`; from the cache where another call needed the same.
-    pub(super) fn pipeline(&self, variant: &Variant, site: &Site<'_>) -> Arc<Pipeline> {
-        let overrides = (variant.overrides)(site);
-        let mut text = source(variant, site);
+    /// The compiled variant for `context`; from the cache where another call needed the same.
+    pub(super) fn pipeline(&self, variant: &Variant, context: &CallContext<'_>) -> Arc<Pipeline> {
+        let overrides = (variant.overrides)(context);
+        let mut text = source(variant, context);
         if let Some(rewrite) = self.options.rewrite {
             text = rewrite(variant.name, text);
         }
-        let reads: Vec<u32> = site.call.read_bindings().map(|(binding, _)| binding).collect();
-        let writes = site.call.writes.len() as u32;
+        let reads: Vec<u32> = context.call.read_bindings().map(|(binding, _)| binding).collect();
+        let writes = context.call.writes.len() as u32;
         let key = format!("{overrides:?} {reads:?} {writes} {text}");
         let mut cache = self.pipelines.0.lock().unwrap_or_else(PoisonError::into_inner);
         cache
