@@ -62,6 +62,8 @@ pub mod fingerprint;
 /// **For kernel authors.**
 #[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod graph;
+#[cfg(feature = "train")]
+pub mod hash;
 #[cfg(feature = "hub")]
 pub mod hub;
 #[cfg(feature = "native")]

@@ -2,7 +2,8 @@
 //!
 //! Before each call, the second device gets its inputs from the first. So a difference comes from that call, not from an earlier one.
 
-use super::call::{BatchSizes, CallList, Role, TensorId};
+use super::call::{CallList, Role, TensorId};
+use super::sizes::BatchSizes;
 use super::{Cancel, Device, Input};
 use crate::error::Result;
 
@@ -69,7 +70,7 @@ pub async fn lockstep(
         let fed: Vec<Input<'_>> = fed.iter().filter_map(|id| Some((*id, values[id.0 as usize].as_deref()?))).collect();
         let found = device.run(&mut plan, sizes, &fed, &Cancel::new()).await?;
         for (id, found) in alone.outputs.iter().zip(found) {
-            let Some((name, expected)) = written.next() else { break };
+            let (name, expected) = written.next().expect("the reference wrote as many tensors");
             let difference = largest_difference(expected, &found);
             if difference > tolerance {
                 let kernel = plan.kernels().first().copied().unwrap_or_default();
@@ -78,6 +79,7 @@ pub async fn lockstep(
             values[id.0 as usize] = Some(bytemuck::cast_slice(expected).to_vec());
         }
     }
+    assert!(written.next().is_none(), "the reference wrote more tensors");
     Ok(None)
 }
 

@@ -8,6 +8,7 @@
 pub mod call;
 pub mod cpu;
 pub mod gpu;
+pub mod limits;
 pub mod lockstep;
 pub mod memory;
 pub mod params;
@@ -17,12 +18,13 @@ pub mod persistent;
 #[path = "no_persistent.rs"]
 pub mod persistent;
 mod plan;
+pub mod sizes;
 pub(crate) mod weight;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use call::{BatchSizes, Call, CallContext, CallList, Family, Op, Role, Rows, TensorId, TensorInfo, Variant, View};
+pub use call::{Call, CallContext, CallList, Family, Op, Role, TensorId, TensorInfo, Variant, View};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
 #[cfg(feature = "train")]
@@ -30,6 +32,7 @@ pub(crate) use params::numbers;
 pub use params::{Longest, OpParams, Param, ParamStruct, ParamValue};
 pub(crate) use params::{params, resolved, wgsl_type};
 pub use persistent::PersistentTensor;
+pub use sizes::{BatchSizes, Rows};
 pub use weight::Weight;
 
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@
 //! recorded; the struct `Values`, which the CPU twin, the grid and the flops read after the batch's sizes are known; and
 //! the WGSL struct `Params` that is put before the op's shaders. In the uniform buffer each field takes 4 bytes.
 
-use super::call::{BatchSizes, Rows};
+use super::sizes::{BatchSizes, Rows};
 use crate::activation::Activation;
 
 /// One recorded parameter.

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Device;
-use super::cpu::Floats;
+use super::cpu::pool::Floats;
 use crate::error::{Error, Result};
 
 /// A handle to a tensor in a device's memory; clones share it.

@@ -1,6 +1,7 @@
 //! Memory layout: tensors that are never needed at the same time share a buffer.
 
-use super::call::{BatchSizes, CallList, MAX_STORAGE_BINDINGS, Role, TensorId};
+use super::call::{CallList, MAX_STORAGE_BINDINGS, Role, TensorId};
+use super::sizes::BatchSizes;
 
 /// The buffers a planned list needs.
 #[derive(Debug)]

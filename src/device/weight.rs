@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cpu::Panels;
+use super::cpu::pack::Panels;
 use crate::tensor::{DType, HostTensor};
 
 /// A handle to an uploaded parameter; clones share it.

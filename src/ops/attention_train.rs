@@ -4,9 +4,10 @@
 //! `1 / (1 - p)` by the hash of row `query N + head` and column `key` within its sequence.
 
 use super::dropout::Dropout;
-use crate::device::cpu::{CpuCall, train::attention as kernel, train::random::site_key};
+use crate::device::cpu::{CpuCall, train::attention as kernel};
 use crate::device::{CallContext, Family, Longest, Op, OpParams, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
+use crate::hash::site_key;
 use crate::ops::groups;
 
 // The gradient has the same ones.

@@ -70,7 +70,7 @@ pub fn dropout(g: &mut Graph, name: &str, x: Tensor, dropout: Dropout, residual:
 fn twin(call: &mut CpuCall<'_>) {
     let Values { cols, site, threshold, scale, .. } = Params::resolved(call.params);
     let control: &[u32] = bytemuck::cast_slice(call.reads[1].plain());
-    let key = train::random::site_key(control[0], site);
+    let key = crate::hash::site_key(control[0], site);
     let residual = call.reads.get(2).map(|r| r.plain());
     let choice = (key, threshold, scale);
     train::rows::dropout(call.dispatch, call.writes[0], call.reads[0].plain(), residual, cols as usize, choice);

@@ -1,6 +1,6 @@
 //! Values of new parameters: a function of the seed, the parameter's name and the element.
 
-use crate::device::cpu::train::random::mix;
+use crate::hash::mix;
 
 /// Values of a new parameter: LayerNorm's gain 1, vectors 0, matrices normal with the deviation `range`.
 pub(super) fn normal(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> {

@@ -7,6 +7,7 @@ pub mod attention;
 pub mod gemm;
 pub(crate) mod math;
 pub mod micro;
+pub mod operands;
 mod pace;
 pub mod pack;
 #[cfg(feature = "train")]
@@ -18,16 +19,18 @@ mod tests;
 #[cfg(feature = "train")]
 pub mod train;
 
+pub use operands::{CpuCall, Operand};
 pub use pace::{Dispatch, Pause};
-pub use pack::{Panels, PanelsView};
+pub use pack::Panels;
 pub(crate) use pool::Floats;
 pub use pool::Pool;
 
 use std::time::Duration;
 
-use super::call::{BatchSizes, CallList, MAX_STORAGE_BINDINGS, Role, View};
+use super::call::{CallList, MAX_STORAGE_BINDINGS, Role, View};
 use super::memory::available;
 use super::plan::Slots;
+use super::sizes::BatchSizes;
 use super::weight::{Layout, Stored, Weight, common_dtype};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
@@ -59,40 +62,6 @@ impl CpuPlan {
 
     pub(super) fn bytes(&self) -> u64 {
         self.slots.bytes()
-    }
-}
-
-/// What a twin gets: resolved parameters and its operands. It makes at most one dispatch, as its last act, and may be
-/// called again for tasks that are left: what comes before the dispatch writes nothing.
-pub struct CpuCall<'a> {
-    pub dispatch: &'a Dispatch<'a>,
-    pub params: &'a [u32],
-    pub reads: &'a [Operand<'a>],
-    pub writes: &'a mut [&'a mut [f32]],
-}
-
-/// Something a twin reads.
-#[derive(Clone, Copy)]
-pub enum Operand<'a> {
-    Plain(&'a [f32]),
-    Panels(&'a Panels),
-}
-
-impl<'a> Operand<'a> {
-    /// A tensor or a vector; nothing if it is updated in place, and so among the writes.
-    pub fn plain(self) -> &'a [f32] {
-        match self {
-            Operand::Plain(x) => x,
-            Operand::Panels(_) => unreachable!("a matmul's weight is read as panels"),
-        }
-    }
-
-    /// A matmul's right side `[n, k]`: an uploaded weight, or a tensor that was packed in this run.
-    pub fn panels(self, n: usize, k: usize) -> PanelsView<'a> {
-        match self {
-            Operand::Panels(p) => p.view(),
-            Operand::Plain(packed) => PanelsView::packed(n, k, packed),
-        }
     }
 }
 
@@ -190,7 +159,7 @@ impl Cpu {
     ) -> Result<Vec<Vec<f32>>> {
         for (id, bytes) in inputs {
             let len = plan.list.info(*id).len(sizes);
-            let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
+            let slot = plan.slots.of[id.0 as usize].expect("an input has memory of its own");
             bytemuck::cast_slice_mut(&mut plan.buffers[slot][..len]).copy_from_slice(&bytes[..len * 4]);
         }
         for call in 0..plan.calls() {
@@ -206,7 +175,7 @@ impl Cpu {
             if let Role::Persistent(state) = &plan.list.info(*id).role {
                 return state.host(|values| values.to_vec());
             }
-            let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("outputs have memory"));
+            let slot = plan.slots.of[id.0 as usize].expect("an output has memory");
             plan.buffers[slot][..plan.list.info(*id).len(sizes)].to_vec()
         };
         Ok(plan.list.outputs.iter().map(output).collect())
@@ -280,7 +249,7 @@ fn has_headroom() -> bool {
 }
 
 fn slot_of(slots: &Slots, view: &View) -> usize {
-    slots.of[view.tensor.0 as usize].unwrap_or_else(|| unreachable!("what is written has memory"))
+    slots.of[view.tensor.0 as usize].expect("a written tensor has memory")
 }
 
 fn range(list: &CallList, view: &View, sizes: BatchSizes) -> std::ops::Range<usize> {

@@ -7,8 +7,9 @@ use web_time::Instant;
 use super::Gpu;
 use super::pipeline::{Pipeline, choose};
 use super::wait::{Signal, drive};
-use crate::device::call::{BatchSizes, CallContext, CallList, PARAMS_BINDING, Role, Variant, View, WRITE_BINDING};
+use crate::device::call::{CallContext, CallList, PARAMS_BINDING, Role, Variant, View, WRITE_BINDING};
 use crate::device::plan::Slots;
+use crate::device::sizes::BatchSizes;
 use crate::device::weight::Layout;
 use crate::device::{Cancel, Input};
 use crate::error::{Error, OptionName, Remedy, Result, help};
@@ -142,7 +143,7 @@ pub(super) async fn run(
     cancel.check()?;
     for (id, bytes) in inputs {
         let len = plan.list.info(*id).len(sizes) * 4;
-        let slot = plan.slots.of[id.0 as usize].unwrap_or_else(|| unreachable!("not an input"));
+        let slot = plan.slots.of[id.0 as usize].expect("an input has memory of its own");
         gpu.queue.write_buffer(&plan.buffers[slot], 0, &bytes[..len]);
     }
     write_params(gpu, plan, sizes);

@@ -12,24 +12,11 @@ pub use lower::GpuPlan;
 pub use pipeline::source;
 pub use upload::{PACK_COLS, PACK_ROWS};
 
-use super::call::{BatchSizes, CallList, Family};
+use super::call::{CallList, Family};
+use super::limits::Limits;
+use super::sizes::BatchSizes;
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Remedy, Result, help};
-
-/// The limits that kernels are chosen by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of `var<workgroup>` memory.
-    pub workgroup_bytes: u32,
-    /// Invocations in a workgroup.
-    pub invocations: u32,
-    /// Workgroups in one dimension of a dispatch.
-    pub groups: u32,
-    /// Bytes of one storage binding.
-    pub binding_bytes: u64,
-    /// Bytes of one buffer.
-    pub buffer_bytes: u64,
-}
 
 impl Limits {
     fn of(limits: &wgpu::Limits) -> Self {

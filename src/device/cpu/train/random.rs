@@ -1,27 +1,7 @@
-//! Dropout's choice: a hash of where an element is, so that nothing has to be stored.
-//!
-//! `shaders/lib/dropout.wgsl` is the same. The mixing function is Chris Wellons' "lowbias32".
+//! Which elements dropout keeps, by the hash of where each one is. `shaders/lib/dropout.wgsl` computes the same.
 
 use crate::device::cpu::math::for_isa;
-
-/// A permutation of 32-bit words that leaves no trace of their order.
-pub const fn mix(word: u32) -> u32 {
-    let mut x = word ^ word >> 16;
-    x = x.wrapping_mul(0x7feb_352d);
-    x ^= x >> 15;
-    x = x.wrapping_mul(0x846c_a68b);
-    x ^ x >> 16
-}
-
-/// The key of the dropout in a batch.
-pub const fn step_key(seed: u64, batch: u64) -> u32 {
-    mix(mix(mix(seed as u32) ^ (seed >> 32) as u32) ^ batch as u32)
-}
-
-/// The key of a dropout's place in the model, in a step that has the key `step`.
-pub const fn site_key(step: u32, site: u32) -> u32 {
-    mix(step ^ mix(site.wrapping_add(0x9e37_79b9)))
-}
+use crate::hash::mix;
 
 for_isa! {
     /// `scale` for the elements of row `row` that are kept, 0 for the others: those whose hash is below `threshold`.
