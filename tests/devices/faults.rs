@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use cloze::block_on;
 use cloze::checkpoint::{Checkpoint, Head};
-use cloze::device::gpu::adapters;
 use cloze::device::{Cancel, Device, Gpu};
 use cloze::model::Model;
 
 use crate::models::golden::Expected;
-use crate::support::devices::for_each_device;
+use crate::support::devices::{all_adapters, for_each_device};
 use crate::support::fixture;
 
 fn model(device: impl Into<std::sync::Arc<Device>>) -> (Model, Expected) {
@@ -23,7 +22,7 @@ fn model(device: impl Into<std::sync::Arc<Device>>) -> (Model, Expected) {
 /// A lost device is said to be lost by every later call; none of them hangs.
 #[test]
 fn a_lost_device_is_an_error() {
-    for adapter in block_on(adapters()) {
+    for adapter in all_adapters() {
         let name = adapter.get_info().name;
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {

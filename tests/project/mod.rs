@@ -2,4 +2,5 @@
 
 pub mod dependencies;
 pub mod guides;
+pub mod imports;
 pub mod tidy;

@@ -38,19 +38,27 @@ pub fn for_each_gpu(mut check: impl FnMut(&Device, &Gpu)) {
     });
 }
 
-/// An adapter that is missing is named on stderr, or is a failure where `CLOZE_TEST_ADAPTERS` says it must be there.
+/// Every adapter of this machine. A software adapter that is missing is named on stderr; it is a failure if
+/// `CLOZE_TEST_ADAPTERS` is `all`.
+pub fn all_adapters() -> Vec<cloze::wgpu::Adapter> {
+    let adapters = cloze::block_on(adapters());
+    let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
+    for (part, help) in ADAPTERS {
+        if !adapters.iter().any(|a| a.get_info().name.contains(part)) {
+            assert!(!all, "{part}: no such adapter here; {help}");
+            eprintln!("SKIPPED: {part}: no such adapter here; {help}");
+        }
+    }
+    adapters
+}
+
 async fn open() -> Vec<TestDevice> {
     let mut devices: Vec<_> = [1, 2]
         .map(|n| TestDevice { name: format!("cpu, threads {n}"), device: Arc::new(Device::Cpu(Cpu::new(n))) })
         .into();
-    let adapters = adapters().await;
-    let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
-    for (part, help) in ADAPTERS {
-        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else {
-            assert!(!all, "{part}: no such adapter here; {help}");
-            eprintln!("SKIPPED: {part}: no such adapter here; {help}");
-            continue;
-        };
+    let adapters = all_adapters();
+    for (part, _) in ADAPTERS {
+        let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else { continue };
         for family in [Family::Registers, Family::Tiles] {
             // The floor and the driver's index checks take turns with what users get.
             let strict = (part == "SwiftShader") == (family == Family::Tiles);

@@ -1,0 +1,190 @@
+//! Imports go one way: no files of `src` import each other in a circle, other than a module and what is inside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// Imports that still close a circle: the file, and the file that it should not import. Do not add any.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("src/checkpoint/adapter/kinds.rs", "src/checkpoint/adapter/file.rs"),
+    ("src/checkpoint/convert.rs", "src/checkpoint/adapter/directory.rs"),
+    ("src/checkpoint/adapter/mod.rs", "src/checkpoint/adapter/directory.rs"),
+    ("src/inputs.rs", "src/checkpoint/adapter/directory.rs"),
+    ("src/model/low_rank.rs", "src/model/layer.rs"),
+    ("src/cli/common.rs", "src/cli/batch/mod.rs"),
+    ("src/text/tokenizer.rs", "src/text/encoder.rs"),
+    ("src/text/json.rs", "src/text/files.rs"),
+    ("src/text/json.rs", "src/text/model.rs"),
+    ("src/text/template.rs", "src/text/tokenizer.rs"),
+    ("src/text/unigram/decoder.rs", "src/text/files.rs"),
+    ("src/text/unigram/stream.rs", "src/text/tokenizer.rs"),
+    ("src/text/unigram/template.rs", "src/text/files.rs"),
+    ("src/text/wordpiece.rs", "src/text/tokenizer.rs"),
+    ("src/text/files.rs", "src/text/model.rs"),
+    ("src/text/settings.rs", "src/text/files.rs"),
+    ("src/text/tokenizer.rs", "src/text/model.rs"),
+    ("src/tasks/classify.rs", "src/tasks/run.rs"),
+    ("src/tasks/classify.rs", "src/tasks/scores.rs"),
+    ("src/train/frozen.rs", "src/train/params.rs"),
+    ("src/train/data/tag.rs", "src/train/data/conll.rs"),
+];
+
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// Every module of `src`, as its path from the crate's root (empty for the root), with its file.
+fn modules(dir: &Path, module: &[String], found: &mut BTreeMap<Vec<String>, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut inner = module.to_vec();
+        if path.is_dir() {
+            inner.push(stem);
+            modules(&path, &inner, found);
+        } else if path.extension().is_some_and(|end| end == "rs") && stem != "main" {
+            if !matches!(stem.as_str(), "mod" | "lib") {
+                inner.push(stem);
+            }
+            found.insert(inner, path.to_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// A source text without comments and without its module of tests.
+fn product(text: &str) -> String {
+    let text = text.find("#[cfg(test)]\nmod tests {").map_or(text, |end| &text[..end]);
+    let code = |line: &str| line.find("//").map_or(line, |end| &line[..end]).to_owned();
+    text.lines().map(code).collect::<Vec<_>>().join("\n")
+}
+
+/// The files that are compiled into tests alone: `#[cfg(test)] mod name;`.
+fn is_test(module: &[String], texts: &BTreeMap<Vec<String>, String>) -> bool {
+    let Some((name, parent)) = module.split_last() else { return false };
+    texts.get(parent).is_some_and(|text| {
+        ["", "pub(crate) "].iter().any(|visible| text.contains(&format!("#[cfg(test)]\n{visible}mod {name};")))
+    })
+}
+
+/// The paths that begin with `crate::` or `super::`, each as its parts; the braces of a `use` are expanded.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for start in ["crate::", "super::"] {
+        for (at, _) in text.match_indices(start) {
+            let before = text[..at].chars().next_back().unwrap_or(' ');
+            if !before.is_alphanumeric() && !['_', '$', ':'].contains(&before) {
+                expand(&text[at..], &[], &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// Adds the paths at the start of `text`, each behind `prefix`, and gives what follows them.
+fn expand<'a>(text: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let mut path = prefix.to_vec();
+    let mut text = text.trim_start();
+    loop {
+        if let Some(mut rest) = text.strip_prefix('{') {
+            while !rest.trim_start().starts_with('}') && !rest.is_empty() {
+                rest = expand(rest, &path, found).trim_start();
+                rest = rest.strip_prefix(',').unwrap_or(rest);
+            }
+            return rest.trim_start().strip_prefix('}').unwrap_or("");
+        }
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        path.push(text[..end].to_owned());
+        text = text[end..].trim_start();
+        match text.strip_prefix("::") {
+            Some(rest) => text = rest.trim_start(),
+            None => {
+                found.push(path);
+                // What is left of an item: `as name`, `*`.
+                let end = text.find([',', '}', ';', '\n', '(', ')', '{']).unwrap_or(text.len());
+                return &text[end..];
+            }
+        }
+    }
+}
+
+/// The imports of every file: of another file's module, and of each module inside its own. What a module takes from one
+/// that it is inside of does not count.
+fn graph() -> Graph {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = BTreeMap::new();
+    modules(&root.join("src"), &[], &mut files);
+    let texts: BTreeMap<_, _> =
+        files.iter().map(|(module, file)| (module.clone(), fs::read_to_string(file).unwrap())).collect();
+    files.retain(|module, _| !is_test(module, &texts));
+    let name =
+        |module: &[String]| Path::new(&files[module]).strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    let mut graph = Graph::new();
+    for module in files.keys() {
+        let imports = graph.entry(name(module)).or_default();
+        for path in paths(&product(&texts[module])) {
+            let ups = path.iter().take_while(|part| *part == "super").count();
+            let mut target = match ups {
+                0 => path[1..].to_vec(),
+                _ => [&module[..module.len().saturating_sub(ups)], &path[ups..]].concat(),
+            };
+            while !files.contains_key(&target) {
+                target.pop();
+            }
+            if !module.starts_with(&target) {
+                imports.insert(name(&target));
+            }
+        }
+        if let Some((_, parent)) = module.split_last()
+            && files.contains_key(parent)
+        {
+            graph.entry(name(parent)).or_default().insert(name(module));
+        }
+    }
+    graph
+}
+
+/// A circle of imports, if there is one.
+fn circle(graph: &Graph) -> Option<Vec<String>> {
+    fn visit(file: &str, graph: &Graph, done: &mut BTreeSet<String>, path: &mut Vec<String>) -> Option<Vec<String>> {
+        if let Some(at) = path.iter().position(|on| on == file) {
+            return Some(path[at..].to_vec());
+        }
+        if done.contains(file) {
+            return None;
+        }
+        path.push(file.to_owned());
+        let found = graph[file].iter().find_map(|next| visit(next, graph, done, path));
+        path.pop();
+        done.insert(file.to_owned());
+        found
+    }
+    let mut done = BTreeSet::new();
+    graph.keys().find_map(|file| visit(file, graph, &mut done, &mut Vec::new()))
+}
+
+#[test]
+fn imports_make_no_circle() {
+    let whole = graph();
+    assert!(whole["src/ops/matmul.rs"].contains("src/graph.rs"), "imports are read");
+    let without = |skipped: Option<usize>| {
+        let mut graph = whole.clone();
+        for (at, (from, to)) in EXCEPTIONS.iter().enumerate() {
+            let imports = graph.get_mut(*from).unwrap_or_else(|| panic!("no {from}"));
+            assert!(skipped == Some(at) || imports.remove(*to), "{from} imports {to} no more: remove the exception");
+        }
+        circle(&graph)
+    };
+    assert_eq!(without(None), None, "these import each other");
+    for (at, exception) in EXCEPTIONS.iter().enumerate() {
+        assert!(without(Some(at)).is_some(), "the exception {exception:?} is not needed any more");
+    }
+}
+
+#[test]
+fn circles_and_paths_are_found() {
+    let edges = [("a", vec!["b"]), ("b", vec!["c", "d"]), ("c", vec![]), ("d", vec!["b"])];
+    let graph = edges.map(|(from, to)| (from.to_owned(), to.into_iter().map(str::to_owned).collect())).into();
+    assert_eq!(circle(&graph), Some(vec!["b".to_owned(), "d".to_owned()]));
+    let found = paths("use crate::{a::{self, B as C, d::*}, e};\nlet x = super::super::f::g(1); $crate::no::no");
+    let found: BTreeSet<String> = found.iter().map(|path| path.join("::")).collect();
+    let expected = ["crate::a::self", "crate::a::B", "crate::a::d::", "crate::e", "super::super::f::g"];
+    assert_eq!(found, expected.map(str::to_owned).into());
+}
