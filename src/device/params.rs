@@ -178,14 +178,7 @@ macro_rules! params {
         }
 
         impl $crate::device::OpParams for Params {
-            const STRUCT: $crate::device::ParamStruct = $crate::device::ParamStruct {
-                names: &[$(stringify!($field)),+],
-                wgsl: concat!(
-                    "struct Params { ",
-                    $(stringify!($field), ": ", $crate::device::wgsl_type!($type), ", ",)+
-                    "}"
-                ),
-            };
+            const STRUCT: $crate::device::ParamStruct = Params::STRUCT;
 
             fn record(&self) -> Vec<$crate::device::ParamValue> {
                 vec![$($crate::device::Param::record(self.$field)),+]
@@ -194,6 +187,16 @@ macro_rules! params {
 
         #[allow(dead_code, reason = "not every op chooses its shaders by its parameters, or has a twin that needs them")]
         impl Params {
+            /// The declaration.
+            pub(crate) const STRUCT: $crate::device::ParamStruct = $crate::device::ParamStruct {
+                names: &[$(stringify!($field)),+],
+                wgsl: concat!(
+                    "struct Params { ",
+                    $(stringify!($field), ": ", $crate::device::wgsl_type!($type), ", ",)+
+                    "}"
+                ),
+            };
+
             /// The parameters that a call was recorded with.
             pub(crate) fn recorded(context: &$crate::device::CallContext<'_>) -> Self {
                 let [$($field),+] = context.call.params[..] else { unreachable!("a call of another op") };

@@ -4,7 +4,7 @@
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, train::activation as kernel};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 

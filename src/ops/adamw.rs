@@ -6,7 +6,7 @@
 //! where it is not finite the step is not taken, and the gradient is 0 all the same.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;

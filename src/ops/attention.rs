@@ -5,7 +5,7 @@
 //! keys are its own tokens and nothing else.
 
 use crate::device::cpu::{CpuCall, attention as kernel};
-use crate::device::{CallContext, Family, Longest, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{CallContext, Family, Longest, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

@@ -7,7 +7,7 @@ use super::attention_delta::attention_delta;
 use super::attention_train::{Params, overrides, pairs, params, shape, with_dropout};
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel};
-use crate::device::{Family, Op, OpParams, Variant, resolved};
+use crate::device::{Family, Op, Variant, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

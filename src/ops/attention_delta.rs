@@ -3,7 +3,7 @@
 //! ctx and d_ctx `[T, H]`, delta `[T, N]`.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 

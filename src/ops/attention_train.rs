@@ -5,7 +5,7 @@
 
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel};
-use crate::device::{CallContext, Family, Longest, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{CallContext, Family, Longest, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::hash::site_key;
 use crate::ops::groups;

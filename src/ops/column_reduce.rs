@@ -3,7 +3,7 @@
 //! x `[P, C]`, y C elements, updated in place.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

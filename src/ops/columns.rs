@@ -3,7 +3,7 @@
 //! x `[R, X]`, y `[R, Y]`. Adapters have it for the rows of a fused weight that they adapt, and for their scale.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

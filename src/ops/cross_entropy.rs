@@ -4,7 +4,7 @@
 //! number of labels for a mean; d_logits `[R, C]`, loss `[R]`.
 
 use crate::device::cpu::{CpuCall, train::losses};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

@@ -4,7 +4,7 @@
 //! place in the model, row and column: nothing is stored, and the gradient is the same op.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

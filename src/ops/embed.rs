@@ -4,7 +4,7 @@
 //! is a [`scatter`](super::scatter) a table.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

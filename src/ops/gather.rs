@@ -3,7 +3,7 @@
 //! x `[T, C]`, index `[R]` u32, each below T; y `[R, C]`.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

@@ -3,7 +3,7 @@
 //! x and y `[R, C]`, gamma and beta `[C]`. The variance is the mean of squares, not the sample's.
 
 use crate::device::cpu::{CpuCall, rows};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

@@ -4,7 +4,7 @@
 //! x, d_y and d_x `[R, C]`, gamma `[C]`; stats `[R, 2]` receives mean and s, which the parameters' gradients need too.
 
 use crate::device::cpu::{CpuCall, train::rows};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

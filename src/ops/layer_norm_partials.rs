@@ -4,7 +4,7 @@
 //! x and d_y `[R, C]`, stats `[R, 2]` of [`layer_norm_backward`](super::layer_norm_backward); d_gamma and d_beta `[P, C]`.
 
 use crate::device::cpu::{CpuCall, train::rows};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_partials::PARTS, column_reduce::column_reduce, groups};
 

@@ -5,7 +5,7 @@
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, gemm};
 use crate::device::limits::Limits;
-use crate::device::{CallContext, Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{CallContext, Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::tensor::DType;

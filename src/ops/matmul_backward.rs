@@ -8,7 +8,7 @@ use super::matmul::{ENOUGH_TILES, fits_tile, matmul_variants, tiles};
 use super::pack::{Packed, pack_cols, pack_rows, pack_sums};
 use super::transpose::transpose;
 use crate::device::cpu::{CpuCall, gemm};
-use crate::device::{CallContext, Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{CallContext, Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::tensor::DType;

@@ -4,7 +4,7 @@
 //! `x Wᵀ`, and as it lies for `dX = dY W`. So are the activations of `dW = dYᵀ X`. The memory is a temporary's.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::ops::matmul::fits_tile;

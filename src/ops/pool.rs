@@ -4,7 +4,7 @@
 //! without a token that counts, `Cls` takes the first one and the others give zeros.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::pooling::Pooling;

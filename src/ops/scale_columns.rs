@@ -4,7 +4,7 @@
 //! x and y `[R, C]`, s `[C]`.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 

@@ -5,7 +5,7 @@
 //! summation is the order's. Segments that are left over are empty.
 
 use crate::device::cpu::CpuCall;
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

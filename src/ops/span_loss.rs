@@ -5,7 +5,7 @@
 
 use super::cross_entropy::Loss;
 use crate::device::cpu::{CpuCall, train::losses};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 

@@ -3,7 +3,7 @@
 //! x any shape; y `[P, 1]`, `y[j] += Σ x[j + i P]²`, updated in place. Nothing is read back: AdamW reads the sum of y.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_partials::column_sum, groups, zero::zero};
 

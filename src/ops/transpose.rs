@@ -3,7 +3,7 @@
 //! x `[R, C]`; y `[C, R']`, R' the rows rounded up to [`UNIT`], the rest zeros: kernels read whole vectors along a sum.
 
 use crate::device::cpu::{CpuCall, train};
-use crate::device::{Family, Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Family, Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::ops::matmul::fits_tile;

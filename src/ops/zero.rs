@@ -1,7 +1,7 @@
 //! `y = 0`: what a scatter adds to.
 
 use crate::device::cpu::{CpuCall, parallel};
-use crate::device::{Op, OpParams, Rows, Variant, params, resolved};
+use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::spread;
 
