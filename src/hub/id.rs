@@ -1,11 +1,11 @@
-//! What a model is called, and which words of a server may become names of files.
+//! Names of models, and which names from a server may become file names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, clip};
 
-/// A model of the Hub: `ORG/NAME`, or `ORG/NAME@REVISION` for a branch, a tag or a commit.
+/// A model on the Hub: `ORG/NAME`, or `ORG/NAME@REVISION` with a branch, a tag or a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelId {
     repo: String,
@@ -18,7 +18,7 @@ impl ModelId {
         &self.repo
     }
 
-    /// The branch, tag or commit asked for; `main` if none is.
+    /// The branch, tag or commit; `main` by default.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or("main")
     }
@@ -35,7 +35,7 @@ impl FromStr for ModelId {
     type Err = Error;
 
     /// # Errors
-    /// [`Error::Option`] named `model` for what the Hub would not call a model.
+    /// [`Error::Option`] named `model` if the Hub does not allow such a name.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = |problem: &str| Error::Option {
             name: "model",
@@ -60,12 +60,12 @@ impl FromStr for ModelId {
     }
 }
 
-/// Whether this is a whole commit, which never changes.
+/// Whether this is a complete commit hash, which never changes its meaning.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a file may have this name anywhere: no directory, nothing hidden, no step upwards.
+/// Whether this is a safe file name: no directory, not hidden, no step upwards.
 pub(super) fn is_plain(name: &str) -> bool {
     (1..=255).contains(&name.len())
         && !name.starts_with('.')
@@ -73,7 +73,7 @@ pub(super) fn is_plain(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-/// The same for a path of such names, from where it is looked up downwards.
+/// Whether this is a safe relative path of such names.
 pub(super) fn is_path(path: &str) -> bool {
     path.len() <= 255 && path.split('/').all(is_plain)
 }

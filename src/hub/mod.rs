@@ -34,14 +34,14 @@ use store::{Partial, State, Store};
 use crate::checkpoint::source::{class_of, no_weights_among};
 use crate::error::{Error, HubFault, OptionName, Result, clip, help};
 
-/// How far the download of one file is.
+/// The progress of one file's download.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// The file's name in the repository.
     pub file: &'a str,
-    /// Bytes that are here, those of an earlier run included.
+    /// Bytes on disk, including those of an earlier run.
     pub loaded: u64,
-    /// Bytes of the whole file.
+    /// The size of the whole file, in bytes.
     pub total: u64,
 }
 
@@ -55,11 +55,11 @@ pub struct Hub {
     patience: Duration,
 }
 
-/// How long a silent server is waited for.
+/// How long to wait for a silent server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl std::fmt::Debug for Hub {
-    /// Without the token, and without a password of the endpoint.
+    /// Omits the token, and the password of the endpoint.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { cache, endpoint, offline, patience, token: _ } = self;
         let endpoint = endpoint.to_string();
@@ -70,13 +70,13 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// As the environment says, in the words of `huggingface_hub`: the cache by `HF_HUB_CACHE`, or `HF_HOME`, or
-    /// `XDG_CACHE_HOME`, or `~/.cache/huggingface`; the token by `HF_TOKEN`, or the file `token` that a login left beside
-    /// the cache; `HF_ENDPOINT` instead of `https://huggingface.co`; `HF_HUB_OFFLINE`; and `HF_HUB_DOWNLOAD_TIMEOUT`, the
-    /// seconds of [`patience`](Self::patience).
+    /// Reads the environment variables of `huggingface_hub`. The cache is `HF_HUB_CACHE`, or in `HF_HOME`, `XDG_CACHE_HOME` or
+    /// `~/.cache/huggingface`. The token
+    /// is `HF_TOKEN`, or in the file `token` that a login wrote beside the cache. `HF_ENDPOINT` replaces `https://huggingface.co`. `HF_HUB_OFFLINE` forbids the
+    /// network. `HF_HUB_DOWNLOAD_TIMEOUT` is the [`patience`](Self::patience) in seconds.
     ///
     /// # Errors
-    /// [`Error::Option`] for a variable that cannot be used, or where there is no home directory.
+    /// [`Error::Option`] if a variable is invalid, or there is no home directory.
     pub fn from_env() -> Result<Self> {
         let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let text = |name: &str| std::env::var(name).ok().map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
@@ -104,10 +104,10 @@ impl Hub {
         }
     }
 
-    /// The Hub at `endpoint`, as the owner of `token`, with the cache in the directory `cache`.
+    /// The Hub at `endpoint`, with the rights of `token` and the cache in the directory `cache`.
     ///
     /// # Errors
-    /// [`Error::Option`] for an endpoint that is no address, or a token that can be none.
+    /// [`Error::Option`] if the endpoint is not an address, or the token is invalid.
     pub fn new(cache: PathBuf, endpoint: &str, token: Option<String>) -> Result<Self> {
         if token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             let problem = "the token has characters that no token has".into();
@@ -125,28 +125,28 @@ impl Hub {
         Ok(Self { cache: Cache::new(cache), endpoint, token, offline: false, patience: PATIENCE })
     }
 
-    /// Never touches the network: what the cache does not hold is an error.
+    /// Never uses the network: a file that the cache lacks is an error.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline |= offline;
         self
     }
 
-    /// How long a silent server is waited for; 30 seconds unless this says otherwise. A download whose server sends less than
-    /// a kilobyte a second for so long is ended, too.
+    /// How long to wait for a silent server; 30 seconds by default. A download also ends if its server sends less than a kilobyte a second for this
+    /// long.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.max(Duration::from_secs(1));
         self
     }
 
-    /// The directory with a model's configuration, weights and tokenizer, fetched if it is not there yet.
+    /// The directory with a model's configuration, weights and tokenizer. Downloads the files that it lacks.
     ///
-    /// A branch or tag is asked for its commit each time, with one request, and what is there of that commit is not
-    /// fetched again; a commit that is there is not asked for at all. If the network is down, the commit that the branch
-    /// last stood for will do. A download that broke off is continued by the next call; `progress` hears of every piece.
+    /// For a branch or a tag, one request asks for its commit each time. Files of that commit that exist are not downloaded again. A commit that is complete
+    /// in the cache needs no request. If the network is down, the last known commit of the branch is used. The next call continues an interrupted
+    /// download. `progress` is called for every piece.
     ///
     /// # Errors
-    /// [`Error::Hub`]; [`Error::Checkpoint`] if the model has no weights that are read, or an index names files that it must not;
-    /// [`Error::Config`] for a `modules.json` that cannot be read; [`Error::Io`].
+    /// [`Error::Hub`]; [`Error::Checkpoint`] if the model has no weights in a supported format, or an index names forbidden files;
+    /// [`Error::Config`] if `modules.json` is malformed; [`Error::Io`].
     pub fn model_dir(&self, id: &ModelId, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
         let store = Store::new(&self.cache, id);
         let known = store.commit(id.revision());
@@ -187,7 +187,7 @@ impl Hub {
     }
 }
 
-/// Whether the cache holds all of a commit that the Hub could give.
+/// Whether the cache holds all files of a commit that the Hub could provide.
 fn is_settled(store: &Store, commit: &str) -> bool {
     let mut unknown = false;
     let whole = parts::walk(&store.snapshot(commit), &mut |file| {
@@ -199,7 +199,7 @@ fn is_settled(store: &Store, commit: &str) -> bool {
     matches!(whole, Ok(Parts::Whole)) && !unknown
 }
 
-/// The directory of a model that is used without the network.
+/// The directory of a model when the network is not used.
 fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> {
     let lacking = |what: &str| Error::Hub {
         fault: HubFault::NotCached,
@@ -225,7 +225,7 @@ fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> 
     }
 }
 
-/// One commit on its way into the cache.
+/// A commit that is being downloaded into the cache.
 struct Fetch<'a> {
     store: &'a Store,
     remote: &'a Remote<'a>,
@@ -234,7 +234,7 @@ struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// Whether the commit has this file, which then is here.
+    /// Whether the commit has this file. If so, the file is now on disk.
     fn have(&mut self, file: &str) -> Result<bool> {
         match self.store.state(self.commit, file) {
             State::Present => return Ok(true),
@@ -286,7 +286,7 @@ impl Fetch<'_> {
     }
 }
 
-/// The SHA-256 of all that was written, in hex.
+/// The SHA-256 of all bytes written, in hex.
 fn digest(partial: &mut Partial) -> Result<String> {
     let path = partial.path().to_owned();
     let failed = |e| Error::io("read", &path, e);

@@ -1,7 +1,6 @@
-//! Passages and their vectors, kept between searches: one file for each text, named after the text's digest.
+//! Keeps passages and their vectors between searches: one file for each text, named after the text's digest.
 //!
-//! A text that has changed has another digest, so nothing here is ever out of date. What cannot be read, or is damaged, is
-//! as if it were not there.
+//! A changed text has another digest, so no entry can be out of date. An unreadable or damaged file counts as missing.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,27 +12,27 @@ use super::passages::Passage;
 use crate::error::{Error, Result};
 use crate::files::{open_regular, read_at_most, write_atomically};
 
-/// Bytes that all files of a cache have together, at most; the ones that were not used for longest go first.
+/// The maximum size of all files of a cache together. The least recently used files are removed first.
 pub const MOST_BYTES: u64 = 1 << 30;
 
-/// What a file begins with; another number where the format or the cutting of passages changes.
+/// The first bytes of a file. The number changes with the format or the way passages are cut.
 const MAGIC: &[u8; 16] = b"cloze search 01\n";
 
-/// Letters of a fingerprint that make a directory's name.
+/// How many letters of a fingerprint name a directory.
 const MODEL: usize = 32;
 
-/// Bytes of a digest, and of a passage's place: its start, its end and its line.
+/// The sizes of a digest and of a passage's place: its start, its end and its line.
 const DIGEST: usize = 32;
 const PLACE: usize = 24;
 
-/// A directory of vectors that one model made.
+/// A directory with vectors of one model.
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
     dir: PathBuf,
 }
 
-/// A text's passages, and their vectors one after the other.
+/// The passages of a text, and their vectors one after another.
 #[derive(Debug, Default, PartialEq)]
 pub struct Vectors {
     /// The passages, in the order of the text.
@@ -43,10 +42,10 @@ pub struct Vectors {
 }
 
 impl Cache {
-    /// The cache in `root` of the model whose [`fingerprint`] this is.
+    /// Opens the cache in `root` for the model with this [`fingerprint`].
     ///
     /// # Errors
-    /// [`Error::Io`] if the directory is not there and cannot be made.
+    /// [`Error::Io`] if the directory does not exist and cannot be created.
     pub fn open(root: &Path, fingerprint: &str) -> Result<Self> {
         let dir = root.join(fingerprint.get(..MODEL).unwrap_or(fingerprint));
         let mut builder = std::fs::DirBuilder::new();
@@ -62,7 +61,7 @@ impl Cache {
         self.dir.join(hex(&Sha256::digest(text)))
     }
 
-    /// What is kept of a text, with vectors of `width` numbers.
+    /// Returns the entry of a text, with vectors of `width` numbers.
     pub fn get(&self, text: &str, width: usize) -> Option<Vectors> {
         let path = self.path(text);
         let file = open_regular(&path).ok()?;
@@ -78,7 +77,7 @@ impl Cache {
         Some(vectors)
     }
 
-    /// Keeps what was made of a text.
+    /// Stores the passages and vectors of a text.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -86,7 +85,7 @@ impl Cache {
         write_atomically(&self.path(text), &encode(vectors))
     }
 
-    /// Removes the files that were not used for longest, of all models, until the others have at most `most` bytes.
+    /// Removes the least recently used files, of all models, until the rest takes at most `most` bytes.
     pub fn prune(&self, most: u64) {
         // The directory may be anything that a user named: only what a cache has written is touched.
         let is_hex = |name: &str, length: usize| name.len() == length && name.bytes().all(|b| b.is_ascii_hexdigit());
@@ -125,7 +124,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What lies in a directory; nothing if it cannot be read.
+/// The entries of a directory; none if it cannot be read.
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let all = std::fs::read_dir(dir).into_iter().flatten();
     all.filter_map(|entry| Some(entry.ok()?.path())).collect()
@@ -145,7 +144,7 @@ fn encode(Vectors { passages, values }: &Vectors) -> Vec<u8> {
     bytes
 }
 
-/// Nothing if any byte is not as it was written, or another text's.
+/// Returns `None` if any byte has changed, or if the entry belongs to another text.
 fn decode(bytes: &[u8], text: &str, width: usize) -> Option<Vectors> {
     let (bytes, digest) = bytes.split_at_checked(bytes.len().checked_sub(DIGEST)?)?;
     if Sha256::digest(bytes).as_slice() != digest {
@@ -175,7 +174,7 @@ fn decode(bytes: &[u8], text: &str, width: usize) -> Option<Vectors> {
     Some(Vectors { passages, values: values.chunks_exact(4).map(value).collect() })
 }
 
-/// A digest of everything that a model's vectors depend on: the files in its directories, `and` more, and this version.
+/// A digest of everything that a model's vectors depend on: the files in its directories, the value `and`, and this version.
 ///
 /// # Errors
 /// [`Error::Io`]
@@ -211,7 +210,7 @@ fn file_digest(path: &Path) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// The files that make a model, in its directory and in those of its modules.
+/// The files of a model, in its directory and in those of its modules.
 fn parts(dir: &Path) -> Result<Vec<PathBuf>> {
     let read = |dir: &Path| -> Result<Vec<PathBuf>> {
         let all =

@@ -1,4 +1,4 @@
-//! Which files are searched, and their texts.
+//! Finds the files to search and reads their texts.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -9,28 +9,28 @@ use crate::files::{open_regular, read_at_most};
 
 use super::passages::Form;
 
-/// Bytes of a file at most.
+/// The maximum size of a file, in bytes.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Files of a search at most.
+/// The maximum number of files in a search.
 const MOST_FILES: usize = 200_000;
 
-/// How names of text files end; those without an ending, such as README, count too.
+/// The endings of text files' names. Names without an ending, such as README, count too.
 const TEXT: [&str; 8] = ["txt", "text", "rst", "adoc", "asciidoc", "org", "tex", "log"];
 const MARKDOWN: [&str; 5] = ["md", "markdown", "mdown", "mkd", "mdx"];
 
-/// Files to search, and what is left out.
+/// The files to search, and what was left out.
 #[derive(Debug, Default)]
 pub struct Files {
     /// The files to search, in order.
     pub found: Vec<Found>,
-    /// What could not be read, and why.
+    /// The paths that could not be read, and why.
     pub skipped: Vec<(PathBuf, String)>,
-    /// Entries of directories whose names begin with a stop.
+    /// Directory entries with names that begin with a dot.
     pub hidden: usize,
-    /// Links in directories, which are not followed: they may lead anywhere, and in circles.
+    /// Links in directories. They are not followed, because they may lead anywhere, and in circles.
     pub links: usize,
-    /// Other files than of text, by their names.
+    /// Files that are not text, by their names.
     pub others: usize,
 }
 
@@ -39,15 +39,15 @@ pub struct Files {
 pub struct Found {
     /// Where the file is.
     pub path: PathBuf,
-    /// Whether it was named itself, and not found in a directory.
+    /// Whether the user named the file itself, and not a directory that contains it.
     pub is_named: bool,
 }
 
 impl Files {
-    /// The files that `paths` name, and those in the directories among them and below. In order, each once.
+    /// Finds the files that `paths` name, and all files in and below the directories among them. In order, without duplicates.
     ///
     /// # Errors
-    /// [`Error::Io`] for a path that cannot be read; [`Error::Input`] for too many files.
+    /// [`Error::Io`] for a path that cannot be read; [`Error::Input`] if there are too many files.
     pub fn find(paths: &[PathBuf]) -> Result<Self> {
         let mut files = Self::default();
         let mut seen = HashMap::new();
@@ -132,7 +132,7 @@ fn is_text(path: &Path) -> bool {
 }
 
 impl Found {
-    /// How the file is written, by its name.
+    /// The markup of the file, by its name.
     pub fn form(&self) -> Form {
         match ending(&self.path).is_some_and(|ending| MARKDOWN.iter().any(|known| *known == ending)) {
             true => Form::Markdown,
@@ -140,10 +140,10 @@ impl Found {
         }
     }
 
-    /// Its text.
+    /// Reads the text of the file.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Input`] for what is too long or no text in UTF-8.
+    /// [`Error::Io`]; [`Error::Input`] if the file is too long or is not UTF-8 text.
     pub fn read(&self) -> Result<String> {
         let file: File = open_regular(&self.path).map_err(|e| Error::io("read", &self.path, e))?;
         let bytes = read_at_most(file, &self.path, MOST_BYTES)?;

@@ -17,16 +17,16 @@ use crate::text::Offsets;
 use cache::{Cache, Vectors};
 use files::Found;
 
-/// Passages and bytes that wait to be embedded together, at most about.
+/// About how many passages and bytes are embedded together.
 const MOST_WAITING: usize = 256;
 const MOST_WAITING_BYTES: usize = 8 << 20;
 
-/// A passage that was found.
+/// A passage that the search found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     /// The file that contains the passage.
     pub path: PathBuf,
-    /// The line that the passage begins in, from 1.
+    /// The line in which the passage begins, counted from 1.
     pub line: usize,
     /// Its place in the file, in code points.
     pub start: usize,
@@ -34,34 +34,33 @@ pub struct Hit {
     pub end: usize,
     /// The text of the passage.
     pub text: String,
-    /// How close the query's vector and the passage's are: the cosine of their angle, unless the model's files say that they
-    /// are compared otherwise.
+    /// How similar the passage's vector is to the query's: their cosine, unless the model's files name another measure.
     pub similarity: f32,
-    /// The cross-encoder's score, where one has read the passage.
+    /// The cross-encoder's score, if one has read the passage.
     pub score: Option<f32>,
-    /// The file's number, by which equal passages are in order.
+    /// The number of the file. Passages with equal scores are in this order.
     file: usize,
 }
 
-/// What a search tells meanwhile.
+/// What a search reports while it runs.
 #[derive(Debug)]
 pub enum Event {
-    /// So many files are done.
+    /// This many files are done.
     Files(usize),
     /// A file found in a directory, or one of its passages, is left out.
     Skipped(PathBuf, crate::Error),
-    /// Vectors could not be kept; none are any more in this search.
+    /// Vectors could not be stored. This search stores no more.
     NotKept(crate::Error),
 }
 
-/// What was read for a search.
+/// What a search has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read {
     /// The number of files.
     pub files: usize,
     /// The number of passages.
     pub passages: usize,
-    /// Passages whose vectors were not in the cache.
+    /// The number of passages whose vectors were not in the cache.
     pub embedded: usize,
 }
 
@@ -71,10 +70,10 @@ pub struct Search<'a> {
     embedder: &'a Embedder,
     cache: Option<Cache>,
     query: Vec<f32>,
-    /// How passages are embedded, and how many tokens of one the encoder reads.
+    /// How to embed passages, and how many tokens of each the encoder reads.
     options: EmbedOptions,
     room: usize,
-    /// How many of the best passages are wanted.
+    /// The maximum number of passages to return.
     most: usize,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
@@ -82,7 +81,7 @@ pub struct Search<'a> {
     read: Read,
 }
 
-/// A file whose passages are to be embedded, or are already.
+/// A file whose passages have their vectors or wait for them.
 #[derive(Debug)]
 struct Waiting {
     file: usize,
@@ -93,11 +92,10 @@ struct Waiting {
 }
 
 impl<'a> Search<'a> {
-    /// A search for the `most` passages that are closest to `query`. What stands before the query is `prompt`, by default
-    /// the model's prompt for queries.
+    /// Starts a search for the `most` passages that are closest to `query`. `prompt` precedes the query; the default is the model's prompt for queries.
     ///
     /// # Errors
-    /// Those of the query's embedding.
+    /// The errors of embedding the query.
     pub async fn new(
         embedder: &'a Embedder,
         cache: Option<Cache>,
@@ -117,11 +115,10 @@ impl<'a> Search<'a> {
         Ok(Self { embedder, cache, query, options, room, most, waiting, waiting_bytes: 0, hits, read: Read::default() })
     }
 
-    /// Reads the files, and gives the best passages, the best first; of equal ones the first in the files' order.
+    /// Reads the files and returns the best passages, best first. Equal passages keep the order of the files.
     ///
     /// # Errors
-    /// For a file that was named itself, what [`Found::read`] refuses; the device's errors and
-    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    /// The errors of [`Found::read`] for a file that the user named; the device's errors and [`Error::Cancelled`](crate::Error::Cancelled).
     pub async fn over(
         mut self,
         files: &[Found],
@@ -151,7 +148,7 @@ impl<'a> Search<'a> {
         Ok((self.hits, self.read))
     }
 
-    /// A file's text: with its vectors from the cache, or cut into passages that wait for theirs.
+    /// Takes a file's text: with vectors from the cache, or cut into passages that wait for their vectors.
     fn add(&mut self, file: usize, found: &Found, text: String) -> Result<()> {
         let kept = self.cache.as_ref().and_then(|cache| cache.get(&text, self.query.len()));
         let is_new = kept.is_none();
@@ -169,7 +166,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Embeds what waits and takes its best passages.
+    /// Embeds the waiting passages and keeps the best ones.
     async fn embed(&mut self, tell: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<()> {
         self.waiting_bytes = 0;
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -180,7 +177,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Gives the new ones of these files their vectors. A passage that has none is dropped, and its file not kept.
+    /// Embeds the new passages of these files. A passage that cannot be embedded is dropped, and its file is not cached.
     async fn fill(&mut self, files: &mut [Waiting], tell: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<()> {
         let new = files.iter().filter(|file| file.is_new);
         let texts = new.flat_map(|f| f.vectors.passages.iter().map(|p| f.text[p.bytes.clone()].into()));
@@ -245,8 +242,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Options of embedding with the first of these prompts that the model has. As `encode_query` and `encode_document` of
-/// sentence-transformers do, the model's default prompt is left out: it may be meant for the other side.
+/// The options for embedding with the first of these prompts that the model has. Like `encode_query` and `encode_document` of sentence-transformers, it ignores
+/// the model's default prompt, which may be meant for the other side.
 fn options(embedder: &Embedder, names: &[&str]) -> EmbedOptions {
     let prompts = &embedder.sentence().prompts;
     let has = |wanted: &&&str| prompts.named().any(|(name, text)| name == **wanted && !text.is_empty());
@@ -254,10 +251,10 @@ fn options(embedder: &Embedder, names: &[&str]) -> EmbedOptions {
     EmbedOptions { prompt: Some(name.into()), ..EmbedOptions::default() }
 }
 
-/// The hits in the order of a cross-encoder that reads each with the query, and their scores; of equal ones the closer first.
+/// Ranks the hits by a cross-encoder that reads each with the query, and adds its scores. At equal scores the closer hit comes first.
 ///
 /// # Errors
-/// Those of the task.
+/// The errors of the task.
 pub async fn reranked(
     reranker: &Reranker,
     query: &str,

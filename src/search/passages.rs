@@ -1,42 +1,41 @@
-//! Texts cut into passages that an encoder reads whole: paragraphs, with the headings above them.
+//! Cuts texts into passages that an encoder can read whole: paragraphs, with the headings above them.
 
 use std::ops::Range;
 
 use crate::error::Result;
 use crate::text::{Encoding, Tokenizer};
 
-/// Short paragraphs of a section are joined while together they have at most so many tokens: a passage about several
-/// things is like none of them.
+/// Short paragraphs of a section are joined up to this many tokens. The limit is low, because a passage about several things is similar to none of them.
 const JOINED: usize = 128;
 
-/// Bytes of a block that are tokenized at once, about.
+/// About how many bytes of a block are tokenized at once.
 const PIECE: usize = 16 << 10;
 
-/// A part of a text that is embedded by itself.
+/// A part of a text that gets its own vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {
-    /// Its bytes in the text.
+    /// Its byte range in the text.
     pub bytes: Range<usize>,
-    /// The line that it begins in, from 1.
+    /// The line in which it begins, counted from 1.
     pub line: usize,
 }
 
-/// How a text is written.
+/// The markup of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Paragraphs between empty lines.
     Plain,
-    /// The same with headings and fenced code.
+    /// Paragraphs, headings and fenced code.
     Markdown,
 }
 
-/// Cuts a text into passages of at most `room` tokens each. What has no token is in none.
+/// Cuts a text into passages of at most `room` tokens each. Parts without tokens are left out.
 ///
-/// A heading begins a passage and stands with what follows it. Paragraphs that are too long are cut between sentences, or
-/// else between words.
+/// A heading begins a passage and stays with the text that follows it. Paragraphs that are too long are cut between sentences, or else between
+/// words.
 ///
 /// # Errors
-/// As [`Tokenizer::encode`].
+/// The errors of [`Tokenizer::encode`].
 pub fn passages(text: &str, form: Form, tokenizer: &Tokenizer, room: usize) -> Result<Vec<Passage>> {
     let mut joiner = Joiner { text, room: room.max(1), line: 1, counted: 0, current: None, done: Vec::new() };
     for block in blocks(text, form) {
@@ -111,7 +110,7 @@ fn extended(open: Option<Block>, line: Range<usize>) -> Option<Block> {
     })
 }
 
-/// The marks that a line of fenced code begins or ends with.
+/// The marks that begin or end a line of fenced code.
 fn fence_of(line: &str) -> Option<&str> {
     let mark = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
     let length = line.len() - line.trim_start_matches(mark).len();
@@ -123,13 +122,13 @@ fn is_heading(line: &str) -> bool {
     (1..=6).contains(&(line.len() - rest.len())) && (rest.is_empty() || rest.starts_with([' ', '\t']))
 }
 
-/// Whether a line is drawn: of `=`, `-`, `*` or `_` alone.
+/// Whether a line is a rule: only `=`, `-`, `*` or `_`.
 fn is_rule(line: &str) -> bool {
     let mark = line.chars().next().filter(|c| matches!(c, '=' | '-' | '*' | '_'));
     line.len() >= 2 && mark.is_some_and(|mark| line.chars().all(|c| c == mark))
 }
 
-/// A long block in pieces that can be tokenized at little cost, cut after white space where there is some.
+/// Cuts a long block into pieces that are cheap to tokenize, after white space if possible.
 fn cut(text: &str, mut rest: Range<usize>) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     while rest.len() > PIECE {
@@ -143,12 +142,12 @@ fn cut(text: &str, mut rest: Range<usize>) -> Vec<Range<usize>> {
     pieces
 }
 
-/// The last place between two characters at or before this byte.
+/// The last character boundary at or before this byte.
 fn floor_char(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// A piece of text in parts that have at most `room` tokens, and about how many each has.
+/// Cuts a piece of text into parts of at most `room` tokens. Also returns about how many tokens each has.
 fn fitting(text: &str, bytes: Range<usize>, tokenizer: &Tokenizer, room: usize) -> Result<Vec<(Range<usize>, usize)>> {
     let piece = &text[bytes.clone()];
     let encoding = tokenizer.encode(piece)?;
@@ -172,7 +171,7 @@ fn fitting(text: &str, bytes: Range<usize>, tokenizer: &Tokenizer, room: usize) 
     Ok(parts)
 }
 
-/// Of the tokens from `first` on, the one before which a part of at most `room` tokens best ends.
+/// The best token to end a part before, among those from `first` on, so that the part has at most `room` tokens.
 fn last_cut(piece: &str, encoding: &Encoding, first: usize, room: usize) -> usize {
     let candidates = || (first + room.div_ceil(2)..=first + room).rev();
     let between = |at: usize| {
@@ -196,7 +195,7 @@ fn last_cut(piece: &str, encoding: &Encoding, first: usize, room: usize) -> usiz
     found.filter(|at| *at > first).unwrap_or(first + room)
 }
 
-/// Without white space at its ends.
+/// Removes white space at both ends.
 fn trimmed(text: &str, bytes: Range<usize>) -> Range<usize> {
     let part = &text[bytes.clone()];
     let invisible = |c: char| c.is_whitespace() || c == '\u{feff}';
@@ -210,14 +209,14 @@ struct Part {
     is_heading: bool,
 }
 
-/// Joins parts to passages.
+/// Joins parts into passages.
 struct Joiner<'a> {
     text: &'a str,
     room: usize,
-    /// The line of the byte up to which lines were counted.
+    /// The line of the byte up to which lines are counted.
     line: usize,
     counted: usize,
-    /// The passage that may grow; a heading as long as it is nothing but headings.
+    /// The passage that may still grow, or a heading if there is nothing but headings so far.
     current: Option<Part>,
     done: Vec<Passage>,
 }

@@ -1,8 +1,7 @@
-//! What a directory of sentence-transformers' CrossEncoder says beyond the model: the activation, the length, the prompts.
+//! Reads the directory of a sentence-transformers CrossEncoder: its activation, maximum length and prompts.
 //!
-//! Most such models are plain `BertForSequenceClassification` directories whose `config.json` names the activation. Those
-//! that sentence-transformers 5 saves have a `modules.json` with one `Transformer`, and the rest in
-//! `config_sentence_transformers.json`.
+//! Most such models are plain `BertForSequenceClassification` directories, and `config.json` names the activation. Those that sentence-transformers 5
+//! saves have a `modules.json` with one `Transformer`, and the other settings in `config_sentence_transformers.json`.
 
 use super::layout::{Layout, MODULES};
 use super::reading::Reading;
@@ -12,18 +11,18 @@ use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::{Error, Result, clip};
 
-/// How a cross-encoder reads pairs of texts, and what it makes of the model's logit.
+/// How a cross-encoder reads pairs of texts, and how it turns the model's logit into a score.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrossEncoder {
-    /// The directory of the model inside the one that was given, where it has one of its own.
+    /// The subdirectory of the model, if it has one.
     pub encoder: Option<String>,
-    /// Tokens of a pair, special ones counted.
+    /// The maximum number of tokens in a pair, with special tokens.
     pub max_seq_length: Option<usize>,
     /// Whether to convert texts to lower case before the tokenizer.
     pub do_lower_case: bool,
-    /// Texts that may stand before a query.
+    /// Texts that can precede a query.
     pub prompts: Prompts,
-    /// The activation's class, where the settings name one.
+    /// The class of the activation, if the settings name one.
     activation: Option<String>,
 }
 
@@ -34,20 +33,19 @@ impl Default for CrossEncoder {
 }
 
 impl CrossEncoder {
-    /// Reads what the directory says; without a `modules.json` of a cross-encoder, the defaults.
+    /// Reads the directory. Returns the defaults if it has no `modules.json` of a cross-encoder.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for other modules than one
-    /// `Transformer`.
+    /// [`Error::Io`]; [`Error::Config`] for a malformed file; [`Error::Unsupported`] if there are modules other than one `Transformer`.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         Self::read(&mut |name| super::read_if_there(&dir.join(name)))
     }
 
-    /// The same with files found by `file`, by their path in the directory; nothing for one that is not there.
+    /// The same with a function `file` that returns a file by its path in the directory, or nothing if it does not exist.
     ///
     /// # Errors
-    /// As [`CrossEncoder::open`].
+    /// The errors of [`CrossEncoder::open`].
     pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
         // As in sentence-transformers: without both files, or for another type of model, the directory is read as
         // transformers reads it.
@@ -91,10 +89,10 @@ impl CrossEncoder {
         Err(unsupported(format!("{MODULES}: a cross-encoder whose Transformer has no configuration")))
     }
 
-    /// What makes a score of the logit: as the settings say, or else `config.json`; a sigmoid where neither does.
+    /// The function that turns the logit into a score: from the settings, or else from `config.json`, or else a sigmoid.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a class of PyTorch that is not known here.
+    /// [`Error::Unsupported`] for an unknown PyTorch class.
     pub fn activation(&self, config: &Config) -> Result<Activation> {
         for path in [self.activation.as_deref(), config.cross_encoder_activation()].into_iter().flatten() {
             if let Some(known) = Activation::from_torch(path) {

@@ -1,4 +1,4 @@
-//! Which files a sentence-transformers directory has.
+//! The files of a sentence-transformers directory.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result, clip, clip_message};
 
 pub(super) const MODULES: &str = "modules.json";
 
-/// What the configuration of a `Transformer` may be called, the first one that says something counting.
+/// The possible names of a `Transformer`'s configuration. The first file that has content counts.
 const READING: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -18,8 +18,7 @@ const READING: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// The modules that `modules.json` lists, by their directories and classes. None of what they do is looked at here: so a
-/// model's files are found whatever they are for.
+/// The modules in `modules.json`, by their directories and classes. It does not interpret them, so it finds the files of any model.
 #[derive(Debug)]
 pub struct Layout(Vec<Entry>);
 
@@ -32,7 +31,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The class without its modules.
+    /// The class without its Python modules.
     pub fn kind(&self) -> &str {
         self.class.rsplit('.').next().unwrap_or_default()
     }
@@ -51,10 +50,10 @@ impl Entry {
 }
 
 impl Layout {
-    /// Reads `modules.json`, which `file` finds; nothing where there is none.
+    /// Reads `modules.json` with `file`. Returns `None` if there is no such file.
     ///
     /// # Errors
-    /// [`Error::Config`] for a malformed file, or one that leads out of the directory.
+    /// [`Error::Config`] for a malformed file, or one that points outside the directory.
     pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Option<Self>> {
         let Some(bytes) = file(MODULES)? else { return Ok(None) };
         let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|e| malformed(MODULES, clip_message(&e)))?;
@@ -62,13 +61,14 @@ impl Layout {
         Ok(Some(Self(entries)))
     }
 
-    /// The directory of the first module, where it has one of its own.
+    /// The subdirectory of the first module, if it has one.
     pub fn encoder(&self) -> Option<String> {
         self.0.first().map(|entry| entry.path.clone()).filter(|path| !path.is_empty())
     }
 
-    /// The files of all modules, of which any may be absent: but for the model's own weights and tokenizer. Each is a list of
-    /// names of which the first that is there counts.
+    /// The files of all modules, any of which may be missing, except the model's own weights and tokenizer. Each element is a list of
+    /// names; the first that exists
+    /// counts.
     pub fn files(&self) -> Vec<Vec<String>> {
         let mut files = vec![vec![super::WHOLE.to_owned()], self.reading()];
         for entry in self.followers() {
@@ -82,12 +82,12 @@ impl Layout {
         files
     }
 
-    /// What the first module's configuration may be called.
+    /// The possible names of the first module's configuration.
     pub(super) fn reading(&self) -> Vec<String> {
         self.0.first().map(|entry| READING.map(|name| entry.at(name)).into()).unwrap_or_default()
     }
 
-    /// What comes after the first module.
+    /// The modules after the first.
     pub(super) fn followers(&self) -> impl Iterator<Item = &Entry> {
         self.0.iter().skip(1)
     }
@@ -97,7 +97,7 @@ impl Layout {
     }
 
     /// # Errors
-    /// [`Error::Unsupported`] for a module that is unknown here, or none at all.
+    /// [`Error::Unsupported`] if a module is unknown, or there is none.
     pub(super) fn check(&self) -> Result<()> {
         const KNOWN: [&str; 5] = ["Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"];
         let is_known = |(at, entry): (usize, &Entry)| {
@@ -115,7 +115,7 @@ impl Layout {
     }
 }
 
-/// A module's directory must lie inside the model's.
+/// Checks that a module's directory is inside the model's.
 fn check_path(path: &str) -> Result<()> {
     let plain = |part: &str| {
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

@@ -1,18 +1,18 @@
-//! Texts that stand before a text, such as "query: ".
+//! Prompts: texts that precede each text, such as "query: ".
 
 use super::settings::Settings;
 use crate::error::{Error, Result, clip};
 
-/// A model's prompts by name.
+/// The prompts of a model, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
-    /// Each with its text.
+    /// Each name with its text.
     named: Vec<(String, String)>,
     default: Option<String>,
 }
 
 impl Default for Prompts {
-    /// Every model has these two names.
+    /// The two names that every model has.
     fn default() -> Self {
         let named = ["query", "document"].map(|name| (name.to_owned(), String::new()));
         Self { named: named.into(), default: None }
@@ -24,7 +24,7 @@ impl Prompts {
         Self { named: Vec::new(), default: None }
     }
 
-    /// These prompts and those of the settings, which win.
+    /// Adds the prompts of the settings, which override these.
     pub(super) fn read(self, settings: &Settings<'_>) -> Result<Self> {
         let mut prompts = self;
         if let Some(named) = settings.inner("prompts")? {
@@ -47,11 +47,12 @@ impl Prompts {
         Ok(prompts)
     }
 
-    /// The text that stands before a text: of the prompt that is called `asked`, else `asked` itself; by default the model's
-    /// own, for which an empty text stands in.
+    /// The text to put before a text: that of the prompt named `asked`, or else `asked` itself. By default it is the model's own default
+    /// prompt. An empty text means
+    /// no prompt.
     ///
     /// # Errors
-    /// [`Error::Option`] for a word that looks like a name and is none.
+    /// [`Error::Option`] if `asked` looks like a name, but the model has no such prompt.
     pub fn text<'a>(&'a self, asked: Option<&'a str>) -> Result<&'a str> {
         let Some(name) = asked.or(self.default.as_deref()) else { return Ok("") };
         if let Some(text) = self.of(name) {
@@ -73,12 +74,12 @@ impl Prompts {
         self.named.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
-    /// The names, and the texts that they stand for.
+    /// The names and their texts.
     pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
         self.named.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
-    /// The name of the prompt that stands before every text, unless another one is asked for.
+    /// The name of the default prompt.
     pub fn default_name(&self) -> Option<&str> {
         self.default.as_deref()
     }

@@ -1,21 +1,21 @@
-//! How alike two vectors are.
+//! How similar two vectors are.
 
-/// A measure that grows with likeness.
+/// A measure of similarity: larger means more similar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Similarity {
     /// The cosine of the angle between them.
     #[default]
     Cosine,
-    /// The sum of products.
+    /// The dot product.
     Dot,
-    /// The distance, with a minus sign.
+    /// The negative Euclidean distance.
     Euclidean,
-    /// The sum of the differences' sizes, with a minus sign.
+    /// The negative Manhattan distance: minus the sum of the absolute differences.
     Manhattan,
 }
 
 impl Similarity {
-    /// Each with the word that sentence-transformers has for it.
+    /// Each measure with its name in sentence-transformers.
     pub const WORDS: [(&'static str, Similarity); 4] = [
         ("cosine", Similarity::Cosine),
         ("dot", Similarity::Dot),
@@ -23,17 +23,17 @@ impl Similarity {
         ("manhattan", Similarity::Manhattan),
     ];
 
-    /// The measure that sentence-transformers calls `word`.
+    /// The measure with this name in sentence-transformers.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, similarity)| *similarity)
     }
 
-    /// The word that sentence-transformers has for it.
+    /// Its name in sentence-transformers.
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, similarity)| *similarity == self).map_or("", |(word, _)| word)
     }
 
-    /// How alike two vectors are; of vectors of different lengths the common numbers count.
+    /// The similarity of two vectors. If their lengths differ, only the common dimensions count.
     pub fn of(self, a: &[f32], b: &[f32]) -> f32 {
         let sum = |a: &[f32], b: &[f32], of: fn(f64, f64) -> f64| -> f64 {
             a.iter().zip(b).map(|(a, b)| of(f64::from(*a), f64::from(*b))).sum()

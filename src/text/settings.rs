@@ -228,7 +228,8 @@ impl Settings {
         self.roles.iter().flatten().chain(&self.others).filter(move |special| names.insert(special.content()))
     }
 
-    /// The id that transformers puts around texts if there is only a vocab.txt: the id of an added token in the files, or else in the vocabulary, or else the next
+    /// The id that transformers puts around texts if there is only a vocab.txt: the id of an added token in the files, or else in the
+    /// vocabulary, or else the next
     /// free id. Inside a text the same token may have another id. `size` is the number of tokens in the vocabulary. Returns `None` for a token in no file.
     pub fn slow_id(&self, role: usize, in_vocabulary: impl Fn(&str) -> Option<u32>, size: u32) -> Option<u32> {
         let wanted = self.role(role)?;

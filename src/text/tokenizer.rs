@@ -97,7 +97,8 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Loads the tokenizer of a Hugging Face model directory as `AutoTokenizer` of transformers 4.57 does. The vocabulary is in `tokenizer.json`, or else in
-    /// `vocab.txt`. `tokenizer_config.json`, or `special_tokens_map.json` and `added_tokens.json` of older models, determine the casing and the added and special
+    /// `vocab.txt`. `tokenizer_config.json`, or `special_tokens_map.json` and `added_tokens.json` of older models, determine the casing
+    /// and the added and special
     /// tokens. The truncation and padding in `tokenizer.json` are ignored, except for the side at which long texts are truncated.
     ///
     /// `vocab_size` is the model's. Every id of the vocabulary must be below it. An added token may have a larger id; then a text that contains it is
