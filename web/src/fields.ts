@@ -7,8 +7,8 @@ import { clip, ClozeError } from './errors.js';
 
 export type Role = 'text' | 'pair' | 'question' | 'context' | 'labels' | 'query' | 'texts';
 
-/** Every known name by its role. The first is the one that messages suggest. */
-const NAMES: Record<Role, readonly string[]> = {
+/** Every known name by its role. The first is the one that messages suggest. The public types are made from it. */
+export const NAMES = {
   text: ['text', 'sentence', 'sentence1', 'question1', 'premise', '#1 String', 'sequence', 'sequences', 'inputs'],
   pair: ['pair', 'text_pair', 'sentence2', 'question2', 'hypothesis', '#2 String'],
   question: ['question'],
@@ -16,7 +16,10 @@ const NAMES: Record<Role, readonly string[]> = {
   labels: ['candidate_labels'],
   query: ['query'],
   texts: ['texts', 'documents'],
-};
+} as const satisfies Record<Role, readonly string[]>;
+
+/** The names of a role. */
+export type NameOf<R extends Role> = (typeof NAMES)[R][number];
 
 /** Ordinary words that differ from a known name in one letter. */
 const ORDINARY = ['content', 'contest', 'ext', 'next', 'test', 'air', 'fair', 'hair', 'pain', 'paid'];
@@ -25,7 +28,9 @@ const ORDINARY = ['content', 'contest', 'ext', 'next', 'test', 'air', 'fair', 'h
 const SECONDS = ['b', 'two', 'second', 'right', 'pair'];
 const AFFIXES = [...SECONDS, 'a', 'one', 'first', 'left'];
 
-const ROLES = new Map(Object.entries(NAMES).flatMap(([role, names]) => names.map((name) => [name, role as Role])));
+const ROLES = new Map<string, Role>(
+  Object.entries(NAMES).flatMap(([role, names]) => names.map((name) => [name, role as Role])),
+);
 
 /** The known names, each with its letters and digits alone. */
 const FOLDED = [...ROLES.keys()].map((known) => [fold(known), known] as const);

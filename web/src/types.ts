@@ -1,5 +1,6 @@
 /** The public types: tasks, their inputs, options and results. Scores are probabilities, 0 to 1, unless said. */
 
+import type { NameOf, Role } from './fields.js';
 import type { Counters, Device, State } from './protocol.js';
 import type { GiveFile, Progress } from './load/index.js';
 
@@ -186,11 +187,19 @@ export interface FeatureOptions extends CallOptions {
   pooling?: Pooling | 'none';
 }
 
-/** A text, and a second one that belongs to it. */
-export interface TextInput {
-  text: string;
-  pair?: string;
-}
+/** An object with one field of a role, under any one of the role's names. */
+type Field<R extends Role, Value> = {
+  [Name in NameOf<R>]: { [Key in Name]: Value } & { [Other in Exclude<NameOf<R>, Name>]?: never };
+}[NameOf<R>];
+
+/** Two texts that belong together, under any of the names that data sets use, such as `text` and `text_pair`. */
+export type PairInput =
+  | (Field<'text', string> & Field<'pair', string>)
+  | { question: string; sentence: string }
+  | { question: string; context: string };
+
+/** A text, alone or with a second one that belongs to it, under any of the names that data sets use. */
+export type TextInput = Field<'text', string> | PairInput;
 
 export interface FeatureExtraction extends PipelineHandle {
   /** A text's vector. */
@@ -255,8 +264,8 @@ export interface NextSentenceResult {
 
 export interface NextSentence extends PipelineHandle {
   (first: string, second: string, options?: CallOptions): Promise<NextSentenceResult>;
-  (pair: Required<TextInput>, options?: CallOptions): Promise<NextSentenceResult>;
-  (pairs: Required<TextInput>[], options?: CallOptions): Promise<NextSentenceResult[]>;
+  (pair: PairInput, options?: CallOptions): Promise<NextSentenceResult>;
+  (pairs: PairInput[], options?: CallOptions): Promise<NextSentenceResult[]>;
 }
 
 export interface ZeroShotOptions extends CallOptions {
@@ -275,10 +284,7 @@ export interface ZeroShotClassification extends PipelineHandle {
 }
 
 /** A query and the texts that are ranked for it. */
-export interface RankInput {
-  query: string;
-  texts: readonly string[];
-}
+export type RankInput = { query: string } & Field<'texts', readonly string[]>;
 
 export interface RankOptions extends CallOptions {
   /** How many of the best texts; by default all. */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -15,6 +15,7 @@ import { vocabulary } from './support/fixtures.mjs';
 const ENTRY = new URL('../dist/index.js', import.meta.url).href;
 /** A name that is another in an address. */
 const ODD = 'a model #1 100% ?';
+const UNIGRAM = join(FIXTURES, 'unigram');
 let dir;
 let hub;
 
@@ -120,4 +121,40 @@ test('what is neither a path nor a name says what works', async () => {
   }
   const [[code, message]] = await each(['./empty']);
   assert.deepEqual([code, /empty\/config\.json: it is missing/.test(message)], ['io', true], message);
+});
+
+test('a directory with a Unigram tokenizer gives the answers and vectors of transformers', async () => {
+  const { pipeline } = await import(ENTRY);
+  const cases = JSON.parse(readFileSync(join(UNIGRAM, 'tasks.json'), 'utf8'));
+  const opened = async (task, head) => {
+    const model = join(dir, head);
+    cpSync(join(UNIGRAM, 'heads', head), model, { recursive: true });
+    cpSync(join(UNIGRAM, 'small'), model, { recursive: true });
+    return pipeline(task, { model });
+  };
+
+  const answer = await opened('question-answering', 'answer');
+  const questions = cases.filter(({ task }) => task === 'answer');
+  assert.equal(questions.length, 15);
+  for (const { input, options, result } of questions) {
+    const found = await answer(input, options);
+    // Python counts code points, JavaScript UTF-16 units: these texts have no character of two units.
+    const places = (all) => all.map(({ answer, start, end }) => [answer, start, end]);
+    assert.deepEqual(places(found), places(result), input.question);
+    for (const [i, { score }] of result.entries()) assert.ok(Math.abs(found[i].score - score) < 1e-4, input.question);
+  }
+  await answer.dispose();
+
+  const embed = await opened('feature-extraction', 'embed');
+  const texts = cases.filter(({ task }) => task === 'embed');
+  assert.equal(texts.length, 4);
+  const vectors = await embed(
+    texts.map(({ input }) => input),
+    { normalize: false },
+  );
+  for (const [i, { input, result }] of texts.entries()) {
+    assert.equal(vectors[i].length, result.length);
+    for (const [at, value] of result.entries()) assert.ok(Math.abs(vectors[i][at] - value) < 1e-4, input);
+  }
+  await embed.dispose();
 });

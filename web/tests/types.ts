@@ -83,6 +83,16 @@ export async function otherTasks(files: FileList): Promise<void> {
   const classes = await classify({ text: 'a premise', pair: 'a hypothesis' }, { topK: 1 });
   same<typeof classes, Scored[]>(true);
 
+  await classify({ text: 'a premise', text_pair: 'a hypothesis' });
+  await classify([{ sentence1: 'a', sentence2: 'b' }, { premise: 'a', hypothesis: 'b' }, { sentence: 'a' }]);
+  await classify({ question: 'Who?', sentence: 'Ada.' });
+  // @ts-expect-error: two names of one text
+  await classify({ text: 'a', sentence: 'a' });
+  // @ts-expect-error: a name that is not known
+  await classify({ text: 'a', text_b: 'b' });
+  // @ts-expect-error: the first text is missing
+  await classify({ text_pair: 'b' });
+
   const tag = await pipeline('token-classification', { model: 'owner/name@v1', device: 'webgpu' });
   const entities = await tag(['Ada lived in London.'], { aggregation: 'simple' });
   same<typeof entities, Entity[][]>(true);
@@ -92,8 +102,11 @@ export async function otherTasks(files: FileList): Promise<void> {
   const next = await pipeline('next-sentence', { model: 'owner/name', worker: false });
   const follows = await next('It rained.', 'We stayed in.');
   same<typeof follows, NextSentenceResult>(true);
+  await next({ sentence1: 'It rained.', sentence2: 'We stayed in.' });
   // @ts-expect-error: two texts
   await next('It rained.');
+  // @ts-expect-error: two texts
+  await next({ text: 'It rained.' });
 
   const zeroShot = await pipeline('zero-shot-classification', { model: 'owner/name', offline: true });
   const labels = await zeroShot('a goal in the last minute', ['sport', 'politics'], { multiLabel: true });
@@ -117,6 +130,7 @@ export async function ranking(signal: AbortSignal): Promise<void> {
   same<typeof ranked, Ranked[]>(true);
   const many = await rank([{ query: 'Who?', texts: ['Ada.'] }]);
   same<typeof many, Ranked[][]>(true);
+  await rank({ query: 'Who?', documents: ['Ada.'] });
   // @ts-expect-error: texts are an array
   await rank('Who?', 'Ada.');
 
@@ -163,6 +177,7 @@ export async function training(signal: AbortSignal): Promise<void> {
   const examples = [
     { text: 'a text', label: 'yes' },
     { text: 'a text', pair: 'another', label: 0 },
+    { premise: 'a text', hypothesis: 'another', label: 0 },
   ] as const;
   const step = await trainer.step(examples, { rate: 1e-5, signal });
   same<typeof step, Step>(true);

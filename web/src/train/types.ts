@@ -58,9 +58,7 @@ export interface TokenInput {
 /** A text's class by name or number, its classes by name, or its value. */
 export type Label = string | number | readonly string[];
 
-export interface TextExample extends TextInput {
-  label: Label;
-}
+export type TextExample = TextInput & { label: Label };
 
 export interface QuestionExample extends QuestionInput {
   /** What the context says, and where: in UTF-16 units, as JavaScript counts. Null where it does not answer. */
