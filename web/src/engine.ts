@@ -11,6 +11,8 @@ import type { Code } from './errors.js';
 import { loadModel } from './load/index.js';
 import type { Loaded } from './load/index.js';
 import type { Backend, Counters, Hooks, OpenRequest, State, Work } from './protocol.js';
+import { SentenceSettings } from './settings.js';
+import type { Metric } from './settings.js';
 import { knowsUnigram, Notice } from './unigram/notice.js';
 import type { CancelToken, Files, Host } from './wasm/cloze.js';
 
@@ -265,6 +267,7 @@ async function openBy(
   if (signal?.aborted) throw abortError(signal);
   await start(crate, request.module);
   const files = new crate.Files();
+  const settings = new SentenceSettings();
   const failed = new AbortController();
   let stop = (): void => {};
   const stopped = new Promise<never>((_, reject) => {
@@ -289,9 +292,13 @@ async function openBy(
       }),
     },
     (file) => ({
-      begin: (size) => files.begin(file, size),
+      begin: (size) => {
+        settings.begin(file);
+        files.begin(file, size);
+      },
       write: (chunk) => {
         notice?.see(file, chunk);
+        settings.write(file, chunk);
         files.write(file, chunk);
       },
       digest: () => files.digest(file),
@@ -303,7 +310,7 @@ async function openBy(
     files.retain(loaded.files);
     taken = true;
     const model = crate.load(request.task, files, host, request.options);
-    return { crate, host, model, state: stateOf(host, loaded) };
+    return { crate, host, model, state: stateOf(host, loaded, settings.similarity) };
   } catch (error) {
     // What still runs is stopped, and frees what it has when it ends.
     failed.abort();
@@ -318,7 +325,7 @@ async function openBy(
   }
 }
 
-function stateOf(host: Host, { name, revision, files, cached }: Loaded): State {
-  const model = { name, files, cached, ...(revision !== undefined && { revision }) };
+function stateOf(host: Host, { name, revision, files, cached }: Loaded, similarity: Metric | undefined): State {
+  const model = { name, files, cached, ...(revision !== undefined && { revision }), ...(similarity && { similarity }) };
   return { device: host.device as State['device'], reason: host.reason, adapter: host.name, model };
 }

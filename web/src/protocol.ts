@@ -2,6 +2,7 @@
 
 import type { Code } from './errors.js';
 import type { LoadOptions, ModelSpec, Progress } from './load/index.js';
+import type { Metric } from './settings.js';
 
 export type Device = 'webgpu' | 'wasm';
 
@@ -25,7 +26,8 @@ export interface State {
   reason: string;
   /** The adapter or processor, for people. */
   adapter: string;
-  model: { name: string; revision?: string; files: string[]; cached: boolean };
+  /** `similarity`: how the vectors of a sentence-transformers model are compared, if its files say so. */
+  model: { name: string; revision?: string; files: string[]; cached: boolean; similarity?: Metric };
 }
 
 /** Work done since the engine was opened. */

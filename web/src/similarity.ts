@@ -2,6 +2,7 @@
 
 import { ClozeError } from './errors.js';
 import { wrong } from './options.js';
+import { METRICS } from './settings.js';
 import type { FoundText, Metric, Nearest, SearchOptions, TextSearchOptions, Vector } from './types.js';
 
 /** The dot product of two vectors. @throws ClozeError `input` for vectors of different lengths */
@@ -19,7 +20,7 @@ export function cosine(a: Vector, b: Vector): number {
 
 /**
  * Every vector of `a` against every one of `b`: a row for each of `a`, a column for each of `b`, one row after the other.
- * By cosines unless `metric` is `dot`.
+ * `metric` says how two vectors are compared; by default by their cosine.
  */
 export function similarity(a: readonly Vector[], b: readonly Vector[], metric: Metric = 'cosine'): Float32Array {
   const scores = new Float32Array(a.length * b.length);
@@ -71,22 +72,17 @@ export function search(
 async function texts(
   query: string,
   all: readonly string[],
-  {
-    embed,
-    metric = 'cosine',
-    queryPrompt = 'query',
-    textPrompt = 'document',
-    rerank,
-    candidates = 50,
-    signal,
-  }: TextSearchOptions,
+  { embed, metric, queryPrompt = 'query', textPrompt = 'document', rerank, candidates = 50, signal }: TextSearchOptions,
   topK: number,
 ): Promise<FoundText[]> {
   if (typeof embed !== 'function') throw wrong('embed', 'it is no pipeline', "Give pipeline('feature-extraction', …)");
   const given = signal ? { signal } : {};
   const wanted = await embed(query, { ...given, prompt: queryPrompt });
   const vectors = await embed([...all], { ...given, prompt: textPrompt });
-  const { indices, scores } = search(wanted, vectors, { topK: rerank ? Math.max(topK, candidates) : topK, metric });
+  const { indices, scores } = search(wanted, vectors, {
+    topK: rerank ? Math.max(topK, candidates) : topK,
+    metric: metric ?? embed.model?.similarity ?? 'cosine',
+  });
   const found = Array.from(indices, (index, i) => ({ index, score: scores[i] as number, text: all[index] as string }));
   if (!rerank) return found;
   const ranking = await rerank(
@@ -97,20 +93,31 @@ async function texts(
   return ranking.map(({ index, score }) => ({ ...(found[index] as FoundText), score }));
 }
 
-/** Writes the scores of a vector against all of `corpus`. */
+/** Returns what writes the scores of a vector against all of `corpus`. */
 function scorer(corpus: readonly Vector[], metric: Metric): (vector: Vector, scores: Float32Array) => void {
-  if (metric !== 'cosine' && metric !== 'dot')
-    throw wrong('metric', 'it is neither cosine nor dot', 'Give one of them');
+  if (!METRICS.includes(metric)) throw wrong('metric', 'it is unknown', `Give one of ${METRICS.join(', ')}`);
+  // Once for each vector, not once for each pair.
   const lengths = metric === 'cosine' ? corpus.map(length) : [];
   return (vector, scores) => {
     const own = metric === 'cosine' ? length(vector) : 1;
     corpus.forEach((other, i) => {
-      scores[i] = quotient(dot(vector, other), metric === 'cosine' ? own * (lengths[i] as number) : 1);
+      if (metric === 'cosine') scores[i] = quotient(dot(vector, other), own * (lengths[i] as number));
+      else scores[i] = metric === 'dot' ? dot(vector, other) : -distance(vector, other, metric);
     });
   };
 }
 
-/** 0 by a length of 0, and NaN where there is one. */
+function distance(a: Vector, b: Vector, metric: Metric): number {
+  same(a, b.length);
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = (a[i] as number) - (b[i] as number);
+    sum += metric === 'euclidean' ? difference * difference : Math.abs(difference);
+  }
+  return metric === 'euclidean' ? Math.sqrt(sum) : sum;
+}
+
+/** Divides; a divisor of 0 gives 0, and NaN gives NaN. */
 function quotient(product: number, by: number): number {
   return by === 0 ? 0 : product / by;
 }

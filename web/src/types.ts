@@ -3,6 +3,7 @@
 import type { NameOf, Role } from './fields.js';
 import type { Counters, Device, State } from './protocol.js';
 import type { GiveFile, Progress } from './load/index.js';
+import type { Metric } from './settings.js';
 
 export interface PipelineOptions {
   /**
@@ -313,7 +314,7 @@ export interface TextRanking extends PipelineHandle {
 /** Numbers in an array of any kind. */
 export type Vector = ArrayLike<number>;
 
-export type Metric = 'cosine' | 'dot';
+export type { Metric };
 
 export interface SearchOptions {
   /** How many at most; by default 10. */
@@ -334,7 +335,7 @@ export interface TextSearchOptions extends CallOptions {
   embed: FeatureExtraction;
   /** How many texts at most; by default 10. */
   topK?: number;
-  /** How vectors are compared; by default by cosines. */
+  /** How vectors are compared; by default as the model says (`similarity_fn_name`), else by their cosine. */
   metric?: Metric;
   /** What stands before the query and before the texts: names of the model's prompts, or texts. By default `query` and `document`. */
   queryPrompt?: string;

@@ -158,3 +158,42 @@ test('a directory with a Unigram tokenizer gives the answers and vectors of tran
   }
   await embed.dispose();
 });
+
+test('texts are searched by the similarity that the model names', async () => {
+  const { pipeline, search } = await import(ENTRY);
+  const texts = ['The clerk waited.', 'no space here', 'Wer leitete die Brauerei?'];
+  const opened = async (name, settings) => {
+    const model = join(dir, name);
+    cpSync(join(UNIGRAM, 'heads/embed'), model, { recursive: true });
+    cpSync(join(UNIGRAM, 'small'), model, { recursive: true });
+    if (settings !== undefined) writeFileSync(join(model, 'config_sentence_transformers.json'), settings);
+    const files = [
+      { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
+      { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
+    ];
+    writeFileSync(join(model, 'modules.json'), JSON.stringify(files));
+    mkdirSync(join(model, '1_Pooling'), { recursive: true });
+    const { hidden_size: width } = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8'));
+    const pooling = { word_embedding_dimension: width, pooling_mode_mean_tokens: true };
+    writeFileSync(join(model, '1_Pooling/config.json'), JSON.stringify(pooling));
+    return pipeline('feature-extraction', { model });
+  };
+  const named = (name) => JSON.stringify({ prompts: { query: 'query: ' }, similarity_fn_name: name });
+  for (const [name, settings, metric] of [
+    ['euclidean', named('euclidean'), 'euclidean'],
+    ['manhattan', named('manhattan'), 'manhattan'],
+    ['dot', named('dot'), 'dot'],
+    ['null', named(null), 'cosine'],
+    ['silent', JSON.stringify({ prompts: { query: 'query: ' } }), 'cosine'],
+  ]) {
+    const embed = await opened(name, settings);
+    const options = { embed, queryPrompt: 'query', textPrompt: '' };
+    const found = await search('Who waited?', texts, options);
+    assert.deepEqual(found, await search('Who waited?', texts, { ...options, metric }), name);
+    // A metric that is given goes before the model's.
+    const other = metric === 'cosine' ? 'manhattan' : 'cosine';
+    assert.notDeepEqual(found, await search('Who waited?', texts, { ...options, metric: other }), name);
+    await embed.dispose();
+  }
+  await assert.rejects(opened('angle', named('angle')), ({ code }) => code === 'unsupported');
+});

@@ -42,7 +42,11 @@ test('a matrix of similarities has a row for each of the first vectors', () => {
   assert.deepEqual(rows(vector(), 3), []);
   for (const width of [3, 0, -2, 1.5]) refused(() => rows(vector(1, 2, 3, 4), width), 'input');
   refused(() => similarity(a, [vector(1)]), 'input');
-  refused(() => similarity(a, b, 'euclidean'), 'option');
+  // As sentence-transformers' `similarity`, which gives distances a minus sign.
+  near(similarity(a, b, 'euclidean'), [-Math.sqrt(5), 0, -Math.sqrt(20), -Math.sqrt(13), -Math.sqrt(20), 0]);
+  near(similarity(a, b, 'manhattan'), [-3, 0, -6, -5, -6, 0]);
+  refused(() => similarity(a, [vector(1)], 'manhattan'), 'input');
+  refused(() => similarity(a, b, 'hamming'), 'option');
 });
 
 test('the closest vectors come first, and of equal ones the first', () => {

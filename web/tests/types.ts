@@ -152,7 +152,7 @@ export async function ranking(signal: AbortSignal): Promise<void> {
   // @ts-expect-error: texts need what embeds them
   search('Who?', ['Ada.']);
   // @ts-expect-error: no such metric
-  similarity(vectors, vectors, 'euclidean');
+  similarity(vectors, vectors, 'hamming');
 }
 
 export async function models(): Promise<Code | undefined> {
