@@ -240,6 +240,14 @@ class NeedsUnigram extends Error {}
 /** A device and a model on it, of the crate that knows the model's tokenizer. */
 async function open(crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
   const { module, unigram } = request;
+  if (crate.learns) {
+    const notice = new Notice();
+    return openBy(crate, request, device, hooks, notice).catch((error: unknown) => {
+      if (!notice.found || !(error instanceof ClozeError) || error.code !== 'unsupported') throw error;
+      const problem = 'tokenizer.json: a model with a Unigram tokenizer cannot be trained in JavaScript';
+      throw new ClozeError('unsupported', `${problem}. Train it with the command cloze train`, { cause: error });
+    });
+  }
   if (!crate.withUnigram) return openBy(crate, request, device, hooks);
   const other = (): Promise<Crate> =>
     crate.withUnigram!().catch((cause: unknown) => {
@@ -287,7 +295,8 @@ async function openBy(
       ...(onProgress && { onProgress }),
       ...(notice && {
         onFile: () => {
-          if (notice.found) throw new NeedsUnigram();
+          // Training has no other module to load: the crate refuses the tokenizer.
+          if (notice.found && crate.withUnigram) throw new NeedsUnigram();
         },
       }),
     },

@@ -197,3 +197,14 @@ test('texts are searched by the similarity that the model names', async () => {
   }
   await assert.rejects(opened('angle', named('angle')), ({ code }) => code === 'unsupported');
 });
+
+test('training refuses a Unigram tokenizer, and says where such a model can be trained', async () => {
+  const { train } = await import(new URL('../dist/train/index.js', import.meta.url).href);
+  const model = join(dir, 'taught');
+  cpSync(join(UNIGRAM, 'heads/classify'), model, { recursive: true });
+  cpSync(join(UNIGRAM, 'small'), model, { recursive: true });
+  await assert.rejects(train('text-classification', { model }), ({ code, message }) => {
+    assert.deepEqual([code, /Unigram.*cloze train/.test(message)], ['unsupported', true], message);
+    return true;
+  });
+});
