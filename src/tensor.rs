@@ -93,6 +93,12 @@ impl<'a> HostTensor<'a> {
         (bytemuck::cast_slice(self.row_bytes(row)), self.scale(row))
     }
 
+    /// Row `row` of a tensor of F16.
+    pub fn row_f16(&self, row: usize) -> impl Iterator<Item = f16> + use<'a> {
+        assert_eq!(self.dtype, DType::F16);
+        self.row_bytes(row).as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes))
+    }
+
     /// The scale of row `row`; 1 unless the type is I8.
     pub fn scale(&self, row: usize) -> f32 {
         match self.scales.get(row * 4..row * 4 + 4) {

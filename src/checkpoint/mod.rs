@@ -345,6 +345,33 @@ impl Checkpoint {
         }
     }
 
+    /// The encoder's layers, the one at the file's end first: in this order
+    /// [`let_go_of_layer`](Self::let_go_of_layer) gives the most memory back.
+    pub(crate) fn layers_from_the_end(&mut self) -> Vec<usize> {
+        let layers = names::spellings("bert.encoder.layer.");
+        let is_layer = |name: &str| layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let tails: Vec<_> = self.shards.iter_mut().filter_map(|shard| shard.split_tail(is_layer)).collect();
+        self.shards.extend(tails);
+        let place = |index: &usize| {
+            let names = names::spellings(&format!("bert.encoder.layer.{index}.output.dense.weight"));
+            names.iter().find_map(|name| self.shards.iter().find_map(|shard| shard.place(name)))
+        };
+        let mut layers: Vec<_> = (0..self.config.num_hidden_layers).map(|index| (place(&index), index)).collect();
+        // Layers are few, and a sort is much code for a page to load.
+        let mut order = Vec::with_capacity(layers.len());
+        while let Some(last) = (0..layers.len()).max_by_key(|at| layers[*at]) {
+            order.push(layers.swap_remove(last).1);
+        }
+        order
+    }
+
+    /// Lets go of the tensors of one of the encoder's layers, where the weights are memory of the checkpoint's own.
+    pub(crate) fn let_go_of_layer(&mut self, index: usize) {
+        let layer = names::spellings(&format!("bert.encoder.layer.{index}."));
+        let is_other = |name: &str| !layer.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        self.shards.iter_mut().for_each(|shard| shard.let_go(is_other));
+    }
+
     /// Which heads the file has, in words.
     fn heads(&self) -> Vec<&'static str> {
         let has = |prefix: &str| self.shards.iter().flat_map(|s| &s.entries).any(|e| e.name.starts_with(prefix));

@@ -108,6 +108,50 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
+    /// Where a tensor lies in the file.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.find(name).map(|entry| entry.range().start)
+    }
+
+    /// Moves the tensors behind the last of the `front` into a shard of their own, where they are small and the bytes are memory
+    /// of this shard's own. So [`let_go`](Self::let_go) can give back memory from the end.
+    pub(crate) fn split_tail(&mut self, front: impl Fn(&str) -> bool) -> Option<Self> {
+        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return None };
+        let in_front = |entry: &&Entry| front(&entry.name);
+        let end = self.entries.iter().filter(in_front).map(|entry| entry.range().end).max()?;
+        let tail = self.data + end..bytes.len();
+        if self.file.ends_with(".bin") || tail.is_empty() || tail.len() > MOST_MOVED {
+            return None;
+        }
+        let own = bytes[tail].to_vec();
+        bytes.truncate(self.data + end);
+        bytes.shrink_to_fit();
+        let mut behind = Vec::new();
+        for mut entry in std::mem::take(&mut self.entries) {
+            match entry.range().start.checked_sub(end) {
+                Some(start) => {
+                    entry.move_to(start);
+                    behind.push(entry);
+                }
+                None => self.entries.push(entry),
+            }
+        }
+        Some(Self { file: self.file.clone(), bytes: Bytes::Held(Cow::Owned(own)), data: 0, entries: behind })
+    }
+
+    /// Lets go of the tensors that are not `wanted`, and of the memory behind the last one that is, if it is of this shard's own.
+    pub(crate) fn let_go(&mut self, wanted: impl Fn(&str) -> bool) {
+        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return };
+        if self.file.ends_with(".bin") {
+            // Its tensors may share bytes.
+            return;
+        }
+        self.entries.retain(|entry| wanted(&entry.name));
+        let end = self.entries.iter().map(|entry| entry.range().end).max().unwrap_or(0);
+        bytes.truncate(self.data + end);
+        bytes.shrink_to_fit();
+    }
+
     /// The JSON that says what is in a safetensors file, as far as [`keep`](Self::keep) has not let go of it.
     #[cfg(all(feature = "native", feature = "train"))]
     pub(crate) fn header(&self) -> &[u8] {
@@ -129,6 +173,9 @@ impl Shard {
         entry.slice(&self.bytes[self.data..])
     }
 }
+
+/// Bytes behind the encoder's layers that are copied, so that those of the layers can be given back.
+const MOST_MOVED: usize = 16 << 20;
 
 const SAVE_AGAIN: &str = "Save the model again with safetensors";
 

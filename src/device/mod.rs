@@ -193,10 +193,9 @@ impl Device {
 
     /// The type that a matrix stored as `dtype` has in this device's memory.
     pub fn kept_as(&self, dtype: DType) -> DType {
-        match (self, dtype) {
-            (_, DType::I8) => DType::I8,
-            (Device::Gpu(_), DType::F16) => DType::F16,
-            _ => DType::F32,
+        match dtype {
+            DType::I8 | DType::F16 => dtype,
+            DType::F32 | DType::F64 | DType::BF16 => DType::F32,
         }
     }
 

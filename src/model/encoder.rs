@@ -31,10 +31,15 @@ pub(super) struct Recorded {
 }
 
 impl Encoder {
-    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+    /// Uploads the parameters. The checkpoint lets go of each layer's once they are on the device.
+    pub fn load(checkpoint: &mut Checkpoint, device: &Device) -> Result<Self> {
+        let mut layers: Vec<Option<Layer>> = (0..checkpoint.config().num_hidden_layers).map(|_| None).collect();
+        for index in checkpoint.layers_from_the_end() {
+            layers[index] = Some(Layer::load(checkpoint, device, index)?);
+            checkpoint.let_go_of_layer(index);
+        }
+        let layers = layers.into_iter().flatten().collect();
         let config = checkpoint.config();
-        let layers =
-            (0..config.num_hidden_layers).map(|i| Layer::load(checkpoint, device, i)).collect::<Result<_>>()?;
         let embeddings_norm = Pair::norm(checkpoint, device, "bert.embeddings.LayerNorm")?;
         let shape = Shape {
             heads: config.num_attention_heads as u32,

@@ -113,7 +113,7 @@ impl Model {
         let module_bytes = modules.iter().filter_map(|(_, weights)| weights.as_ref()).map(ModuleWeights::bytes);
         footprint.weights = module_bytes.fold(footprint.weights, u64::saturating_add);
         footprint.check("the model")?;
-        let encoder = Encoder::load(&checkpoint, &device)?;
+        let encoder = Encoder::load(&mut checkpoint, &device)?;
         let top = Top::load(&checkpoint, head, modules, &device)?;
         checkpoint.keep(&embeddings::TABLES);
         let mut g = Graph::new();

@@ -27,6 +27,8 @@ pub struct Files(BTreeMap<String, File>);
 struct File {
     bytes: Vec<u8>,
     digest: Sha256,
+    /// Its bytes are dropped as they come.
+    is_skimmed: bool,
 }
 
 #[wasm_bindgen]
@@ -56,6 +58,10 @@ impl Files {
     /// `memory` if there is no room for it.
     pub fn write(&mut self, name: &str, chunk: &Uint8Array) -> Result<()> {
         let file = self.0.entry(name.to_owned()).or_default();
+        if file.is_skimmed {
+            file.digest.update(chunk.to_vec());
+            return Ok(());
+        }
         let (at, len) = (file.bytes.len(), chunk.length() as usize);
         reserve(name, &mut file.bytes, len, false)?;
         file.bytes.resize(at + len, 0);
@@ -63,6 +69,14 @@ impl Files {
         chunk.copy_to(place);
         file.digest.update(place);
         Ok(())
+    }
+
+    /// Keeps the digest alone of a file that was begun.
+    pub fn skim(&mut self, name: &str) {
+        if let Some(file) = self.0.get_mut(name) {
+            file.is_skimmed = true;
+            file.bytes = Vec::new();
+        }
     }
 
     /// Drops all files but these.
@@ -150,6 +164,8 @@ impl Files {
             model: Some(&config),
         };
         let tokenizer = Tokenizer::from_files(&files, checkpoint.config().vocab_size)?;
+        // A Unigram model's takes 17 MB, and uploading the weights needs room.
+        self.0.remove(&path("tokenizer.json"));
         Ok((checkpoint, tokenizer))
     }
 }

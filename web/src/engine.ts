@@ -303,11 +303,13 @@ async function openBy(
     (file) => ({
       begin: (size) => {
         settings.begin(file);
-        files.begin(file, size);
+        // No room is taken for what another module may have to read.
+        files.begin(file, notice?.watches(file) ? undefined : size);
       },
       write: (chunk) => {
         notice?.see(file, chunk);
         settings.write(file, chunk);
+        if (notice?.found) files.skim(file);
         files.write(file, chunk);
       },
       digest: () => files.digest(file),

@@ -4,6 +4,8 @@
 //! K is cut into blocks, so that a panel's part stays in the first. The cuts along K depend on K alone, those along M
 //! and N change no bit.
 
+use half::f16;
+
 use super::math::{activate, for_isa};
 use super::micro::{self, Finish, Isa, PANEL, Strip};
 use super::pace::Dispatch;
@@ -65,8 +67,8 @@ fn run<'a>(dispatch: &Dispatch<'_>, y: &'a mut [f32], job: impl FnOnce(Isa, Part
     dispatch.run(cut.row_blocks * cut.groups, |task, scratch| {
         let row = task / cut.groups * cut.rows;
         let panel = task % cut.groups * cut.group;
-        let [expanded] =
-            scratch.buffers([if let ValuesView::I8 { .. } = job.w.values() { 2 * K_BLOCK * PANEL } else { 0 }]);
+        let is_f32 = matches!(job.w.values(), ValuesView::F32(_));
+        let [expanded] = scratch.buffers([if is_f32 { 0 } else { 2 * K_BLOCK * PANEL }]);
         job.block(row, cut.rows.min(m - row), panel, cut.group.min(panels - panel), expanded);
     });
 }
@@ -177,27 +179,44 @@ impl Gemm<'_> {
     /// Steps `k0..k0 + depth` of `count` panels as f32: their address and the distance between panels.
     fn panels(&self, panel: usize, count: usize, k0: usize, depth: usize, expanded: &mut [f32]) -> (*const f32, usize) {
         let k = self.w.k();
+        let len = depth * PANEL;
+        let blocks = expanded.chunks_exact_mut(len.max(1)).take(count).zip(panel..);
         match self.w.values() {
-            ValuesView::F32(values) => (values[(panel * k + k0) * PANEL..].as_ptr(), k * PANEL),
-            ValuesView::I8 { values, .. } => {
-                let len = depth * PANEL;
-                for p in 0..count {
-                    let source = &values[(panel + p) * k + k0..][..depth];
-                    expand(self.isa, source.as_flattened(), &mut expanded[p * len..][..len]);
-                }
-                (expanded.as_ptr(), len)
-            }
+            ValuesView::F32(values) => return (values[(panel * k + k0) * PANEL..].as_ptr(), k * PANEL),
+            ValuesView::F16(values) => blocks.for_each(|(to, panel)| {
+                expand_f16(self.isa, values[panel * k + k0..][..depth].as_flattened(), to);
+            }),
+            ValuesView::I8 { values, .. } => blocks.for_each(|(to, panel)| {
+                expand_i8(self.isa, values[panel * k + k0..][..depth].as_flattened(), to);
+            }),
         }
+        (expanded.as_ptr(), len)
     }
 }
 
 for_isa! {
-    fn expand(source: &[i8], out: &mut [f32]) = expand_body
+    fn expand_i8(source: &[i8], out: &mut [f32]) = expand_i8_body
 }
 
 #[inline(always)]
-fn expand_body<const FMA: bool>(source: &[i8], out: &mut [f32]) {
+fn expand_i8_body<const FMA: bool>(source: &[i8], out: &mut [f32]) {
     for (o, q) in out.iter_mut().zip(source) {
         *o = f32::from(*q);
+    }
+}
+
+for_isa! {
+    fn expand_f16(source: &[f16], out: &mut [f32]) = expand_f16_body
+}
+
+/// Exact for every finite value. Exponent and fraction move to their places in an f32, and a product by 2^112 corrects the
+/// exponent, subnormal numbers included. Compilers make vectors of this, and calls of `f16::to_f32`.
+#[inline(always)]
+fn expand_f16_body<const FMA: bool>(source: &[f16], out: &mut [f32]) {
+    const SCALE: f32 = f32::from_bits((127 + 112) << 23);
+    for (o, h) in out.iter_mut().zip(source) {
+        let bits = u32::from(h.to_bits());
+        let magnitude = f32::from_bits((bits & 0x7fff) << 13) * SCALE;
+        *o = f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16);
     }
 }

@@ -113,7 +113,10 @@ impl Cpu {
         let panels = Panels::pack(&self.pool, parts);
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
-        let dtype = if common_dtype(parts) == DType::I8 { DType::I8 } else { DType::F32 };
+        let dtype = match common_dtype(parts) {
+            kept @ (DType::I8 | DType::F16) => kept,
+            _ => DType::F32,
+        };
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Panels(panels) }))
     }
 

@@ -1,13 +1,16 @@
 //! Weights in the order in which the microkernel reads them.
 
+use half::f16;
+
 use super::micro::PANEL;
 use super::pool::{Line, Parts, Pool};
+use crate::device::weight::common_dtype;
 use crate::tensor::{DType, HostTensor};
 
 /// A frozen weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`: one step along K reads one cache line.
 ///
-/// F32, F16 and BF16 become f32. I8 stays i8, with one scale a row; it is expanded a block of a panel at a time, where
-/// it is used. The last panel is padded with zeros.
+/// F32 and BF16 become f32. F16 stays f16, and I8 stays i8 with one scale a row: a kernel expands a block of a panel at a time,
+/// where it is used. The last panel is padded with zeros.
 pub struct Panels {
     n: usize,
     k: usize,
@@ -16,6 +19,7 @@ pub struct Panels {
 
 enum Values {
     F32(Vec<Line>),
+    F16(Vec<[f16; PANEL]>),
     I8 {
         values: Vec<[i8; PANEL]>,
         /// One a row, padded to whole panels.
@@ -34,6 +38,7 @@ pub struct PanelsView<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum ValuesView<'a> {
     F32(&'a [f32]),
+    F16(&'a [[f16; PANEL]]),
     I8 { values: &'a [[i8; PANEL]], scales: &'a [Line] },
 }
 
@@ -73,8 +78,11 @@ impl Panels {
         let k = stack.first().expect("the model has checked that the matrices are there").cols;
         assert!(stack.iter().all(|w| w.cols == k), "stacked weights have one width");
         let n = stack.iter().map(|w| w.rows).sum();
-        let values =
-            if stack.iter().all(|w| w.dtype == DType::I8) { pack_i8(stack, n, k) } else { pack_f32(pool, stack, n, k) };
+        let values = match common_dtype(stack) {
+            DType::I8 => pack_i8(stack, n, k),
+            DType::F16 => pack_f16(stack, n, k),
+            _ => pack_f32(pool, stack, n, k),
+        };
         Self { n, k, values }
     }
 
@@ -82,6 +90,7 @@ impl Panels {
     pub fn bytes(&self) -> usize {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
+            Values::F16(values) => size_of_val(values.as_slice()),
             Values::I8 { values, scales } => size_of_val(values.as_slice()) + size_of_val(scales.as_slice()),
         }
     }
@@ -90,6 +99,7 @@ impl Panels {
     pub fn view(&self) -> PanelsView<'_> {
         let values = match &self.values {
             Values::F32(lines) => ValuesView::F32(bytemuck::cast_slice(lines)),
+            Values::F16(values) => ValuesView::F16(values),
             Values::I8 { values, scales } => ValuesView::I8 { values, scales },
         };
         PanelsView { n: self.n, k: self.k, values }
@@ -124,6 +134,17 @@ fn pack_f32(pool: &Pool, stack: &[HostTensor], n: usize, k: usize) -> Values {
         }
     });
     Values::F32(lines)
+}
+
+fn pack_f16(stack: &[HostTensor], n: usize, k: usize) -> Values {
+    let mut values = vec![[f16::ZERO; PANEL]; n.div_ceil(PANEL) * k];
+    for row in 0..n {
+        let (w, at) = find(stack, row);
+        for (line, x) in values[row / PANEL * k..][..k].iter_mut().zip(w.row_f16(at)) {
+            line[row % PANEL] = x;
+        }
+    }
+    Values::F16(values)
 }
 
 fn pack_i8(stack: &[HostTensor], n: usize, k: usize) -> Values {

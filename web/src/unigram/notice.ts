@@ -15,8 +15,13 @@ export class Notice {
   found = false;
   #before = '';
 
+  /** Whether a file is one that says which module is needed. */
+  watches(file: string): boolean {
+    return /(^|\/)tokenizer\.json$/.test(file);
+  }
+
   see(file: string, chunk: Uint8Array): void {
-    if (this.found || !/(^|\/)tokenizer\.json$/.test(file)) return;
+    if (this.found || !this.watches(file)) return;
     // Letters and quotes are the same in both, and every byte is a character.
     const text = this.#before + new TextDecoder('latin1').decode(chunk);
     this.found = UNIGRAM.test(text);
