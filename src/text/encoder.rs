@@ -242,6 +242,9 @@ mod tests {
             piece in 1usize..60,
         ) {
             let mut file = base();
+            // A token that is listed again with other flags is looked for with both by the crate, and with the last ones here.
+            let mut contents = std::collections::HashSet::new();
+            let added = added.into_iter().filter(|token| contents.insert(token["content"].to_string()));
             file["added_tokens"].as_array_mut().unwrap().extend(added);
             let [clean, chinese, lowercase] = flags;
             file["normalizer"] = json!({"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese,

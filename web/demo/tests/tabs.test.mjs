@@ -1,7 +1,9 @@
 // Search by meaning, blanks, next sentences; and models that the visitor names.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { DIST, FIXTURES, marked, openDemo, says } from './support.mjs';
 
@@ -72,6 +74,34 @@ describe('the tabs', () => {
     const [best] = await ranked(page, '#found');
     assert.match(best.text, /light|lamps|shin|glow/);
     assert.deepEqual(problems, []);
+  });
+
+  test('Search takes a multilingual model of a local folder, whose tokenizer is Unigram', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cloze-'));
+    try {
+      for (const part of ['heads/embed', 'small']) cpSync(`${FIXTURES}/unigram/${part}`, folder, { recursive: true });
+      const { page, problems } = opened;
+      await page.click('#edit');
+      await page.fill('#draft', 'The lamps are lit. ¿Dónde nació la pintora? Der Wirt schläft schon. The clerk waited.');
+      await page.click('#editor .primary');
+      await page.click('#tab-search');
+      const asked = demo.server.requests.length;
+      await page.setInputFiles('#panel-search input[type=file]', folder);
+      await says(page, '#panel-search .model-state', /ready/);
+      await page.fill('#query', '¿Dónde nació la pintora?');
+      await page.click('#search-go');
+      await says(page, '#search-status', /^4 sentences, the closest first/);
+      const [best, second] = await ranked(page, '#found');
+      assert.equal(best.text, '¿Dónde nació la pintora?');
+      assert.ok(best.score > 0.99 && second.score < best.score, `${best.score} ${second.score}`);
+      assert.equal((await marked(page)).mark, best.text);
+      const requests = demo.server.requests.slice(asked);
+      assert.ok(!requests.some((path) => /tokenizer|config\.json|safetensors/.test(path)), 'its files stay here');
+      await page.selectOption('#sample', 'twilight');
+      assert.deepEqual(problems, []);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('Blanks are filled by the model of a local folder', async () => {
