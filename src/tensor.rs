@@ -57,6 +57,14 @@ pub struct HostTensor<'a> {
     pub scales: &'a [u8],
 }
 
+/// The type that parts of one matrix share; F32, to which each can be widened, where they do not.
+pub(crate) fn common_dtype(parts: &[HostTensor<'_>]) -> DType {
+    match parts.first() {
+        Some(first) if parts.iter().all(|p| p.dtype == first.dtype) => first.dtype,
+        _ => DType::F32,
+    }
+}
+
 impl<'a> HostTensor<'a> {
     /// Wraps bytes whose length agrees with the shape.
     ///

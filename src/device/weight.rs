@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cpu::pack::Panels;
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::DType;
 
 /// A handle to an uploaded parameter; clones share it.
 #[derive(Clone)]
@@ -26,14 +26,6 @@ pub(crate) enum Layout {
     Panels(Panels),
     /// GPU: see `gpu::upload` for the packing.
     Buffer(wgpu::Buffer),
-}
-
-/// The type that parts of one matrix share; F32, to which each can be widened, where they do not.
-pub(crate) fn common_dtype(parts: &[HostTensor<'_>]) -> DType {
-    match parts.first() {
-        Some(first) if parts.iter().all(|p| p.dtype == first.dtype) => first.dtype,
-        _ => DType::F32,
-    }
 }
 
 impl Weight {

@@ -129,7 +129,9 @@ impl Windowed {
     ) -> Result<Self> {
         options.check()?;
         let lengths = WindowOptions::new(max_len, options.max_seq_len, options.doc_stride)?;
-        Self::with_lengths(tokenizer, question, context, usize::MAX, &lengths)
+        let encoded = lengths.encode_question(tokenizer, question)?;
+        let texts = [(question, encoded), (context, tokenizer.encode(context)?)];
+        Self::of(tokenizer, texts, usize::MAX, &lengths)
     }
 
     /// The same with the lengths given, and the question cut at `max_question` tokens.

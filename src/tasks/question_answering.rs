@@ -152,7 +152,7 @@ impl Task for QuestionAnswering {
     async fn begin(&self, input: &Question, options: &AnswerOptions, cancel: &Cancel) -> Result<Work> {
         options.check()?;
         let lengths = WindowOptions::new(self.max_len(), options.max_seq_len, options.doc_stride)?;
-        let question = self.tokenizer().encode(&input.question)?;
+        let question = lengths.encode_question(self.tokenizer(), &input.question)?;
         let mut context = self.tokenizer().encoder(&input.context);
         while context.step()? {
             self.model().device().give_way(cancel).await?;

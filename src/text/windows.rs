@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use super::{Encoding, Tokenizer};
 use crate::error::{Error, OptionName, Result, help};
 
 /// The tokens `[CLS]`, `[SEP]` and `[SEP]`.
@@ -71,6 +72,21 @@ impl WindowOptions {
         Ok(Self { max_seq_len: length, doc_stride })
     }
 
+    /// Encodes a question. Stops reading as soon as it leaves no room for the context.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it leaves no room. Otherwise as [`Tokenizer::encode`].
+    pub(crate) fn encode_question(&self, tokenizer: &Tokenizer, question: &str) -> Result<Encoding> {
+        tokenizer.encode_short(question, self.max_seq_len)?.ok_or_else(|| self.question_is_too_long())
+    }
+
+    fn question_is_too_long(&self) -> Error {
+        Error::Input {
+            problem: format!("the question's tokens leave no room for the context in {}", self.max_seq_len),
+            help: help!("Shorten the question or raise ", MAX_SEQ_LEN),
+        }
+    }
+
     /// The overlap of windows that have room for this many context tokens.
     fn stride(&self, room: usize) -> usize {
         let most = room.saturating_sub(self.max_seq_len / NEW_SHARE).max(room / 2);
@@ -92,10 +108,7 @@ pub fn cut(question: usize, context: usize, options: &WindowOptions) -> Result<V
         return Ok(std::iter::once(0..context).collect());
     }
     if room == 0 {
-        return Err(Error::Input {
-            problem: format!("the question's {question} tokens leave no room for the context in {max_seq_len}"),
-            help: help!("Shorten the question or raise ", MAX_SEQ_LEN),
-        });
+        return Err(options.question_is_too_long());
     }
     let doc_stride = options.stride(room);
     if doc_stride >= room {

@@ -31,10 +31,10 @@ use super::call::{CallList, MAX_STORAGE_BINDINGS, Role, View};
 use super::memory::available;
 use super::plan::Slots;
 use super::sizes::BatchSizes;
-use super::weight::{Layout, Stored, Weight, common_dtype};
+use super::weight::{Layout, Stored, Weight};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::{DType, HostTensor, common_dtype};
 use pace::Pace;
 
 /// The CPU device.

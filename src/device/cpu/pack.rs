@@ -4,8 +4,7 @@ use half::f16;
 
 use super::micro::PANEL;
 use super::pool::{Line, Parts, Pool};
-use crate::device::weight::common_dtype;
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::{DType, HostTensor, common_dtype};
 
 /// A frozen weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`: one step along K reads one cache line.
 ///

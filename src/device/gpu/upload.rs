@@ -7,9 +7,9 @@
 use half::f16;
 
 use super::Gpu;
-use crate::device::weight::{Layout, Stored, Weight, common_dtype};
+use crate::device::weight::{Layout, Stored, Weight};
 use crate::error::{Error, Remedy, Result, help};
-use crate::tensor::{DType, HostTensor};
+use crate::tensor::{DType, HostTensor, common_dtype};
 
 /// N is padded to a multiple of this.
 pub const PACK_ROWS: usize = 64;
