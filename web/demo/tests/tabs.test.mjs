@@ -82,7 +82,10 @@ describe('the tabs', () => {
       for (const part of ['heads/embed', 'small']) cpSync(`${FIXTURES}/unigram/${part}`, folder, { recursive: true });
       const { page, problems } = opened;
       await page.click('#edit');
-      await page.fill('#draft', 'The lamps are lit. ¿Dónde nació la pintora? Der Wirt schläft schon. The clerk waited.');
+      await page.fill(
+        '#draft',
+        'The lamps are lit. ¿Dónde nació la pintora? Der Wirt schläft schon. The clerk waited.',
+      );
       await page.click('#editor .primary');
       await page.click('#tab-search');
       const asked = demo.server.requests.length;
