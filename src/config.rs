@@ -54,6 +54,8 @@ pub struct Config {
     /// The names of the classes a classifier tells apart, by their number: see [`label`](Self::label).
     #[serde(rename = "id2label", deserialize_with = "names")]
     names: Option<Vec<(i64, String)>>,
+    /// The numbers of the classes by their names, where the file says them.
+    label2id: Value,
     /// How a sequence classifier is trained: one label, several, or a regression.
     pub problem_type: Option<String>,
     /// Whether the masked language model's decoder is the table of word embeddings.
@@ -126,6 +128,7 @@ impl Default for Config {
             classifier_dropout: None,
             initializer_range: 0.02,
             names: None,
+            label2id: Value::Null,
             problem_type: None,
             tie_word_embeddings: true,
             unnamed_labels: None,
@@ -220,6 +223,20 @@ impl Config {
                 ),
                 help: "Number the names from \"0\" without a gap, as the classifier's outputs are".into(),
             }),
+        }
+    }
+
+    /// The class whose name begins with "entail", in any case. As in transformers, `label2id` decides where the file has it.
+    pub fn entailment(&self) -> Option<usize> {
+        let is_entailment = |name: &str| name.to_lowercase().starts_with("entail");
+        let classes = 0..self.num_labels();
+        match self.label2id.as_object() {
+            Some(ids) => ids
+                .iter()
+                .find(|(name, _)| is_entailment(name))
+                .and_then(|(_, id)| usize::try_from(id.as_u64()?).ok())
+                .filter(|class| classes.contains(class)),
+            None => classes.into_iter().find(|class| is_entailment(&self.label(*class))),
         }
     }
 
@@ -449,6 +466,18 @@ mod tests {
         // `label2id` alone names nothing, as in transformers.
         let config = parse(r#"{"label2id": {"a": 0, "b": 1}}"#).unwrap();
         assert_eq!((config.num_labels(), config.label(1)), (2, "LABEL_1".into()));
+    }
+
+    #[test]
+    fn label2id_says_which_class_is_entailment() {
+        let entailment = |json: &str| parse(json).unwrap().entailment();
+        let names = r#""id2label": {"0": "entailment", "1": "neutral", "2": "contradiction"}"#;
+        assert_eq!(entailment(&format!("{{{names}}}")), Some(0));
+        assert_eq!(entailment(&format!(r#"{{{names}, "label2id": {{"ENTAILMENT": 2, "no": 0}}}}"#)), Some(2));
+        assert_eq!(entailment(&format!(r#"{{{names}, "label2id": {{"yes": 0}}}}"#)), None);
+        assert_eq!(entailment(&format!(r#"{{{names}, "label2id": {{"entailment": 3}}}}"#)), None);
+        assert_eq!(entailment(&format!(r#"{{{names}, "label2id": {{"entailment": -1}}}}"#)), None);
+        assert_eq!(entailment(&format!(r#"{{{names}, "label2id": null}}"#)), Some(0));
     }
 
     #[test]

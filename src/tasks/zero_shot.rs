@@ -77,21 +77,20 @@ impl ZeroShotOptions {
 }
 
 impl ZeroShot {
-    /// Entailment is the label that begins so, else the last, which a warning tells.
+    /// Entailment is the class that the configuration names so. If none is, the last class is taken, with a warning.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the model has one label only.
     pub fn new(text_model: TextModel) -> Result<Self> {
         let config = text_model.model().config();
         let count = config.num_labels();
-        let entailment = (0..count).find(|i| config.label(*i).to_lowercase().starts_with("entail"));
         if count < 2 {
             return Err(Error::Unsupported {
                 what: "zero-shot classification with a model of one label".into(),
                 help: "Give a model of natural language inference".into(),
             });
         }
-        let entailment = entailment.unwrap_or_else(|| {
+        let entailment = config.entailment().unwrap_or_else(|| {
             tracing::warn!("no label of the model is called entailment: {:?} is taken for it", config.label(count - 1));
             count - 1
         });
