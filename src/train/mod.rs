@@ -37,31 +37,22 @@
 //! # }
 //! ```
 
-mod bert;
-pub mod collate;
-pub mod curves;
-pub mod data;
-pub mod evaluate;
-pub mod features;
-mod frozen;
-pub mod lora;
-pub mod metrics;
-pub mod nodes;
-pub mod order;
-mod params;
-pub mod random;
-mod recorded;
+pub mod autodiff;
+pub mod evaluation;
+pub mod examples;
+pub mod parameters;
 #[cfg(feature = "native")]
 pub mod run;
-pub mod save;
-pub mod schedule;
-mod seed;
-pub mod step;
-pub mod tape;
-mod targets;
+pub mod trainer;
 
-pub use bert::Problem;
+pub use autodiff::{nodes, tape};
+pub use evaluation::{self as evaluate, metrics};
+pub use examples::{collate, data, features, order, random};
+pub use parameters::lora;
+pub use trainer::{save, schedule, step};
+
 pub use step::Trainer;
+pub use trainer::bert::Problem;
 
 use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};

@@ -9,10 +9,10 @@ use crate::tasks::run::Item;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, sequence};
 use crate::text::{Sequence, Tokenizer};
-use crate::train::data::classify::{self, Kind, Label};
-use crate::train::data::{At, Classes, tag};
-use crate::train::features::{self, Feature, Target};
-use crate::train::random::Random;
+use crate::train::examples::data::classify::{self, Kind, Label};
+use crate::train::examples::data::{At, Classes, tag};
+use crate::train::examples::features::{self, Feature, Target};
+use crate::train::examples::random::Random;
 
 /// What errors call the caller's examples.
 const EXAMPLES: At<'_> = At { file: "examples", line: 0 };

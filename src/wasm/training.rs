@@ -22,12 +22,12 @@ use crate::ops::adamw::AdamW;
 use crate::tasks::run::Item;
 use crate::tasks::squad::SquadOptions;
 use crate::text::windows::WindowOptions;
-use crate::train::collate::Collated;
-use crate::train::data::Classes;
-use crate::train::data::classify::Kind;
-use crate::train::random::Random;
-use crate::train::save::{self, Purpose};
-use crate::train::{Adapters, Method, TrainOptions, Trainer};
+use crate::train::examples::collate::Collated;
+use crate::train::examples::data::Classes;
+use crate::train::examples::data::classify::Kind;
+use crate::train::examples::random::Random;
+use crate::train::trainer::save::{self, Purpose};
+use crate::train::{Adapters, Method, TrainOptions, trainer::step::Trainer};
 
 /// Sets the masks of language modelling apart from other uses of the same seed.
 const MASKS: u64 = 2;

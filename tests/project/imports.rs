@@ -25,8 +25,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/text/tokenizer.rs", "src/text/model.rs"),
     ("src/tasks/classify.rs", "src/tasks/run.rs"),
     ("src/tasks/classify.rs", "src/tasks/scores.rs"),
-    ("src/train/frozen.rs", "src/train/params.rs"),
-    ("src/train/data/tag.rs", "src/train/data/conll.rs"),
+    ("src/train/parameters/frozen.rs", "src/train/parameters/params.rs"),
+    ("src/train/examples/data/tag.rs", "src/train/examples/data/conll.rs"),
 ];
 
 type Graph = BTreeMap<String, BTreeSet<String>>;

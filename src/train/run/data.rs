@@ -9,10 +9,10 @@ use crate::error::{Error, OptionName, Result, clip, help};
 use crate::files::{open_regular, read_at_most};
 use crate::fingerprint::Fingerprint;
 use crate::tasks::squad::{Question, Squad};
-use crate::train::data::classify::{self, Columns, Kind, Label};
-use crate::train::data::conll::TagColumns;
-use crate::train::data::{At, Classes, Format, tag, text};
-use crate::train::save::Purpose;
+use crate::train::examples::data::classify::{self, Columns, Kind, Label};
+use crate::train::examples::data::conll::TagColumns;
+use crate::train::examples::data::{At, Classes, Format, tag, text};
+use crate::train::trainer::save::Purpose;
 
 /// No file of data is larger.
 const MAX_BYTES: u64 = 1 << 30;

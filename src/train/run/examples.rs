@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::tasks::squad::{Squad, SquadOptions};
 use crate::text::windows::WindowOptions;
 use crate::text::{Sequence, Tokenizer};
-use crate::train::Trainer;
-use crate::train::data::Classes;
-use crate::train::data::classify::Kind;
-use crate::train::evaluate::{self, Scores};
-use crate::train::features::{self, Feature, Target};
-use crate::train::random::Random;
+use crate::train::evaluation::{self as evaluate, Scores};
+use crate::train::examples::data::Classes;
+use crate::train::examples::data::classify::Kind;
+use crate::train::examples::features::{self, Feature, Target};
+use crate::train::examples::random::Random;
+use crate::train::trainer::step::Trainer;
 
 /// Sets the random numbers of masking apart from other uses of the same seed; of evaluation as well.
 const MASKING: u64 = 2;

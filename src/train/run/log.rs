@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use super::curves::{Series, svg};
 use super::store::Store;
 use crate::error::{Error, Result};
 use crate::files::{read_at_most, write_atomically};
-use crate::train::curves::{Series, svg};
-use crate::train::evaluate::Scores;
+use crate::train::evaluation::Scores;
 use serde::{Deserialize, Serialize};
 
 /// A step's line.

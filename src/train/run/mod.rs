@@ -11,6 +11,7 @@
 //! A new checkpoint replaces the old one in one step, after the model and the log that belong to it are on the disk. So a process may be killed at any
 //! moment: a resumed run starts from the checkpoint, repeats the steps since then with the same bits, and writes the same files.
 
+mod curves;
 mod data;
 mod examples;
 mod log;
@@ -28,15 +29,15 @@ pub use data::{Data, Task};
 pub use log::StepLine;
 pub use options::RunOptions;
 
-use super::collate::Collated;
-use super::data::classify::Kind;
-use super::evaluate::Scores;
-use super::order;
-use super::schedule::Schedule;
 use crate::device::{BatchSizes, Cancel, Device};
 use crate::error::{Error, Help, OptionName, Result, help};
 use crate::files::write_atomically;
 use crate::inputs::Inputs;
+use crate::train::evaluation::Scores;
+use crate::train::examples::collate::Collated;
+use crate::train::examples::data::classify::Kind;
+use crate::train::examples::order;
+use crate::train::trainer::schedule::Schedule;
 use examples::Examples;
 use log::Log;
 use model::Model;

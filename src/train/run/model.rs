@@ -15,8 +15,8 @@ use crate::error::{Error, Remedy, Result, clip, help};
 use crate::files::write_atomically;
 use crate::fingerprint::Fingerprint;
 use crate::text::Tokenizer;
-use crate::train::lora::checked;
-use crate::train::{Method, TrainOptions, Trainer, save};
+use crate::train::parameters::lora::checked;
+use crate::train::{Method, TrainOptions, trainer::save, trainer::step::Trainer};
 
 /// A base that is ready to be trained for a task.
 #[derive(Debug)]

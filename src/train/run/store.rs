@@ -15,8 +15,8 @@ use crate::device::PersistentTensor;
 use crate::error::{Error, Help, OptionName, Result, clip, clip_message, help};
 use crate::files::AtomicFile;
 use crate::tensor::DType;
-use crate::train::Trainer;
-use crate::train::step::Counters;
+use crate::train::trainer::step::Counters;
+use crate::train::trainer::step::Trainer;
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::lora::Adapter;
-use super::nodes::{Param, Trained};
-use super::{Method, TrainOptions, frozen, seed};
 use crate::checkpoint::adapter::Lora;
 use crate::checkpoint::{Checkpoint, names};
 use crate::device::{Device, PersistentTensor};
 use crate::error::{Error, Result};
+use crate::train::autodiff::nodes::{Param, Trained};
+use crate::train::parameters::lora::Adapter;
+use crate::train::{Method, TrainOptions, parameters::frozen, parameters::seed};
 
 /// What a checkpoint has under one name: some rows of a parameter.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(in crate::train) struct Part {
     pub name: String,
     pub first: usize,
     pub rows: usize,
@@ -29,7 +29,7 @@ impl Part {
 
 /// A trained parameter and what the optimizer keeps of it, all of one shape.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::train) struct Entry {
     pub param: Trained,
     /// The first and second moment.
     pub moments: [PersistentTensor; 2],
@@ -47,7 +47,7 @@ impl Entry {
 
 /// A model's parameters as they are loaded, in the order in which the computation comes to them.
 #[derive(Debug)]
-pub(super) struct Params {
+pub(in crate::train) struct Params {
     pub device: Arc<Device>,
     /// What is trained.
     pub entries: Vec<Entry>,
@@ -152,7 +152,7 @@ impl Params {
     }
 }
 
-pub(super) fn unknown(name: &str) -> Error {
+pub(in crate::train) fn unknown(name: &str) -> Error {
     Error::Input {
         problem: format!("{} is no tensor of this model", crate::error::clip(name)),
         help: "Ask for one that checkpoint::names lists".into(),
@@ -165,7 +165,7 @@ fn is_of_head(name: &str) -> bool {
 }
 
 /// Whether a tensor is trained.
-pub(super) fn trains(name: &str, options: &TrainOptions) -> bool {
+pub(in crate::train) fn trains(name: &str, options: &TrainOptions) -> bool {
     if is_of_head(name) {
         return true;
     }

@@ -14,7 +14,7 @@ type Pull = Box<dyn FnOnce(&mut Tape, Tensor)>;
 /// A list that is recorded forward, then backward.
 #[derive(Default)]
 pub struct Tape {
-    pub(super) graph: Graph,
+    pub(in crate::train) graph: Graph,
     nodes: Vec<(Tensor, Pull)>,
     wanted: HashSet<TensorId>,
     gradients: HashMap<TensorId, Tensor>,
@@ -73,7 +73,7 @@ impl Tape {
     }
 
     /// Records that `pull` turns the gradient of `y` into those of what it was computed from.
-    pub(super) fn node(&mut self, y: Tensor, pull: impl FnOnce(&mut Tape, Tensor) + 'static) {
+    pub(in crate::train) fn node(&mut self, y: Tensor, pull: impl FnOnce(&mut Tape, Tensor) + 'static) {
         self.wanted.insert(y.id);
         self.nodes.push((y, Box::new(pull)));
     }

@@ -1,16 +1,21 @@
 //! Parameters that training does not change: as they are for inference, and matrices transposed for the gradients that go
 //! through them.
 
-use super::nodes::{Backward, Param};
-use super::params::unknown;
 use crate::checkpoint::{Checkpoint, names};
 use crate::device::{Device, Weight};
 use crate::error::Result;
 use crate::tensor::{DType, HostTensor};
+use crate::train::autodiff::nodes::{Backward, Param};
+use crate::train::parameters::params::unknown;
 
 /// Loads the tensors `names`, stacked along their rows, or their columns if they are vectors. A matrix can be gone back
 /// through if `backward` says so.
-pub(super) fn load(device: &Device, checkpoint: &Checkpoint, names: &[String], backward: bool) -> Result<Param> {
+pub(in crate::train) fn load(
+    device: &Device,
+    checkpoint: &Checkpoint,
+    names: &[String],
+    backward: bool,
+) -> Result<Param> {
     let name = names.first().map_or("", String::as_str);
     let stack: Vec<HostTensor<'_>> = names.iter().map(|name| checkpoint.get(name)).collect::<Result<_>>()?;
     let known = names::param(checkpoint.config(), name).ok_or_else(|| unknown(name))?;

@@ -3,13 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::bert::{Bert, Inputs};
-use super::lora::checked;
-use super::params::{Entry, Params, unknown};
-use super::recorded::Recorded;
-use super::tape::Tape;
-use super::targets;
-use super::{Labels, Method, TrainOptions};
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::{BatchSizes, Cancel, Device, PersistentTensor, Rows, TensorId};
@@ -20,6 +13,13 @@ use crate::model::embeddings;
 use crate::ops::adamw::{AdamW, Moments, adamw};
 use crate::ops::scatter::sorted;
 use crate::ops::square_sum::square_sum;
+use crate::train::autodiff::recorded::Recorded;
+use crate::train::autodiff::tape::Tape;
+use crate::train::parameters::lora::checked;
+use crate::train::parameters::params::{Entry, Params, unknown};
+use crate::train::trainer::bert::{Bert, Inputs};
+use crate::train::trainer::targets;
+use crate::train::{Labels, Method, TrainOptions};
 
 /// A model in training, on a device.
 #[derive(Debug)]
@@ -287,7 +287,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] that names the tensor and a value that is not finite.
-    pub(super) fn check_finite(&self, name: &str, values: &[f32]) -> Result<()> {
+    pub(in crate::train) fn check_finite(&self, name: &str, values: &[f32]) -> Result<()> {
         match values.iter().find(|value| !value.is_finite()) {
             None => Ok(()),
             Some(bad) => Err(Error::Diverged {
@@ -407,7 +407,7 @@ impl Trainer {
         targets: &[(Vec<u32>, Vec<f32>)],
     ) -> Result<Vec<(TensorId, Vec<u32>)>> {
         let mut fed = vec![(inputs.control.id, self.control(0.0)), (inputs.bounds.id, batch.bounds.clone())];
-        let order = |fed: &mut Vec<_>, to: super::nodes::Sorted, rows: &[u32], but: Option<u32>| {
+        let order = |fed: &mut Vec<_>, to: crate::train::autodiff::nodes::Sorted, rows: &[u32], but: Option<u32>| {
             let (order, mut segments) = sorted(rows);
             segments.iter_mut().filter(|s| Some(s[0]) == but).for_each(|s| s[2] = s[1]);
             fed.push((to.order.id, order));

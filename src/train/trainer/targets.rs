@@ -1,17 +1,17 @@
 //! What a batch should have given, as its losses take it.
 
-use super::Labels;
-use super::bert::Problem;
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::error::{Error, Result};
+use crate::train::Labels;
+use crate::train::trainer::bert::Problem;
 
 /// Labels and weights for each of the head's losses: means over what has a label, times `share`.
 ///
 /// # Errors
 /// [`Error::Input`] for labels of another kind, another number, or classes that there are not; where nothing has a label.
 /// [`Error::Option`] for a share that is none.
-pub(super) fn of(
+pub(in crate::train) fn of(
     checkpoint: &Checkpoint,
     (head, problem): (Head, Problem),
     batch: &Batch,

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::data::classify::Kind;
-use super::{Method, Trainer};
 use crate::checkpoint::adapter::{self, A, Adapter, B, Base, Tensor, merge};
 use crate::checkpoint::names::{self, Param};
 use crate::checkpoint::{Head, write};
@@ -14,6 +12,8 @@ use crate::checkpoint::{Head, write};
 use crate::checkpoint::{begin_beside, read_back};
 use crate::error::{Error, Result, clip_message};
 use crate::tensor::DType;
+use crate::train::examples::data::classify::Kind;
+use crate::train::{Method, trainer::step::Trainer};
 
 /// What a model was trained for, as far as its configuration says so.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,5 @@
 //! A BERT recorded on the tape: the encoder with its dropouts, a head, a loss.
 
-use super::lora::{Adapter, MODULES, module};
-use super::nodes::{Param, Sorted};
-use super::params::{Params, trains, unknown};
-use super::tape::Tape;
-use super::{Method, TrainOptions};
 use crate::activation::Activation;
 use crate::checkpoint::{Checkpoint, Head, names};
 use crate::device::Rows;
@@ -14,6 +9,11 @@ use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::dropout::Dropout;
 use crate::ops::element_loss::{ElementLoss, element_loss};
 use crate::ops::span_loss::span_loss;
+use crate::train::autodiff::nodes::{Param, Sorted};
+use crate::train::autodiff::tape::Tape;
+use crate::train::parameters::lora::{Adapter, MODULES, module};
+use crate::train::parameters::params::{Params, trains, unknown};
+use crate::train::{Method, TrainOptions};
 
 /// A weight and its bias, or a gain and its offset.
 type Pair = [Param; 2];
@@ -45,7 +45,7 @@ struct Words {
 
 /// A model's parameters where the computation wants them.
 #[derive(Debug)]
-pub(super) struct Bert {
+pub(in crate::train) struct Bert {
     /// Word, type and position embeddings, where any of them is trained; else the host gathers their sum.
     tables: Option<[Param; 3]>,
     norm: Pair,
@@ -132,7 +132,7 @@ impl Rates {
 
 /// The tensors that the host fills for a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Inputs {
+pub(in crate::train) struct Inputs {
     /// `[1, 4]`: the step's key, the learning rate, and the corrections of the moments' bias.
     pub control: Tensor,
     pub bounds: Tensor,

@@ -1,6 +1,5 @@
 //! A BERT's building blocks as nodes of the tape: each records its ops forward and says how to go back.
 
-use super::tape::Tape;
 use crate::activation::Activation;
 use crate::device::{PersistentTensor, Weight};
 use crate::graph::Tensor;
@@ -23,6 +22,7 @@ use crate::ops::scale_columns::scale_columns;
 use crate::ops::scatter::scatter;
 use crate::ops::zero::zero;
 use crate::pooling::Pooling;
+use crate::train::autodiff::tape::Tape;
 
 /// A parameter on a device that is trained: its value and gradient, of one shape.
 #[derive(Clone, Debug)]

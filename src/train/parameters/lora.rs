@@ -1,13 +1,13 @@
 //! Low-rank adapters: `y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ` with W frozen (Hu et al., 2021), named as PEFT names them.
 
-use super::nodes::Trained;
-use super::tape::Tape;
 use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};
 use crate::graph::Tensor;
 use crate::ops::columns::{add_columns, take_columns};
 use crate::ops::dropout::{Dropout, dropout};
 use crate::ops::matmul_backward::{matmul_dw, matmul_dx, matmul_onto};
+use crate::train::autodiff::nodes::Trained;
+use crate::train::autodiff::tape::Tape;
 
 /// The linear layers of an encoder layer that can be adapted.
 pub const MODULES: [&str; 6] = [

@@ -1,13 +1,13 @@
 //! Examples as the encoder reads them, with what it should say about them.
 
-use super::data::classify::{self, Kind, Label};
-use super::data::{At, Classes, tag};
-use super::random::Random;
 use crate::error::{Error, Result};
 use crate::tasks::answer::Windowed;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, room, sequence};
 use crate::text::{Sequence, Tokenizer};
+use crate::train::examples::data::classify::{self, Kind, Label};
+use crate::train::examples::data::{At, Classes, tag};
+use crate::train::examples::random::Random;
 
 /// One sequence to learn from.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::random::Random;
+use crate::train::examples::random::Random;
 
 /// Batches whose examples are sorted by length among themselves: enough to find its like, few enough to stay random.
 const BUCKET: usize = 32;

@@ -1,9 +1,9 @@
 //! A batch of features: what the encoder reads, and the labels in the form that the head's loss takes.
 
-use super::Labels;
-use super::features::{Feature, Target};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::train::Labels;
+use crate::train::examples::features::{Feature, Target};
 
 /// A batch with its labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ impl Collated {
         Ok(collated)
     }
 
-    /// As a [`Trainer`](super::Trainer) takes them.
+    /// As a [`Trainer`](crate::train::trainer::step::Trainer) takes them.
     pub fn labels(&self) -> Labels<'_> {
         match &self.targets {
             Targets::Spans(spans) => Labels::Spans(spans),

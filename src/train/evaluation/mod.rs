@@ -1,20 +1,22 @@
 //! How good a model is on examples that it was not trained on, by its task's measures.
 
+pub mod metrics;
+
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Trainer;
-use super::collate::Collated;
-use super::data::Classes;
-use super::features::{Feature, Target};
-use super::metrics::{Counts, accuracy, entities, macro_f1, matthews, pearson, spearman};
-use super::order;
 use crate::device::Cancel;
 use crate::error::{Error, Result};
 use crate::tasks::answer::SpanLogits;
 use crate::tasks::scores::argmax;
 use crate::tasks::squad::{Metrics, Metrics2, Squad, SquadOptions};
 use crate::text::Tokenizer;
+use crate::train::evaluation::metrics::{Counts, accuracy, entities, macro_f1, matthews, pearson, spearman};
+use crate::train::examples::collate::Collated;
+use crate::train::examples::data::Classes;
+use crate::train::examples::features::{Feature, Target};
+use crate::train::examples::order;
+use crate::train::trainer::step::Trainer;
 
 /// Measures by name, the task's main one first. Fractions of 1, but for losses and what SQuAD's script counts to 100.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,7 +5,7 @@ use crate::error::{Error, Help, OptionName, Result, help};
 
 /// A list, what it is fed by, and its memory.
 #[derive(Debug)]
-pub(super) struct Recorded<I> {
+pub(in crate::train) struct Recorded<I> {
     pub list: CallList,
     pub inputs: I,
     /// The plan of the largest batch yet.

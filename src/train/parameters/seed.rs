@@ -3,7 +3,7 @@
 use crate::hash::mix;
 
 /// Values of a new parameter: LayerNorm's gain 1, vectors 0, matrices normal with the deviation `range`.
-pub(super) fn normal(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> {
+pub(in crate::train) fn normal(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> {
     if name.ends_with("LayerNorm.weight") {
         return vec![1.0; len];
     }
@@ -21,7 +21,7 @@ pub(super) fn normal(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> 
 }
 
 /// Values of an adapter's matrix: uniform from `-bound` to `bound`.
-pub(super) fn uniform(name: &str, len: usize, seed: u64, bound: f32) -> Vec<f32> {
+pub(in crate::train) fn uniform(name: &str, len: usize, seed: u64, bound: f32) -> Vec<f32> {
     let unit = units(name, seed);
     (0..len as u32).map(|i| (2.0 * unit(i) - 1.0) as f32 * bound).collect()
 }
