@@ -309,7 +309,7 @@ async function openBy(
       write: (chunk) => {
         notice?.see(file, chunk);
         settings.write(file, chunk);
-        if (notice?.found) files.skim(file);
+        if (notice?.found && notice.watches(file) && crate.withUnigram) files.skim(file);
         files.write(file, chunk);
       },
       digest: () => files.digest(file),

@@ -395,7 +395,7 @@ test('a batch that there is no memory for is refused, and the next one is not', 
     return outcomes;
   });
   for (const [large, loss] of found) {
-    assert.match(large, /^memory a batch of \d+ tokens needs \d{11} bytes.* give checkpointActivations$/);
+    assert.match(large, /^memory a batch of \d+ tokens needs \d{11} bytes.* set checkpointActivations$/);
     assert.ok(loss > 0);
   }
 });
