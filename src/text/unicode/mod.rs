@@ -4,7 +4,7 @@
 //! Unicode 9), so the results are the same. These lists of differences are a fifth of the size of the crates' own tables, which matters because a page
 //! downloads them. A test writes the files again from the crates and compares every byte.
 
-#[cfg(feature = "unigram")]
+#[cfg(any(test, feature = "unigram"))]
 pub(super) mod forms;
 #[cfg(test)]
 mod tests;
@@ -84,7 +84,7 @@ mod hangul {
         Some([lead, vowel, char::from_u32(TRAIL + trail).filter(|_| trail > 0)])
     }
 
-    #[cfg(feature = "unigram")]
+    #[cfg(any(test, feature = "unigram"))]
     pub fn compose(a: char, b: char) -> Option<char> {
         let at = |c: char, first: u32| (c as u32).wrapping_sub(first);
         let (lead, vowel, syllable, trail) = (at(a, LEAD), at(b, VOWEL), at(a, SYLLABLE), at(b, TRAIL));
