@@ -38,6 +38,14 @@ impl DType {
             DType::I8 => "i8",
         }
     }
+
+    /// The type that a matrix stored so has in a device's memory.
+    pub const fn uploaded(self) -> DType {
+        match self {
+            DType::I8 | DType::F16 => self,
+            DType::F32 | DType::F64 | DType::BF16 => DType::F32,
+        }
+    }
 }
 
 /// A row-major matrix `[rows, cols]` (a vector is one row) borrowed from its file, in little-endian bytes.
@@ -57,10 +65,10 @@ pub struct HostTensor<'a> {
     pub scales: &'a [u8],
 }
 
-/// The type that parts of one matrix share; F32, to which each can be widened, where they do not.
-pub(crate) fn common_dtype(parts: &[HostTensor<'_>]) -> DType {
+/// The type that a matrix of these parts has in a device's memory: F32, to which each can be widened, where they differ.
+pub(crate) fn uploaded_dtype(parts: &[HostTensor<'_>]) -> DType {
     match parts.first() {
-        Some(first) if parts.iter().all(|p| p.dtype == first.dtype) => first.dtype,
+        Some(first) if parts.iter().all(|p| p.dtype == first.dtype) => first.dtype.uploaded(),
         _ => DType::F32,
     }
 }

@@ -48,6 +48,15 @@ impl std::ops::Deref for Bytes {
     }
 }
 
+/// A shard's bytes as memory of its own, whose tensors may be moved or let go of. Nothing for what is mapped or compiled in, and
+/// for `.bin` files: their tensors may share bytes, and their order is not that of the names.
+fn movable<'a>(bytes: &'a mut Bytes, file: &str) -> Option<&'a mut Vec<u8>> {
+    match bytes {
+        Bytes::Held(Cow::Owned(bytes)) if !file.ends_with(".bin") => Some(bytes),
+        _ => None,
+    }
+}
+
 impl Shard {
     /// A file whose bytes are in memory.
     pub(crate) fn held(bytes: Cow<'static, [u8]>, file: &str) -> Result<Self> {
@@ -87,11 +96,7 @@ impl Shard {
 
     /// Lets go of all tensors but the `wanted`, if the bytes are memory of this shard's own.
     pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
-        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return };
-        if self.file.ends_with(".bin") {
-            // Its tensors may share bytes, and its order is not that of the names.
-            return;
-        }
+        let Some(bytes) = movable(&mut self.bytes, &self.file) else { return };
         self.entries.retain(|entry| wanted(&entry.name));
         // In place: a second buffer could be more than there is room for.
         self.entries.sort_unstable_by_key(|entry| entry.range().start);
@@ -116,11 +121,11 @@ impl Shard {
     /// Moves the tensors behind the last of the `front` into a shard of their own, where they are small and the bytes are memory
     /// of this shard's own. So [`let_go`](Self::let_go) can give back memory from the end.
     pub(crate) fn split_tail(&mut self, front: impl Fn(&str) -> bool) -> Option<Self> {
-        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return None };
+        let bytes = movable(&mut self.bytes, &self.file)?;
         let in_front = |entry: &&Entry| front(&entry.name);
         let end = self.entries.iter().filter(in_front).map(|entry| entry.range().end).max()?;
         let tail = self.data + end..bytes.len();
-        if self.file.ends_with(".bin") || tail.is_empty() || tail.len() > MOST_MOVED {
+        if tail.is_empty() || tail.len() > MOST_MOVED {
             return None;
         }
         let own = bytes[tail].to_vec();
@@ -141,11 +146,7 @@ impl Shard {
 
     /// Lets go of the tensors that are not `wanted`, and of the memory behind the last one that is, if it is of this shard's own.
     pub(crate) fn let_go(&mut self, wanted: impl Fn(&str) -> bool) {
-        let Bytes::Held(Cow::Owned(bytes)) = &mut self.bytes else { return };
-        if self.file.ends_with(".bin") {
-            // Its tensors may share bytes.
-            return;
-        }
+        let Some(bytes) = movable(&mut self.bytes, &self.file) else { return };
         self.entries.retain(|entry| wanted(&entry.name));
         let end = self.entries.iter().map(|entry| entry.range().end).max().unwrap_or(0);
         bytes.truncate(self.data + end);

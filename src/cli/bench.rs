@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
         }
     }
     for (&batch, &seq) in args.batch.iter().flat_map(|b| args.seq.iter().map(move |s| (b, s))) {
-        let kept = model.device().kept_as(model.checkpoint().dtype()?);
+        let kept = model.checkpoint().dtype()?.uploaded();
         let needed = Footprint::predict(model.config(), model.head(), kept, batch * seq);
         needed.check(&format!("a batch of {batch}x{seq} tokens"))?;
     }

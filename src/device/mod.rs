@@ -191,14 +191,6 @@ impl Device {
         }
     }
 
-    /// The type that a matrix stored as `dtype` has in this device's memory.
-    pub fn kept_as(&self, dtype: DType) -> DType {
-        match dtype {
-            DType::I8 | DType::F16 => dtype,
-            DType::F32 | DType::F64 | DType::BF16 => DType::F32,
-        }
-    }
-
     /// For work of the host between runs: waits as a run would, where the device's thread has other things to do.
     ///
     /// # Errors
@@ -250,7 +242,7 @@ impl Device {
     pub fn max_matrix_rows(&self, cols: usize, dtype: DType) -> usize {
         match self {
             Device::Cpu(_) => usize::MAX,
-            Device::Gpu(d) => d.max_matrix_rows(cols, self.kept_as(dtype)),
+            Device::Gpu(d) => d.max_matrix_rows(cols, dtype.uploaded()),
         }
     }
 

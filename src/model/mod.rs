@@ -107,7 +107,7 @@ impl Model {
         if matches!(head, Head::SequenceClassification | Head::TokenClassification) {
             checkpoint.config().check_labels()?;
         }
-        let kept = device.kept_as(checkpoint.dtype()?);
+        let kept = checkpoint.dtype()?.uploaded();
         let tokens = BATCH_TOKENS.max(checkpoint.config().max_position_embeddings);
         let mut footprint = Footprint::predict(checkpoint.config(), head, kept, tokens);
         let module_bytes = modules.iter().filter_map(|(_, weights)| weights.as_ref()).map(ModuleWeights::bytes);

@@ -184,7 +184,7 @@ fn the_prediction_holds() {
     for_each_device(|device| {
         for (name, dir) in [("i8", default_model()), ("f16", wide.clone())] {
             let model = load(&dir, device.device.clone());
-            let kept = device.device.kept_as(model.checkpoint().dtype().unwrap());
+            let kept = model.checkpoint().dtype().unwrap().uploaded();
             let predicted = Footprint::predict(model.config(), Head::QuestionAnswering, kept, 384);
             let weights: u64 = model.weights().map(|w| w.bytes()).sum();
             let most = weights + weights / 4;

@@ -34,7 +34,7 @@ use super::sizes::BatchSizes;
 use super::weight::{Layout, Stored, Weight};
 use super::{Cancel, Input, Tally};
 use crate::error::{Error, Result};
-use crate::tensor::{DType, HostTensor, common_dtype};
+use crate::tensor::{DType, HostTensor, uploaded_dtype};
 use pace::Pace;
 
 /// The CPU device.
@@ -113,10 +113,7 @@ impl Cpu {
         let panels = Panels::pack(&self.pool, parts);
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
-        let dtype = match common_dtype(parts) {
-            kept @ (DType::I8 | DType::F16) => kept,
-            _ => DType::F32,
-        };
+        let dtype = uploaded_dtype(parts);
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Panels(panels) }))
     }
 

@@ -4,7 +4,7 @@ use half::f16;
 
 use super::micro::PANEL;
 use super::pool::{Line, Parts, Pool};
-use crate::tensor::{DType, HostTensor, common_dtype};
+use crate::tensor::{DType, HostTensor, uploaded_dtype};
 
 /// A frozen weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`: one step along K reads one cache line.
 ///
@@ -77,7 +77,7 @@ impl Panels {
         let k = stack.first().expect("the model has checked that the matrices are there").cols;
         assert!(stack.iter().all(|w| w.cols == k), "stacked weights have one width");
         let n = stack.iter().map(|w| w.rows).sum();
-        let values = match common_dtype(stack) {
+        let values = match uploaded_dtype(stack) {
             DType::I8 => pack_i8(stack, n, k),
             DType::F16 => pack_f16(stack, n, k),
             _ => pack_f32(pool, stack, n, k),

@@ -9,7 +9,7 @@ use half::f16;
 use super::Gpu;
 use crate::device::weight::{Layout, Stored, Weight};
 use crate::error::{Error, Remedy, Result, help};
-use crate::tensor::{DType, HostTensor, common_dtype};
+use crate::tensor::{DType, HostTensor, uploaded_dtype};
 
 /// N is padded to a multiple of this.
 pub const PACK_ROWS: usize = 64;
@@ -20,10 +20,7 @@ impl Gpu {
     pub(in crate::device) fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         let rows = parts.iter().map(|p| p.rows).sum();
         let cols = parts.first().map_or(0, |p| p.cols);
-        let dtype = match common_dtype(parts) {
-            DType::BF16 | DType::F64 => DType::F32,
-            other => other,
-        };
+        let dtype = uploaded_dtype(parts);
         let bytes = pack(parts, rows, cols, dtype);
         let buffer = self.storage(name, &bytes)?;
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Buffer(buffer) }))
