@@ -276,6 +276,8 @@ async function openBy(
   await start(crate, request.module);
   const files = new crate.Files();
   const settings = new SentenceSettings();
+  // Where this module may not know the tokenizer, another one reads its file again.
+  const isForAnother = (file: string): boolean => !!crate.withUnigram && !!notice?.watches(file);
   const failed = new AbortController();
   let stop = (): void => {};
   const stopped = new Promise<never>((_, reject) => {
@@ -303,13 +305,13 @@ async function openBy(
     (file) => ({
       begin: (size) => {
         settings.begin(file);
-        // No room is taken for what another module may have to read.
-        files.begin(file, notice?.watches(file) ? undefined : size);
+        // No room is taken ahead for what this module may not need.
+        files.begin(file, isForAnother(file) ? undefined : size);
       },
       write: (chunk) => {
         notice?.see(file, chunk);
         settings.write(file, chunk);
-        if (notice?.found && notice.watches(file) && crate.withUnigram) files.skim(file);
+        if (notice?.found && isForAnother(file)) files.skim(file);
         files.write(file, chunk);
       },
       digest: () => files.digest(file),
