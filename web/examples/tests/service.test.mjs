@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { prepare, startNode, startWorkerd } from './support/app.mjs';
+import { inspect } from './support/inspector.mjs';
 import { ask, line, resident, send } from './support/client.mjs';
 
 const CONTEXT = 'Ada lives in Rome.';
@@ -323,7 +324,8 @@ describe('the service', { concurrency: true }, () => {
     });
 
     test('a few requests may come ahead of their answers; who sends masses has the line cut', async () => {
-      const { url, pid, stop } = await startNode();
+      const { url, pid, inspector: address, stop } = await startNode({ inspected: true });
+      const inspector = await inspect(address);
       const body = JSON.stringify({ question: QUESTION, context: SHORTER });
       const slow = `POST /answer HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
       const health = 'GET /health HTTP/1.1\r\nhost: x\r\n\r\n';
@@ -331,11 +333,14 @@ describe('the service', { concurrency: true }, () => {
       await few.write(slow + health.repeat(5));
       while (few.text.split('HTTP/1.1 200').length < 7) await later(20);
       few.socket.destroy();
+      await inspector.collect();
       const before = await resident(pid);
       const masses = Array.from({ length: 10 }, () => line(url));
       for (const { write } of masses) void write(slow + health.repeat(20_000));
       for (const { over } of masses) assert.doesNotMatch(await over, /200/);
+      await inspector.collect();
       const { now } = await resident(pid);
+      inspector.close();
       assert.ok(now < before.now + 64 * MB, `${(before.now / MB).toFixed(1)} MB became ${(now / MB).toFixed(1)} MB`);
       await isWell(url);
       await stop();

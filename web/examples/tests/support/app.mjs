@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
+import { after } from 'node:test';
 import { install, pack, run } from '../../../tests/support/packed.mjs';
 import { WEB } from '../../../tests/support/server.mjs';
 
@@ -70,9 +71,14 @@ export function commandWith(page, part) {
 
 const PIPES = ['ignore', 'pipe', 'pipe', 'pipe'];
 
-/** Servers that run, ended when the tests end, however they do. */
+/**
+ * Servers that run. Those of a failed test are ended after the last test: their pipes would keep the process of the tests
+ * alive without end.
+ */
 const running = new Set();
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+const killAll = () => running.forEach((child) => child.kill('SIGKILL'));
+after(killAll);
+process.on('exit', killAll);
 
 /**
  * Starts a server by a command of a page. `ready` finds in what it writes, to its standard output or to descriptor 3,
@@ -107,12 +113,14 @@ function start(command, env, ready, cwd = APP) {
   });
 }
 
-/** Starts the service in Node. */
-export function startNode() {
+/** Starts the service in Node; `inspected`, with its inspector. */
+export function startNode({ inspected = false } = {}) {
   const command = commandWith('service/README.md', 'node.js').replace(/PORT=\d+ /, '');
-  return start(command, { PORT: '0' }, (text) => {
+  const env = { PORT: '0', ...(inspected && { NODE_OPTIONS: '--inspect=127.0.0.1:0' }) };
+  return start(command, env, (text) => {
     const url = /^http:\/\/\S+$/m.exec(text)?.[0];
-    return url && { url };
+    const [, port, name] = /^Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)\/(\S+)$/m.exec(text) ?? [];
+    return url && (port || !inspected) && { url, inspector: { port, name } };
   });
 }
 
@@ -127,7 +135,7 @@ export function startWorkerd(page, folder) {
     (text) => {
       const port = (event) => new RegExp(`"event":"${event}"[^}]*"port":(\\d+)`).exec(text)?.[1];
       const [http, inspector] = [port('listen'), port('listen-inspector')];
-      return http && inspector && { url: `http://127.0.0.1:${http}`, inspector: Number(inspector) };
+      return http && inspector && { url: `http://127.0.0.1:${http}`, inspector: { port: inspector, name: 'main' } };
     },
     join(APP, folder),
   );
