@@ -49,7 +49,6 @@ pub mod batch;
 pub mod checkpoint;
 pub mod choose;
 pub mod config;
-#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod device;
 #[cfg(feature = "embedded-model")]
 pub mod embedded;
@@ -60,7 +59,6 @@ pub mod files;
 #[cfg(feature = "native")]
 pub mod fingerprint;
 /// **For kernel authors.**
-#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod graph;
 #[cfg(feature = "train")]
 pub mod hash;
@@ -72,7 +70,6 @@ pub mod inputs;
 pub mod measure;
 pub mod model;
 /// **For kernel authors.**
-#[allow(missing_docs, reason = "for kernel authors: the module says what its items are")]
 pub mod ops;
 pub mod pooling;
 #[cfg(feature = "native")]

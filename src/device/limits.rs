@@ -1,16 +1,16 @@
-//! What a GPU can do, as far as the choice of a kernel depends on it.
+//! The limits of a GPU that decide between kernels.
 
-/// The limits that kernels are chosen by.
+/// The limits by which kernels are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of `var<workgroup>` memory.
+    /// The bytes of `var<workgroup>` memory.
     pub workgroup_bytes: u32,
-    /// Invocations in a workgroup.
+    /// The invocations of a workgroup.
     pub invocations: u32,
-    /// Workgroups in one dimension of a dispatch.
+    /// The workgroups in one dimension of a dispatch.
     pub groups: u32,
-    /// Bytes of one storage binding.
+    /// The bytes of one storage binding.
     pub binding_bytes: u64,
-    /// Bytes of one buffer.
+    /// The bytes of one buffer.
     pub buffer_bytes: u64,
 }

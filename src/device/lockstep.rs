@@ -10,19 +10,22 @@ use crate::error::Result;
 /// A tensor on which two devices disagree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
-    /// The call's place in the list.
+    /// The index of the call in the list.
     pub call: usize,
-    /// The op's name.
+    /// The name of the op.
     pub op: &'static str,
-    /// The kernel that computed it.
+    /// The kernel that computed the wrong result.
     pub kernel: &'static str,
-    /// The tensor it wrote.
+    /// The name of the tensor that it wrote.
     pub tensor: String,
-    /// The largest absolute difference; infinite where only one side is finite.
+    /// The largest absolute difference; infinite if only one side is finite.
     pub difference: f32,
 }
 
-/// Every tensor that a run of `list` writes, in order of the calls, by name.
+/// Runs `list` and returns every tensor that it writes, in the order of the calls, with its name.
+///
+/// # Errors
+/// Those of [`Device::plan`] and [`Device::run`].
 pub async fn trace(
     device: &Device,
     list: &CallList,
@@ -35,9 +38,14 @@ pub async fn trace(
     Ok(list.outputs.iter().map(|id| list.info(*id).name.clone()).zip(values).collect())
 }
 
-/// The first call of a list whose results on `device` differ from those on `reference` by more than `tolerance`. The
-/// lists are the same model recorded on the two devices; `device` uses the kernels that it has for batches up to
-/// `capacity`.
+/// Finds the first call whose results on `device` differ from those on `reference` by more than `tolerance`. Both lists
+/// are the same model, each recorded on its device. `device` uses its kernels for batches up to `capacity`.
+///
+/// # Errors
+/// Those of [`Device::plan`] and [`Device::run`].
+///
+/// # Panics
+/// If the lists are not the same computation.
 pub async fn lockstep(
     reference: (&Device, &CallList),
     device: (&Device, &CallList),
@@ -83,7 +91,7 @@ pub async fn lockstep(
     Ok(None)
 }
 
-/// max |a - b|; infinite where a value is missing or only one side is a finite number.
+/// max |a - b|. It is infinite if a value is missing, or if only one of two values is finite.
 pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     if a.len() != b.len() {
         return f32::INFINITY;

@@ -1,6 +1,6 @@
-//! How much memory the machine has.
+//! The memory of the machine.
 
-/// The bytes that can be taken without swapping, and no more than the container may have; `None` where that is not known.
+/// The bytes that can be allocated without swapping, within the limit of the container; `None` if unknown.
 pub fn available() -> Option<u64> {
     if !cfg!(target_os = "linux") {
         return None;
@@ -11,12 +11,12 @@ pub fn available() -> Option<u64> {
     Some(limit.map_or(free, |limit: u64| limit.min(free)))
 }
 
-/// The bytes that the machine has; `None` where that is not known.
+/// The bytes of memory that the machine has; `None` if unknown.
 pub fn total() -> Option<u64> {
     meminfo_bytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
 }
 
-/// A line of `/proc/meminfo`, in bytes.
+/// The value of a line of `/proc/meminfo`, in bytes.
 fn meminfo_bytes(meminfo: &str, key: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -38,22 +38,26 @@ pub use weight::Weight;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, HostTensor};
 
-/// Where a list is run.
+/// A device that runs lists.
 #[derive(Debug)]
 pub enum Device {
+    /// The CPU.
     Cpu(Cpu),
+    /// A GPU, real or software.
     Gpu(Box<Gpu>),
 }
 
-/// A list made ready for one device and batches up to a capacity.
+/// A list that is ready to run on one device, for batches up to a capacity.
 #[derive(Debug)]
 pub enum Plan {
+    /// A plan for the CPU.
     Cpu(cpu::CpuPlan),
+    /// A plan for a GPU.
     Gpu(Box<gpu::GpuPlan>),
 }
 
 impl Plan {
-    /// The largest batch it runs.
+    /// The largest batch that it can run.
     pub fn capacity(&self) -> BatchSizes {
         match self {
             Plan::Cpu(p) => p.capacity,
@@ -61,7 +65,7 @@ impl Plan {
         }
     }
 
-    /// What computes each call, in the list's order: a GPU's variant, or the CPU twin.
+    /// The kernel of each call, in the order of the list: a GPU's variant, or "cpu".
     pub fn kernels(&self) -> Vec<&'static str> {
         match self {
             Plan::Cpu(p) => vec!["cpu"; p.calls()],
@@ -69,7 +73,7 @@ impl Plan {
         }
     }
 
-    /// Bytes of activation memory it holds.
+    /// The bytes of activation memory that it holds.
     pub fn bytes(&self) -> u64 {
         match self {
             Plan::Cpu(p) => p.bytes(),
@@ -78,43 +82,47 @@ impl Plan {
     }
 }
 
-/// A wish to stop, shared between who runs and who waits. Looked at between calls, and where a device pauses.
+/// A request to stop, shared by all clones. A device checks it between calls, and where it pauses.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
+    /// A token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A token that is cancelled while `flag` is true.
+    /// A token that counts as cancelled while `flag` is true.
     pub fn by(flag: Arc<AtomicBool>) -> Self {
         Self(flag)
     }
 
-    /// Asks whatever runs with this token to stop.
+    /// Asks everything that runs with this token to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// [`Error::Cancelled`] once [`cancel`](Self::cancel) was called.
+    /// Checks for a request to stop.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] after [`cancel`](Self::cancel).
     pub fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 
-/// What a device has done since it was opened.
+/// The work that a device has done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Calls finished on the CPU, submitted on a GPU.
+    /// The calls that the CPU finished, or that were submitted to a GPU.
     pub ops: u64,
-    /// Command buffers that a GPU was given.
+    /// The command buffers that a GPU received.
     pub submissions: u64,
-    /// Times that results came back from a GPU.
+    /// How often results were read back from a GPU.
     pub readbacks: u64,
 }
 
-/// A device's [`Counters`] as it counts.
+/// The running counts behind a device's [`Counters`].
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     ops: AtomicU64,
@@ -142,11 +150,11 @@ impl Tally {
     }
 }
 
-/// The names of ops, and of the variants that compute them.
+/// The names of ops, each with the names of the variants that compute it.
 #[cfg(feature = "train")]
 pub type Kernels = std::collections::BTreeMap<&'static str, std::collections::BTreeSet<&'static str>>;
 
-/// One input of a run: the tensor and its elements' bytes, as many as the batch has.
+/// One input of a run: the tensor, and the bytes of its elements in this batch.
 pub type Input<'a> = (TensorId, &'a [u8]);
 
 impl Device {
@@ -158,7 +166,7 @@ impl Device {
         }
     }
 
-    /// The processor or adapter, for people.
+    /// The name of the processor or adapter, for people.
     pub fn name(&self) -> String {
         match self {
             Device::Cpu(d) => d.name(),
@@ -166,7 +174,7 @@ impl Device {
         }
     }
 
-    /// What it has done so far, for all the models that share it.
+    /// The work that it has done so far, for all models that share it.
     pub fn counters(&self) -> Counters {
         match self {
             Device::Cpu(d) => d.tally.read(),
@@ -174,8 +182,11 @@ impl Device {
         }
     }
 
-    /// Uploads the right side of a matmul, `[N, K]`; several parts are stacked along N (the fused Q, K and V).
-    /// Parts share K; where their types differ they are kept in f32.
+    /// Uploads the right side of a matmul, `[N, K]`. Several parts, such as Q, K and V, are stacked along N. All parts
+    /// have the same K. If their types differ, they are stored as f32.
+    ///
+    /// # Errors
+    /// On a GPU: [`Error::Memory`] if the matrix is larger than one binding, [`Error::Gpu`], [`Error::DeviceLost`].
     pub fn upload_matrix(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         match self {
             Device::Cpu(d) => d.upload_matrix(name, parts),
@@ -183,7 +194,10 @@ impl Device {
         }
     }
 
-    /// Uploads a vector, kept in f32; several parts are joined.
+    /// Uploads a vector `[C]` as f32. Several parts are joined.
+    ///
+    /// # Errors
+    /// As for [`upload_matrix`](Self::upload_matrix).
     pub fn upload_vector(&self, name: &str, parts: &[HostTensor<'_>]) -> Result<Weight> {
         match self {
             Device::Cpu(d) => d.upload_vector(name, parts),
@@ -191,10 +205,11 @@ impl Device {
         }
     }
 
-    /// For work of the host between runs: waits as a run would, where the device's thread has other things to do.
+    /// Pauses between runs, for long work of the host, if the device's thread has other work and the time slice is
+    /// over.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]
+    /// [`Error::Cancelled`].
     pub async fn give_way(&self, cancel: &Cancel) -> Result<()> {
         if let Device::Cpu(d) = self {
             d.give_way().await;
@@ -202,7 +217,10 @@ impl Device {
         cancel.check()
     }
 
-    /// Makes `list` ready for batches up to `capacity`.
+    /// Prepares `list` for batches up to `capacity`: it chooses kernels and allocates memory.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the batch does not fit; on a GPU also [`Error::Gpu`] and [`Error::DeviceLost`].
     pub async fn plan(&self, list: &CallList, capacity: BatchSizes) -> Result<Plan> {
         match self {
             Device::Cpu(d) => d.plan(list, capacity).map(Plan::Cpu),
@@ -210,9 +228,9 @@ impl Device {
         }
     }
 
-    /// What the bits of a list's results depend on beside its inputs: of each op the variants that compute it, or the CPU's
-    /// kind of arithmetic. The same for batches of any size: variants among which a plan chooses by its capacity sum in
-    /// the same order.
+    /// Everything besides the inputs that decides the bits of a list's results: the variants that compute each op, or
+    /// the CPU's kind of arithmetic. It is the same for batches of any size. If a plan's capacity decides between
+    /// variants, they sum in the same order.
     #[cfg(feature = "train")]
     pub fn kernels(&self, list: &CallList) -> Kernels {
         match self {
@@ -221,7 +239,13 @@ impl Device {
         }
     }
 
-    /// Runs a plan and returns the list's outputs, in its order.
+    /// Runs a plan for a batch of these sizes and returns the outputs, in the order of the list.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; on a GPU also [`Error::Gpu`] and [`Error::DeviceLost`].
+    ///
+    /// # Panics
+    /// If the batch exceeds the plan's capacity, or another kind of device made the plan.
     pub async fn run(
         &self,
         plan: &mut Plan,
@@ -238,7 +262,8 @@ impl Device {
         }
     }
 
-    /// The most rows of `cols` columns that one uploaded matrix stored as `dtype` may have. At least one is tried.
+    /// The most rows of `cols` columns in one uploaded matrix stored as `dtype`. The answer is at least one packing
+    /// unit.
     pub fn max_matrix_rows(&self, cols: usize, dtype: DType) -> usize {
         match self {
             Device::Cpu(_) => usize::MAX,
@@ -246,7 +271,7 @@ impl Device {
         }
     }
 
-    /// The most tokens a batch may have so that a tensor of `cols` columns stays within the device's buffer limits.
+    /// The most rows that a tensor of `cols` columns may have within the device's buffer limits.
     pub fn max_rows(&self, cols: u32) -> u32 {
         match self {
             Device::Cpu(_) => u32::MAX / cols.max(1),

@@ -1,6 +1,7 @@
-//! Stands for [`PersistentTensor`] in a build without the feature `train`: there is none, and what would handle one is not compiled.
+//! Replaces [`PersistentTensor`] in a build without the feature `train`. No value of it exists, and code that would
+//! handle one is not compiled.
 
-/// No tensor outlives a run here.
+/// A type without values: in this build, no tensor outlives a run.
 #[derive(Clone, Debug)]
 pub enum PersistentTensor {}
 

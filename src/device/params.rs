@@ -1,8 +1,8 @@
-//! The parameters of ops: declared once, recorded and read by field name.
+//! The parameters of ops. Each op declares them once; they are recorded and read by field name.
 //!
-//! An op's file declares its parameters with `params!`. The declaration gives the struct `Params`, in which a call is
-//! recorded; the struct `Values`, which the CPU twin, the grid and the flops read after the batch's sizes are known; and
-//! the WGSL struct `Params` that is put before the op's shaders. In the uniform buffer each field takes 4 bytes.
+//! An op's file declares its parameters with `params!`. That defines the struct `Params`, which records a call; the
+//! struct `Values`, which the CPU twin, the grid and the flops read when the sizes of the batch are known; and the WGSL
+//! struct `Params`, which is put before the op's shaders. In the uniform buffer each field takes 4 bytes.
 
 use super::sizes::{BatchSizes, Rows};
 use crate::activation::Activation;
@@ -21,7 +21,7 @@ pub enum ParamValue {
 }
 
 impl ParamValue {
-    /// The bits that kernels receive for a batch of these sizes.
+    /// The bits that a kernel receives for a batch of these sizes.
     pub fn bits(self, sizes: BatchSizes) -> u32 {
         match self {
             ParamValue::U32(v) => v,
@@ -39,16 +39,16 @@ impl ParamValue {
     }
 }
 
-/// An op's parameters as it declares them.
+/// The declaration of an op's parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct ParamStruct {
-    /// The fields' names, in order.
+    /// The names of the fields, in order.
     pub names: &'static [&'static str],
     /// The text of the WGSL struct `Params`.
     pub wgsl: &'static str,
 }
 
-/// The parameters of one call, as `params!` declares them.
+/// The parameters of one call, as declared with `params!`.
 pub trait OpParams {
     /// The declaration.
     const STRUCT: ParamStruct;
@@ -57,22 +57,22 @@ pub trait OpParams {
     fn record(&self) -> Vec<ParamValue>;
 }
 
-/// A type that a parameter is declared with.
+/// A type that a parameter can be declared with.
 pub trait Param: Copy {
-    /// What the twin, the grid and the flops read.
+    /// The type that the twin, the grid and the flops read.
     type Value;
 
     /// The value to record.
     fn record(self) -> ParamValue;
 
-    /// What was recorded.
+    /// The parameter from its recorded value.
     fn recorded(value: ParamValue) -> Self;
 
     /// The value for a batch, from its bits.
     fn value(bits: u32) -> Self::Value;
 }
 
-/// The length of the batch's longest sequence, as a parameter.
+/// A parameter: the length of the batch's longest sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Longest;
 
@@ -130,7 +130,8 @@ impl Param for f32 {
     }
 }
 
-/// Parameters that are recorded as a number: the type, to the number, and back.
+/// Implements [`Param`] for types that are recorded as a number. It gives the type, the conversion to the number, and
+/// the one back.
 macro_rules! numbers {
     ($($type:ty: |$value:ident| $to:expr, |$bits:ident| $back:expr;)+) => {$(
         impl $crate::device::Param for $type {
@@ -160,8 +161,8 @@ numbers! {
     Activation: |value| value.id(), |bits| Activation::ALL[bits as usize];
 }
 
-/// Declares an op's parameters: `params! { rows: Rows, cols: u32, eps: f32 }`. Each type is a [`Param`]. Defines, private to
-/// the crate, `Params` (what is recorded) and `Values` (what a batch makes of it).
+/// Declares an op's parameters: `params! { rows: Rows, cols: u32, eps: f32 }`. Each type is a [`Param`]. It defines
+/// `Params` (as recorded) and `Values` (for one batch), which are private to the crate.
 macro_rules! params {
     ($($field:ident: $type:ident),+ $(,)?) => {
         /// The parameters of a call, as they are recorded.
@@ -170,7 +171,7 @@ macro_rules! params {
             $(pub $field: $type,)+
         }
 
-        /// The parameters of a call for one batch.
+        /// The parameters of a call, for one batch.
         #[derive(Clone, Copy)]
         #[allow(dead_code, reason = "some parameters are read by shaders alone")]
         pub(crate) struct Values {
@@ -197,7 +198,7 @@ macro_rules! params {
                 ),
             };
 
-            /// The parameters that a call was recorded with.
+            /// The recorded parameters of a call.
             pub(crate) fn recorded(context: &$crate::device::CallContext<'_>) -> Self {
                 let [$($field),+] = context.call.params[..] else { unreachable!("a call of another op") };
                 Self { $($field: $crate::device::Param::recorded($field)),+ }
@@ -213,7 +214,7 @@ macro_rules! params {
 }
 pub(crate) use params;
 
-/// The WGSL type of a parameter that is declared with a Rust type.
+/// The WGSL type of a parameter that is declared with this Rust type.
 macro_rules! wgsl_type {
     (f32) => {
         "f32"
@@ -224,7 +225,7 @@ macro_rules! wgsl_type {
 }
 pub(crate) use wgsl_type;
 
-/// A grid or the flops of a call, as a function of the op's `Values`: `resolved!(|p| groups(p.rows, 8))`.
+/// The grid or the flops of a call, as a function of the op's `Values`: `resolved!(|p| groups(p.rows, 8))`.
 macro_rules! resolved {
     (|$values:ident| $result:expr) => {
         |bits| {

@@ -20,39 +20,43 @@ struct Inner {
 }
 
 pub(crate) enum Memory {
-    /// CPU. Taken out while a call uses it.
+    /// On the CPU. A call takes the values out while it uses them.
     Host(Mutex<Floats>),
     Buffer(wgpu::Buffer),
 }
 
 impl PersistentTensor {
+    /// The name, for traces and errors.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
+    /// R, the number of rows.
     pub fn rows(&self) -> usize {
         self.0.rows
     }
 
+    /// C, the number of columns.
     pub fn cols(&self) -> usize {
         self.0.cols
     }
 
-    /// Elements.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.0.rows * self.0.cols
     }
 
+    /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether it is the same tensor, not an equal one.
+    /// Whether both are the same tensor, not merely equal ones.
     pub fn is(&self, other: &PersistentTensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Takes its memory for a call. No call has one state twice: `Slots` sees to that.
+    /// Takes its memory for a call. `Slots` ensures that no call uses one state twice.
     pub(super) fn take(&self) -> Floats {
         match &self.0.memory {
             Memory::Host(values) => std::mem::take(&mut *values.lock().unwrap_or_else(PoisonError::into_inner)),
@@ -67,7 +71,7 @@ impl PersistentTensor {
         }
     }
 
-    /// What `look` makes of its values, on a CPU.
+    /// Calls `look` with its values, on the CPU.
     pub(super) fn host<R>(&self, look: impl FnOnce(&mut [f32]) -> R) -> R {
         match &self.0.memory {
             Memory::Host(values) => look(&mut values.lock().unwrap_or_else(PoisonError::into_inner)[..self.len()]),
@@ -93,7 +97,8 @@ impl Device {
     /// Makes a state `[rows, cols]` of zeros.
     ///
     /// # Errors
-    /// [`Error::Memory`] if there is no room for it, or a GPU does not bind as much at once, [`Error::Gpu`].
+    /// [`Error::Memory`] if it does not fit into the memory or into one GPU binding, [`Error::Gpu`],
+    /// [`Error::DeviceLost`].
     pub fn state(&self, name: &str, rows: usize, cols: usize) -> Result<PersistentTensor> {
         let memory = match self {
             Device::Cpu(_) => {
@@ -110,10 +115,10 @@ impl Device {
         Ok(PersistentTensor(Arc::new(Inner { name: name.into(), rows, cols, memory })))
     }
 
-    /// Writes all of a state, row after row.
+    /// Writes all values of a state, row by row.
     ///
     /// # Panics
-    /// If there are not as many values as it has elements.
+    /// If the number of values differs from the number of elements.
     pub fn write_state(&self, state: &PersistentTensor, values: &[f32]) {
         assert_eq!(values.len(), state.len(), "{}: values", state.name());
         match self {
@@ -122,7 +127,7 @@ impl Device {
         }
     }
 
-    /// Makes all of a state zero, in no memory but its own.
+    /// Sets all values of a state to zero, without any other memory.
     pub fn clear_state(&self, state: &PersistentTensor) {
         match self {
             Device::Cpu(_) => state.host(|values| values.fill(0.0)),
@@ -130,10 +135,10 @@ impl Device {
         }
     }
 
-    /// Reads all of a state, row after row.
+    /// Reads all values of a state, row by row.
     ///
     /// # Errors
-    /// [`Error::Gpu`], [`Error::DeviceLost`].
+    /// On a GPU: [`Error::Gpu`], [`Error::DeviceLost`].
     pub async fn read_state(&self, state: &PersistentTensor) -> Result<Vec<f32>> {
         match self {
             Device::Cpu(_) => Ok(state.host(|values| values.to_vec())),

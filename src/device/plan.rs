@@ -3,22 +3,23 @@
 use super::call::{CallList, MAX_STORAGE_BINDINGS, Role, TensorId};
 use super::sizes::BatchSizes;
 
-/// The buffers a planned list needs.
+/// The buffers of a planned list.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    /// The slot of each tensor; none for weights.
+    /// The slot of each tensor; `None` for weights and persistent tensors.
     pub of: Vec<Option<usize>>,
-    /// Elements a slot holds at capacity.
+    /// The elements of each slot at capacity.
     pub len: Vec<usize>,
 }
 
 impl Slots {
-    /// Gives every input and every output a slot of its own and lets temporaries share the rest: a temporary takes
-    /// the smallest free slot that holds it, else the largest free one, grown.
+    /// Gives each input a slot of its own, and lets temporaries share the other slots. Outputs keep theirs to the end.
+    /// A temporary takes the smallest free slot that is large enough, else it enlarges the largest free one.
     ///
     /// # Panics
-    /// If the list breaks a rule of WebGPU that every device keeps: a tensor written by a call that also reads it
-    /// other than in place, a read of something never written, more storage bindings than a stage may have.
+    /// If the list breaks a rule of WebGPU that every device keeps. A call must not write what it reads, except in
+    /// place; it must not read what was never written; and it must not have more storage bindings than a shader stage
+    /// allows.
     pub fn assign(list: &CallList, capacity: BatchSizes) -> Self {
         let count = list.tensors.len();
         let mut last_use = vec![0; count];
@@ -97,7 +98,7 @@ impl Slots {
         }
     }
 
-    /// Bytes of all slots.
+    /// The bytes of all slots.
     pub fn bytes(&self) -> u64 {
         self.len.iter().map(|&n| n as u64 * 4).sum()
     }

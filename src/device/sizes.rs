@@ -1,44 +1,48 @@
-//! The sizes of a batch, and numbers of rows that follow it.
+//! The sizes of a batch, and numbers of rows that follow from them.
 
 /// The sizes of one packed batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchSizes {
-    /// T: tokens in the packed batch.
+    /// T, the tokens of the packed batch.
     pub tokens: u32,
-    /// B: sequences.
+    /// B, the sequences.
     pub sequences: u32,
-    /// The longest sequence's length.
+    /// S of the longest sequence.
     pub longest: u32,
-    /// P: tokens picked for a head that reads only some, such as the masked ones.
+    /// P, the picked tokens: some heads read only a few tokens, such as the masked ones.
     pub picked: u32,
 }
 
-/// A number of rows, fixed or following the batch.
+/// A number of rows. It is fixed or follows the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rows {
+    /// A fixed number.
     Fixed(u32),
-    /// T
+    /// T, the tokens.
     Tokens,
-    /// B
+    /// B, the sequences.
     Sequences,
     /// B + 1, the bounds of the packed sequences.
     Bounds,
-    /// P
+    /// P, the picked tokens.
     Picked,
-    /// T, B or P, rounded up to a multiple: what a kernel takes a few of at a time, filled up with zeros.
+    /// T rounded up to a multiple of this number. A kernel takes several rows at a time; zeros fill the last group.
     TokensTo(u32),
+    /// B rounded up in the same way.
     SequencesTo(u32),
+    /// P rounded up in the same way.
     PickedTo(u32),
 }
 
 impl BatchSizes {
-    /// Whether a plan for this batch runs the other one too.
+    /// Whether a plan for this batch can also run `other`.
     pub fn holds(self, other: BatchSizes) -> bool {
         self.tokens >= other.tokens && self.sequences >= other.sequences && self.picked >= other.picked
     }
 }
 
 impl Rows {
+    /// The number of rows for a batch of these sizes.
     pub fn resolve(self, sizes: BatchSizes) -> u32 {
         match self {
             Rows::Fixed(n) => n,
@@ -60,10 +64,10 @@ impl Rows {
         }
     }
 
-    /// The number rounded up to a multiple of `unit`.
+    /// Rounds the number up to a multiple of `unit`.
     ///
     /// # Panics
-    /// For bounds, of which no kernel takes several at a time.
+    /// For [`Rows::Bounds`]: no kernel reads several bounds at a time.
     pub fn to(self, unit: u32) -> Self {
         match self {
             Rows::Fixed(n) => Rows::Fixed(n.next_multiple_of(unit)),

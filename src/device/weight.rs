@@ -18,13 +18,13 @@ pub(crate) struct Stored {
     pub layout: Layout,
 }
 
-/// How a device keeps a parameter.
+/// The form in which a device stores a parameter.
 pub(crate) enum Layout {
-    /// CPU: a vector or table, row-major.
+    /// On the CPU: a vector or table, row-major.
     Plain(Vec<f32>),
-    /// CPU: a matmul's right side in panels.
+    /// On the CPU: the right side of a matmul, in panels.
     Panels(Panels),
-    /// GPU: see `gpu::upload` for the packing.
+    /// On a GPU: `gpu::upload` describes the packing.
     Buffer(wgpu::Buffer),
 }
 
@@ -33,6 +33,7 @@ impl Weight {
         Self(Arc::new(stored))
     }
 
+    /// The name of the parameter, for traces and errors.
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -47,7 +48,7 @@ impl Weight {
         self.0.cols
     }
 
-    /// The type it has in the device's memory.
+    /// The type in which it is stored on the device.
     pub fn dtype(&self) -> DType {
         self.0.dtype
     }
@@ -56,7 +57,7 @@ impl Weight {
         &self.0.layout
     }
 
-    /// Bytes of device memory.
+    /// The bytes of device memory.
     pub fn bytes(&self) -> u64 {
         match &self.0.layout {
             Layout::Plain(v) => v.len() as u64 * 4,

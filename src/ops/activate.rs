@@ -1,6 +1,6 @@
-//! `y = act(x)`, apart from the matmul before it: training keeps x, of which the gradient is a function.
+//! `y = act(x)` as an op of its own. Inference fuses it into the matmul before it; training needs x for the gradient.
 //!
-//! x and y `[R, C]`.
+//! x and y are `[R, C]`.
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, train::activation as kernel};
@@ -10,6 +10,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, cols: u32, activation: Activation }
 
+/// The op `activate`: reads x `[R, C]`, writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "activate",
     params: Params::STRUCT,
@@ -27,7 +28,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 16.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the function of every element.
+/// Records `y = act(x)` and returns y, a new tensor of x's shape.
 pub fn activate(g: &mut Graph, name: &str, x: Tensor, activation: Activation) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
     g.call(&OP, &[x], &[y], Params { rows: x.rows, cols: x.cols, activation });

@@ -1,6 +1,6 @@
-//! `d_x = d_y act'(x)`, x being what the function was applied to.
+//! `d_x = d_y act'(x)`, where x is the input of the activation.
 //!
-//! x, d_y and d_x `[R, C]`.
+//! x, d_y and d_x are `[R, C]`.
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, train::activation as kernel};
@@ -10,6 +10,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, cols: u32, activation: Activation }
 
+/// The op `activate_backward`: reads x and d_y `[R, C]`, writes d_x `[R, C]`.
 pub static OP: Op = Op {
     name: "activate_backward",
     params: Params::STRUCT,
@@ -30,7 +31,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 20.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the gradient of `activation` at `x`.
+/// Records the gradient of `activation` at `x` and returns d_x `[R, C]`.
 pub fn activate_backward(g: &mut Graph, x: Tensor, d_y: Tensor, activation: Activation) -> Tensor {
     let d_x = g.temp("d_activate", x.rows, x.cols);
     g.call(&OP, &[x, d_y], &[d_x], Params { rows: x.rows, cols: x.cols, activation });

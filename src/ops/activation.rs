@@ -1,4 +1,4 @@
-//! The WGSL of an epilogue's activation: one file a function, so that no shader carries the others.
+//! The WGSL of an epilogue's activation. Each function has its own file, so no shader carries the others.
 
 use crate::activation::Activation;
 
@@ -6,7 +6,7 @@ macro_rules! files {
     ($($name:literal),+) => { &[$(include_str!(concat!("../../shaders/lib/activation/", $name, ".wgsl"))),+] };
 }
 
-/// The pieces that define `activate(x: vec4f) -> vec4f`, in order.
+/// The files that define `activate(x: vec4f) -> vec4f`, in the order in which they are joined.
 pub(crate) fn pieces(activation: Activation) -> &'static [&'static str] {
     match activation {
         Activation::Linear | Activation::Gelu => files!("shared_erfc", "linear_or_gelu"),
@@ -25,7 +25,7 @@ pub(crate) fn pieces(activation: Activation) -> &'static [&'static str] {
     }
 }
 
-/// The pieces that define `slope(x: vec4f) -> vec4f`, the derivative, in order.
+/// The files that define the derivative, `slope(x: vec4f) -> vec4f`, in the order in which they are joined.
 #[cfg(feature = "train")]
 pub(crate) fn slopes(activation: Activation) -> &'static [&'static str] {
     match activation {

@@ -1,9 +1,12 @@
-//! AdamW with the gradient's clip factor, on one parameter; the gradient is 0 afterwards.
+//! One step of AdamW (Loshchilov and Hutter, arXiv:1711.05101) on one parameter, with the gradient clipped by the
+//! global norm.
 //!
 //! `g = d_p min(1, max_norm / (|all gradients| + 1e-6))`, `m += (1 - beta1) (g - m)`, `v = beta2 v + (1 - beta2) g²`,
-//! `p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps)`. control `[1, 4]` is (key, lr, c1, c2): PyTorch's c1 is
-//! `1 / (1 - beta1ᵗ)` and c2 `1 / sqrt(1 - beta2ᵗ)`, BERT's own optimizer has 1 for both. squared_norm is one element;
-//! where it is not finite the step is not taken, and the gradient is 0 all the same.
+//! `p = p (1 - lr decay) - lr c1 m / (c2 sqrt(v) + eps)`. Afterwards the gradient is 0.
+//!
+//! control `[1, 4]` is (key, lr, c1, c2). PyTorch's optimizer has c1 = `1 / (1 - beta1ᵗ)` and c2 =
+//! `1 / sqrt(1 - beta2ᵗ)`; BERT's (`optimization.py` of google-research/bert) has 1 for both. squared_norm is one
+//! element. If it is not finite, the step is skipped, and the gradient is still set to 0.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -13,6 +16,8 @@ use crate::ops::spread;
 
 params! { len: u32, beta1: f32, beta2: f32, eps: f32, decay: f32, max_norm: f32 }
 
+/// The op `adamw`: reads control `[1, 4]` and squared_norm `[1, 1]`; updates p, d_p, m and v in place, all of one
+/// shape.
 pub static OP: Op = Op {
     name: "adamw",
     params: Params::STRUCT,
@@ -23,21 +28,26 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 16.0 * f64::from(p.len)),
 };
 
-/// What does not change from step to step.
+/// The constants of the optimizer, the same at every step.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct AdamW {
+    /// The decay of the first moment m, such as 0.9; at least 0 and below 1.
     pub beta1: f32,
+    /// The decay of the second moment v, such as 0.999; at least 0 and below 1.
     pub beta2: f32,
+    /// Added to the denominator, such as 1e-8; above 0.
     pub eps: f32,
-    /// Weight decay, decoupled from the gradient.
+    /// The weight decay, decoupled from the gradient; 0 for none.
     pub decay: f32,
-    /// The norm that all gradients together are clipped to; 0 for none.
+    /// The norm to which all gradients together are clipped; 0 for no clipping.
     pub max_norm: f32,
 }
 
 impl AdamW {
+    /// Checks that each value is in its range. Otherwise steps could be infinite or NaN.
+    ///
     /// # Errors
-    /// [`Error::Option`] that names the one that is out of range: steps by it would not be finite.
+    /// [`Error::Option`] names the first value that is out of range.
     pub fn check(&self) -> Result<()> {
         let Self { beta1, beta2, eps, decay, max_norm } = *self;
         let is_some = |x: f32| x.is_finite() && x >= 0.0;
@@ -61,16 +71,20 @@ impl AdamW {
     }
 }
 
-/// A parameter with its gradient and moments, all of one shape.
+/// A parameter with its gradient and its two moments, all of one shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
+    /// The parameter.
     pub p: Tensor,
+    /// Its gradient. The step reads it and sets it to 0.
     pub d_p: Tensor,
+    /// The first moment: the running mean of the gradient.
     pub m: Tensor,
+    /// The second moment: the running mean of the squared gradient.
     pub v: Tensor,
 }
 
-/// Records the step of one parameter.
+/// Records one step of a parameter, in place. `control` is `[1, 4]` and `squared_norm` is `[1, 1]`, as the module says.
 pub fn adamw(g: &mut Graph, moments: Moments, control: Tensor, squared_norm: Tensor, options: &AdamW) {
     let Moments { p, d_p, m, v } = moments;
     let Rows::Fixed(rows) = p.rows else { unreachable!("a parameter's shape is fixed") };

@@ -1,6 +1,6 @@
-//! `y += x`: gradients of one tensor from two uses of it.
+//! `y += x`: adds up the gradients of a tensor that is used twice.
 //!
-//! x and y `[R, C]`.
+//! x and y are `[R, C]`.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -9,6 +9,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `add`: reads x `[R, C]`, updates y `[R, C]` in place.
 pub static OP: Op = Op {
     name: "add",
     params: Params::STRUCT,
@@ -19,7 +20,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the addition of `x` to `y`, in place.
+/// Records `y += x`, in place. Both are `[R, C]`.
 pub fn add(g: &mut Graph, x: Tensor, y: Tensor) {
     g.call(&OP, &[x, y], &[y], Params { rows: x.rows, cols: x.cols });
 }

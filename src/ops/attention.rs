@@ -1,8 +1,8 @@
-//! `ctx = softmax(Q Kᵀ / sqrt(D)) V`, for each head, within each packed sequence.
+//! `ctx = softmax(Q Kᵀ / sqrt(D)) V` for each head, within each packed sequence (Vaswani et al., arXiv:1706.03762).
 //!
-//! qkv `[T, 3H]` holds q, k and v side by side, each N heads of D columns; bounds `[B + 1]` are the sequences' first
-//! tokens and T; ctx `[T, H]`. Fused: no matrix of scores is ever stored, and there is no mask, since a sequence's
-//! keys are its own tokens and nothing else.
+//! qkv `[T, 3H]` has q, k and v side by side, each with N heads of D columns. bounds `[B + 1]` has the first token of
+//! each sequence, then T. ctx is `[T, H]`. The op is fused: it never stores a matrix of scores. It needs no mask,
+//! because a sequence's keys are exactly its own tokens.
 
 use crate::device::cpu::{CpuCall, attention as kernel};
 use crate::device::{CallContext, Family, Longest, Op, Rows, Variant, params, resolved};
@@ -11,6 +11,7 @@ use crate::ops::groups;
 
 params! { tokens: Rows, sequences: Rows, longest: Longest, heads: u32, head_size: u32, scale: f32 }
 
+/// The op `attention`: reads qkv `[T, 3H]` and bounds `[B + 1]` (u32), writes ctx `[T, H]`.
 pub static OP: Op = Op {
     name: "attention",
     params: Params::STRUCT,
@@ -59,12 +60,12 @@ pub static OP: Op = Op {
             grid: resolved!(|p| [groups(p.longest, 8), p.heads, p.sequences]),
         },
     ],
-    // The batch's lengths are not parameters: as if all sequences were of the mean length.
+    // The parameters do not include the lengths of the sequences, so this takes the mean length for each.
     flops: resolved!(|p| 4.0 * f64::from(p.tokens) * f64::from(p.tokens) / f64::from(p.sequences.max(1))
         * f64::from(p.heads * p.head_size)),
 };
 
-/// Records multi-head self-attention over packed sequences.
+/// Records multi-head self-attention over packed sequences and returns ctx `[T, H]`. `heads` is N, and H = N D.
 pub fn attention(g: &mut Graph, name: &str, qkv: Tensor, bounds: Tensor, heads: u32) -> Tensor {
     let hidden = qkv.cols / 3;
     let head_size = hidden / heads;

@@ -1,7 +1,8 @@
-//! The gradients of attention's q, k and v. The probabilities are computed again; no matrix of them is ever stored.
+//! The gradients of attention's q, k and v. The op computes the probabilities again and never stores a matrix of them,
+//! as FlashAttention does (Dao et al., arXiv:2205.14135).
 //!
-//! qkv, bounds, control and lse as in [`attention_train`](super::attention_train), d_ctx `[T, H]`, delta `[T, N]` of
-//! [`attention_delta`](super::attention_delta); d_qkv `[T, 3H]`.
+//! qkv, bounds, control and lse are those of [`attention_train`](super::attention_train); d_ctx is `[T, H]`, delta
+//! `[T, N]` comes from [`attention_delta`](super::attention_delta), and d_qkv is `[T, 3H]`.
 
 use super::attention_delta::attention_delta;
 use super::attention_train::{Params, overrides, pairs, params, shape, with_dropout};
@@ -11,6 +12,8 @@ use crate::device::{Family, Op, Variant, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
+/// The op `attention_backward`: reads qkv `[T, 3H]`, bounds `[B + 1]`, control `[1, 4]`, d_ctx `[T, H]`, lse and delta
+/// `[T, N]`; writes d_qkv `[T, 3H]`.
 pub static OP: Op = Op {
     name: "attention_backward",
     params: Params::STRUCT,
@@ -62,19 +65,24 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 14.0 * pairs(p)),
 };
 
-/// Bytes of a workgroup's memory that tiles and their terms take at most.
+/// The most workgroup memory, in bytes, that a kernel's tiles and their terms take.
 const TILES: u32 = 8192 + 32 * 12;
 
-/// What attention kept of its forward pass.
+/// The tensors of the forward pass that the gradient needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved {
+    /// q, k and v side by side, `[T, 3H]`.
     pub qkv: Tensor,
+    /// The first token of each sequence, then T: `[B + 1]`, u32.
     pub bounds: Tensor,
+    /// The result of attention, `[T, H]`.
     pub ctx: Tensor,
+    /// The logarithm of each query's sum of exponentials, `[T, N]`.
     pub lse: Tensor,
 }
 
-/// Records d_qkv.
+/// Records the gradients of q, k and v and returns d_qkv `[T, 3H]`. d_ctx is `[T, H]`; `heads` is N; `dropout` is that
+/// of the forward pass.
 pub fn attention_backward(g: &mut Graph, saved: Saved, d_ctx: Tensor, heads: u32, dropout: &Dropout) -> Tensor {
     let Saved { qkv, bounds, ctx, lse } = saved;
     let delta = attention_delta(g, ctx, d_ctx, heads);

@@ -1,6 +1,7 @@
-//! `delta = Σ d_ctx ctx` over a head's columns: what softmax's gradient subtracts from each of a query's terms.
+//! `delta = Σ d_ctx ctx` over each head's columns. The gradient of the softmax subtracts it from each of a query's
+//! terms.
 //!
-//! ctx and d_ctx `[T, H]`, delta `[T, N]`.
+//! ctx and d_ctx are `[T, H]`, delta is `[T, N]`.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -9,6 +10,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, heads: u32, head_size: u32 }
 
+/// The op `attention_delta`: reads ctx and d_ctx `[T, H]`, writes delta `[T, N]`.
 pub static OP: Op = Op {
     name: "attention_delta",
     params: Params::STRUCT,
@@ -19,7 +21,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.rows) * f64::from(p.heads * p.head_size)),
 };
 
-/// Records the sums.
+/// Records the sums and returns delta `[T, N]`. ctx and d_ctx are `[T, H]`; `heads` is N.
 pub fn attention_delta(g: &mut Graph, ctx: Tensor, d_ctx: Tensor, heads: u32) -> Tensor {
     let delta = g.temp("delta", ctx.rows, heads);
     let params = Params { rows: ctx.rows, heads, head_size: ctx.cols / heads };

@@ -1,7 +1,8 @@
-//! Attention as training computes it: with dropout of the probabilities, and the logarithm of each query's sum kept.
+//! Attention for training: it drops probabilities out, and keeps the logarithm of each query's sum for the gradient.
 //!
-//! `ctx = M softmax(Q Kᵀ / sqrt(D)) V`; qkv, bounds and ctx as in [`attention`](super::attention); lse `[T, N]`. M is 0 or
-//! `1 / (1 - p)` by the hash of row `query N + head` and column `key` within its sequence.
+//! `ctx = M softmax(Q Kᵀ / sqrt(D)) V`; qkv, bounds and ctx are as in [`attention`](super::attention), and lse is
+//! `[T, N]`. M is 0 or `1 / (1 - p)`. The hash of row `query N + head` and column `key`, counted within the sequence,
+//! decides which.
 
 use super::dropout::Dropout;
 use crate::device::cpu::{CpuCall, train::attention as kernel};
@@ -10,9 +11,11 @@ use crate::graph::{Graph, Tensor};
 use crate::hash::site_key;
 use crate::ops::groups;
 
-// The gradient has the same ones.
+// `attention_backward` uses the same parameters.
 params! { tokens: Rows, sequences: Rows, longest: Longest, heads: u32, head_size: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
 
+/// The op `attention_train`: reads qkv `[T, 3H]`, bounds `[B + 1]` (u32) and control `[1, 4]`; writes ctx `[T, H]` and
+/// lse `[T, N]`.
 pub static OP: Op = Op {
     name: "attention_train",
     params: Params::STRUCT,
@@ -64,12 +67,12 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 4.0 * pairs(p)),
 };
 
-/// A kernel with dropout's hash before it.
+/// The WGSL of a kernel, after the hash of dropout.
 pub(super) fn with_dropout(kernel: &'static str) -> Vec<&'static str> {
     vec![include_str!("../../shaders/lib/dropout.wgsl"), kernel]
 }
 
-/// Products of a query with a key, element by element, as if all sequences were of the mean length.
+/// The number of products of a query's element with a key's. It takes the mean length for each sequence.
 pub(super) fn pairs(p: Values) -> f64 {
     f64::from(p.tokens) * f64::from(p.tokens) / f64::from(p.sequences.max(1)) * f64::from(p.heads * p.head_size)
 }
@@ -78,7 +81,7 @@ pub(super) fn overrides(context: &CallContext<'_>) -> Vec<(&'static str, f64)> {
     vec![("HEAD_SIZE", f64::from(Params::recorded(context).head_size))]
 }
 
-/// Parameters of a call.
+/// The parameters of a call.
 pub(super) fn params(hidden: u32, heads: u32, dropout: &Dropout) -> Params {
     let head_size = hidden / heads;
     Params {
@@ -94,7 +97,8 @@ pub(super) fn params(hidden: u32, heads: u32, dropout: &Dropout) -> Params {
     }
 }
 
-/// Records `(ctx, lse)`.
+/// Records attention with dropout and returns `(ctx, lse)`: ctx `[T, H]` and lse `[T, N]`. qkv is `[T, 3H]`, bounds
+/// `[B + 1]`, and `heads` is N.
 pub fn attention_train(
     g: &mut Graph,
     name: &str,
@@ -110,7 +114,7 @@ pub fn attention_train(
     (ctx, lse)
 }
 
-/// The parameters as the CPU's kernels take them.
+/// The parameters in the form that the CPU kernels take.
 pub(super) fn shape(bits: &[u32], control: &[f32]) -> kernel::Shape {
     let Values { heads, head_size, scale, site, threshold, keep_scale, .. } = Params::resolved(bits);
     kernel::Shape {

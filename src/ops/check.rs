@@ -1,5 +1,5 @@
-//! Every variant's joined text parses, validates as WGSL of the specification's floor, and declares the bindings and
-//! parameters that its op does.
+//! Checks every variant's joined text: it parses, it is valid WGSL under the specification's smallest limits, and it
+//! declares the bindings and parameters of its op.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
@@ -30,7 +30,7 @@ fn weight(g: &mut Graph, rows: usize, cols: usize, dtype: DType) -> Tensor {
     g.weight(&Weight::new(Stored { name: "w".into(), rows, cols, dtype, layout }))
 }
 
-/// Calls of every kind: odd and whole sizes, types, epilogues, head sizes.
+/// Calls of every kind: odd and round sizes, all types, epilogues and head sizes.
 fn sites() -> CallList {
     let mut g = Graph::new();
     for (n, k) in [(64, 32), (64, 33), (37, 32), (2, 19)] {
@@ -68,7 +68,7 @@ fn sites() -> CallList {
     g.finish(&[])
 }
 
-/// Calls of the ops that only training has.
+/// Calls of the ops that only training uses.
 #[cfg(feature = "train")]
 fn training(g: &mut Graph) {
     use super::adamw::{AdamW, Moments, adamw};
@@ -129,7 +129,7 @@ fn training(g: &mut Graph) {
     super::span_loss::span_loss(g, logits, bounds, labels, labels);
 }
 
-/// Runs `check` over every variant of every op and every context that it fits.
+/// Runs `check` on every variant of every op, in every context that the variant fits.
 fn for_each_shader(mut check: impl FnMut(&Op, &Variant, &CallContext<'_>, &str)) {
     let list = sites();
     for op in OPS {
@@ -158,7 +158,7 @@ fn parse(name: &str, text: &str) -> Module {
 fn shaders_are_valid_without_any_extension() {
     for_each_shader(|_, variant, context, text| {
         let module = parse(variant.name, text);
-        // naga asks this for unpack2x16float, which WGSL has without any extension.
+        // naga asks for this at unpack2x16float. WGSL has that function without any extension.
         let floor = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         let checked = Validator::new(ValidationFlags::all(), floor).validate(&module);
         let info = checked.unwrap_or_else(|e| panic!("{}: {}", variant.name, e.emit_to_string(text)));
@@ -211,7 +211,7 @@ fn bindings_and_parameters_are_the_ops() {
             }
         }
         bindings.sort();
-        // What is updated in place is bound as written.
+        // A tensor that is updated in place has only its binding among the writes.
         let reads = context.call.read_bindings().map(|(i, _)| (i, op.reads[i as usize].to_string(), false));
         let writes = (WRITE_BINDING..).zip(op.writes).map(|(i, n)| (i, n.to_string(), true));
         assert_eq!(bindings, reads.chain(writes).collect::<Vec<_>>(), "{}", variant.name);

@@ -1,6 +1,6 @@
 //! The first half of a sum over rows, such as a bias's gradient: `y[p] = x[p] + x[p + P] + x[p + 2 P]…`.
 //!
-//! x `[R, C]`, y `[P, C]`; [`column_reduce`](super::column_reduce) is the other half. P is fixed, so the order of
+//! x is `[R, C]`, y is `[P, C]`. [`column_reduce`](super::column_reduce) is the other half. P is fixed, so the order of
 //! summation depends on R alone.
 
 use crate::device::cpu::{CpuCall, parallel};
@@ -8,11 +8,12 @@ use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_reduce::column_reduce, groups};
 
-/// P: enough to keep a GPU busy, few enough that the second half is nothing.
+/// P, the number of partial sums: enough to keep a GPU busy, and few enough that the second half costs almost nothing.
 pub const PARTS: u32 = 32;
 
 params! { rows: Rows, cols: u32, parts: u32 }
 
+/// The op `column_partials`: reads x `[R, C]`, writes y `[P, C]`.
 pub static OP: Op = Op {
     name: "column_partials",
     params: Params::STRUCT,
@@ -23,7 +24,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records `sum += Σ x[r]` over all rows of x `[R, C]`; `sum` has C elements.
+/// Records `sum += Σ x[r]` over all rows of x `[R, C]`, in place; `sum` has C elements.
 pub fn column_sum(g: &mut Graph, x: Tensor, sum: Tensor) {
     let parts = g.temp("partials", Rows::Fixed(PARTS), x.cols);
     g.call(&OP, &[x], &[parts], Params { rows: x.rows, cols: x.cols, parts: PARTS });

@@ -1,6 +1,6 @@
-//! The second half of a sum over rows: `y += x[0] + x[1] + …`, of the few rows that partial sums are.
+//! The second half of a sum over rows, `y += x[0] + x[1] + …`: it adds up the few rows of partial sums.
 //!
-//! x `[P, C]`, y C elements, updated in place.
+//! x is `[P, C]`. y has C elements and is updated in place.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -9,6 +9,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `column_reduce`: reads x `[P, C]`, updates y (C elements) in place.
 pub static OP: Op = Op {
     name: "column_reduce",
     params: Params::STRUCT,
@@ -19,7 +20,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the sum of `x`'s rows onto `y`.
+/// Records `y += Σ x[p]` over the rows of x `[P, C]`, in place; `y` has C elements.
 pub fn column_reduce(g: &mut Graph, x: Tensor, y: Tensor) {
     g.call(&OP, &[x, y], &[y], Params { rows: x.rows, cols: x.cols });
 }

@@ -1,6 +1,7 @@
-//! Some columns of a tensor times a number, into some columns of another or on top of them: `y[:, b..b+C] (+)= s x[:, a..a+C]`.
+//! Copies or adds some columns of a tensor, times a number, into some columns of another:
+//! `y[:, b..b+C] (+)= s x[:, a..a+C]`.
 //!
-//! x `[R, X]`, y `[R, Y]`. Adapters have it for the rows of a fused weight that they adapt, and for their scale.
+//! x is `[R, X]`, y is `[R, Y]`. Adapters use it for their scale, and for the part of a fused weight that they adapt.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -9,6 +10,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32, x_pitch: u32, x_first: u32, y_pitch: u32, y_first: u32, scale: f32, add: bool }
 
+/// The op `columns`: reads x `[R, X]`, writes y `[R, Y]` or updates it in place.
 pub static OP: Op = Op {
     name: "columns",
     params: Params::STRUCT,
@@ -19,14 +21,14 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records `scale` times the `cols` columns of x from `first` on, as a tensor of their own.
+/// Records `scale` times columns `first..first + cols` of x `[R, X]` and returns the result, a new tensor `[R, cols]`.
 pub fn take_columns(g: &mut Graph, name: &str, x: Tensor, first: u32, cols: u32, scale: f32) -> Tensor {
     let y = g.temp(name, x.rows, cols);
     record(g, (x, first), (y, 0), cols, scale, false);
     y
 }
 
-/// Records the addition of x to the columns of y from `first` on, in place.
+/// Records `y[:, first..first + C] += x`, in place. x is `[R, C]`, y is `[R, Y]`.
 pub fn add_columns(g: &mut Graph, x: Tensor, y: Tensor, first: u32) {
     record(g, (x, 0), (y, first), x.cols, 1.0, true);
 }

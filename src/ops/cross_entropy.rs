@@ -1,7 +1,7 @@
-//! Softmax cross-entropy of each row, with its gradient at once.
+//! The softmax cross-entropy of each row, together with its gradient.
 //!
-//! logits `[R, C]`, labels `[R]` u32 (a row whose label is not below C has no loss), weights `[R]`, such as 1 over the
-//! number of labels for a mean; d_logits `[R, C]`, loss `[R]`.
+//! logits are `[R, C]`; labels `[R]` are u32, and a label of C or more means that the row has no loss; weights are
+//! `[R]`, for example 1 divided by the number of labels for a mean. d_logits is `[R, C]`, loss is `[R]`.
 
 use crate::device::cpu::{CpuCall, train::losses};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -10,6 +10,8 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `cross_entropy`: reads logits `[R, C]`, labels (u32) and weights `[R]`; writes d_logits `[R, C]` and loss
+/// `[R]`.
 pub static OP: Op = Op {
     name: "cross_entropy",
     params: Params::STRUCT,
@@ -37,14 +39,16 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// What a loss says: the gradient by its logits, and its own rows.
+/// The results of a loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
+    /// The gradient by the logits, of their shape.
     pub d_logits: Tensor,
+    /// The weighted loss of each row.
     pub loss: Tensor,
 }
 
-/// Records the loss of every row of `logits`.
+/// Records the loss of every row of logits `[R, C]`. labels and weights are `[R]`, as the module says.
 pub fn cross_entropy(g: &mut Graph, logits: Tensor, labels: Tensor, weights: Tensor) -> Loss {
     let d_logits = g.temp("d_logits", logits.rows, logits.cols);
     let loss = g.temp("loss", logits.rows, 1);

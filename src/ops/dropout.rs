@@ -1,7 +1,7 @@
-//! `y = m x / (1 - p) + residual`, m being 0 with probability p, else 1.
+//! `y = m x / (1 - p) + residual`, where m is 0 with probability p, else 1.
 //!
-//! x, residual and y `[R, C]`; control `[1, 4]` holds the step's key in its first word. m is a hash of the key, the
-//! place in the model, row and column: nothing is stored, and the gradient is the same op.
+//! x, residual and y are `[R, C]`. The first word of control `[1, 4]` is the step's key. m is a hash of the key, the
+//! place in the model, the row and the column. So nothing is stored, and the gradient is the same op.
 
 use crate::device::cpu::{CpuCall, train};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -10,6 +10,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32, site: u32, threshold: u32, scale: f32 }
 
+/// The op `dropout`: reads x `[R, C]`, control `[1, 4]` and, if there is one, residual `[R, C]`; writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "dropout",
     params: Params::STRUCT,
@@ -33,30 +34,30 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Where a dropout is, and how much it drops.
+/// The place of a dropout and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// The tensor whose first word is the step's key.
+    /// The tensor `[1, 4]` whose first word is the step's key.
     pub control: Tensor,
-    /// The place in the model: every dropout has its own.
+    /// The number of the place in the model. Every dropout has its own.
     pub site: u32,
-    /// The share of elements that become 0, below 1.
+    /// The probability that an element becomes 0; below 1.
     pub p: f32,
 }
 
 impl Dropout {
-    /// An element is dropped where its hash is below this.
+    /// Elements whose hash is below this are dropped.
     pub(super) fn threshold(&self) -> u32 {
         (f64::from(self.p) * 4_294_967_296.0) as u32
     }
 
-    /// What elements that are kept are multiplied by.
+    /// The factor of the elements that are kept.
     pub(super) fn scale(&self) -> f32 {
         1.0 / (1.0 - self.p)
     }
 }
 
-/// Records the dropout of `x`, with the residual added.
+/// Records the dropout of x `[R, C]`, plus `residual` if there is one, and returns y `[R, C]`.
 pub fn dropout(g: &mut Graph, name: &str, x: Tensor, dropout: Dropout, residual: Option<Tensor>) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
     let mut reads = vec![x, dropout.control];

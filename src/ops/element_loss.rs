@@ -1,7 +1,8 @@
-//! Losses of single elements with their gradients: squared differences (regression), binary cross-entropy with logits
-//! (several labels at once).
+//! Losses of single elements, with their gradients: squared differences (regression), and binary cross-entropy with
+//! logits (several labels at once).
 //!
-//! logits and targets `[R, C]`, weights `[R]`; d_logits `[R, C]`, loss `[R]`, a row's sum times its weight.
+//! logits and targets are `[R, C]`, weights `[R]`. d_logits is `[R, C]`. loss `[R]` is the sum over a row times the
+//! row's weight.
 
 use super::cross_entropy::Loss;
 use crate::device::cpu::{CpuCall, train::losses};
@@ -9,12 +10,12 @@ use crate::device::{Op, numbers, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 
-/// Which loss.
+/// The kind of loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementLoss {
-    /// `(x - target)²`
+    /// `(x - target)²`.
     Squared = 0,
-    /// `-target ln σ(x) - (1 - target) ln (1 - σ(x))`
+    /// `-target ln σ(x) - (1 - target) ln (1 - σ(x))`.
     Binary = 1,
 }
 
@@ -24,6 +25,7 @@ numbers! {
 
 params! { rows: Rows, cols: u32, kind: ElementLoss }
 
+/// The op `element_loss`: reads logits and targets `[R, C]` and weights `[R]`; writes d_logits `[R, C]` and loss `[R]`.
 pub static OP: Op = Op {
     name: "element_loss",
     params: Params::STRUCT,
@@ -34,7 +36,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the loss of every row of `logits`.
+/// Records the loss of every row of logits `[R, C]`. targets are `[R, C]`, weights `[R]`.
 pub fn element_loss(g: &mut Graph, logits: Tensor, targets: Tensor, weights: Tensor, kind: ElementLoss) -> Loss {
     let d_logits = g.temp("d_logits", logits.rows, logits.cols);
     let loss = g.temp("loss", logits.rows, 1);

@@ -1,7 +1,8 @@
-//! `y[t] = word[ids[t, 0]] + kind[ids[t, 1]] + position[ids[t, 2]]`: the embedding sum from tables that are trained.
+//! `y[t] = word[ids[t, 0]] + kind[ids[t, 1]] + position[ids[t, 2]]`: the sum of embeddings, from tables that are
+//! trained.
 //!
-//! Tables `[·, H]`, ids `[T, 3]` u32, y `[T, H]`. Frozen tables stay on the host, which gathers the sum itself. The gradient
-//! is a [`scatter`](super::scatter) a table.
+//! The tables are `[·, H]`, ids `[T, 3]` are u32, y is `[T, H]`. Frozen tables stay on the host, which computes the sum
+//! itself. The gradient of each table is a [`scatter`](super::scatter).
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -10,6 +11,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `embed`: reads word, kind and position `[·, H]` and ids `[T, 3]` (u32); writes y `[T, H]`.
 pub static OP: Op = Op {
     name: "embed",
     params: Params::STRUCT,
@@ -20,7 +22,8 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the sum of the three tables' rows.
+/// Records the sum of the three tables' rows and returns y `[T, H]`. ids `[T, 3]` are u32; each must be a row of its
+/// table.
 pub fn embed(g: &mut Graph, name: &str, tables: [Tensor; 3], ids: Tensor) -> Tensor {
     let [word, kind, position] = tables;
     let y = g.temp(name, ids.rows, word.cols);

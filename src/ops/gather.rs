@@ -1,6 +1,6 @@
-//! `y[r] = x[index[r]]`: chosen rows, such as the masked tokens' hidden states.
+//! `y[r] = x[index[r]]`: takes some rows, for example the hidden states of the masked tokens.
 //!
-//! x `[T, C]`, index `[R]` u32, each below T; y `[R, C]`.
+//! x is `[T, C]`, index `[R]` is u32 and below T, y is `[R, C]`.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -9,6 +9,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `gather`: reads x `[T, C]` and index `[R]` (u32), writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "gather",
     params: Params::STRUCT,
@@ -26,7 +27,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the choice of `x`'s rows that `index` names.
+/// Records the choice of x's rows and returns y `[R, C]`. x is `[T, C]`; index `[R]` is u32 and below T.
 pub fn gather(g: &mut Graph, name: &str, x: Tensor, index: Tensor) -> Tensor {
     let y = g.temp(name, index.rows, x.cols);
     g.call(&OP, &[x, index], &[y], Params { rows: index.rows, cols: x.cols });

@@ -1,6 +1,6 @@
-//! `y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta`, over each row; always in f32.
+//! `y = (x - mean(x)) / sqrt(var(x) + eps) * gamma + beta` over each row, always in f32 (Ba et al., arXiv:1607.06450).
 //!
-//! x and y `[R, C]`, gamma and beta `[C]`. The variance is the mean of squares, not the sample's.
+//! x and y are `[R, C]`, gamma and beta `[C]`. The variance divides by C, not by C - 1.
 
 use crate::device::cpu::{CpuCall, rows};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -9,6 +9,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32, eps: f32 }
 
+/// The op `layer_norm`: reads x `[R, C]`, gamma and beta `[C]`; writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "layer_norm",
     params: Params::STRUCT,
@@ -44,7 +45,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 8.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the normalisation of every row of `x`.
+/// Records the normalization of every row of x `[R, C]` and returns y `[R, C]`. gamma and beta are `[C]`.
 pub fn layer_norm(g: &mut Graph, name: &str, x: Tensor, gamma: Tensor, beta: Tensor, eps: f32) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
     g.call(&OP, &[x, gamma, beta], &[y], Params { rows: x.rows, cols: x.cols, eps });

@@ -1,7 +1,8 @@
-//! LayerNorm's gradient by its input: `d_x = s (g - mean(g) - n mean(g n))`, with `g = gamma d_y` and the normalised
-//! `n = (x - mean) s`, over each row; always in f32.
+//! The gradient of LayerNorm by its input, over each row and always in f32: `d_x = s (g - mean(g) - n mean(g n))`, with
+//! `g = gamma d_y` and the normalized input `n = (x - mean) s`.
 //!
-//! x, d_y and d_x `[R, C]`, gamma `[C]`; stats `[R, 2]` receives mean and s, which the parameters' gradients need too.
+//! x, d_y and d_x are `[R, C]`, gamma is `[C]`. The op also writes mean and s into stats `[R, 2]`; the gradients of
+//! gamma and beta need them.
 
 use crate::device::cpu::{CpuCall, train::rows};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -10,6 +11,8 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32, eps: f32 }
 
+/// The op `layer_norm_backward`: reads x `[R, C]`, gamma `[C]` and d_y `[R, C]`; writes d_x `[R, C]` and stats
+/// `[R, 2]`.
 pub static OP: Op = Op {
     name: "layer_norm_backward",
     params: Params::STRUCT,
@@ -37,7 +40,8 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 16.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records `(d_x, stats)`.
+/// Records the gradient by the input and returns `(d_x, stats)`: d_x `[R, C]` and stats `[R, 2]`. x and d_y are
+/// `[R, C]`, gamma is `[C]`.
 pub fn layer_norm_backward(g: &mut Graph, x: Tensor, gamma: Tensor, d_y: Tensor, eps: f32) -> (Tensor, Tensor) {
     let d_x = g.temp("d_layer_norm", x.rows, x.cols);
     let stats = g.temp("layer_norm_stats", x.rows, 2);

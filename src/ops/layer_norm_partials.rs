@@ -1,7 +1,8 @@
-//! The first half of LayerNorm's gradients by its parameters: partial sums over rows of `d_y n` and of `d_y`, n the
-//! normalised input; [`column_reduce`](super::column_reduce) is the other half.
+//! The first half of LayerNorm's gradients by its parameters: partial sums over rows of `d_y n` and of `d_y`, where n
+//! is the normalized input. [`column_reduce`](super::column_reduce) is the other half.
 //!
-//! x and d_y `[R, C]`, stats `[R, 2]` of [`layer_norm_backward`](super::layer_norm_backward); d_gamma and d_beta `[P, C]`.
+//! x and d_y are `[R, C]`, stats `[R, 2]` comes from [`layer_norm_backward`](super::layer_norm_backward), d_gamma and
+//! d_beta are `[P, C]`.
 
 use crate::device::cpu::{CpuCall, train::rows};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -10,6 +11,7 @@ use crate::ops::{column_partials::PARTS, column_reduce::column_reduce, groups};
 
 params! { rows: Rows, cols: u32, parts: u32 }
 
+/// The op `layer_norm_partials`: reads x and d_y `[R, C]` and stats `[R, 2]`; writes d_gamma and d_beta `[P, C]`.
 pub static OP: Op = Op {
     name: "layer_norm_partials",
     params: Params::STRUCT,
@@ -20,7 +22,8 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 5.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the parameters' gradients, added to `d_gamma` and `d_beta` of C elements, to those that are asked for.
+/// Records the gradients by gamma and beta. It adds them to `d_gamma` and `d_beta`, of C elements each; `None` leaves
+/// one out. x and d_y are `[R, C]`, stats is `[R, 2]`.
 pub fn layer_norm_params(
     g: &mut Graph,
     x: Tensor,

@@ -1,6 +1,6 @@
-//! `y = act(x Wᵀ + b) + residual`: every linear layer, with its epilogue fused.
+//! `y = act(x Wᵀ + b) + residual`: every linear layer, fused with what follows it.
 //!
-//! x `[M, K]`, W `[N, K]` as checkpoints store it, b `[N]`, residual and y `[M, N]`.
+//! x is `[M, K]`, W `[N, K]` is as checkpoints store it, b is `[N]`, residual and y are `[M, N]`.
 
 use crate::activation::Activation;
 use crate::device::cpu::{CpuCall, gemm};
@@ -10,7 +10,7 @@ use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::tensor::DType;
 
-/// The variants of a matmul whose `Params` have m and n; `$pieces` joins a core with its companions.
+/// The variants of a matmul whose `Params` have m and n. `$pieces` joins a core with the pieces it needs.
 macro_rules! matmul_variants {
     ($pieces:ident) => {
         &[
@@ -54,6 +54,7 @@ pub(super) use matmul_variants;
 
 params! { m: Rows, n: u32, k: u32, activation: Activation, residual: bool }
 
+/// The op `matmul`: reads x `[M, K]`, w `[N, K]`, bias `[N]` and residual `[M, N]`; writes y `[M, N]`.
 pub static OP: Op = Op {
     name: "matmul",
     params: Params::STRUCT,
@@ -64,10 +65,11 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.m) * f64::from(p.n) * f64::from(p.k)),
 };
 
-/// A dispatch of fewer workgroups leaves processors of a real GPU idle: then the tile should be smaller.
+/// With fewer workgroups than this, a dispatch leaves processors of a real GPU idle, and smaller tiles are better.
 pub(super) const ENOUGH_TILES: u32 = 128;
 
-/// Tiles of `size` x `size` in the largest y of the plan. The variants share the order of summation, and so the bits.
+/// The number of `size` x `size` tiles in y for the plan's largest batch. All variants sum in the same order, so they
+/// give the same bits.
 pub(super) fn tiles(context: &CallContext<'_>, size: u32) -> u32 {
     let y = context.call.writes[0];
     groups(y.rows.resolve(context.capacity), size) * groups(y.cols, size)
@@ -77,7 +79,11 @@ pub(super) fn fits_tile(limits: &Limits, invocations: u32, bytes: u32) -> bool {
     limits.invocations >= invocations && limits.workgroup_bytes >= bytes
 }
 
-/// Records the layer; `weight` and `bias` are what the device uploaded.
+/// Records a linear layer and returns y `[M, N]`. x is `[M, K]`; `weight` `[N, K]` and `bias` `[N]` are uploaded;
+/// residual is `[M, N]`.
+///
+/// # Panics
+/// If x and `weight` differ in K.
 pub fn matmul(
     g: &mut Graph,
     name: &str,
@@ -92,7 +98,7 @@ pub fn matmul(
     matmul_by(g, name, x, weight, n, bias, activation, residual)
 }
 
-/// Records the layer with a right side of `n` rows that is in packed form: an uploaded weight's, or one packed in this run.
+/// Records the layer with a packed right side of `n` rows: an uploaded weight, or one that was packed in this run.
 #[expect(clippy::too_many_arguments, reason = "as `matmul`, and one")]
 pub(crate) fn matmul_by(
     g: &mut Graph,
@@ -105,7 +111,8 @@ pub(crate) fn matmul_by(
     residual: Option<Tensor>,
 ) -> Tensor {
     let y = g.temp(name, x.rows, n);
-    // Without a residual its binding is given the bias, unread: one compiled kernel serves both.
+    // Without a residual, its binding gets the bias, which the kernel does not read. So one compiled kernel serves both
+    // cases.
     let reads = [x, weight, bias, residual.unwrap_or(bias)];
     let params = Params { m: x.rows, n, k: x.cols, activation, residual: residual.is_some() };
     g.call(&OP, &reads, &[y], params);
@@ -128,7 +135,7 @@ fn twin(call: &mut CpuCall<'_>) {
     );
 }
 
-/// The core's companions: how x and W are read, what happens to a result, by the call's types and shapes.
+/// The pieces around a core: they read x and W and finish a result, as the call's types and shapes need.
 fn pieces(context: &CallContext<'_>, core: &'static str) -> Vec<&'static str> {
     let Params { n, k, activation, .. } = Params::recorded(context);
     let load_a = if k.is_multiple_of(4) {

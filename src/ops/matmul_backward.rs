@@ -1,8 +1,9 @@
-//! Both gradients of a linear layer, `dX = dY W` and `dW = dYᵀ X`: `y = x Wᵀ` or `y += x Wᵀ` with W packed in this run, or
-//! uploaded.
+//! Both gradients of a linear layer, `dX = dY W` and `dW = dYᵀ X`. Each is `y = x Wᵀ` or `y += x Wᵀ`, where W is
+//! uploaded or packed in this run.
 //!
-//! x `[M, K]`, W `[N, K]` as [`pack`](super::pack) has it or a device (of i8 the scales are not looked at), y `[M, N]`. The kernels are the cores of
-//! [`matmul`](super::matmul), joined with a plain store. For dW, x is `dYᵀ` and K follows the batch.
+//! x is `[M, K]`, y is `[M, N]`, and W `[N, K]` is in the form of [`pack`](super::pack) or of an uploaded weight (the
+//! scales of i8 are not applied). The kernels are the cores of [`matmul`](super::matmul) with a plain store. For dW, x
+//! is `dYᵀ`, and K follows the batch.
 
 use super::matmul::{ENOUGH_TILES, fits_tile, matmul_variants, tiles};
 use super::pack::{Packed, pack_cols, pack_rows, pack_sums};
@@ -15,6 +16,7 @@ use crate::tensor::DType;
 
 params! { m: Rows, n: u32, k: Rows, add: bool }
 
+/// The op `matmul_backward`: reads x `[M, K]` and w `[N, K]`, writes y `[M, N]` or updates it in place.
 pub static OP: Op = Op {
     name: "matmul_backward",
     params: Params::STRUCT,
@@ -25,7 +27,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.m) * f64::from(p.n) * f64::from(p.k)),
 };
 
-/// Records `y = x Wᵀ`, on top of `onto` where there is such a tensor. x `[M, K]`, W `[N, K]`, y `[M, N]`.
+/// Records `y = x Wᵀ`, added to `onto` if there is one, and returns y. x is `[M, K]`, W `[N, K]`, y `[M, N]`.
 pub fn matmul_onto(g: &mut Graph, name: &str, x: Tensor, weight: Tensor, onto: Option<Tensor>) -> Tensor {
     let packed = pack_rows(g, weight);
     let y = onto.unwrap_or_else(|| g.temp(name, x.rows, packed.n));
@@ -33,7 +35,8 @@ pub fn matmul_onto(g: &mut Graph, name: &str, x: Tensor, weight: Tensor, onto: O
     y
 }
 
-/// Records `dX = dY W`, on top of `onto` where there is such a gradient already. dY `[M, N]`, W `[N, K]`.
+/// Records `dX = dY W`, added to `onto` if there is already a gradient, and returns dX. dY is `[M, N]`, W `[N, K]`, dX
+/// `[M, K]`.
 pub fn matmul_dx(g: &mut Graph, name: &str, d_y: Tensor, weight: Tensor, onto: Option<Tensor>) -> Tensor {
     let packed = pack_cols(g, weight);
     let d_x = onto.unwrap_or_else(|| g.temp(name, d_y.rows, weight.cols));
@@ -41,7 +44,7 @@ pub fn matmul_dx(g: &mut Graph, name: &str, d_y: Tensor, weight: Tensor, onto: O
     d_x
 }
 
-/// Records `dX = dY W` with an uploaded Wᵀ `[K, N]`, on top of `onto` as [`matmul_dx`] does. dY `[M, N]`.
+/// Records `dX = dY W` like [`matmul_dx`], but with an uploaded Wᵀ `[K, N]`. dY is `[M, N]`, dX `[M, K]`.
 pub fn matmul_dx_by(g: &mut Graph, name: &str, d_y: Tensor, transposed: Tensor, onto: Option<Tensor>) -> Tensor {
     let Rows::Fixed(n) = transposed.rows else { unreachable!("a weight's shape is fixed") };
     let d_x = onto.unwrap_or_else(|| g.temp(name, d_y.rows, n));
@@ -50,7 +53,7 @@ pub fn matmul_dx_by(g: &mut Graph, name: &str, d_y: Tensor, transposed: Tensor, 
     d_x
 }
 
-/// Records `dW += dYᵀ X`. dY `[M, N]`, X `[M, K]`, dW `[N, K]`.
+/// Records `dW += dYᵀ X`, in place. dY is `[M, N]`, X `[M, K]`, dW `[N, K]`.
 pub fn matmul_dw(g: &mut Graph, d_y: Tensor, x: Tensor, d_weight: Tensor) {
     let packed = pack_sums(g, x);
     let d_yt = transpose(g, d_y);

@@ -1,8 +1,13 @@
-//! The ops: one file for each, with its recording, its CPU code and its WGSL variants. This file is their table. To add one, follow `CONTRIBUTING.md`.
+//! The ops: one file for each, with its recording, its CPU code and its WGSL variants. This file is their table. To add
+//! one, follow `CONTRIBUTING.md`.
+//!
+//! In the shapes, B is sequences, T tokens, H the hidden size, N heads and D the head size. For ops of any shape, R is
+//! rows and C columns. A matmul is `[M, K]` by `[N, K]`. P is the number of partial sums or of poolings. A read that is
+//! also written is updated in place.
 
 use crate::device::Op;
 
-/// The variants of an op whose only kernel serves both families.
+/// The variants of an op that has one kernel for both families.
 #[cfg(feature = "train")]
 macro_rules! only {
     ($name:literal, $file:literal, $grid:expr) => {
@@ -27,12 +32,12 @@ pub mod matmul;
 pub mod pool;
 pub mod unit_rows;
 
-/// Declares the ops that only training needs, and the table.
+/// Declares the ops that only training uses, and the table of all ops.
 macro_rules! training {
     ($($op:ident),+ $(,)?) => {
         $(#[cfg(feature = "train")] pub mod $op;)+
 
-        /// Every op there is.
+        /// All ops of this build.
         pub static OPS: &[&Op] = &[
             &matmul::OP, &attention::OP, &layer_norm::OP, &gather::OP, &pool::OP, &unit_rows::OP,
             $(#[cfg(feature = "train")] &$op::OP,)+
@@ -67,12 +72,13 @@ training!(
     zero,
 );
 
-/// Workgroups that cover `n` items, `per` each.
+/// The number of workgroups for `n` items, with `per` items each.
 pub(crate) const fn groups(n: u32, per: u32) -> u32 {
     n.div_ceil(per)
 }
 
-/// Workgroups for `n` elements, `per` each: more than a dispatch has in one dimension go on in the next.
+/// The grid for `n` elements, with `per` elements in each workgroup. A dispatch has a limit in each dimension; further
+/// workgroups go into the next one.
 #[cfg(feature = "train")]
 pub(crate) const fn spread(n: u32, per: u32) -> [u32; 3] {
     const ROW: u32 = 32768;

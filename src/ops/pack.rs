@@ -1,7 +1,9 @@
-//! A tensor in the form in which a matmul reads its right side: panels on the CPU, k-major on a GPU, as an uploaded weight is.
+//! Puts a tensor into the form of an uploaded weight, which a matmul reads as its right side: panels on the CPU,
+//! k-major on a GPU.
 //!
-//! A trained weight W `[N, K]` changes at every step, so it is packed in the run that reads it, right before: as `Wᵀ` for
-//! `x Wᵀ`, and as it lies for `dX = dY W`. So are the activations of `dW = dYᵀ X`. The memory is a temporary's.
+//! A trained weight W `[N, K]` changes at every step, so the run that reads it packs it just before: as `Wᵀ` for
+//! `x Wᵀ`, and unchanged for `dX = dY W`. The activations in `dW = dYᵀ X` are packed too. The memory is that of a
+//! temporary tensor.
 
 use crate::device::cpu::{CpuCall, train};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -12,6 +14,7 @@ use crate::ops::transpose::UNIT;
 
 params! { rows: Rows, cols: u32, transposed: bool, depth: Rows }
 
+/// The op `pack`: reads x, `[N, K]` or `[K, N]`; writes y, the packed form.
 pub static OP: Op = Op {
     name: "pack",
     params: Params::STRUCT,
@@ -39,27 +42,31 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// A packed right side: `n` outputs, sums over `k`.
+/// A packed right side `[N, K]` of a matmul.
 #[derive(Clone, Copy, Debug)]
 pub struct Packed {
+    /// The packed memory.
     pub tensor: Tensor,
+    /// N, the outputs.
     pub n: u32,
+    /// K, over which the matmul sums.
     pub k: Rows,
 }
 
-/// Packs W `[N, K]`, whose rows are outputs: the right side of `x Wᵀ`.
+/// Packs W `[N, K]`, whose rows are the outputs: the right side of `x Wᵀ`.
 pub fn pack_rows(g: &mut Graph, x: Tensor) -> Packed {
     let Rows::Fixed(n) = x.rows else { unreachable!("a weight's shape is fixed") };
     let k = Rows::Fixed(x.cols);
     pack(g, x, k, k, n, true)
 }
 
-/// Packs W `[K, N]`, whose columns are outputs.
+/// Packs W `[K, N]`, whose columns are the outputs.
 pub fn pack_cols(g: &mut Graph, x: Tensor) -> Packed {
     pack(g, x, x.rows, x.rows, x.cols, false)
 }
 
-/// Packs X `[M, N]` for sums over its rows, filled up as [`transpose`](super::transpose::transpose) fills up its result.
+/// Packs X `[M, N]` for sums over its rows. Zeros fill it up to a multiple of rows, as in
+/// [`transpose`](super::transpose::transpose).
 pub fn pack_sums(g: &mut Graph, x: Tensor) -> Packed {
     pack(g, x, x.rows, x.rows.to(UNIT), x.cols, false)
 }

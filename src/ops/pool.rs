@@ -1,7 +1,8 @@
-//! One row a sequence from its tokens' rows, by one or several poolings side by side.
+//! Pools the tokens of each sequence into one row, by one pooling or several side by side, as sentence-transformers'
+//! `Pooling` does.
 //!
-//! x `[T, C]`, bounds `[B + 1]`, skip `[B]`: the first tokens of each sequence that do not count; y `[B, P C]`. Of a sequence
-//! without a token that counts, `Cls` takes the first one and the others give zeros.
+//! x is `[T, C]`, bounds are `[B + 1]`, y is `[B, P C]`. skip `[B]` is the number of tokens to ignore at the start of
+//! each sequence. If no token remains, `Cls` takes the first token, and the other poolings give zeros.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -11,6 +12,7 @@ use crate::pooling::Pooling;
 
 params! { sequences: Rows, cols: u32, modes: u32, poolings: u32, skips: bool }
 
+/// The op `pool`: reads x `[T, C]`, bounds `[B + 1]` and skip `[B]` (both u32); writes y `[B, P C]`.
 pub static OP: Op = Op {
     name: "pool",
     params: Params::STRUCT,
@@ -25,17 +27,18 @@ pub static OP: Op = Op {
         overrides: |_| Vec::new(),
         grid: resolved!(|p| [groups(p.cols * p.poolings, 64), p.sequences, 1]),
     }],
-    // The batch's tokens are not a parameter, and the work is next to nothing beside a matmul.
+    // The number of tokens is not a parameter, and this work is tiny compared to a matmul.
     flops: resolved!(|p| f64::from(p.sequences) * f64::from(p.cols) * f64::from(p.poolings)),
 };
 
-/// Bits of a pooling's number among `modes`.
+/// The bits that each pooling takes in `modes`.
 const BITS: u32 = 3;
 
-/// Records the poolings of `x`, side by side, over the sequences that `bounds` cuts it into.
+/// Records the `poolings` of x `[T, C]`, side by side, for each of the B sequences, and returns y `[B, P C]`. bounds
+/// are `[B + 1]`; skip, if given, is `[B]`.
 ///
 /// # Panics
-/// If there is none, or more than [`Pooling::MOST`].
+/// If there is no pooling, or more than [`Pooling::MOST`].
 pub fn pool(
     g: &mut Graph,
     name: &str,
@@ -50,7 +53,7 @@ pub fn pool(
     let y = g.temp(name, Rows::Sequences, x.cols * count as u32);
     let (poolings, skips) = (count as u32, skip.is_some());
     let params = Params { sequences: Rows::Sequences, cols: x.cols, modes, poolings, skips };
-    // Where nothing is skipped its binding is given the bounds, unread.
+    // If nothing is skipped, the binding gets the bounds, which the kernel does not read.
     g.call(&OP, &[x, bounds, skip.unwrap_or(bounds)], &[y], params);
     y
 }
@@ -70,7 +73,7 @@ fn twin(call: &mut CpuCall<'_>) {
     }
 }
 
-/// One pooling of a sequence's `tokens`, of which the first `skipped` do not count.
+/// One pooling of a sequence's `tokens`, without the first `skipped`.
 fn reduce(y: &mut [f32], tokens: &[f32], skipped: usize, mode: u32) {
     let cols = y.len();
     let rows = tokens.chunks_exact(cols);

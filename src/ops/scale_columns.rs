@@ -1,7 +1,7 @@
-//! `y = x diag(s)`: what the gradient of a layer's output is before it goes back through a weight in i8, whose scales lie
-//! along the sum then.
+//! `y = x diag(s)`. It scales the gradient of a layer's output before it goes back through an i8 weight, because the
+//! weight's scales then lie along the sum.
 //!
-//! x and y `[R, C]`, s `[C]`.
+//! x and y are `[R, C]`, s is `[C]`.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -10,6 +10,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `scale_columns`: reads x `[R, C]` and s `[C]`, writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "scale_columns",
     params: Params::STRUCT,
@@ -20,7 +21,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records y.
+/// Records `y = x diag(s)` and returns y `[R, C]`. x is `[R, C]`, s is `[C]`.
 pub fn scale_columns(g: &mut Graph, x: Tensor, s: Tensor) -> Tensor {
     let y = g.temp("scaled", x.rows, x.cols);
     g.call(&OP, &[x, s], &[y], Params { rows: x.rows, cols: x.cols });

@@ -1,8 +1,8 @@
-//! `y[row] += Σ x[order[i]]` over the rows of a segment: gradients of gathered rows, of embedding tables.
+//! `y[row] += Σ x[order[i]]` over the rows of a segment: the gradient of gathered rows and of embedding tables.
 //!
-//! x `[R, C]`, order `[R]` u32 rows of x sorted by where they go, segments `[R, 3]` u32 `(row of y, first, end)` within
-//! the order, y `[·, C]` updated in place. The host sorts, so no two threads add to one element: no atomics, and the order of
-//! summation is the order's. Segments that are left over are empty.
+//! x is `[R, C]`; order `[R]` (u32) lists the rows of x, sorted by their target; segments `[R, 3]` (u32) are
+//! `(row of y, first, end)` within the order; y `[·, C]` is updated in place. Because the host sorts the rows, no two
+//! threads add to one element. So there are no atomics, and the order of summation is fixed. Unused segments are empty.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -11,6 +11,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `scatter`: reads x `[R, C]`, order `[R]` and segments `[R, 3]` (both u32); updates y `[·, C]` in place.
 pub static OP: Op = Op {
     name: "scatter",
     params: Params::STRUCT,
@@ -21,7 +22,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// The host's half: the order and the segments for rows of x that go to `targets`.
+/// The host's part: for rows of x that go to `targets` `[R]`, returns the order `[R]` and the segments `[R, 3]`.
 pub fn sorted(targets: &[u32]) -> (Vec<u32>, Vec<[u32; 3]>) {
     let mut order: Vec<u32> = (0..targets.len() as u32).collect();
     order.sort_by_key(|i| targets[*i as usize]);
@@ -36,7 +37,8 @@ pub fn sorted(targets: &[u32]) -> (Vec<u32>, Vec<[u32; 3]>) {
     (order, segments)
 }
 
-/// Records the sums onto `y`.
+/// Records the sums, which are added to y `[·, C]` in place. x is `[R, C]`; [`sorted`] gives order `[R]` and segments
+/// `[R, 3]`.
 pub fn scatter(g: &mut Graph, x: Tensor, order: Tensor, segments: Tensor, y: Tensor) {
     g.call(&OP, &[x, order, segments, y], &[y], Params { rows: x.rows, cols: x.cols });
 }
@@ -52,7 +54,7 @@ fn twin(call: &mut CpuCall<'_>) {
         let row = &mut y[segment[0] as usize * cols..][..cols];
         let first = order[segment[1] as usize] as usize;
         let rest = &order[segment[1] as usize + 1..segment[2] as usize];
-        // As the kernel: the terms are summed, then added.
+        // Like the kernel, this first sums the terms, then adds the sum.
         match rest {
             [] => row.iter_mut().zip(&x[first * cols..]).for_each(|(y, x)| *y += x),
             _ => {

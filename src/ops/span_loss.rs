@@ -1,7 +1,7 @@
-//! Softmax cross-entropy over the tokens of each sequence, of where a span begins and where it ends, with its gradient.
+//! The softmax cross-entropy of a span's start and end over the tokens of each sequence, with its gradient.
 //!
-//! logits `[T, 2]`, bounds `[B + 1]` u32, labels `[B, 2]` u32, tokens of the sequence (what lies outside is no label),
-//! weights `[B, 2]`; d_logits `[T, 2]`, loss `[B, 2]`.
+//! logits are `[T, 2]`; bounds `[B + 1]` and labels `[B, 2]` are u32; weights are `[B, 2]`. A label counts tokens from
+//! the start of its sequence; outside the sequence it means no loss. d_logits is `[T, 2]`, loss is `[B, 2]`.
 
 use super::cross_entropy::Loss;
 use crate::device::cpu::{CpuCall, train::losses};
@@ -11,6 +11,8 @@ use crate::ops::groups;
 
 params! { sequences: Rows }
 
+/// The op `span_loss`: reads logits `[T, 2]`, bounds `[B + 1]`, labels and weights `[B, 2]`; writes d_logits `[T, 2]`
+/// and loss `[B, 2]`.
 pub static OP: Op = Op {
     name: "span_loss",
     params: Params::STRUCT,
@@ -21,7 +23,8 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 16.0 * f64::from(p.sequences)),
 };
 
-/// Records the loss of both ends in every sequence.
+/// Records the loss of the start and the end in every sequence. logits are `[T, 2]`, bounds `[B + 1]`, labels and
+/// weights `[B, 2]`.
 pub fn span_loss(g: &mut Graph, logits: Tensor, bounds: Tensor, labels: Tensor, weights: Tensor) -> Loss {
     let d_logits = g.temp("d_logits", logits.rows, 2);
     let loss = g.temp("loss", Rows::Sequences, 2);

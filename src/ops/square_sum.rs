@@ -1,17 +1,19 @@
-//! Partial sums of a tensor's squares, on top of other tensors': the norm of all gradients together.
+//! Adds the squares of a tensor to partial sums. Over all gradients, they give the global norm.
 //!
-//! x any shape; y `[P, 1]`, `y[j] += Σ x[j + i P]²`, updated in place. Nothing is read back: AdamW reads the sum of y.
+//! x has any shape. y is `[P, 1]`; `y[j] += Σ x[j + i P]²`, in place. The host reads nothing back: AdamW reads the sum
+//! of y.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
 use crate::graph::{Graph, Tensor};
 use crate::ops::{column_partials::column_sum, groups, zero::zero};
 
-/// P: threads that one tensor keeps busy.
+/// P, the number of partial sums, and of threads that one tensor keeps busy.
 const PARTS: u32 = 1024;
 
 params! { len: u32, parts: u32 }
 
+/// The op `square_sum`: reads x of any shape, updates y `[P, 1]` in place.
 pub static OP: Op = Op {
     name: "square_sum",
     params: Params::STRUCT,
@@ -22,7 +24,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 2.0 * f64::from(p.len)),
 };
 
-/// Records that the squares of all elements of `tensors`, whose shapes are fixed, are added to `sum`, one element.
+/// Records `sum += Σ x²` over all elements of all `tensors`, whose shapes must be fixed; `sum` is one element.
 pub fn square_sum(g: &mut Graph, tensors: &[Tensor], sum: Tensor) {
     let parts = zero(g, "squares", Rows::Fixed(PARTS), 1);
     for x in tensors {

@@ -1,6 +1,7 @@
-//! `y = xᵀ`: the left side of `dW = dYᵀ X`, whose sums run over the rows of dY.
+//! `y = xᵀ`: the left side of `dW = dYᵀ X`, which sums over the rows of dY.
 //!
-//! x `[R, C]`; y `[C, R']`, R' the rows rounded up to [`UNIT`], the rest zeros: kernels read whole vectors along a sum.
+//! x is `[R, C]`; y is `[C, R']`, where R' is R rounded up to a multiple of [`UNIT`]. The added elements are zeros,
+//! because kernels read whole vectors along a sum.
 
 use crate::device::cpu::{CpuCall, train};
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -8,11 +9,12 @@ use crate::graph::{Graph, Tensor};
 use crate::ops::groups;
 use crate::ops::matmul::fits_tile;
 
-/// Rows are filled up to a multiple of this.
+/// R' is a multiple of this.
 pub const UNIT: u32 = 4;
 
 params! { rows: Rows, cols: u32, pitch: Rows }
 
+/// The op `transpose`: reads x `[R, C]`, writes y `[C, R']`.
 pub static OP: Op = Op {
     name: "transpose",
     params: Params::STRUCT,
@@ -40,7 +42,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the transposition. The result's recorded shape is that of its memory, `[R', C]`.
+/// Records `y = xᵀ` and returns y `[C, R']`. Its recorded shape is `[R', C]`, which takes the same memory.
 pub fn transpose(g: &mut Graph, x: Tensor) -> Tensor {
     let y = g.temp("transposed", x.rows.to(UNIT), x.cols);
     g.call(&OP, &[x], &[y], Params { rows: x.rows, cols: x.cols, pitch: y.rows });

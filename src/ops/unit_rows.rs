@@ -1,6 +1,7 @@
-//! `y[r, :] = x[r, :] / max(|x[r, :]|, 1e-12)`: every row scaled to length 1, as PyTorch's `normalize`; zeros stay zeros.
+//! `y[r, :] = x[r, :] / max(|x[r, :]|, 1e-12)`: scales every row to length 1, as PyTorch's `normalize` does. Rows of
+//! zeros stay zeros.
 //!
-//! x and y `[R, C]`.
+//! x and y are `[R, C]`.
 
 use crate::device::cpu::CpuCall;
 use crate::device::{Family, Op, Rows, Variant, params, resolved};
@@ -9,6 +10,7 @@ use crate::ops::groups;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `unit_rows`: reads x `[R, C]`, writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "unit_rows",
     params: Params::STRUCT,
@@ -26,7 +28,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| 3.0 * f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records the scaling of every row of `x`.
+/// Records the scaling of every row of x `[R, C]` to length 1 and returns y `[R, C]`.
 pub fn unit_rows(g: &mut Graph, name: &str, x: Tensor) -> Tensor {
     let y = g.temp(name, x.rows, x.cols);
     g.call(&OP, &[x], &[y], Params { rows: x.rows, cols: x.cols });

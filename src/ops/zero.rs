@@ -1,4 +1,4 @@
-//! `y = 0`: what a scatter adds to.
+//! `y = 0`: a new tensor of zeros, to which a [`scatter`](super::scatter) or a sum is added.
 
 use crate::device::cpu::{CpuCall, parallel};
 use crate::device::{Op, Rows, Variant, params, resolved};
@@ -7,6 +7,7 @@ use crate::ops::spread;
 
 params! { rows: Rows, cols: u32 }
 
+/// The op `zero`: reads nothing, writes y `[R, C]`.
 pub static OP: Op = Op {
     name: "zero",
     params: Params::STRUCT,
@@ -17,7 +18,7 @@ pub static OP: Op = Op {
     flops: resolved!(|p| f64::from(p.rows) * f64::from(p.cols)),
 };
 
-/// Records a tensor of zeros.
+/// Records a tensor `[rows, cols]` of zeros and returns it.
 pub fn zero(g: &mut Graph, name: &str, rows: Rows, cols: u32) -> Tensor {
     let y = g.temp(name, rows, cols);
     g.call(&OP, &[], &[y], Params { rows, cols });

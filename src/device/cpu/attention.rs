@@ -1,8 +1,8 @@
-//! ctx = softmax(Q Kᵀ scale) V, per sequence and head, with the GEMM's microkernel.
+//! `ctx = softmax(Q Kᵀ scale) V` for each sequence and head, with the GEMM's microkernel.
 //!
-//! A task is a block of queries of one head of one sequence. It packs the head's keys and values into panels, then takes
-//! a few queries at a time through scores, softmax and context, so that scores never leave the caches. Every sum runs
-//! over one sequence alone, in an order that its length determines.
+//! A task is a block of queries of one head of one sequence. It packs the head's keys and values into panels. Then it
+//! computes scores, softmax and context for a few queries at a time, so the scores stay in the caches. Every sum runs
+//! over one sequence, in an order that only the length of the sequence determines.
 
 use std::f32::consts::LOG2_E;
 
@@ -11,21 +11,22 @@ use super::micro::{self, Finish, Isa, PANEL, Strip};
 use super::pace::Dispatch;
 use super::pool::{Parts, Scratch};
 
-/// Queries whose scores are held at once: whole tiles of every instruction set.
+/// The number of queries whose scores are held at once: whole tiles of every instruction set.
 pub(super) const TILE: usize = 12;
-/// Queries of a task at least: packing a head's keys and values must stay cheap beside using them.
+/// The fewest queries of a task: packing a head's keys and values must stay cheap compared to using them.
 const FEWEST: usize = 48;
-/// Scores of a task at most, in sequences longer than any BERT has been trained on: a task cannot be interrupted.
+/// The most scores of a task. It matters for sequences longer than those of any trained BERT, because a task cannot be
+/// interrupted.
 const MOST_SCORES: usize = 1 << 20;
 
 /// Computes attention over a packed batch.
 ///
 /// * `ctx`: `[T, H]`, written.
-/// * `qkv`: `[T, 3H]`, a token's query, key and value side by side; H is `heads * size`.
-/// * `offsets`: `[B + 1]`, ascending from 0 to T; sequence b is the tokens `offsets[b]..offsets[b + 1]`.
-/// * `scale`: multiplies scores; positive.
+/// * `qkv`: `[T, 3H]`, with the query, key and value of a token side by side; H is `heads * size`.
+/// * `offsets`: `[B + 1]`, ascending from 0 to T; sequence b has the tokens `offsets[b]..offsets[b + 1]`.
+/// * `scale`: the factor of the scores; positive.
 ///
-/// A thread's scratch is one head's keys and values and 12 rows of scores.
+/// Each thread's scratch memory holds one head's keys and values and 12 rows of scores.
 ///
 /// # Panics
 /// If a slice's length contradicts the shapes, or the offsets do not ascend.
@@ -46,7 +47,7 @@ pub fn attention(
     if tokens == 0 || hidden == 0 {
         return;
     }
-    // Enough tasks to even out the threads, at the price of packing a head more than once.
+    // Enough tasks for an even load on the threads, although a head may be packed more than once.
     let parts = (4 * dispatch.threads()).div_ceil((offsets.len() - 1) * heads);
     let parts = |len: usize| parts.min(len.div_ceil(FEWEST)).max(len.saturating_mul(len) / MOST_SCORES).max(1);
     let queries = |len: usize| len.div_ceil(parts(len)).max(1).next_multiple_of(TILE);
@@ -75,7 +76,7 @@ struct Attention<'a> {
 }
 
 impl Attention<'_> {
-    /// Queries `first..first + count` of one head of the sequence of `len` tokens from `start`.
+    /// Computes queries `first..first + count` of one head of the sequence of `len` tokens that begins at `start`.
     fn block(&self, start: usize, len: usize, head: usize, first: usize, count: usize, scratch: &mut Scratch) {
         let (hidden, size, isa) = (self.hidden, self.size, self.isa);
         let width = 3 * hidden;
@@ -104,8 +105,8 @@ impl Attention<'_> {
                 add: false,
                 finish: Finish::NONE,
             };
-            // SAFETY: the rows of A are queries inside qkv, whose length `attention` asserts; the rest is scratch of
-            // the stated extents; the pool vouches for the instruction set.
+            // SAFETY: the rows of A are queries inside qkv, whose length `attention` asserts. The rest is scratch
+            // memory of the stated extents. The pool guarantees the instruction set.
             unsafe { micro::run(isa, &score) }
             softmax(isa, &mut scores[..rows * padded], len, padded, self.scale, sums);
             let context = Strip {
@@ -132,14 +133,14 @@ impl Attention<'_> {
     }
 }
 
-/// Keys `[len, size]` into panels of 16 keys, `[size, 16]` each, the last one padded with zeros.
+/// Packs keys `[len, size]` into panels of 16 keys, `[size, 16]` each. Zeros fill the last panel.
 pub(super) fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: impl Fn(usize) -> &'a [f32]) {
     for (p, panel) in panels.chunks_exact_mut(size * PANEL).enumerate().take(len.div_ceil(PANEL)) {
         let keys = PANEL.min(len - p * PANEL);
         if keys < PANEL {
             panel.fill(0.0);
         }
-        // Four keys at a time: four stores to a line in a row.
+        // Four keys at a time: four stores in a row go to one cache line.
         for j in (0..keys).step_by(4) {
             let at = p * PANEL + j;
             if keys - j >= 4 {
@@ -158,7 +159,7 @@ pub(super) fn pack_keys<'a>(panels: &mut [f32], len: usize, size: usize, key: im
     }
 }
 
-/// Values `[len, size]` into panels of 16 columns, `[len, 16]` each, the last one padded with zeros.
+/// Packs values `[len, size]` into panels of 16 columns, `[len, 16]` each. Zeros fill the last panel.
 pub(super) fn pack_values<'a>(panels: &mut [f32], len: usize, value: impl Fn(usize) -> &'a [f32]) {
     for t in 0..len {
         for (p, source) in value(t).chunks(PANEL).enumerate() {
@@ -175,7 +176,7 @@ pub(super) fn pack_values<'a>(panels: &mut [f32], len: usize, value: impl Fn(usi
 }
 
 for_isa! {
-    /// Replaces each row's first `len` scores s by `exp(scale (s - max))`; `sums` receives the sums.
+    /// Replaces the first `len` scores s of each row by `exp(scale (s - max))`, and writes the sums to `sums`.
     fn softmax(scores: &mut [f32], len: usize, padded: usize, scale: f32, sums: &mut [f32]) = softmax_body
 }
 
@@ -190,8 +191,8 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], len: usize, padded: usize, 
             }
         }
         let max = lanes.iter().fold(f32::MIN, |m, x| if *x > m { *x } else { m });
-        // exp(scale (x - max)) as a power of two. The largest is 1; what is below 2⁻¹²⁵, the padding too, adds no bit to
-        // the sum.
+        // Computes exp(scale (x - max)) as a power of two. The largest result is 1. Results below 2⁻¹²⁵, such as those
+        // of the padding, do not change the sum.
         let (slope, shift) = (scale * LOG2_E, -max * (scale * LOG2_E));
         let mut lanes = [0.0; LANES];
         for chunk in row.chunks_exact_mut(LANES) {

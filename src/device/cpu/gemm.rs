@@ -1,8 +1,8 @@
-//! Y = act(X Wᵀ + bias) + residual, with W in [`Panels`](super::Panels).
+//! `Y = act(X Wᵀ + bias) + residual`, with W in [`Panels`](super::Panels).
 //!
-//! Tasks are blocks of rows times groups of panels. A block's rows stay in the second-level cache while its panels pass;
-//! K is cut into blocks, so that a panel's part stays in the first. The cuts along K depend on K alone, those along M
-//! and N change no bit.
+//! A task is a block of rows times a group of panels. The rows stay in the second-level cache while the panels pass. K
+//! is cut into blocks, so that a panel's part stays in the first-level cache. The cuts along K depend on K alone. The
+//! cuts along M and N do not change any bit.
 
 use half::f16;
 
@@ -13,11 +13,11 @@ use super::pack::{PanelsView, ValuesView};
 use super::pool::{Line, Parts};
 use crate::activation::Activation;
 
-/// The longest chain of additions along K: 32 KiB of a panel; also shorter chains round less.
+/// The longest chain of additions along K: 32 KiB of a panel. Shorter chains also have smaller rounding errors.
 const K_BLOCK: usize = 512;
-/// Rows whose part along K (at most 256 KiB) stays in the second-level cache.
+/// The most rows of a task: their part along K (at most 256 KiB) stays in the second-level cache.
 const ROW_BLOCK: usize = 132;
-/// Panels of one task at most.
+/// The most panels of a task.
 const GROUP: usize = 8;
 
 /// Computes `y[M, N] = act(x[M, K] Wᵀ + bias) + residual`; bias is `[N]`, residual `[M, N]`.
@@ -73,7 +73,7 @@ fn run<'a>(dispatch: &Dispatch<'_>, y: &'a mut [f32], job: impl FnOnce(Isa, Part
     });
 }
 
-/// How the work is cut into tasks.
+/// The way in which the work is cut into tasks.
 struct Cut {
     rows: usize,
     row_blocks: usize,
@@ -83,18 +83,18 @@ struct Cut {
 
 impl Cut {
     fn new(m: usize, panels: usize, threads: usize) -> Self {
-        // Eight tasks a thread even out what the threads get; one thread needs no more than the caches do.
+        // Eight tasks for each thread make the load even. One thread needs only the cuts for the caches.
         let tasks = if threads == 1 { 1 } else { 8 * threads };
         let mut blocks = m.div_ceil(ROW_BLOCK);
         if panels * blocks < tasks {
-            // Few panels for many threads: cut rows too, but not below two tiles.
+            // Few panels for many threads: cut the rows too, but not below two tiles.
             blocks = tasks.div_ceil(panels).min(m.div_ceil(24)).max(blocks);
         }
         // Whole tiles of every instruction set, unless there are few rows.
         let rows = if blocks == 1 { m } else { m.div_ceil(blocks).next_multiple_of(12) };
         let row_blocks = m.div_ceil(rows);
         let group = (panels * row_blocks / tasks).clamp(1, GROUP);
-        // AVX-512 takes two at a time.
+        // The AVX-512 kernel takes two panels at a time.
         let group = if group > 1 { group & !1 } else { 1 };
         Cut { rows, row_blocks, group, groups: panels.div_ceil(group) }
     }
@@ -109,12 +109,12 @@ struct Gemm<'a> {
     bias: Option<&'a [f32]>,
     act: Activation,
     residual: Option<&'a [f32]>,
-    /// y holds something to add to.
+    /// Whether to add to what y holds.
     add: bool,
 }
 
 impl Gemm<'_> {
-    /// One task: `rows` rows from `row`, `count` panels from `panel`.
+    /// Runs one task: `rows` rows from `row`, `count` panels from `panel`.
     fn block(&self, row: usize, rows: usize, panel: usize, count: usize, expanded: &mut [f32]) {
         let (n, k) = (self.w.n(), self.w.k());
         debug_assert!(row + rows <= self.m);
@@ -158,15 +158,15 @@ impl Gemm<'_> {
                     add: step > 0 || cfg!(feature = "train") && self.add,
                     finish,
                 };
-                // SAFETY: extents follow from the lengths that `gemm` asserts; scales and bias are padded to panels;
-                // each task writes its own rows and columns of y; the pool vouches for the instruction set.
+                // SAFETY: extents follow from the lengths that `gemm` asserts. Scales and bias are padded to panels.
+                // Each task writes its own rows and columns of y. The pool guarantees the instruction set.
                 unsafe { micro::run(self.isa, &strip) }
             }
         }
         if !fused {
             for r in row..row + rows {
                 let at = r * n + first;
-                // SAFETY: this task's own part of row r, and the kernel above is done with it.
+                // SAFETY: this is the task's own part of row r, and the kernel above has finished with it.
                 let y = unsafe { self.y.get(at, cols) };
                 activate(self.isa, self.act, y);
                 if let Some(residual) = self.residual {
@@ -176,7 +176,7 @@ impl Gemm<'_> {
         }
     }
 
-    /// Steps `k0..k0 + depth` of `count` panels as f32: their address and the distance between panels.
+    /// Gives steps `k0..k0 + depth` of `count` panels as f32: their address and the distance between panels.
     fn panels(&self, panel: usize, count: usize, k0: usize, depth: usize, expanded: &mut [f32]) -> (*const f32, usize) {
         let k = self.w.k();
         let len = depth * PANEL;
@@ -209,8 +209,9 @@ for_isa! {
     fn expand_f16(source: &[f16], out: &mut [f32]) = expand_f16_body
 }
 
-/// Exact for every finite value. Exponent and fraction move to their places in an f32, and a product by 2^112 corrects the
-/// exponent, subnormal numbers included. Compilers make vectors of this, and calls of `f16::to_f32`.
+/// Exact for every finite value. The exponent and the fraction move to their places in an f32, and a product with 2^112
+/// corrects the exponent, also for subnormal numbers. Compilers vectorize this, but would call `f16::to_f32` for each
+/// element.
 #[inline(always)]
 fn expand_f16_body<const FMA: bool>(source: &[f16], out: &mut [f32]) {
     const SCALE: f32 = f32::from_bits((127 + 112) << 23);

@@ -1,7 +1,7 @@
-//! Pointwise functions, written so that loops over them vectorise: no branch, no call, no table.
+//! Pointwise functions, written so that compilers vectorize loops over them: no branch, no call, no table.
 //!
-//! `FMA` says whether the target fuses multiply and add; without it `f32::mul_add` would be a call into libm.
-//! Coefficients are minimax fits rounded to f32.
+//! `FMA` says whether the target has fused multiply-add. Without it, `f32::mul_add` would call into libm. The
+//! coefficients are minimax fits, rounded to f32.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -10,9 +10,9 @@ use crate::activation::Activation;
 /// Whether the build's own target has fused multiply-add.
 pub(super) const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
-/// Defines a function as `$body::<true>` compiled for AVX2 with FMA where `isa` has it, else as `$body::<FUSED>`.
+/// Defines a function as `$body::<true>` compiled for AVX2 with FMA if `isa` has it, else as `$body::<FUSED>`.
 ///
-/// AVX-512 gains nothing here, and so it takes the AVX2 version, with its bits.
+/// AVX-512 would gain nothing here, so it uses the AVX2 version and gets the same bits.
 macro_rules! for_isa {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$meta])*
@@ -23,7 +23,8 @@ macro_rules! for_isa {
                 fn fused($($arg: $ty),*) {
                     $body::<true>($($arg),*)
                 }
-                // SAFETY: a pool only takes an instruction set that the machine has, and the others include this one.
+                // SAFETY: a pool only uses an instruction set that the machine has, and the other sets include this
+                // one.
                 return unsafe { fused($($arg),*) };
             }
             let _ = isa;
@@ -39,7 +40,7 @@ pub(super) fn mul_add<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Evaluates a polynomial, coefficients from the highest power down.
+/// Evaluates a polynomial. The coefficients start with that of the highest power.
 #[inline(always)]
 fn poly<const FMA: bool>(x: f32, coefficients: &[f32]) -> f32 {
     let mut y = coefficients[0];
@@ -49,24 +50,24 @@ fn poly<const FMA: bool>(x: f32, coefficients: &[f32]) -> f32 {
     y
 }
 
-/// Adding it rounds a float of small magnitude to an integer, in the low bits of the sum.
+/// Adding this constant rounds a small float to an integer, which is then in the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
 
-/// 2ⁿ for the integer n in -126..=127 that was rounded by adding [`ROUND`]; infinity for 128.
+/// `2ⁿ` for an integer n in -126..=127 that was rounded by adding [`ROUND`]; infinity for 128.
 #[inline(always)]
 fn power_of_two(rounded: f32) -> f32 {
     f32::from_bits((rounded.to_bits() << 23).wrapping_add(0x3f80_0000))
 }
 
-/// `eˣ` within 2 ulp; infinity from 88.4, zero where the result would be subnormal.
+/// `eˣ` with an error of at most 2 ulp; infinity from 88.4, zero where the result would be subnormal.
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
-    // Comparisons written so that NaN passes, and that they become one instruction.
+    // These comparisons let NaN pass, and each becomes one instruction.
     let y = if x < -87.33 { -87.33 } else { x };
     let y = if y > 88.8 { 88.8 } else { y };
     let rounded = mul_add::<FMA>(y, LOG2_E, ROUND);
     let n = rounded - ROUND;
-    // ln 2 in two parts, the first so short that n times it is exact.
+    // ln 2 in two parts. The first has so few bits that its product with n is exact.
     let r = mul_add::<FMA>(n, -0.693_359_4, y);
     let r = mul_add::<FMA>(n, 2.121_944_4e-4, r);
     let p = poly::<FMA>(r, &[8.312_521e-3, 4.189_016e-2, 1.666_711_4e-1, 4.999_923e-1, 1.0, 1.0]);
@@ -74,7 +75,7 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     if x < -87.33 { 0.0 } else { e }
 }
 
-/// 2ˣ for x in -125..=127 (and NaN for NaN), with a relative error of at most 2e-7.
+/// `2ˣ` for x in -125..=127 (and NaN for NaN), with a relative error of at most 2e-7.
 #[inline(always)]
 pub(super) fn exp2<const FMA: bool>(x: f32) -> f32 {
     let rounded = x + ROUND;
@@ -84,8 +85,8 @@ pub(super) fn exp2<const FMA: bool>(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(rounded.to_bits() << 23))
 }
 
-/// `1 - Φ(a)` for a >= 0, as 2 to a polynomial fitted to its logarithm: relative accuracy far into the tail, and no
-/// division. Zero from 8, where it is below 1e-15.
+/// `1 - Φ(a)` for a >= 0, as 2 to the power of a polynomial fitted to its logarithm. This is accurate far into the
+/// tail, and needs no division. The result is zero from 8 on, where the true value is below 1e-15.
 #[inline(always)]
 pub(super) fn normal_tail<const FMA: bool>(a: f32) -> f32 {
     let inside = if a > 8.0 { 8.0 } else { a };
@@ -133,7 +134,7 @@ fn gelu_tanh<const FMA: bool>(x: f32) -> f32 {
 
 #[inline(always)]
 fn mish<const FMA: bool>(x: f32) -> f32 {
-    // tanh(ln(1 + e)) = ((1 + e)² - 1) / ((1 + e)² + 1); it is 1 to the last bit long before e² overflows.
+    // tanh(ln(1 + e)) = ((1 + e)² - 1) / ((1 + e)² + 1). It rounds to 1 long before e² overflows.
     let e = exp::<FMA>(if x > 30.0 { 30.0 } else { x });
     let n = e * (e + 2.0);
     x * (n / (n + 2.0))
@@ -141,7 +142,7 @@ fn mish<const FMA: bool>(x: f32) -> f32 {
 
 #[inline(always)]
 fn laplace<const FMA: bool>(x: f32) -> f32 {
-    // sqrt(1/2), and sqrt(1/4π), as the definition rounds them.
+    // sqrt(1/2) and sqrt(1/4π), rounded as the definition rounds them.
     const MEAN: f32 = 707_107e-6;
     let y = (x - MEAN) * (1.0 / 0.282_095);
     let tail = normal_tail::<FMA>(y.abs());
@@ -185,10 +186,10 @@ fn activate_body<const FMA: bool>(act: Activation, x: &mut [f32]) {
     }
 }
 
-/// Partial results of a reduction over a row: element i goes to lane i mod 16, whatever the vector width.
+/// The number of partial results of a reduction over a row. Element i goes to lane i mod 16, for any vector width.
 pub(super) const LANES: usize = 16;
 
-/// Adds the lanes, halves onto halves.
+/// Adds the lanes: one half to the other, again and again.
 #[inline(always)]
 pub(super) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     for half in [8, 4, 2, 1] {
@@ -199,7 +200,7 @@ pub(super) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// Sums `f` over a row, in an order that depends on its length alone.
+/// Sums `f` over a row, in an order that depends only on its length.
 #[inline(always)]
 pub(super) fn sum_by(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];

@@ -1,7 +1,9 @@
-//! The CPU as a device: threads, weight panels and our own microkernels. The CPU code of each op calls the kernels here.
+//! The CPU as a device: threads, weight panels and our own microkernels. The CPU code of each op calls the kernels
+//! here.
 //!
-//! Invariant: a row's result depends only on that row and the weights. It has the same bits alone and in any batch, for every number of threads, and
-//! with AVX2, AVX-512 and NEON, because no order of summation depends on the number of rows, tasks or workers.
+//! Invariant: a row's result depends only on that row and the weights. It has the same bits alone and in any batch, for
+//! every number of threads, and with AVX2, AVX-512 and NEON, because no order of summation depends on the number of
+//! rows, tasks or workers.
 
 pub mod attention;
 pub mod gemm;
@@ -40,12 +42,12 @@ use pace::Pace;
 /// The CPU device.
 pub struct Cpu {
     pool: Pool,
-    /// Absent where the thread that waits has nothing else to do.
+    /// Missing if the calling thread may block, because it has nothing else to do.
     pace: Option<Pace>,
     pub(super) tally: Tally,
 }
 
-/// A list planned for the CPU: its activations' memory.
+/// A list planned for the CPU, with the memory of its activations.
 #[derive(Debug)]
 pub struct CpuPlan {
     pub(super) capacity: BatchSizes,
@@ -72,28 +74,30 @@ impl std::fmt::Debug for Cpu {
 }
 
 impl Cpu {
-    /// A CPU device with so many threads; 0 takes as many as there are cores.
+    /// A CPU device with this number of threads; 0 takes one for each core.
     pub fn new(threads: usize) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let pool = Pool::new(if threads == 0 { cores() } else { threads });
         Self { pool, pace: None, tally: Tally::default() }
     }
 
-    /// A CPU device of the calling thread alone, which gives way: when a run has worked for `slice`, it waits for `pause`,
-    /// looks whether it was cancelled, and goes on where it was. What cannot be cut takes a few milliseconds more.
+    /// A CPU device that uses only the calling thread and pauses. When a run has worked for `slice`, it awaits `pause`,
+    /// checks whether it was cancelled, and continues. A step that cannot be cut may take a few milliseconds longer.
     pub fn pausing(slice: Duration, pause: Pause) -> Self {
         Self { pool: Pool::new(1), pace: Some(Pace::new(slice, pause)), tally: Tally::default() }
     }
 
+    /// A name for people, such as "CPU, 4 threads".
     pub fn name(&self) -> String {
         format!("CPU, {} thread{}", self.threads(), if self.threads() == 1 { "" } else { "s" })
     }
 
+    /// The number of threads, with the calling one.
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
 
-    /// What the bits of its results depend on: whether a product and a sum are rounded together.
+    /// The kind of arithmetic, on which the bits of results depend: whether a product and a sum are rounded together.
     #[cfg(feature = "train")]
     pub(super) fn arithmetic(&self) -> &'static str {
         match self.pool.isa() {
@@ -131,7 +135,7 @@ impl Cpu {
             have,
             help: "Make batches smaller".into(),
         };
-        // What no address reaches is not begun with, nor what the system would promise and then end the program for.
+        // Refuses what cannot be addressed. Also refuses what the system would promise, only to kill the program later.
         usize::try_from(slots.bytes()).map_err(|_| no_room(usize::MAX as u64))?;
         let is_large = slots.bytes() > LARGE;
         let have = if is_large { available() } else { None };
@@ -181,12 +185,13 @@ impl Cpu {
         Ok(plan.list.outputs.iter().map(output).collect())
     }
 
-    /// Runs a call's tasks from `first`, and says where to go on if the time slice ends before they do.
+    /// Runs a call's tasks from `first` on. Returns the next task if the time slice ends before all are done.
     fn step(&self, plan: &mut CpuPlan, sizes: BatchSizes, call: usize, first: usize) -> Option<usize> {
         let CpuPlan { list, slots, buffers, bits, .. } = plan;
         let call = &list.calls[call];
         call.resolve(sizes, bits);
-        // What a call writes is taken out of the arena while it runs, as is every state: no aliasing, and no unsafe.
+        // Everything that a call writes, and every state, is taken out of the plan while the call runs. So nothing is
+        // aliased, without unsafe code.
         let mut taken: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
         for (hold, view) in taken.iter_mut().zip(&call.writes) {
             *hold = match &list.info(view.tensor).role {
@@ -237,11 +242,13 @@ impl Cpu {
     }
 }
 
-/// Bytes from which on a plan may take the last that there is: for less nobody is asked, and nothing is kept free.
+/// A plan larger than this many bytes could take all memory that is left, so it is checked first. Smaller plans are not
+/// checked.
 const LARGE: u64 = 256 << 20;
 
-/// Bytes that must be left beside a large plan, for what comes and goes in a run, such as its results: where addresses have 32
-/// bits, so that memory does end. There they are taken for a moment, and memory that was taken once is never given back.
+/// The bytes that must stay free beside a large plan, for short-lived memory in a run, such as its results. They matter
+/// with 32-bit addresses, where memory is limited. There the check takes them for a moment, and WebAssembly keeps
+/// memory that it has taken once.
 const HEADROOM: usize = if cfg!(target_pointer_width = "32") { 32 << 20 } else { 0 };
 
 fn has_headroom() -> bool {

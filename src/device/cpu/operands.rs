@@ -1,26 +1,32 @@
-//! What the CPU code of an op works on.
+//! The arguments of an op's CPU code.
 
 use super::pace::Dispatch;
 use super::pack::{Panels, PanelsView};
 
-/// What a twin gets: resolved parameters and its operands. It makes at most one dispatch, as its last act, and may be
-/// called again for tasks that are left: what comes before the dispatch writes nothing.
+/// The arguments of an op's `twin`. A twin makes at most one dispatch, as its last action. It may be called again for
+/// the remaining tasks, so it writes nothing before the dispatch.
 pub struct CpuCall<'a> {
+    /// Runs tasks on the pool.
     pub dispatch: &'a Dispatch<'a>,
+    /// The bits of the parameters for this batch; `Params::resolved` reads them.
     pub params: &'a [u32],
+    /// The reads, in the order of the op's `reads`.
     pub reads: &'a [Operand<'a>],
+    /// The writes, in the order of the op's `writes`.
     pub writes: &'a mut [&'a mut [f32]],
 }
 
-/// Something a twin reads.
+/// A tensor that a twin reads.
 #[derive(Clone, Copy)]
 pub enum Operand<'a> {
+    /// A tensor or vector, row-major. The words of u32 tensors are the bits of these floats.
     Plain(&'a [f32]),
+    /// A matmul's uploaded weight.
     Panels(&'a Panels),
 }
 
 impl<'a> Operand<'a> {
-    /// A tensor or a vector; nothing if it is updated in place, and so among the writes.
+    /// The elements of a tensor or vector. A tensor that is updated in place is empty here, and is among the writes.
     pub fn plain(self) -> &'a [f32] {
         match self {
             Operand::Plain(x) => x,
@@ -28,7 +34,7 @@ impl<'a> Operand<'a> {
         }
     }
 
-    /// A matmul's right side `[n, k]`: an uploaded weight, or a tensor that was packed in this run.
+    /// The right side `[n, k]` of a matmul: an uploaded weight, or a tensor that was packed in this run.
     pub fn panels(self, n: usize, k: usize) -> PanelsView<'a> {
         match self {
             Operand::Panels(p) => p.view(),

@@ -1,5 +1,5 @@
-//! Giving way: on a thread that has other work, as a browser's has, a run pauses after each slice of time, also within
-//! a call.
+//! Pausing on a thread that has other work, such as a browser's. A run pauses after each slice of time, even within a
+//! call.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -14,15 +14,15 @@ use super::pool::{Pool, Scratch};
 /// Makes a future that is ready when the thread's other work has had its turn.
 #[cfg(not(target_arch = "wasm32"))]
 pub type Pause = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-/// Makes a future that is ready when the thread's other work has had its turn: in a browser, after a macrotask.
+/// Makes a future that is ready when the thread's other work has had its turn. In a browser that is after a macrotask.
 #[cfg(target_arch = "wasm32")]
 pub type Pause = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
 
-/// When a device pauses, and how.
+/// The rhythm in which a device pauses.
 pub(super) struct Pace {
     slice: Duration,
     pause: Pause,
-    /// When the current slice is over. It outlives a run: many short runs must give way as one long does.
+    /// The end of the current slice. It outlives a run, because many short runs must pause like one long run.
     due: Mutex<Instant>,
 }
 
@@ -35,7 +35,7 @@ impl Pace {
         Instant::now() >= *self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pauses if the slice is over, and begins the next.
+    /// Pauses if the slice is over, then begins the next one.
     pub async fn keep(&self) {
         if self.is_over() {
             (self.pause)().await;
@@ -44,7 +44,7 @@ impl Pace {
     }
 }
 
-/// A twin's one dispatch to the pool. On a device that gives way, as much of it as fits into the time slice.
+/// The one dispatch of a twin to the pool. On a device that pauses, it runs as much as fits into the time slice.
 pub struct Dispatch<'a> {
     pool: &'a Pool,
     pace: Option<&'a Pace>,
@@ -53,24 +53,24 @@ pub struct Dispatch<'a> {
     rest: Cell<Rest>,
 }
 
-/// What a twin's call left.
+/// The work that a twin's call has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// It dispatched nothing: all that it did is done.
+    /// It dispatched nothing, so all its work is done.
     Untouched,
-    /// Nothing is left.
+    /// All tasks are done.
     Done,
-    /// The tasks from this one.
+    /// The tasks from this one on remain.
     From(usize),
 }
 
 impl<'a> Dispatch<'a> {
-    /// All tasks at once.
+    /// A dispatch of all tasks at once.
     pub fn whole(pool: &'a Pool) -> Self {
         Self::part(pool, None, 0)
     }
 
-    /// The tasks from `first` until the slice is over, but at least one.
+    /// A dispatch of the tasks from `first` on until the slice is over, but of at least one.
     pub(super) fn part(pool: &'a Pool, pace: Option<&'a Pace>, first: usize) -> Self {
         Self { pool, pace, first, rest: Cell::new(Rest::Untouched) }
     }
@@ -80,15 +80,15 @@ impl<'a> Dispatch<'a> {
         self.pool.isa()
     }
 
-    /// The pool's threads.
+    /// The number of threads of the pool.
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
 
-    /// Runs `task(i, scratch)` for every i below `tasks` as [`Pool::run`] does, or for those of this part.
+    /// Runs `task(i, scratch)` for every i below `tasks`, or for those of this part, as [`Pool::run`] does.
     ///
     /// # Panics
-    /// If it is called twice: the place where a part ended would not be known.
+    /// If it is called twice, because the place where a part ended would be ambiguous.
     pub fn run(&self, tasks: usize, task: impl Fn(usize, &mut Scratch) + Sync) {
         assert_eq!(self.rest.replace(Rest::Done), Rest::Untouched, "a twin makes one dispatch");
         let Some(pace) = self.pace else { return self.pool.run(tasks, task) };
@@ -100,7 +100,7 @@ impl<'a> Dispatch<'a> {
         }
     }
 
-    /// Where to go on, if anything is left.
+    /// The next task, if any remain.
     pub(super) fn rest(&self) -> Option<usize> {
         match self.rest.get() {
             Rest::From(next) => Some(next),

@@ -6,10 +6,10 @@ use super::micro::PANEL;
 use super::pool::{Line, Parts, Pool};
 use crate::tensor::{DType, HostTensor, uploaded_dtype};
 
-/// A frozen weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`: one step along K reads one cache line.
+/// An uploaded weight W `[N, K]` in panels of 16 rows, each panel `[K, 16]`. One step along K reads one cache line.
 ///
-/// F32 and BF16 become f32. F16 stays f16, and I8 stays i8 with one scale a row: a kernel expands a block of a panel at a time,
-/// where it is used. The last panel is padded with zeros.
+/// F32 and BF16 are stored as f32, F16 as f16, and I8 as i8 with one scale for each row. A kernel expands a block of a
+/// panel just before it uses it. Zeros fill the last panel.
 pub struct Panels {
     n: usize,
     k: usize,
@@ -21,12 +21,12 @@ enum Values {
     F16(Vec<[f16; PANEL]>),
     I8 {
         values: Vec<[i8; PANEL]>,
-        /// One a row, padded to whole panels.
+        /// One scale for each row, padded to whole panels.
         scales: Vec<Line>,
     },
 }
 
-/// A matmul's right side as panels that somebody holds: a weight's, or a tensor's that was packed in this run.
+/// Borrowed panels, the right side of a matmul: those of a weight, or those of a tensor that was packed in this run.
 #[derive(Clone, Copy)]
 pub struct PanelsView<'a> {
     n: usize,
@@ -42,21 +42,21 @@ pub(super) enum ValuesView<'a> {
 }
 
 impl<'a> PanelsView<'a> {
-    /// Panels of f32 in plain memory.
+    /// Panels of f32 in plain memory, for a right side `[n, k]`.
     ///
     /// # Panics
-    /// If there are fewer values than whole panels of n rows have.
+    /// If `values` is shorter than whole panels of n rows.
     pub fn packed(n: usize, k: usize, values: &'a [f32]) -> Self {
         assert!(values.len() >= n.next_multiple_of(PANEL) * k, "whole panels");
         Self { n, k, values: ValuesView::F32(values) }
     }
 
-    /// N: outputs.
+    /// N, the outputs.
     pub fn n(self) -> usize {
         self.n
     }
 
-    /// K: inputs.
+    /// K, the inputs.
     pub fn k(self) -> usize {
         self.k
     }
@@ -67,12 +67,12 @@ impl<'a> PanelsView<'a> {
 }
 
 impl Panels {
-    /// Packs matrices of equal width, stacked along N (as query, key and value are).
+    /// Packs matrices of equal width, stacked along N, such as query, key and value.
     ///
-    /// Reads the source row by row; besides the panels it takes one row of memory a thread.
+    /// It reads the source row by row. Besides the panels, each thread needs memory for one row.
     ///
     /// # Panics
-    /// If there is no matrix or their widths differ: the model has checked its shapes.
+    /// If there is no matrix, or if their widths differ. The model has already checked the shapes.
     pub fn pack(pool: &Pool, stack: &[HostTensor]) -> Self {
         let k = stack.first().expect("the model has checked that the matrices are there").cols;
         assert!(stack.iter().all(|w| w.cols == k), "stacked weights have one width");
@@ -85,7 +85,7 @@ impl Panels {
         Self { n, k, values }
     }
 
-    /// Bytes of memory that the panels take.
+    /// The bytes of memory that the panels take.
     pub fn bytes(&self) -> usize {
         match &self.values {
             Values::F32(values) => size_of_val(values.as_slice()),
@@ -94,7 +94,7 @@ impl Panels {
         }
     }
 
-    /// What a kernel reads.
+    /// The panels as a kernel reads them.
     pub fn view(&self) -> PanelsView<'_> {
         let values = match &self.values {
             Values::F32(lines) => ValuesView::F32(bytemuck::cast_slice(lines)),
@@ -105,7 +105,7 @@ impl Panels {
     }
 }
 
-/// Row `row` of the stack: its matrix and the row there.
+/// Finds row `row` of the stack: the matrix, and the row within it.
 fn find<'a, 'b>(stack: &'b [HostTensor<'a>], mut row: usize) -> (&'b HostTensor<'a>, usize) {
     for w in stack {
         if row < w.rows {

@@ -1,16 +1,17 @@
-//! Work on rows that do not depend on each other, dealt out to the pool.
+//! Spreads work on independent rows over the pool.
 
 use super::pace::Dispatch;
 use super::pool::{Parts, Scratch};
 
-/// Elements of a task at least: a few microseconds.
+/// The fewest elements of a task, which take a few microseconds.
 const FEWEST: usize = 8192;
 
-/// Calls `work` for blocks of rows that together are `0..rows`, each with its own part of every slice in `writes`, given
-/// with its elements a row. How rows are cut into blocks depends on the threads: no row's result may.
+/// Calls `work` for blocks of rows that together cover `0..rows`. Each call gets its part of every slice in `writes`;
+/// the number beside a slice is its elements in each row. The cuts between blocks depend on the number of threads, so a
+/// row's result must not depend on its block.
 ///
 /// # Panics
-/// If a slice does not have that many rows.
+/// If a slice is shorter than `rows` rows.
 pub fn for_rows<const N: usize>(
     dispatch: &Dispatch<'_>,
     rows: usize,
@@ -22,7 +23,7 @@ pub fn for_rows<const N: usize>(
     for_blocks(dispatch, rows, block, writes, work);
 }
 
-/// The same with blocks of `block` rows.
+/// Like [`for_rows`], with blocks of `block` rows.
 pub fn for_blocks<const N: usize>(
     dispatch: &Dispatch<'_>,
     rows: usize,

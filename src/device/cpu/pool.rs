@@ -1,8 +1,8 @@
-//! A parallel-for with a short way in: a forward makes some 40 dispatches of a fraction of a millisecond each.
+//! A parallel-for that starts fast: a forward pass makes about 40 dispatches of a fraction of a millisecond each.
 //!
-//! Workers wait for the next dispatch by spinning for some tens of microseconds, then sleep. A worker that is late
-//! does not hold up a dispatch: the calling thread works too, closes the dispatch when no task is left, and waits only
-//! for workers that joined it. Without the feature `native` the calling thread does everything.
+//! Workers spin for some tens of microseconds while they wait for the next dispatch, then sleep. A late worker does not
+//! delay a dispatch. The calling thread works too, closes the dispatch when no task is left, and waits only for the
+//! workers that joined it. Without the feature `native`, the calling thread does everything.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,17 +11,17 @@ use super::micro::Isa;
 #[cfg(feature = "native")]
 mod workers;
 
-/// A cache line of floats: the unit that aligned buffers are made of.
+/// A cache line of floats, of which aligned buffers are made.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 pub(super) struct Line(pub [f32; 16]);
 
-/// Floats that begin on a cache line, so that no vector of them lies on two.
+/// Floats that begin on a cache line, so that no vector of them crosses a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floats(Vec<Line>);
 
 impl Floats {
-    /// At least `len` zeros, whole cache lines; nothing where there is no room for them.
+    /// At least `len` zeros, in whole cache lines; `None` if there is not enough memory.
     pub fn zeros(len: usize) -> Option<Self> {
         let mut lines = Vec::new();
         lines.try_reserve_exact(len.div_ceil(16)).ok()?;
@@ -51,7 +51,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// `N` buffers of whole cache lines, at least as long as asked, holding whatever was left in them.
+    /// `N` buffers of whole cache lines, at least as long as requested. They hold whatever was left in them.
     pub(super) fn buffers<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [f32]; N] {
         let need: usize = lens.iter().map(|n| n.div_ceil(16)).sum();
         if self.lines.len() < need {
@@ -66,17 +66,17 @@ impl Scratch {
     }
 }
 
-/// Threads with the scratch memory they work in, and the instruction set that they use.
+/// Threads, their scratch memory, and the instruction set that they use.
 pub struct Pool {
     isa: Isa,
-    /// Whoever holds the caller's scratch has the turn to dispatch.
+    /// The scratch memory of the calling thread. The thread that holds it may dispatch.
     turn: Mutex<Scratch>,
     #[cfg(feature = "native")]
     workers: workers::Workers,
 }
 
 impl Pool {
-    /// A pool in which `threads` threads work, the calling one among them; 0 counts as 1. The workers end with it.
+    /// A pool of `threads` threads, with the calling one; 0 counts as 1. Dropping the pool ends the others.
     pub fn new(threads: usize) -> Self {
         Self::with_isa(threads, Isa::detect())
     }
@@ -102,7 +102,7 @@ impl Pool {
         self.isa
     }
 
-    /// Threads that work on a dispatch, the calling one included.
+    /// The number of threads that work on a dispatch, with the calling one.
     pub fn threads(&self) -> usize {
         #[cfg(feature = "native")]
         return self.workers.count() + 1;
@@ -112,12 +112,13 @@ impl Pool {
 
     /// Runs `task(i, scratch)` for every i below `tasks`, in any order, and returns when all are done.
     ///
-    /// Dispatches from several threads take turns. A task must not dispatch to its own pool: it would wait for itself.
+    /// Dispatches from several threads take turns. A task must not dispatch to its own pool, because it would wait for
+    /// itself.
     ///
     /// # Panics
-    /// If a task panics, when the others have ended.
+    /// If a task panics. The other tasks finish first.
     pub fn run(&self, tasks: usize, task: impl Fn(usize, &mut Scratch) + Sync) {
-        // A task that panicked leaves nothing in the scratch that matters.
+        // A task that panicked leaves nothing important in the scratch memory.
         let mut scratch = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(feature = "native")]
         if tasks > 1 && self.workers.count() > 0 {
@@ -129,14 +130,14 @@ impl Pool {
     }
 }
 
-/// A slice that tasks write in parts.
+/// A slice of which each task writes its own part.
 pub(super) struct Parts<'a> {
     start: *mut f32,
     len: usize,
     life: std::marker::PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it gives access only through unsafe methods, whose callers promise disjoint parts.
+// SAFETY: access goes only through unsafe methods, whose callers promise disjoint parts.
 unsafe impl Sync for Parts<'_> {}
 
 impl<'a> Parts<'a> {
@@ -153,11 +154,11 @@ impl<'a> Parts<'a> {
     /// Elements `at..at + len`.
     ///
     /// # Safety
-    /// No other part in use meanwhile overlaps them.
+    /// No other part that overlaps them is in use meanwhile.
     #[expect(clippy::mut_from_ref, reason = "disjoint parts of one exclusive borrow; the contract says so")]
     pub unsafe fn get(&self, at: usize, len: usize) -> &mut [f32] {
         assert!(at <= self.len && len <= self.len - at);
-        // SAFETY: in bounds of the slice that was borrowed; not aliased, by contract.
+        // SAFETY: in the bounds of the borrowed slice, and not aliased, by contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 }

@@ -1,15 +1,16 @@
-//! What is done to a row at a time: LayerNorm.
+//! Operations on single rows: LayerNorm.
 
 use super::math::{for_isa, mul_add, sum_by};
 use super::pace::Dispatch;
 use super::pool::Parts;
 
-/// Elements of a task at least: a few microseconds.
+/// The fewest elements of a task, which take a few microseconds.
 const FEWEST: usize = 8192;
 
-/// LayerNorm over the last axis: `y = (x - mean) / sqrt(variance + eps) * gamma + beta`, all `[rows, cols]`.
+/// LayerNorm over the last axis: `y = (x - mean) / sqrt(variance + eps) * gamma + beta`. x and y are `[rows, cols]`,
+/// gamma and beta `[cols]`.
 ///
-/// The variance is the mean of squared deviations from the mean, in a second pass.
+/// A second pass computes the variance, as the mean of the squared deviations.
 ///
 /// # Panics
 /// If a slice's length contradicts the shapes.

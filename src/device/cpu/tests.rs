@@ -1,4 +1,4 @@
-//! Each kernel against a naive loop in f64, and against itself cut otherwise, bit for bit.
+//! Compares each kernel with a naive loop in f64, and bit for bit with itself when it is cut differently.
 
 use proptest::prelude::*;
 
@@ -10,14 +10,14 @@ use super::{attention::attention, gemm::gemm, rows};
 use crate::activation::Activation;
 use crate::tensor::{DType, HostTensor};
 
-/// Every instruction set of this machine on one thread, and the best one on three.
+/// One thread with every instruction set of this machine, and three threads with the best set.
 fn pools() -> Vec<Pool> {
     let mut pools: Vec<Pool> = Isa::available().into_iter().map(|isa| Pool::with_isa(1, isa)).collect();
     pools.push(Pool::new(3));
     pools
 }
 
-/// Numbers in -1..1 that look random.
+/// Pseudo-random numbers in -1..1.
 fn noise(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -29,7 +29,7 @@ fn noise(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-/// A matrix as a file holds it.
+/// A matrix as it is stored in a file.
 struct Stored {
     dtype: DType,
     rows: usize,
@@ -64,7 +64,8 @@ fn normal(x: f64) -> f64 {
     0.5 * erfc(-x / std::f64::consts::SQRT_2)
 }
 
-/// erfc by its Taylor series inside, its continued fraction outside: slow, and good to 1e-14 where it matters.
+/// erfc, by its Taylor series near zero and its continued fraction outside. Slow, but accurate to 1e-14 where it
+/// matters.
 fn erfc(x: f64) -> f64 {
     if x < 0.0 {
         return 2.0 - erfc(-x);
@@ -85,7 +86,7 @@ fn erfc(x: f64) -> f64 {
     scale * (-x * x).exp() / (x + tail)
 }
 
-/// `transformers`' definitions, in f64.
+/// The definitions of transformers, in f64.
 fn reference(act: Activation, x: f64) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     match act {
@@ -117,7 +118,7 @@ fn activations_match_their_definitions() {
             super::math::activate(isa, act, &mut y);
             for (x, y) in x.iter().zip(&y) {
                 let want = reference(act, f64::from(*x));
-                // An output's own rounding (large x), and 5e-7 for the approximation.
+                // The rounding of the output itself (for large x), plus 5e-7 for the approximation.
                 let bound = 5e-7 + 2e-7 * want.abs();
                 assert!((f64::from(*y) - want).abs() <= bound, "{act:?}({x}) on {isa:?}: {y}, not {want}");
             }
@@ -155,7 +156,7 @@ fn activations_at_the_ends() {
 
 #[test]
 fn simple_and_wide_activations_have_the_same_bits() {
-    // An element's place, in a vector or in the remainder, changes nothing.
+    // The place of an element, in a vector or in the remainder, must not change its result.
     let x: Vec<f32> = noise(3, 77).iter().map(|x| x * 9.0).collect();
     for isa in Isa::available() {
         for act in Activation::ALL {
@@ -170,7 +171,7 @@ fn simple_and_wide_activations_have_the_same_bits() {
     }
 }
 
-/// A GEMM's operands.
+/// The operands of a GEMM.
 struct Case {
     m: usize,
     x: Vec<f32>,
@@ -213,7 +214,7 @@ impl Case {
         y
     }
 
-    /// The result, and for each output the sum of its terms' magnitudes, which bounds rounding.
+    /// The result, and for each output the sum of the magnitudes of its terms, which bounds the rounding error.
     fn naive(&self) -> Vec<(f64, f64)> {
         let (n, k) = (self.n(), self.k());
         let w: Vec<f32> = self.weights.iter().flat_map(|w| w.tensor().to_f32()).collect();
@@ -266,7 +267,7 @@ proptest! {
         let want = case.naive();
         for pool in pools() {
             for (i, (got, (want, size))) in case.run(&pool).iter().zip(&want).enumerate() {
-                // A chain of K roundings, each of at most half an ulp of a partial sum, in practice far less.
+                // K roundings, each of at most half an ulp of a partial sum. In practice the error is far smaller.
                 let bound = 2e-6 * size;
                 prop_assert!((f64::from(*got) - want).abs() <= bound, "[{i}] on {:?}: {got}, not {want}", pool.isa());
             }
@@ -302,7 +303,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// What ties machines together that no one machine can compare: x86's sets and NEON compute this, to the bit.
+/// Fixed bits connect machines that cannot be compared directly: the sets of x86 and NEON all compute these bits.
 #[test]
 fn fused_instruction_sets_are_one_chain_of_mul_adds() {
     for (dtype, m, n, k) in [(DType::F32, 13, 35, 401), (DType::F32, 1, 16, 8), (DType::I8, 7, 37, 77)] {
@@ -432,7 +433,7 @@ proptest! {
         for pool in pools() {
             let got = run_attention(&pool, &qkv, &offsets, heads, size, scale);
             for (got, want) in got.iter().zip(&want) {
-                // Scores reach gain² sqrt(size): their rounding is multiplied by as much.
+                // Scores reach gain² sqrt(size), which multiplies their rounding error.
                 let bound = f64::from(2e-6 * gain * (1.0 + 0.3 * gain * gain * (size as f32).sqrt())) + 1e-12;
                 prop_assert!((f64::from(*got) - want).abs() <= bound, "on {:?}: {got}, not {want}", pool.isa());
             }
@@ -466,7 +467,7 @@ proptest! {
                 let variance = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / cols as f64;
                 for i in 0..cols {
                     let want = (f64::from(x[i]) - mean) / (variance + 1e-5).sqrt() * f64::from(gamma[i]) + f64::from(beta[i]);
-                    // The mean is rounded to an ulp of `shift`, which the division by the deviation magnifies.
+                    // The mean is rounded to an ulp of `shift`, and the division by the deviation magnifies that.
                     let bound = 2e-6 + 4e-7 * f64::from(shift.abs()) / (variance + 1e-5).sqrt();
                     prop_assert!((f64::from(y[i]) - want).abs() <= bound, "on {:?}: {}, not {want}", pool.isa(), y[i]);
                 }

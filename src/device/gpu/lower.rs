@@ -1,4 +1,4 @@
-//! A list lowered to dispatches, and the dispatches run.
+//! Lowers a list to dispatches, and runs them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ pub struct GpuPlan {
     buffers: Vec<wgpu::Buffer>,
     steps: Vec<Step>,
     uniforms: wgpu::Buffer,
-    /// The uniforms' bytes and the bits of one call's parameters, reused by every run.
+    /// The bytes of all uniforms. Every run reuses them and `bits`, the parameters of one call.
     staging: Vec<u8>,
     bits: Vec<u32>,
     readback: wgpu::Buffer,
@@ -42,12 +42,12 @@ struct Step {
 }
 
 impl GpuPlan {
-    /// Bytes of activation memory, with what is read back.
+    /// The bytes of the activations, the uniforms and the buffer for reading back.
     pub fn bytes(&self) -> u64 {
         self.slots.bytes() + self.readback.size() + self.uniforms.size()
     }
 
-    /// The kernel each call uses, in order.
+    /// The op and the variant of each call, in order.
     pub fn variants(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.list.calls.iter().zip(&self.steps).map(|(c, s)| (c.op.name, s.variant))
     }
@@ -204,7 +204,7 @@ pub(super) async fn run(
     Ok(outputs)
 }
 
-/// Resolves every call's parameters and sends them in one write.
+/// Resolves the parameters of every call and sends them in one write.
 fn write_params(gpu: &Gpu, plan: &mut GpuPlan, sizes: BatchSizes) {
     for (call, place) in plan.list.calls.iter().zip(plan.staging.chunks_exact_mut(UNIFORM_STRIDE)) {
         call.resolve(sizes, &mut plan.bits);
@@ -224,7 +224,8 @@ async fn finished(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// Tensors of so many elements, one after another in the first `bytes` bytes of a buffer, when all submitted work is done.
+/// Waits for all submitted work, then reads tensors from the first `bytes` bytes of a buffer, where they follow each
+/// other. `lens` are their numbers of elements.
 pub(super) async fn read(
     gpu: &Gpu,
     buffer: &wgpu::Buffer,

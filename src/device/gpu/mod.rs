@@ -30,20 +30,21 @@ impl Limits {
     }
 }
 
-/// How a GPU is opened, for tests and measurements; the default is right for everything else.
+/// Options for tests and measurements. The default is right for everything else.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GpuOptions {
-    /// Use this family of kernels instead of the one that suits the adapter.
+    /// Uses this family of kernels instead of the one that suits the adapter.
     pub family: Option<Family>,
-    /// Ask for no more than every WebGPU implementation must give.
+    /// Requests only the limits that every WebGPU implementation guarantees.
     pub floor_limits: bool,
-    /// Let the driver check every index that a kernel uses.
+    /// Lets the driver check every index that a kernel uses.
     pub checked: bool,
-    /// Changes the text of each kernel before it is compiled, checked: to see that a wrong one is noticed.
+    /// Changes the text of each kernel before it is compiled, with checks. Tests use it to see that a wrong kernel is
+    /// noticed.
     pub rewrite: Option<fn(kernel: &str, text: String) -> String>,
 }
 
-/// What callbacks of the driver leave for the next call to find.
+/// Errors that callbacks of the driver leave for the next call.
 #[derive(Debug, Default)]
 struct Faults {
     lost: Mutex<Option<String>>,
@@ -61,16 +62,19 @@ pub struct Gpu {
     options: GpuOptions,
     faults: Arc<Faults>,
     pipelines: pipeline::Cache,
-    /// Floating point operations a second, as last seen: how much work one submission may hold.
+    /// The last measured speed, in floating point operations per second. It limits the work of one submission.
     rate: AtomicU64,
     pub(super) tally: Tally,
 }
 
-/// One submission holds about this much work, so that no watchdog kills it and a cancel soon takes effect.
+/// The work of one submission, in seconds. It is short, so that no watchdog kills it and a cancel takes effect soon.
 const SUBMISSION_SECONDS: f64 = 0.3;
 
 impl Gpu {
     /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if the driver refuses.
     pub async fn open(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Self> {
         let info = adapter.get_info();
         let wanted = if options.floor_limits { floor_limits() } else { adapter.limits() };
@@ -111,28 +115,32 @@ impl Gpu {
         })
     }
 
+    /// The name that the driver gives the adapter.
     pub fn name(&self) -> String {
         self.info.name.clone()
     }
 
+    /// The adapter's name, kind, backend and driver.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
 
+    /// The limits by which kernels are chosen.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
+    /// The family of kernels in use.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// Makes the device unusable, as a driver reset does: for tests of what happens then.
+    /// Makes the device unusable, like a driver reset: for tests of what happens then.
     pub fn destroy(&self) {
         self.device.destroy();
     }
 
-    /// What went wrong since the last look, if anything did.
+    /// Returns the errors that the driver has reported since the last check.
     fn check(&self) -> Result<()> {
         if let Some(problem) = self.faults.lost.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             return Err(Error::DeviceLost { adapter: self.info.name.clone(), problem });
@@ -147,7 +155,7 @@ impl Gpu {
         }
     }
 
-    /// Flops that one submission may hold.
+    /// The floating point operations that one submission may hold.
     fn budget(&self) -> f64 {
         f64::from_bits(self.rate.load(Ordering::Relaxed)) * SUBMISSION_SECONDS
     }
@@ -157,6 +165,9 @@ impl Gpu {
     }
 
     /// A plan that uses the variant named `pin` wherever it fits: for measurements and tests of one kernel.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the batch does not fit, [`Error::Gpu`], [`Error::DeviceLost`].
     pub async fn plan_pinned(&self, list: &CallList, capacity: BatchSizes, pin: Option<&str>) -> Result<GpuPlan> {
         let plan = lower::lower(self, list, capacity, pin)?;
         self.check()?;
@@ -177,7 +188,7 @@ impl Gpu {
     }
 }
 
-/// A browser frees a device's memory when its garbage is collected, which may be long after.
+/// A browser would free the device's memory only when it collects garbage, which may be much later.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Gpu {
     fn drop(&mut self) {
@@ -189,9 +200,9 @@ fn keep_first(place: &Mutex<Option<String>>, message: String) {
     place.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
 }
 
-/// The machine's adapters in a stable order: real GPUs first, discrete before integrated.
+/// The adapters of the machine in a stable order: real GPUs first, discrete before integrated ones.
 pub async fn adapters() -> Vec<wgpu::Adapter> {
-    // An instance panics where the global scope is no page's and no worker's: in Node.
+    // Outside of a page or a worker, such as in Node.js, creating an instance panics.
     if cfg!(target_arch = "wasm32") && !wgpu::util::is_browser_webgpu_supported().await {
         return Vec::new();
     }
@@ -211,12 +222,12 @@ pub async fn adapters() -> Vec<wgpu::Adapter> {
     all
 }
 
-/// Whether an adapter computes on the CPU.
+/// Whether an adapter is a software GPU, such as lavapipe.
 pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu
 }
 
-/// What the WebGPU specification guarantees.
+/// The limits that the WebGPU specification guarantees.
 fn floor_limits() -> wgpu::Limits {
     wgpu::Limits::default()
 }

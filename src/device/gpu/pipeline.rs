@@ -1,4 +1,4 @@
-//! Shaders joined from pieces and compiled, once for each device.
+//! Joins shaders from their pieces, and compiles each one once for a device.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,8 @@ pub(super) struct Pipeline {
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<String, Arc<Pipeline>>>);
 
-/// The variant of `context`'s op that `gpu` uses: the pinned one, else the first of its family, else the first of any, if
-/// it fits.
+/// Chooses the variant of `context`'s op for `gpu`. Among those that fit, it is the pinned one, else the first of the
+/// GPU's family, else the first.
 pub(crate) fn choose(context: &CallContext<'_>, gpu: &Gpu, pin: Option<&str>) -> &'static Variant {
     let op: &'static Op = context.call.op;
     let fitting = || op.variants.iter().filter(|v| (v.fits)(context, &gpu.limits));
@@ -39,7 +39,7 @@ impl Gpu {
     /// See [`Device::kernels`](crate::device::Device::kernels).
     #[cfg(feature = "train")]
     pub(in crate::device) fn kernels(&self, list: &CallList) -> Kernels {
-        // The least batch there is: the choice among variants of the same bits is not to show.
+        // The smallest batch: the choice between variants of the same bits must not show.
         let capacity = BatchSizes { tokens: 1, sequences: 1, longest: 1, picked: 1 };
         let mut all = Kernels::new();
         for call in &list.calls {
@@ -49,7 +49,7 @@ impl Gpu {
         all
     }
 
-    /// The compiled variant for `context`; from the cache where another call needed the same.
+    /// The compiled variant for `context`. It comes from the cache if another call needed the same.
     pub(super) fn pipeline(&self, variant: &Variant, context: &CallContext<'_>) -> Arc<Pipeline> {
         let overrides = (variant.overrides)(context);
         let mut text = source(variant, context);
@@ -101,8 +101,9 @@ impl Gpu {
         let module = if self.options.checked || self.options.rewrite.is_some() {
             self.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: the text is this crate's own and no part of it comes from a user; every kernel guards its own
-            // indices by the sizes in its parameters, which the checked runs of the tests confirm.
+            // SAFETY: the text is this crate's own, and no part of it comes from a user. Every kernel checks its own
+            // indices against the sizes in its parameters, and the tests confirm that by running with the driver's
+            // checks.
             unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let compute = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -1,8 +1,8 @@
-//! Parameters into GPU buffers.
+//! Uploads parameters into GPU buffers.
 //!
-//! A matrix `[N, K]` is stored k-major, `[K', N']`, with N padded to [`PACK_ROWS`] and K to [`PACK_COLS`] by zeros: a
-//! kernel reads whole vectors of neighbouring outputs and needs no bounds checks on the weight. F16 pairs and I8
-//! quadruples along N share a word. The row scales of I8 follow the elements, N' of them.
+//! A matrix `[N, K]` is stored k-major, as `[K', N']`. Zeros pad N to a multiple of [`PACK_ROWS`] and K to a multiple
+//! of [`PACK_COLS`]. So a kernel reads whole vectors of neighbouring outputs and needs no bounds checks on the weight.
+//! Along N, two f16 or four i8 values share a word. After the elements of an i8 matrix come its N' row scales.
 
 use half::f16;
 
@@ -26,7 +26,7 @@ impl Gpu {
         Ok(Weight::new(Stored { name: name.into(), rows, cols, dtype, layout: Layout::Buffer(buffer) }))
     }
 
-    /// Rows of the largest matrix that [`upload_matrix`](Self::upload_matrix) takes.
+    /// The most rows of a matrix that [`upload_matrix`](Self::upload_matrix) takes.
     pub(in crate::device) fn max_matrix_rows(&self, cols: usize, dtype: DType) -> usize {
         let scale = if dtype == DType::I8 { 4 } else { 0 };
         let row = (cols.next_multiple_of(PACK_COLS) * dtype.size() + scale) as u64;
@@ -59,7 +59,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         self.queue.write_buffer(&buffer, 0, bytes);
-        // Sent at once, so that the queue's staging memory does not grow to the size of the model.
+        // Submitted at once, so that the queue's staging memory does not grow to the size of the model.
         self.queue.submit([]);
         self.check()?;
         Ok(buffer)
@@ -103,9 +103,9 @@ fn pack(parts: &[HostTensor<'_>], rows: usize, cols: usize, dtype: DType) -> Vec
 
 #[cfg(feature = "train")]
 impl Gpu {
-    /// A buffer of so many zeros.
+    /// A buffer of `len` zeros.
     pub(in crate::device) fn zeros(&self, name: &str, len: usize) -> Result<wgpu::Buffer> {
-        // Whole vectors of four, which kernels may read it by.
+        // Whole vectors of four, because kernels may read it in vectors.
         let size = (len.max(1) * 4).next_multiple_of(16) as u64;
         let most = self.limits.binding_bytes.min(self.limits.buffer_bytes);
         if size > most {
@@ -128,20 +128,20 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Makes a whole buffer zero.
+    /// Sets a whole buffer to zero.
     pub(in crate::device) fn clear(&self, buffer: &wgpu::Buffer) {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.clear_buffer(buffer, 0, None);
         self.queue.submit([encoder.finish()]);
     }
 
-    /// Writes a buffer from its beginning.
+    /// Writes `bytes` to the beginning of a buffer.
     pub(in crate::device) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
         self.queue.write_buffer(buffer, 0, bytes);
         self.queue.submit([]);
     }
 
-    /// The first `len` floats of a buffer.
+    /// Reads the first `len` floats of a buffer.
     pub(in crate::device) async fn fetch(&self, buffer: &wgpu::Buffer, len: usize) -> Result<Vec<f32>> {
         let bytes = len as u64 * 4;
         let readback = self.device.create_buffer(&wgpu::BufferDescriptor {

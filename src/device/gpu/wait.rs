@@ -1,4 +1,4 @@
-//! Waiting for the GPU without knowing whether there is a thread to block.
+//! Waits for the GPU, whether or not there is a thread to block.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -43,10 +43,10 @@ impl<T> Future for Signal<T> {
     }
 }
 
-/// Lets the driver make progress until all submitted work is done. In a browser its event loop does that.
+/// Lets the driver make progress until all submitted work is done. In a browser the event loop does that.
 ///
 /// # Errors
-/// What the driver says; a callback may then never come, so nobody should wait for one.
+/// The driver's message. Then a callback may never come, so nobody should wait for one.
 pub(super) fn drive(device: &wgpu::Device) -> Result<(), String> {
     #[cfg(not(target_arch = "wasm32"))]
     device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;

@@ -9,7 +9,7 @@ impl Lanes for __m256 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        // SAFETY: AVX is enabled by the caller's contract; so in every method here.
+        // SAFETY: AVX is enabled by the caller's contract, as in every method here.
         unsafe { _mm256_set1_ps(x) }
     }
 

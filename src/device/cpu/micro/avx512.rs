@@ -9,7 +9,7 @@ impl Lanes for __m512 {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        // SAFETY: AVX-512F is enabled by the caller's contract; so in every method here.
+        // SAFETY: AVX-512F is enabled by the caller's contract, as in every method here.
         unsafe { _mm512_set1_ps(x) }
     }
 
@@ -56,7 +56,7 @@ impl Lanes for __m512 {
     }
 }
 
-/// A mask of the first `n` lanes; of all 16 for the first of two vectors whose second is cut.
+/// A mask of the first `n` lanes. All 16 are set for the first of two vectors if only the second is cut.
 #[inline(always)]
 fn first(n: usize) -> __mmask16 {
     ((1_u32 << n) - 1) as __mmask16
@@ -69,7 +69,7 @@ pub(super) unsafe fn run(s: &Strip) {
     for col in (0..s.cols).step_by(32) {
         // SAFETY: passed on.
         unsafe {
-            // A lone last panel must not be read as two.
+            // The last panel may be alone: do not read it as two.
             if s.cols - col > 16 { columns::<__m512, 2>(s, 12, col) } else { columns::<__m512, 1>(s, 12, col) }
         }
     }

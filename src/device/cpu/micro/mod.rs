@@ -1,8 +1,8 @@
-//! The microkernel: C = A Bᵀ for a few columns of B, with B in 16-wide panels and A as it lies.
+//! The microkernel: `C = A Bᵀ` for a few columns of B. B is in panels 16 wide; A is in plain row-major order.
 //!
-//! One body serves every instruction set. A tile of `R` rows times `N` vectors of columns is held in registers while
-//! k ascends: one chain of fused multiply-adds an output, so the bits depend neither on the tile's height nor on the
-//! width of a vector. (Without FMA the chain multiplies, then adds: the same up to rounding.)
+//! The same code serves every instruction set. It holds a tile of `R` rows times `N` vectors of columns in registers
+//! while k ascends. Each output is one chain of fused multiply-adds, so its bits do not depend on the height of the
+//! tile or the width of a vector. (Without FMA the chain multiplies, then adds, and the results differ by rounding.)
 
 use std::hint::black_box;
 
@@ -16,13 +16,13 @@ mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 
-/// Columns of a panel.
+/// The number of columns of a panel.
 pub const PANEL: usize = 16;
 
-/// The instruction set that kernels are compiled for, chosen when a pool is made.
+/// The instruction set that the kernels use. A pool chooses it when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// Whatever the build's target has.
+    /// Whatever the target of the build has.
     Portable,
     /// AVX2 with FMA.
     #[cfg(target_arch = "x86_64")]
@@ -33,13 +33,13 @@ pub enum Isa {
     /// NEON, which every aarch64 has.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// WebAssembly's 128-bit vectors: a module that holds such an instruction runs only where there are any.
+    /// WebAssembly's 128-bit vectors. A module with such instructions runs only on engines that have them.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
 }
 
 impl Isa {
-    /// What this machine can run, slowest first.
+    /// The sets that this machine can run, slowest first.
     pub fn available() -> Vec<Isa> {
         #[cfg_attr(
             not(any(target_arch = "x86_64", target_arch = "aarch64", target_feature = "simd128")),
@@ -65,7 +65,7 @@ impl Isa {
         Self::available().last().copied().unwrap_or(Isa::Portable)
     }
 
-    /// For reports: "avx512", "avx2", "neon", "simd128", "portable".
+    /// The name in reports: "avx512", "avx2", "neon", "simd128" or "portable".
     pub const fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
@@ -81,14 +81,14 @@ impl Isa {
     }
 }
 
-/// One call's work: `rows` rows of A times a few panels of B.
+/// The work of one call: `rows` rows of A times a few panels of B.
 #[derive(Clone, Copy)]
 pub(super) struct Strip {
     /// Row r of A is the `k` floats at `a + r * lda`.
     pub a: *const f32,
     pub lda: usize,
     pub rows: usize,
-    /// Element (s, j) of panel p is at `b + p * ldb + s * 16 + j`; panels are whole, padded with anything finite.
+    /// Element (s, j) of panel p is at `b + p * ldb + s * 16 + j`. Panels are whole; any finite padding will do.
     pub b: *const f32,
     pub ldb: usize,
     pub k: usize,
@@ -96,19 +96,19 @@ pub(super) struct Strip {
     pub c: *mut f32,
     pub ldc: usize,
     pub cols: usize,
-    /// C holds the sum over earlier blocks of k: add to it.
+    /// C already holds the sum over earlier blocks of k: add to it.
     pub add: bool,
     pub finish: Finish,
 }
 
-/// What happens to a finished sum before it is stored: `sum * scale + bias + residual`. Null means absent.
+/// The steps between a finished sum and the store: `sum * scale + bias + residual`. A null pointer leaves a step out.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
-    /// One a column, padded to whole panels.
+    /// One value for each column, padded to whole panels.
     pub scale: *const f32,
-    /// One a column, padded to whole panels.
+    /// One value for each column, padded to whole panels.
     pub bias: *const f32,
-    /// Laid out as C, with C's stride.
+    /// Laid out like C, with the stride of C.
     pub residual: *const f32,
 }
 
@@ -119,10 +119,10 @@ impl Finish {
 /// Computes a strip.
 ///
 /// # Safety
-/// All of the strip's pointers are valid for the extents its fields state, C is not written by anyone else meanwhile
-/// and overlaps none of the rest, and the machine has the instruction set.
+/// All pointers of the strip are valid for the extents that its fields state. Nobody else writes C meanwhile, and C
+/// overlaps none of the others. The machine has the instruction set.
 pub(super) unsafe fn run(isa: Isa, strip: &Strip) {
-    // SAFETY: passed on to the caller.
+    // SAFETY: this function's caller guarantees the same contract.
     unsafe {
         match isa {
             Isa::Portable => portable::run(strip),
@@ -138,12 +138,12 @@ pub(super) unsafe fn run(isa: Isa, strip: &Strip) {
     }
 }
 
-/// A vector of f32, its methods inlined into a function that enables its instruction set.
+/// A vector of f32. Its methods are inlined into a function that enables the instruction set.
 trait Lanes: Copy {
     const WIDTH: usize;
     /// # Safety
-    /// As for every method: the instruction set is enabled where this is inlined; pointers are valid for what is read
-    /// or written, `WIDTH` floats or, in the `_some` methods, the first `n` of them.
+    /// For every method: it is inlined where the instruction set is enabled, and pointers are valid for what is read or
+    /// written. That is `WIDTH` floats, or the first `n` of them in the `_some` methods.
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(p: *const f32) -> Self;
     unsafe fn load_some(p: *const f32, n: usize) -> Self;
@@ -155,15 +155,16 @@ trait Lanes: Copy {
     unsafe fn mul(self, other: Self) -> Self;
 }
 
-/// Steps along K between two tests of the loop.
+/// The steps along K between two tests of the loop.
 const UNROLL: usize = 4;
 
-/// `R` rows from `row`, `N` vectors of columns from `col`.
+/// Computes `R` rows from `row` on, and `N` vectors of columns from `col` on.
 #[inline(always)]
 unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, col: usize) {
-    // SAFETY: the caller's contract; row + R <= rows, and col is that of a vector that begins inside `cols`.
+    // SAFETY: the caller's contract. row + R <= rows, and the vector at `col` begins inside `cols`.
     unsafe {
-        // Hides that the rows are equally spaced: compilers would compute their addresses at every step.
+        // Hides from the compiler that the rows are equally spaced. Otherwise it computes their addresses at every
+        // step.
         let a: [*const f32; R] = black_box(std::array::from_fn(|r| s.a.add((row + r) * s.lda)));
         let b: [*const f32; N] = std::array::from_fn(|n| {
             let col = col + n * V::WIDTH;
@@ -191,8 +192,8 @@ unsafe fn tile<V: Lanes, const N: usize, const R: usize>(s: &Strip, row: usize, 
 
 /// Adds one step along K to a tile's sums.
 ///
-/// No closure: that is a function of its own to the compiler, which need not inline it, and then it has not the
-/// instruction set of where it stands. Every multiplication of a tall tile was a call.
+/// This is not a closure. The compiler treats a closure as a separate function, which it may not inline. Then the
+/// function lacks the instruction set of its caller, and in tall tiles every multiplication became a call.
 #[inline(always)]
 unsafe fn step<V: Lanes, const N: usize, const R: usize>(
     sum: &mut [[V; N]; R],
@@ -215,9 +216,9 @@ unsafe fn step<V: Lanes, const N: usize, const R: usize>(
     }
 }
 
-/// Finishes and stores a tile's sums; `WHOLE` if all its columns are C's.
+/// Finishes and stores a tile's sums. `WHOLE` means that all its columns lie inside C.
 ///
-/// One pass over the sums a step: short loops are unrolled, and so the sums stay in registers.
+/// Each step passes over the sums once. Short loops are unrolled, so the sums stay in registers.
 #[inline(always)]
 unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
     s: &Strip,
@@ -227,7 +228,7 @@ unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
 ) {
     let valid: [usize; N] = std::array::from_fn(|n| s.cols.saturating_sub(col + n * V::WIDTH).min(V::WIDTH));
     let at = |r: usize, n: usize| (row + r) * s.ldc + col + n * V::WIDTH;
-    // SAFETY: the caller's contract; where not all columns are C's, only the valid ones are read and written.
+    // SAFETY: the caller's contract. If some columns lie outside C, only the valid ones are read and written.
     unsafe {
         let load = |p: *const f32, n: usize| if WHOLE { V::load(p) } else { V::load_some(p, valid[n]) };
         if s.add {
@@ -269,11 +270,11 @@ unsafe fn finish<V: Lanes, const N: usize, const R: usize, const WHOLE: bool>(
     }
 }
 
-/// Asks for a cache line that will be read; any address will do.
+/// Prefetches a cache line. Any address is allowed.
 #[inline(always)]
 fn prefetch(line: *const f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which never faults.
+    // SAFETY: this is a hint, which never faults.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(line.cast());
     }
@@ -281,15 +282,15 @@ fn prefetch(line: *const f32) {
     let _ = line;
 }
 
-/// All rows for the `N` vectors of columns from `col`, in tiles of nearly equal height, at most `max` (itself at most 12):
-/// a short last tile would leave the multipliers waiting for each other.
+/// Computes all rows for the `N` vectors of columns from `col` on. The tiles have nearly equal heights of at most `max`
+/// (itself at most 12), because a short last tile would leave multipliers idle.
 #[inline(always)]
 unsafe fn columns<V: Lanes, const N: usize>(s: &Strip, max: usize, col: usize) {
     let tiles = s.rows.div_ceil(max);
     let mut row = 0;
     for t in 0..tiles {
         let height = (s.rows - row).div_ceil(tiles - t);
-        // The panel that comes next, a share a tile: it may have to come from main memory.
+        // Prefetches the next panel, a share with each tile, because it may come from main memory.
         for k in s.k * t / tiles..s.k * (t + 1) / tiles {
             prefetch(s.b.wrapping_add((col + N * V::WIDTH) / PANEL * s.ldb + k * PANEL));
         }

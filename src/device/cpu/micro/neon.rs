@@ -9,7 +9,7 @@ impl Lanes for float32x4_t {
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        // SAFETY: NEON is enabled by the caller's contract; so in every method here.
+        // SAFETY: NEON is enabled by the caller's contract, as in every method here.
         unsafe { vdupq_n_f32(x) }
     }
 

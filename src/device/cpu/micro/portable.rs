@@ -1,4 +1,4 @@
-//! Any target: tiles of 4 rows by 8 columns, eight 128-bit registers, in a form that compilers vectorise.
+//! Any target: tiles of 4 rows by 8 columns in eight 128-bit registers. Compilers can vectorize this code.
 
 use super::{Lanes, Strip, columns};
 use crate::device::cpu::math::{FUSED, mul_add};

@@ -1,5 +1,5 @@
-//! WebAssembly's 128-bit vectors: tiles of 4 rows by 8 columns, 8 accumulators; engines have 16 registers, and spill past
-//! that. Without relaxed SIMD there is no fused multiply-add.
+//! WebAssembly's 128-bit vectors: tiles of 4 rows by 8 columns, with 8 accumulators. Engines have 16 registers; more
+//! values would be spilled to memory. Without relaxed SIMD there is no fused multiply-add.
 
 use std::arch::wasm32::*;
 

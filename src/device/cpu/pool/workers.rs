@@ -9,17 +9,17 @@ use std::thread::JoinHandle;
 
 use super::Scratch;
 
-/// How often a worker looks for a new dispatch before it sleeps: some 50 to 150 microseconds.
+/// How often a worker checks for a new dispatch before it sleeps: for about 50 to 150 microseconds.
 const SPINS: usize = 4000;
-/// How often the caller looks whether the workers are done before it lets other threads run.
+/// How often the caller checks whether the workers are done before it lets other threads run.
 const PATIENCE: usize = 1000;
 
-/// In [`State::members`]: the dispatch takes no more workers.
+/// A bit of [`State::members`]: the dispatch takes no more workers.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 type Task<'a> = &'a (dyn Fn(usize, &mut Scratch) + Sync);
 
-/// What is to be done: written by the caller while `members` is CLOSED and nothing else.
+/// The work of a dispatch. The caller writes it while `members` is CLOSED and no worker is inside.
 struct Job {
     task: Task<'static>,
     tasks: usize,
@@ -31,7 +31,7 @@ struct State {
     epoch: AtomicUsize,
     /// The next task to take.
     next: AtomicUsize,
-    /// Workers inside the dispatch, and whether it is CLOSED.
+    /// The number of workers inside the dispatch, and whether it is CLOSED.
     members: AtomicUsize,
     stop: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -40,8 +40,8 @@ struct State {
     alarm: Condvar,
 }
 
-// SAFETY: `job` is written only by the thread that has the pool's turn, while `members` is CLOSED with no worker in it,
-// and read only by members of an open dispatch. The rest is Sync by itself.
+// SAFETY: only the thread that has the pool's turn writes `job`, while `members` is CLOSED and has no worker. Only
+// members of an open dispatch read it. The other fields are Sync.
 unsafe impl Sync for State {}
 
 pub(super) struct Workers {
@@ -50,7 +50,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// As many threads as the system grants, at most `count`.
+    /// Starts `count` threads, or fewer if the system refuses more.
     pub fn new(count: usize) -> Self {
         let state = Arc::new(State {
             job: UnsafeCell::new(None),
@@ -79,7 +79,7 @@ impl Workers {
     pub fn run(&self, tasks: usize, task: Task, scratch: &mut Scratch) {
         let state = &*self.state;
         // SAFETY: only the lifetime changes. No worker uses the task after the dispatch is closed and its members have
-        // left, which this function waits for before it returns; between here and there it does not unwind.
+        // left. This function waits for that before it returns, and it does not unwind before.
         let task: Task<'static> = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
         // SAFETY: the last dispatch ended with `members` CLOSED and empty, and the turn is ours.
         unsafe { *state.job.get() = Some(Job { task, tasks }) };
@@ -109,14 +109,14 @@ impl Drop for Workers {
         self.state.epoch.fetch_add(1, Ordering::SeqCst);
         self.state.wake();
         for thread in self.threads.drain(..) {
-            // A worker catches its tasks' panics and has no others.
+            // A worker catches the panics of its tasks, and has no others.
             let _ = thread.join();
         }
     }
 }
 
 impl State {
-    /// A worker's life.
+    /// The main loop of a worker.
     fn work(&self) {
         let mut scratch = Scratch::default();
         let mut seen = 0;
@@ -126,7 +126,7 @@ impl State {
                 return;
             }
             if self.members.fetch_add(1, Ordering::Acquire) & CLOSED == 0 {
-                // SAFETY: the dispatch is open and we are a member: the job stays until we leave.
+                // SAFETY: the dispatch is open and this worker is a member, so the job stays until it leaves.
                 if let Some(job) = unsafe { &*self.job.get() } {
                     self.take_tasks(job.task, job.tasks, &mut scratch);
                 }
@@ -135,7 +135,8 @@ impl State {
         }
     }
 
-    /// Takes tasks until none is left. Never unwinds: the first panic is kept for the caller, the others are dropped.
+    /// Takes tasks until none is left. It never unwinds: the first panic is kept for the caller, the others are
+    /// dropped.
     fn take_tasks(&self, task: Task, tasks: usize, scratch: &mut Scratch) {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             loop {
@@ -158,13 +159,13 @@ impl State {
             if epoch != seen {
                 return epoch;
             }
-            // On a busy machine the caller may be waiting for this very core.
+            // On a busy machine, the caller may be waiting for this core.
             if look % 100 == 99 { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
         let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let epoch = loop {
-            // Either we see the new epoch here, or the caller sees us among the sleepers.
+            // Either this sees the new epoch, or the caller sees this worker among the sleepers.
             let epoch = self.epoch.load(Ordering::SeqCst);
             if epoch != seen {
                 break epoch;
@@ -176,7 +177,7 @@ impl State {
     }
 
     fn wake(&self) {
-        // Held so that no worker is between its look at the epoch and its sleep.
+        // Taking the lock ensures that no worker is between its check of the epoch and its sleep.
         drop(self.bed.lock());
         self.alarm.notify_all();
     }

@@ -1,4 +1,4 @@
-//! Activations by themselves, and their derivatives.
+//! Activations as operations of their own, and their derivatives.
 
 use crate::activation::Activation;
 use crate::device::cpu::math::{self, exp, for_isa, gelu, normal_tail, relu, sigmoid};
@@ -32,7 +32,7 @@ fn slopes_body<const FMA: bool>(act: Activation, d_x: &mut [f32], x: &[f32], d_y
             *d_x = d_y * slope(*x);
         }
     }
-    // One where the condition holds, else the other.
+    // `above` chooses 1, otherwise `below`.
     let step = |above: bool, below: f32| if above { 1.0 } else { below };
     // The derivative of x sigmoid(u), given s = sigmoid(u) and u'.
     let gated = |x: f32, s: f32, slope: f32| s + x * s * (1.0 - s) * slope;

@@ -1,8 +1,8 @@
 //! Attention with dropout, and its gradient, with the GEMM's microkernel.
 //!
-//! A task is one head of one sequence, so every sum runs over one sequence in an order that its length determines. Scores
-//! are held for a few rows at a time. Two passes go back: rows are queries for dQ, keys for dK and dV; the probabilities are
-//! computed in both, which costs less than to turn a matrix of them around.
+//! A task is one head of one sequence, so every sum runs over one sequence, in an order that only its length
+//! determines. Scores are held for a few rows at a time. The gradient takes two passes: rows are queries for dQ, and
+//! keys for dK and dV. Both compute the probabilities again, which is cheaper than to transpose a matrix of them.
 
 use std::f32::consts::LOG2_E;
 
@@ -13,26 +13,33 @@ use crate::device::cpu::micro::{self, Finish, Isa, PANEL, Strip};
 use crate::device::cpu::pace::Dispatch;
 use crate::device::cpu::pool::Parts;
 
-/// Sizes, and dropout's choice: a probability's row is `query heads + head`, its column the key within the sequence.
+/// The sizes, and the choice of dropout. The row of a probability is `query heads + head`, its column is the key within
+/// the sequence.
 #[derive(Clone, Copy)]
 pub struct Shape {
+    /// N.
     pub heads: usize,
+    /// D.
     pub size: usize,
+    /// The factor of the scores, `1 / sqrt(D)`.
     pub scale: f32,
+    /// The key of the dropout's place in this step.
     pub key: u32,
+    /// A probability is dropped if its hash is below this.
     pub threshold: u32,
+    /// The factor of the probabilities that are kept, `1 / (1 - p)`.
     pub keep_scale: f32,
 }
 
-/// What the gradient is computed from.
+/// The operands of the gradient.
 pub struct Saved<'a> {
-    /// `[T, 3H]`
+    /// q, k and v side by side, `[T, 3H]`.
     pub qkv: &'a [f32],
-    /// `[T, H]`
+    /// The gradient of the result, `[T, H]`.
     pub d_ctx: &'a [f32],
-    /// `[T, N]`
+    /// The logarithm of each query's sum of exponentials, `[T, N]`.
     pub lse: &'a [f32],
-    /// `[T, N]`
+    /// `Σ d_ctx ctx` over each head's columns, `[T, N]`.
     pub delta: &'a [f32],
 }
 
@@ -52,7 +59,7 @@ impl Head {
     }
 }
 
-/// `c [rows, cols] = a b`, with b in panels `ldb` apart.
+/// `c [rows, cols] = a b`, with b in panels that are `ldb` floats apart.
 #[derive(Clone, Copy)]
 struct Product<'a> {
     a: &'a [f32],
@@ -64,7 +71,7 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Into `c`, whose rows are `ldc` apart.
+    /// Writes the product into `c`, whose rows are `ldc` floats apart.
     ///
     /// # Safety
     /// `rows` rows of `cols` floats are writable at `c`, and nobody else uses them meanwhile.
@@ -85,13 +92,13 @@ impl Product<'_> {
             add: false,
             finish: Finish::NONE,
         };
-        // SAFETY: the extents of a and b are asserted, those of c are the caller's contract; a pool only takes an
+        // SAFETY: the extents of a and b are asserted, and those of c are the caller's contract. A pool only uses an
         // instruction set that the machine has.
         unsafe { micro::run(isa, &strip) }
     }
 }
 
-/// `ctx [T, H]` and `lse [T, N]`.
+/// Computes `ctx [T, H]` and `lse [T, N]` from `qkv [T, 3H]` and `bounds [B + 1]`.
 pub fn forward(dispatch: &Dispatch<'_>, ctx: &mut [f32], lse: &mut [f32], qkv: &[f32], bounds: &[u32], shape: Shape) {
     let Shape { heads, size, .. } = shape;
     let (isa, hidden) = (dispatch.isa(), heads * size);
@@ -110,7 +117,7 @@ pub fn forward(dispatch: &Dispatch<'_>, ctx: &mut [f32], lse: &mut [f32], qkv: &
             let rows = TILE.min(len - tile);
             let a = &qkv[(start + tile) * width + head * size..];
             let score = Product { a, lda: width, rows, b: keys, ldb: size * PANEL, k: size };
-            // SAFETY: scratch of this task.
+            // SAFETY: scratch memory of this task.
             unsafe { score.into(isa, scores.as_mut_ptr(), padded, padded) }
             for (row, scores) in scores.chunks_exact_mut(padded).take(rows).enumerate() {
                 let at = (start + tile + row) * heads + head;
@@ -123,13 +130,14 @@ pub fn forward(dispatch: &Dispatch<'_>, ctx: &mut [f32], lse: &mut [f32], qkv: &
                 }
             }
             let context = Product { a: scores, lda: padded, rows, b: values, ldb: len * PANEL, k: len };
-            // SAFETY: this head's columns of this tile's rows; `pointer` checks the beginning, the shapes the rest.
+            // SAFETY: this head's columns of this tile's rows. `pointer` checks the beginning, and the shapes bound the
+            // rest.
             unsafe { context.into(isa, ctx.pointer((start + tile) * hidden + head * size), hidden, size) }
         }
     });
 }
 
-/// `d_qkv [T, 3H]`.
+/// Computes `d_qkv [T, 3H]` from the saved tensors and `bounds [B + 1]`.
 pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, bounds: &[u32], shape: Shape) {
     let Shape { heads, size, .. } = shape;
     let (isa, hidden) = (dispatch.isa(), heads * size);
@@ -149,7 +157,7 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
         let into = |t: usize, which: usize| d_qkv.pointer((start + t) * width + which * hidden + column);
         let terms = |t: usize| (lse[(start + t) * heads + head], delta[(start + t) * heads + head]);
 
-        // Without dropout it stays so.
+        // Without dropout, this does not change again.
         kept.fill(1.0);
         // Rows are queries: S = Q Kᵀ, d_ctx Vᵀ, dQ = dS K.
         pack_keys(first, len, size, |t| part(t, 1));
@@ -160,7 +168,7 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
             let panels = |a, lda, b| Product { a, lda, rows, b, ldb: size * PANEL, k: size };
             let queries = panels(&qkv[(start + tile) * width + column..], width, first);
             let outs = panels(&d_ctx[(start + tile) * hidden + column..], hidden, second);
-            // SAFETY: scratch of this task.
+            // SAFETY: scratch memory of this task.
             unsafe {
                 queries.into(isa, scores.as_mut_ptr(), padded, padded);
                 outs.into(isa, products.as_mut_ptr(), padded, padded);
@@ -194,7 +202,7 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
                 let a = &qkv[(start + tile) * width + which * hidden + column..];
                 Product { a, lda: width, rows, b, ldb: size * PANEL, k: size }
             };
-            // SAFETY: scratch of this task.
+            // SAFETY: scratch memory of this task.
             unsafe {
                 panels(1, first).into(isa, scores.as_mut_ptr(), padded, padded);
                 panels(2, second).into(isa, products.as_mut_ptr(), padded, padded);
@@ -220,7 +228,8 @@ pub fn backward(dispatch: &Dispatch<'_>, d_qkv: &mut [f32], saved: &Saved<'_>, b
 }
 
 for_isa! {
-    /// Scores s become probabilities of `scale s`; `lse` receives the logarithm of the exponentials' sum.
+    /// Replaces scores s by the probabilities of `scale s`, and writes the logarithm of the sum of exponentials to
+    /// `lse`.
     fn softmax(s: &mut [f32], scale: f32, lse: &mut [f32]) = softmax_body
 }
 
@@ -250,7 +259,7 @@ fn power<const FMA: bool>(x: f32, slope: f32, shift: f32) -> f32 {
 }
 
 for_isa! {
-    /// A query's scores become dS: `p (m d - delta) scale`.
+    /// Replaces a query's scores by dS: `p (m d - delta) scale`.
     fn row_gradient(s: &mut [f32], d: &[f32], kept: &[f32], terms: (f32, f32), scale: f32) = row_gradient_body
 }
 
@@ -264,7 +273,7 @@ fn row_gradient_body<const FMA: bool>(s: &mut [f32], d: &[f32], kept: &[f32], te
 }
 
 for_isa! {
-    /// A key's scores become dSᵀ, and the products d become m p.
+    /// Replaces a key's scores by dSᵀ, and the products d by m p.
     fn column_gradient(s: &mut [f32], d: &mut [f32], kept: &[f32], lse: &[f32], delta: &[f32], scale: f32) =
         column_gradient_body
 }

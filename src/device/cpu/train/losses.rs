@@ -1,10 +1,10 @@
-//! Losses with their gradients.
+//! Losses and their gradients.
 
 use crate::device::cpu::math::{exp, for_isa, sum_by};
 use crate::device::cpu::pace::Dispatch;
 use crate::device::cpu::parallel::for_rows;
 
-/// Softmax cross-entropy a row; see the op.
+/// The softmax cross-entropy of each row; see [`crate::ops::cross_entropy`].
 pub fn cross_entropy(
     dispatch: &Dispatch<'_>,
     d_logits: &mut [f32],
@@ -32,7 +32,7 @@ pub fn cross_entropy(
 }
 
 for_isa! {
-    /// `p = weight softmax(x)`; `sums` receives the sum of exponentials and the largest x.
+    /// `p = weight softmax(x)`. Also writes the sum of the exponentials and the largest x to `sums`.
     fn softmax(p: &mut [f32], x: &[f32], sums: &mut [f32; 2], weight: f32) = softmax_body
 }
 
@@ -47,7 +47,7 @@ fn softmax_body<const FMA: bool>(p: &mut [f32], x: &[f32], sums: &mut [f32; 2], 
     *sums = [sum, largest];
 }
 
-/// Cross-entropy of a span's ends in each sequence; see the op.
+/// The cross-entropy of a span's start and end in each sequence; see [`crate::ops::span_loss`].
 pub fn span(d_logits: &mut [f32], loss: &mut [f32], logits: &[f32], bounds: &[u32], labels: &[u32], weights: &[f32]) {
     for (i, loss) in loss.iter_mut().enumerate() {
         let (first, end) = (bounds[i / 2] as usize, bounds[i / 2 + 1] as usize);
@@ -64,7 +64,7 @@ pub fn span(d_logits: &mut [f32], loss: &mut [f32], logits: &[f32], bounds: &[u3
     }
 }
 
-/// Squared differences or binary cross-entropy; see the op.
+/// Squared differences or binary cross-entropy; see [`crate::ops::element_loss`].
 pub fn element(
     d_logits: &mut [f32],
     loss: &mut [f32],

@@ -1,4 +1,4 @@
-//! What only training computes: operands of gradients packed, attention with its gradient.
+//! CPU code that only training uses: packing and transposing, attention with its gradient, losses, dropout.
 
 pub mod activation;
 pub mod attention;
@@ -10,16 +10,16 @@ use super::micro::PANEL;
 use super::pace::Dispatch;
 use super::parallel::for_blocks;
 
-/// Rows and columns that are transposed at once: whole cache lines on both sides.
+/// The rows and columns that are transposed at once: whole cache lines on both sides.
 const TILE: usize = 16;
-/// Columns of a task that transposes: a row of the source lies in pages of its own, so several lines are read of each.
+/// The columns of a transposing task. Each source row lies in other pages, so the task reads several cache lines of it.
 const COLUMNS: usize = 4 * TILE;
 
-/// Packs a right side of `n` outputs and sums over `k` into panels, `[k, 16]` each, filled up with zeros: behind output n,
-/// and behind `rows` of the sum. x is `[n, k]` if `transposed`, else `[rows, n]`.
+/// Packs a right side of `n` outputs and sums over `k` into panels, `[k, 16]` each. x is `[n, k]` if `transposed`, else
+/// `[rows, n]`. Zeros fill up the outputs from n on, and the sums from `rows` on.
 pub fn pack(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize, n: usize, k: usize, transposed: bool) {
     let len = k * PANEL;
-    // Whole panels, enough of them to be worth a task.
+    // Whole panels, and enough of them for a task.
     let block = (8192 / len.max(1)).max(1);
     for_blocks(dispatch, n.div_ceil(PANEL), block, [(y, len)], |range, [panels], _| {
         for (p, panel) in range.zip(panels.chunks_exact_mut(len.max(1))) {
@@ -40,7 +40,7 @@ pub fn pack(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize, n: u
     });
 }
 
-/// `y [cols, pitch] = xᵀ` of x `[rows, cols]`, with zeros from `rows` to `pitch`.
+/// `y [cols, pitch] = xᵀ`, where x is `[rows, cols]`. Columns of y from `rows` to `pitch` become zeros.
 pub fn transpose(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize, cols: usize, pitch: usize) {
     for_blocks(dispatch, cols, COLUMNS, [(y, pitch)], |range, [y], _| {
         let width = range.len();
@@ -49,7 +49,7 @@ pub fn transpose(dispatch: &Dispatch<'_>, y: &mut [f32], x: &[f32], rows: usize,
     });
 }
 
-/// `y[c, r] = x[r, c]` for r below `rows` and c below `cols`; a row of y is `ldy` apart, one of x `ldx`.
+/// `y[c, r] = x[r, c]` for r below `rows` and c below `cols`. The rows of y are `ldy` apart, those of x `ldx`.
 fn transpose_tiles(y: &mut [f32], ldy: usize, x: &[f32], ldx: usize, rows: usize, cols: usize) {
     for r0 in (0..rows).step_by(TILE) {
         let height = TILE.min(rows - r0);

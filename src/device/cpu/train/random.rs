@@ -1,10 +1,10 @@
-//! Which elements dropout keeps, by the hash of where each one is. `shaders/lib/dropout.wgsl` computes the same.
+//! Decides which elements dropout keeps, by a hash of their place. `shaders/lib/dropout.wgsl` computes the same.
 
 use crate::device::cpu::math::for_isa;
 use crate::hash::mix;
 
 for_isa! {
-    /// `scale` for the elements of row `row` that are kept, 0 for the others: those whose hash is below `threshold`.
+    /// Writes `scale` for the elements of row `row` that are kept, and 0 for those whose hash is below `threshold`.
     pub fn keeps(out: &mut [f32], key: u32, row: u32, threshold: u32, scale: f32) = keeps_body
 }
 
@@ -18,7 +18,8 @@ fn keeps_body<const FMA: bool>(out: &mut [f32], key: u32, row: u32, threshold: u
 }
 
 for_isa! {
-    /// The same down a column, of the rows `first`, `first + stride`, …; `keep` is threshold and scale.
+    /// The same down column `col`, for the rows `first`, `first + stride`, and so on. `keep` is the threshold and the
+    /// scale.
     pub fn keeps_down(out: &mut [f32], key: u32, rows: (u32, u32), col: u32, keep: (u32, f32)) =
         keeps_down_body
 }

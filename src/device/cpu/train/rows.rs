@@ -1,11 +1,11 @@
-//! What is done to a row at a time, and to sums over rows: LayerNorm's gradients, dropout.
+//! Operations on single rows and sums over rows: LayerNorm's gradients, dropout.
 
 use super::random::keeps;
 use crate::device::cpu::math::{for_isa, mul_add, sum_by};
 use crate::device::cpu::pace::Dispatch;
 use crate::device::cpu::parallel::{for_blocks, for_rows};
 
-/// LayerNorm's gradient by its input; `stats` receives each row's mean and inverse deviation.
+/// The gradient of LayerNorm by its input. Also writes each row's mean and inverse deviation to `stats`.
 pub fn layer_norm_backward(
     dispatch: &Dispatch<'_>,
     d_x: &mut [f32],
@@ -46,7 +46,7 @@ fn norm_rows_body<const FMA: bool>(
             *d = gamma * d_y;
         }
         let g_mean = sum_by(d_x, |g, sum| sum + g) / n;
-        // The products are summed in the row that will hold the result of the next one: two passes, no scratch.
+        // This sums the products without storing them.
         let gn_mean = sum_products::<FMA>(d_x, x, mean) * scale / n;
         for (d, x) in d_x.iter_mut().zip(x) {
             *d = scale * (*d - g_mean - (x - mean) * scale * gn_mean);
@@ -55,7 +55,7 @@ fn norm_rows_body<const FMA: bool>(
     }
 }
 
-/// `Σ g (x - mean)` in lanes, as [`sum_by`] sums.
+/// `Σ g (x - mean)` in lanes, in the order of [`sum_by`].
 #[inline(always)]
 fn sum_products<const FMA: bool>(g: &[f32], x: &[f32], mean: f32) -> f32 {
     use crate::device::cpu::math::{LANES, sum_lanes};
@@ -68,7 +68,7 @@ fn sum_products<const FMA: bool>(g: &[f32], x: &[f32], mean: f32) -> f32 {
     sum_lanes(lanes)
 }
 
-/// Partial sums over every `parts`-th row: of `d_y (x - mean) scale` and of `d_y`.
+/// Partial sums of `d_y (x - mean) scale` and of `d_y`, each over every `parts`-th row.
 pub fn layer_norm_partials(
     dispatch: &Dispatch<'_>,
     [d_gamma, d_beta]: [&mut [f32]; 2],
@@ -92,7 +92,7 @@ pub fn layer_norm_partials(
     });
 }
 
-/// `y = x` where the hash of an element keeps it, scaled, else 0; plus `residual` if there is one.
+/// `y = x scale` for the elements that their hash keeps, else 0; plus `residual` if there is one.
 pub fn dropout(
     dispatch: &Dispatch<'_>,
     y: &mut [f32],
