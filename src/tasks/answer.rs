@@ -1,13 +1,13 @@
 //! Extractive question answering: the spans of a context that answer a question.
 //!
-//! Scores, word alignment, merging and order are those of the question answering pipeline of transformers 4.57. In
-//! each window the logits of the context's tokens and `[CLS]` become probabilities, a span's score is P(start) P(end),
-//! the best spans of each window are widened to whole words, and spans with equal text, but for case, add up over the
-//! whole context, so a score can exceed 1.
+//! Scores, word alignment, merging and order are those of the question answering pipeline of transformers 4.57. In each
+//! window, a softmax turns the logits of the context's tokens and `[CLS]` into probabilities. A span's score is
+//! P(start) P(end). The best spans of each window are widened to whole words. Spans whose texts differ only by case add
+//! up over the whole context, so a score can exceed 1.
 //!
-//! Where the pipeline depends on the order in which its sort leaves equal keys, the earlier start and then the earlier
-//! end come first here. Where it is asked for more spans than there are it fills up with impossible ones of score 0
-//! (ends before starts, spans with `[CLS]`); those are left out.
+//! There are two differences. The pipeline's order of equal scores depends on its sort; here the earlier start comes
+//! first, then the earlier end. If more answers are requested than there are spans, the pipeline fills up with
+//! impossible ones of score 0 (ends before starts, spans with `[CLS]`); here they are omitted.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,21 +17,22 @@ use crate::text::windows::{self, WindowOptions};
 use crate::text::{Encoding, Sequence, Tokenizer};
 use crate::{Error, Result};
 
-/// How to answer. The defaults are the pipeline's.
+/// Options of question answering. The defaults are those of the pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnswerOptions {
-    /// How many answers at most, best first. At least 1.
+    /// The most answers to return, best first. At least 1.
     pub top_k: usize,
     /// The longest answer in tokens, before it is widened to whole words. At least 1.
     pub max_answer_tokens: usize,
-    /// Let "the context has no answer" compete: an empty answer, scored by the least P(`[CLS]`, `[CLS]`) of any window.
+    /// Lets "the context has no answer" compete: an empty answer, whose score is the smallest P(`[CLS]`, `[CLS]`) of
+    /// all windows.
     pub no_answer: bool,
     /// Widen answers to whole words.
     pub align_to_words: bool,
-    /// Tokens of a window; by default 384, or what the model takes if that is less.
+    /// The tokens of a window. By default 384, or the longest sequence of the model if that is shorter.
     pub max_seq_len: Option<usize>,
-    /// Context tokens that neighbouring windows share; by default 128, or half a window if that is less, and less again beside
-    /// a question of more than some 200 tokens ([`windows`]).
+    /// The context tokens that neighbouring windows share. By default 128, or half a window if that is less, and even
+    /// less beside a question of more than about 200 tokens ([`windows`]).
     pub doc_stride: Option<usize>,
 }
 
@@ -49,6 +50,8 @@ impl Default for AnswerOptions {
 }
 
 impl AnswerOptions {
+    /// Checks that each number is in its range.
+    ///
     /// # Errors
     /// [`Error::Option`] if a number that must be at least 1 is 0.
     pub fn check(&self) -> Result<()> {
@@ -61,7 +64,7 @@ impl AnswerOptions {
     }
 }
 
-/// Bytes that the different answers of a text may take before the best are chosen.
+/// The most bytes that the distinct answers of a text may take before the best are chosen.
 const MOST_BYTES: usize = 128 << 20;
 
 /// A part of the context.
@@ -69,57 +72,58 @@ const MOST_BYTES: usize = 128 << 20;
 pub struct Answer {
     /// The context's text from `start` to `end`; empty for "no answer".
     pub text: String,
-    /// P(start) P(end), summed over the places and windows that give the same text.
+    /// P(start) P(end), summed over the places and windows that have the same text.
     pub score: f64,
-    /// The first byte in the context, of the first place where several have the same text.
+    /// The first byte in the context. If several places have the same text, this is the first place.
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
 }
 
-/// What the model says about one window: a number a token, `[S]` each.
+/// A model's logits for one window: one number for each token, `[S]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SpanLogits {
-    /// How much the answer starts at each token.
+    /// The logit of an answer that starts at each token.
     pub start: Vec<f32>,
-    /// How much the answer ends with each token.
+    /// The logit of an answer that ends with each token.
     pub end: Vec<f32>,
 }
 
-/// What the model says about one token of the context.
+/// A model's probabilities for one token of the context.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenScore {
-    /// Its bytes of the context.
+    /// Its bytes in the context.
     pub bytes: Range<usize>,
-    /// P(the answer starts here), the greatest of the windows that have the token.
+    /// P(the answer starts here), the highest of all windows that contain the token.
     pub start: f32,
-    /// P(the answer ends with it), likewise.
+    /// P(the answer ends with it), the highest of the same windows.
     pub end: f32,
 }
 
-/// A question and its context as tokens, cut into windows.
+/// A question and its context as tokens, in windows.
 #[derive(Clone, Debug)]
 pub struct Windowed {
     /// The question.
     pub question: Encoding,
     /// The whole context.
     pub context: Encoding,
-    /// Each window's tokens of the context.
+    /// The context tokens of each window.
     pub windows: Vec<Range<usize>>,
-    /// Where the context begins in every window, in tokens.
+    /// The position in each window where the context begins, in tokens.
     context_start: usize,
-    /// Special tokens after the context.
+    /// The number of special tokens after the context.
     after: usize,
-    /// Where `[CLS]` stands before the context.
+    /// The positions of `[CLS]` before the context.
     cls: Vec<usize>,
 }
 
 impl Windowed {
-    /// Tokenizes and cuts. `max_len` is the longest sequence that the model takes (`max_position_embeddings`).
+    /// Tokenizes both texts and cuts the context into windows. `max_len` is the longest sequence of the model
+    /// (`max_position_embeddings`).
     ///
     /// # Errors
-    /// [`Error::Input`] if either text is empty, or white space alone, or the question does not fit in a window;
-    /// [`Error::Option`] if an option is out of range.
+    /// [`Error::Input`] if a text has no tokens, or the question does not fit into a window; [`Error::Option`] if an
+    /// option is out of range.
     pub fn new(
         tokenizer: &Tokenizer,
         question: &str,
@@ -134,7 +138,7 @@ impl Windowed {
         Self::of(tokenizer, texts, usize::MAX, &lengths)
     }
 
-    /// The same with the lengths given, and the question cut at `max_question` tokens.
+    /// The same with these lengths, and with the question cut to `max_question` tokens.
     pub(super) fn with_lengths(
         tokenizer: &Tokenizer,
         question: &str,
@@ -146,7 +150,7 @@ impl Windowed {
         Self::of(tokenizer, texts, max_question, lengths)
     }
 
-    /// The same of a question and a context that are tokenized, each beside its text.
+    /// The same for a question and a context that are already tokenized. Each stands beside its text.
     pub(super) fn of(
         tokenizer: &Tokenizer,
         [question, context]: [(&str, Encoding); 2],
@@ -156,11 +160,11 @@ impl Windowed {
         let mut question = some(question, "question")?;
         let context = some(context, "context")?;
         question.truncate(max_question);
-        // The special tokens beyond BERT's three count as the question's.
+        // If a tokenizer adds more special tokens than BERT's three, the others count as part of the question.
         let beside = (question.len() + tokenizer.special_count(true)).saturating_sub(windows::SPECIAL);
         let mut windows = windows::cut(beside, context.len(), lengths)?;
         if tokenizer.cuts_left() {
-            // Windows are then laid out from the end of the context.
+            // Then the windows are laid out from the end of the context.
             windows.iter_mut().for_each(|window| *window = context.len() - window.end..context.len() - window.start);
         }
         let context_start = tokenizer.second_start(question.len());
@@ -170,29 +174,29 @@ impl Windowed {
         Ok(Self { question, context, windows, context_start, after: around.len() - context_start, cls })
     }
 
-    /// What the encoder reads, a sequence a window.
+    /// The sequences that the encoder reads, one for each window.
     pub fn sequences<'a>(&'a self, tokenizer: &'a Tokenizer) -> impl ExactSizeIterator<Item = Sequence> + 'a {
         self.windows.iter().map(|w| tokenizer.pair(&self.question.ids, &self.context.ids[w.clone()]))
     }
 
-    /// The sequence of one window; nothing after the last.
+    /// The sequence of one window; `None` after the last.
     pub(super) fn sequence(&self, tokenizer: &Tokenizer, window: usize) -> Option<Sequence> {
         let tokens = self.windows.get(window)?.clone();
         Some(tokenizer.pair(&self.question.ids, &self.context.ids[tokens]))
     }
 
-    /// Where the context begins in every window, in tokens.
+    /// The position in each window where the context begins, in tokens.
     pub(crate) fn context_start(&self) -> usize {
         self.context_start
     }
 
-    /// The length of a window with its special tokens.
+    /// The length of a window, with its special tokens.
     fn window_len(&self, window: &Range<usize>) -> usize {
         self.context_start + window.len() + self.after
     }
 
     /// # Panics
-    /// If there is not one pair of logits a window, one number a token.
+    /// If `logits` does not have one entry for each window, with one number for each token.
     pub(super) fn check_logits(&self, logits: &[SpanLogits]) -> Result<()> {
         assert_eq!(logits.len(), self.windows.len(), "logits against windows");
         for (window, SpanLogits { start, end }) in self.windows.iter().zip(logits) {
@@ -206,17 +210,18 @@ impl Windowed {
         Ok(())
     }
 
-    /// The best answers, best first: at least one, at most `top_k`. `context` is the text this was made from.
+    /// The best answers, best first: at least one, at most `top_k`. `context` must be the text from which this was
+    /// made.
     ///
     /// # Errors
-    /// [`Error::Option`] if an option is out of range, [`Error::NotFinite`] if a logit is not finite.
+    /// [`Error::Option`] if an option is out of range, [`Error::NotFinite`] if a logit is infinite or NaN.
     ///
     /// # Panics
-    /// If there is not one pair of logits a window, one number a token.
+    /// If `logits` does not have one entry for each window, with one number for each token.
     pub fn answers(&self, context: &str, logits: &[SpanLogits], options: &AnswerOptions) -> Result<Vec<Answer>> {
         options.check()?;
         self.check_logits(logits)?;
-        // Widening to whole words makes some spans equal.
+        // Widening to whole words makes some spans equal, so more are needed.
         let wanted = match options.align_to_words {
             true => options.top_k.saturating_mul(2).saturating_add(10),
             false => options.top_k,
@@ -256,19 +261,19 @@ impl Windowed {
         if options.no_answer {
             answers.push(Answer { text: String::new(), score: null_score, start: 0, end: 0 });
         }
-        // Stable: of equal scores the earlier window's better span is first.
+        // The sort is stable: of two equal scores, that of the earlier window comes first.
         answers.sort_by(|a, b| b.score.total_cmp(&a.score));
         answers.truncate(options.top_k);
         Ok(answers)
     }
 
-    /// What the model says about each token of the context, in order.
+    /// The probabilities of each token of the context, in order.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if a logit is not finite.
+    /// [`Error::NotFinite`] if a logit is infinite or NaN.
     ///
     /// # Panics
-    /// If there is not one pair of logits a window, one number a token.
+    /// If `logits` does not have one entry for each window, with one number for each token.
     pub fn token_scores(&self, logits: &[SpanLogits]) -> Result<Vec<TokenScore>> {
         self.check_logits(logits)?;
         let unread = |bytes: &Range<usize>| TokenScore { bytes: bytes.clone(), start: 0.0, end: 0.0 };
@@ -284,17 +289,17 @@ impl Windowed {
         Ok(scores)
     }
 
-    /// Tokens of all windows, with the question's and the special ones: what the encoder reads.
+    /// The number of tokens that the encoder reads: those of all windows, with the question and the special tokens.
     pub fn tokens(&self) -> usize {
         self.windows.iter().map(|window| self.window_len(window)).sum()
     }
 
-    /// Softmax over `[CLS]` and the context, the question masked as the pipeline does it.
+    /// The softmax over `[CLS]` and the context. The question is masked as in the pipeline.
     fn probabilities(&self, window: &Range<usize>, logits: &[f32]) -> Vec<f32> {
         let mut x = vec![-10_000.0; logits.len()];
         let context = self.context_start()..self.context_start() + window.len();
         x[context.clone()].copy_from_slice(&logits[context]);
-        // The pipeline leaves every [CLS] unmasked, also one that the question spells out.
+        // The pipeline does not mask any [CLS], even one that the question spells out.
         for at in &self.cls {
             x[*at] = logits[*at];
         }
@@ -302,8 +307,8 @@ impl Windowed {
         x
     }
 
-    /// The bytes of the context from token `first` to token `last`, widened to whole words as far as this window
-    /// holds them.
+    /// The bytes of the context from token `first` to token `last`. With `align`, they are widened to whole words,
+    /// within the window.
     fn bytes(&self, window: &Range<usize>, mut first: usize, mut last: usize, align: bool) -> Range<usize> {
         let Encoding { words, offsets, .. } = &self.context;
         if align {
@@ -318,7 +323,7 @@ impl Windowed {
     }
 }
 
-/// Tokens, if the text has any.
+/// The tokens of a text, which must have at least one.
 fn some((text, encoding): (&str, Encoding), what: &str) -> Result<Encoding> {
     if encoding.is_empty() {
         let problem = match text.is_empty() {
@@ -330,7 +335,7 @@ fn some((text, encoding): (&str, Encoding), what: &str) -> Result<Encoding> {
     Ok(encoding)
 }
 
-/// A span of a window's context, both ends included, in tokens.
+/// A span of the window's context, in tokens. Both ends are included.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Span {
     score: f32,

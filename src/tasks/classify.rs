@@ -1,8 +1,8 @@
-//! The classes of a text or a pair of texts, with their scores.
+//! The classes of a text or of a pair of texts, with their scores.
 //!
-//! Scores are those of the text-classification pipeline of transformers 4.57: `problem_type` says whether classes exclude
-//! each other (softmax), do not (sigmoid) or are no classes but quantities (as they are); where it says nothing, one
-//! label is a sigmoid's and several are a softmax's.
+//! Scores are those of the text-classification pipeline of transformers 4.57. `problem_type` says how logits become
+//! scores: by a softmax if exactly one class is right, by a sigmoid if several can be right, and unchanged for a
+//! regression. If it is missing, one label means a sigmoid, and several labels mean a softmax.
 
 use super::run::{Item, Single, Task};
 use super::scores::{ranked, sigmoid, softmax};
@@ -21,11 +21,11 @@ pub struct Classifier(TextModel);
 pub struct Scored {
     /// The name of the class.
     pub label: String,
-    /// A probability, 0 to 1, but for a regression, where it is what the model says.
+    /// A probability from 0 to 1. For a regression, the model's output.
     pub score: f32,
 }
 
-/// What makes scores of logits.
+/// The function that turns logits into scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scoring {
     Softmax,
@@ -82,7 +82,7 @@ impl Task for Classifier {
         self.0.model().config().num_labels()
     }
 
-    /// Every class, the best first.
+    /// All classes, best first.
     fn end(&self, work: Single, _: &TextPair, (): &()) -> Result<Vec<Scored>> {
         let config = self.0.model().config();
         let mut scores = work.values;

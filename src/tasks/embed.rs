@@ -1,4 +1,4 @@
-//! Texts as vectors whose angle says how much alike they are.
+//! Turns texts into vectors. The angle between two vectors says how similar the texts are.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::pooling::Pooling;
 use crate::sentence::{Module, Sentence, Similarity};
 use crate::text::Tokenizer;
 
-/// A sentence encoder. Without pooling it gives a vector a token.
+/// A sentence encoder. Without pooling it gives one vector for each token.
 #[derive(Debug)]
 pub struct Embedder {
     text_model: TextModel,
@@ -21,23 +21,23 @@ pub struct Embedder {
     max_len: usize,
 }
 
-/// How to embed.
+/// Options of the embedding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmbedOptions {
-    /// Scale each vector, of a text or of a token, to length 1. By default [`Embedder::normalizes`].
+    /// Scales each vector, of a text or a token, to length 1. The default is [`Embedder::normalizes`].
     pub normalize: Option<bool>,
-    /// What stands before every text: the name of one of the model's prompts, or a text. By default the model's default
-    /// prompt; an empty text for none.
+    /// The prompt before every text: the name of one of the model's prompts, or a text. The default is the model's
+    /// default prompt; an empty text means none.
     pub prompt: Option<String>,
-    /// How many numbers of a vector are kept, at most those that the model gives. By default as the model's files say.
+    /// The number of dimensions to keep, at most those of the model. The default comes from the model's files.
     pub dimensions: Option<usize>,
 }
 
 impl Embedder {
-    /// A sentence encoder of a checkpoint; `weights` finds the weights of a module by its directory.
+    /// A sentence encoder from a checkpoint. `weights` finds the weights of a module by its directory.
     ///
     /// # Errors
-    /// What [`Model::load_sentence`] refuses; what `weights` refuses.
+    /// Those of [`Model::load_sentence`] and of `weights`.
     pub fn new(
         checkpoint: Checkpoint,
         tokenizer: Tokenizer,
@@ -54,19 +54,19 @@ impl Embedder {
         Ok(Self { text_model, sentence, max_len })
     }
 
-    /// Opens the directory of a sentence-transformers model, or of any other BERT, whose tokens' mean is taken.
+    /// Opens the directory of a sentence-transformers model, or of any other BERT, whose tokens are averaged.
     ///
     /// # Errors
-    /// What [`Sentence::open`] and [`Embedder::open_with`] refuse.
+    /// Those of [`Sentence::open`] and [`Embedder::open_with`].
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
         Self::open_with(dir, Sentence::open(dir)?, device)
     }
 
-    /// The same with a description that was changed, such as by another pooling.
+    /// The same with a changed description, for example another pooling.
     ///
     /// # Errors
-    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Embedder::new`] refuse.
+    /// Those of [`Checkpoint::open`], [`Tokenizer::load`] and [`Embedder::new`].
     #[cfg(feature = "native")]
     pub fn open_with(dir: &std::path::Path, sentence: Sentence, device: impl Into<Arc<Device>>) -> Result<Self> {
         let inner = sentence.encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
@@ -81,31 +81,31 @@ impl Embedder {
         &self.text_model
     }
 
-    /// Tokens of a text with the special ones; what is beyond is cut off.
+    /// The most tokens of a text, with the special tokens. Longer texts are cut.
     pub fn max_len(&self) -> usize {
         self.max_len
     }
 
-    /// What the model's files say about texts and vectors.
+    /// The model's settings for texts and vectors.
     pub fn sentence(&self) -> &Sentence {
         &self.sentence
     }
 
-    /// Whether vectors are scaled to length 1 where nothing else is asked for: they are compared by their angle, or the
-    /// model's last module does it.
+    /// Whether vectors are scaled to length 1 by default. They are if they are compared by their angle, or if the
+    /// model's last module normalizes.
     pub fn normalizes(&self) -> bool {
         self.sentence.normalize || (self.is_pooled() && self.sentence.similarity == Similarity::Cosine)
     }
 
-    /// Whether a text has one vector, instead of one a token.
+    /// Whether a text has one vector, not one for each token.
     pub fn is_pooled(&self) -> bool {
         self.sentence.has_pooler || !self.sentence.poolings().is_empty()
     }
 
-    /// Numbers of a vector with these options.
+    /// The number of dimensions of a vector with these options.
     ///
     /// # Errors
-    /// [`Error::Option`] for more than the model gives.
+    /// [`Error::Option`] if the options ask for more than the model has.
     pub fn width(&self, options: &EmbedOptions) -> Result<usize> {
         let most = self.model().width();
         match options.dimensions {
@@ -125,7 +125,7 @@ impl Embedder {
     /// Checks options before any text is read.
     ///
     /// # Errors
-    /// [`Error::Option`] for a prompt's name or a number of dimensions that the model does not have.
+    /// [`Error::Option`] if the model does not have the named prompt, or has fewer dimensions.
     pub fn check(&self, options: &EmbedOptions) -> Result<()> {
         self.sentence.prompts.text(options.prompt.as_deref())?;
         self.width(options).map(drop)
@@ -140,7 +140,7 @@ impl Embedder {
         self.text_model.sequence(&input, self.max_len)
     }
 
-    /// How many of a sequence's first tokens do not count: those of `prompt`, `[CLS]` among them.
+    /// The number of tokens at the start of a sequence that pooling ignores: those of `prompt`, with `[CLS]`.
     fn skipped(&self, prompt: &str, tokens: usize) -> Result<usize> {
         let leaves_out = |module: &Module| matches!(module, Module::Pool { with_prompt: false, .. });
         if prompt.is_empty() || !self.sentence.modules.iter().any(leaves_out) {
@@ -167,7 +167,7 @@ impl Task for Embedder {
     type Input = TextPair;
     type Options = EmbedOptions;
     type Work = Single;
-    /// As many numbers as [`Embedder::width`] says; without pooling as many for each token.
+    /// One vector of [`Embedder::width`] numbers; without pooling, one for each token.
     type Output = Vec<f32>;
 
     fn model(&self) -> &Model {
@@ -197,7 +197,8 @@ impl Task for Embedder {
         let mut embedding = work.values;
         let by_angle = self.sentence.similarity == Similarity::Cosine;
         let normalize = options.normalize.unwrap_or(self.normalizes());
-        // What is kept of a vector has length 1; but vectors that are not compared by their angle, only if that is asked for.
+        // This scales the part that is kept. If vectors are not compared by their angle, it scales the whole vector
+        // before the cut, unless the options ask to normalize.
         let whole_first = normalize && options.normalize.is_none() && !by_angle;
         if whole_first {
             scale(&mut embedding, self.model().width());
@@ -212,11 +213,11 @@ impl Task for Embedder {
     }
 }
 
-/// Scales every `width` numbers to length 1.
+/// Scales each group of `width` numbers to length 1.
 fn scale(vectors: &mut [f32], width: usize) {
     for row in vectors.chunks_exact_mut(width) {
         let length = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-        // As in PyTorch: a vector of zeros stays one.
+        // As in PyTorch, a vector of zeros stays zero.
         let length = length.max(1e-12) as f32;
         row.iter_mut().for_each(|x| *x /= length);
     }

@@ -1,4 +1,4 @@
-//! A model measured on SQuAD: every question answered in packed batches, then counted.
+//! Measures a model on SQuAD: answers every question in packed batches, then computes the metrics.
 
 use super::question_answering::{QuestionAnswering, Work};
 use super::run::{Item, Task, run};
@@ -7,19 +7,19 @@ use crate::device::Cancel;
 use crate::error::Result;
 use crate::model::Model;
 
-/// Questions whose windows are run together.
+/// The number of questions whose windows run together.
 const GROUP: usize = 32;
 
-/// What a model makes of a data set.
+/// The results of a model on a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// Exact match and F1.
     pub counts: Counts,
-    /// Each question's id and answer, in the data's order.
+    /// The id and the answer of each question, in the order of the data.
     pub predictions: Vec<(String, Decoded)>,
 }
 
-/// The metrics of the version that the options name.
+/// The metrics of the SQuAD version that the options name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
     /// SQuAD 1.1.
@@ -28,10 +28,11 @@ pub enum Counts {
     V2(Metrics2),
 }
 
-/// Answers every question of `data`. `progress` is told how many more are done.
+/// Answers every question of `data`. It calls `progress` with the number of questions that are newly done.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) that names the question whose text cannot be worked on, and the device's own errors.
+/// [`Error::Data`](crate::Error::Data) names a question whose text cannot be used. The device's errors also end the
+/// run.
 pub async fn squad(
     qa: &QuestionAnswering,
     data: &Squad,
@@ -59,7 +60,7 @@ pub async fn squad(
     Ok(done)
 }
 
-/// A model that reads a data set: question answering with another decoding.
+/// The task that reads a data set: question answering with another decoding.
 struct Reading<'a> {
     qa: &'a QuestionAnswering,
     data: &'a Squad,

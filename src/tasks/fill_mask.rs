@@ -1,8 +1,9 @@
-//! The words that may stand at each `[MASK]` of a text.
+//! The words that fit each `[MASK]` of a text.
 //!
-//! Values are those of the fill-mask pipeline of transformers 4.57: probabilities over the whole vocabulary, the best of it
-//! or of the targets, and the text with the word in place. With one mask that text goes without special tokens; with
-//! several it keeps them, as else the other masks would vanish. Of equal scores the lower id comes first.
+//! Results are those of the fill-mask pipeline of transformers 4.57: probabilities over the whole vocabulary, the best
+//! tokens of it or of the targets, and the text with the word in place. With one mask, that text has no special tokens.
+//! With several masks it keeps them, because the other masks are special tokens too. Of two equal scores, the lower id
+//! comes first.
 
 use super::run::{Item, Task};
 use super::scores::{largest, softmax};
@@ -16,12 +17,12 @@ use crate::text::Sequence;
 #[derive(Debug)]
 pub struct FillMask(TextModel);
 
-/// How to fill.
+/// Options of filling masks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FillMaskOptions {
-    /// How many words a mask, best first. At least 1.
+    /// The number of words for each mask, best first. At least 1.
     pub top_k: usize,
-    /// Choose among these tokens only; see [`FillMask::targets`].
+    /// Chooses only among these tokens; see [`FillMask::targets`].
     pub targets: Option<Vec<u32>>,
 }
 
@@ -32,6 +33,8 @@ impl Default for FillMaskOptions {
 }
 
 impl FillMaskOptions {
+    /// Checks that each number is in its range.
+    ///
     /// # Errors
     /// [`Error::Option`] if `top_k` is 0.
     pub fn check(&self) -> Result<()> {
@@ -45,22 +48,24 @@ impl FillMaskOptions {
 /// A word for a mask.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Filled {
-    /// The mask's number in the text, from 0.
+    /// The index of the mask in the text, from 0.
     pub mask: usize,
     /// The id of the token.
     pub token_id: u32,
     /// The token as text.
     pub token: String,
-    /// Its probability among the whole vocabulary, 0 to 1.
+    /// Its probability over the whole vocabulary, 0 to 1.
     pub score: f32,
-    /// The whole text with this word in this mask's place.
+    /// The whole text with this word in the place of this mask.
     pub sequence: String,
 }
 
-/// A text's rows at most: each holds the whole text once more.
+/// The most result rows of a text. Each row repeats the whole text.
 const MOST_ROWS: usize = 100_000;
 
 impl FillMask {
+    /// A task over a model with the head `MaskedLm`.
+    ///
     /// # Errors
     /// [`Error::Unsupported`] if the tokenizer has no `[MASK]`.
     pub fn new(text_model: TextModel) -> Result<Self> {
@@ -78,8 +83,8 @@ impl FillMask {
         &self.0
     }
 
-    /// The tokens that words stand for: the word itself if the vocabulary has it, else the first of its pieces, which a
-    /// warning tells. Each once.
+    /// The tokens of these words, without repetitions. A word that is not in the vocabulary gives its first piece, with
+    /// a warning.
     ///
     /// # Errors
     /// [`Error::Option`] if no word gives a token.
@@ -113,22 +118,22 @@ impl FillMask {
         Ok(ids)
     }
 
-    /// Words that each mask gets.
+    /// The number of words for each mask.
     fn count(&self, options: &FillMaskOptions) -> usize {
         options.top_k.min(options.targets.as_ref().map_or(self.0.model().config().vocab_size, Vec::len))
     }
 
-    /// How many masks of one text are run at once.
+    /// The number of masks of one text that run at once.
     fn at_once(&self) -> usize {
         self.0.model().max_picked()
     }
 }
 
-/// A text at work.
+/// A text in progress.
 #[derive(Debug)]
 pub struct Work {
     sequence: Sequence,
-    /// Where its masks are.
+    /// The positions of its masks.
     masks: Vec<usize>,
     /// The best tokens of each mask so far.
     best: Vec<Vec<(u32, f32)>>,

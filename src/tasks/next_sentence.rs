@@ -1,4 +1,4 @@
-//! Whether a text follows another, as BERT was pre-trained to tell.
+//! Whether one text follows another. BERT was pre-trained to predict this.
 
 use super::run::{Item, Single, Task};
 use super::scores::softmax;

@@ -26,10 +26,10 @@ pub struct Question {
 pub struct QuestionAnswering(TextModel);
 
 impl QuestionAnswering {
-    /// A checkpoint of a `BertForQuestionAnswering` with its tokenizer, wherever they came from.
+    /// A `BertForQuestionAnswering` from a checkpoint, with its tokenizer. Both may come from any source.
     ///
     /// # Errors
-    /// What [`Model::load`] refuses: another head, a device that cannot take it.
+    /// Those of [`Model::load`]: another head, or a model that the device cannot hold.
     pub fn new(checkpoint: Checkpoint, tokenizer: Tokenizer, device: impl Into<Arc<Device>>) -> Result<Self> {
         TextModel::new(checkpoint, tokenizer, Head::QuestionAnswering, device).map(Self)
     }
@@ -37,16 +37,16 @@ impl QuestionAnswering {
     /// Opens a Hugging Face directory of a `BertForQuestionAnswering`.
     ///
     /// # Errors
-    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`] refuse.
+    /// Those of [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`].
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, device: impl Into<Arc<Device>>) -> Result<Self> {
         TextModel::open(dir, Head::QuestionAnswering, device).map(Self)
     }
 
-    /// The default model, which is compiled in: MiniLM-L6 in i8; its card says what it can and cannot do.
+    /// The default model, which is compiled in: MiniLM-L6 in i8. Its model card says what it can and cannot do.
     ///
     /// # Errors
-    /// What [`Model::load`] refuses: a device that cannot take it.
+    /// Those of [`Model::load`]: the device cannot hold it.
     #[cfg(feature = "embedded-model")]
     pub fn embedded(device: impl Into<Arc<Device>>) -> Result<Self> {
         let checkpoint = crate::embedded::checkpoint()?;
@@ -64,16 +64,16 @@ impl QuestionAnswering {
         self.0.tokenizer()
     }
 
-    /// The longest sequence that the model takes, in tokens.
+    /// The longest sequence of the model, in tokens.
     pub fn max_len(&self) -> usize {
         self.model().config().max_position_embeddings
     }
 
-    /// The spans of `context` that answer `question`, best first; at least one, at most `top_k`.
+    /// The spans of `context` that answer `question`, best first: at least one, at most `top_k`.
     ///
     /// # Errors
     /// [`Error::Input`](crate::Error::Input) if a text is empty or the question fills the window,
-    /// [`Error::Option`](crate::Error::Option) for options out of range, and the device's own errors.
+    /// [`Error::Option`](crate::Error::Option) if an option is out of range, and the device's errors.
     pub async fn answer(
         &self,
         question: &str,
@@ -85,10 +85,10 @@ impl QuestionAnswering {
         run_one(self, &input, options, cancel).await
     }
 
-    /// The same with what the model says about every token.
+    /// The same, with the probabilities of every token.
     ///
     /// # Errors
-    /// As [`answer`](Self::answer).
+    /// As for [`answer`](Self::answer).
     pub async fn explain(
         &self,
         question: &str,
@@ -101,22 +101,22 @@ impl QuestionAnswering {
     }
 }
 
-/// The answers to a question, and what they come from.
+/// The answers to a question, with the data behind them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// As [`QuestionAnswering::answer`] gives them.
+    /// The answers, as [`QuestionAnswering::answer`] returns them.
     pub answers: Vec<Answer>,
-    /// The context's tokens.
+    /// The tokens of the context.
     pub context: Vec<TokenScore>,
-    /// Tokens that the encoder read: those of all windows.
+    /// The number of tokens that the encoder read, in all windows.
     pub tokens: usize,
 }
 
-/// Question answering as a task that explains itself.
+/// Question answering as a task that also returns the probabilities of tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Explaining<'a>(pub &'a QuestionAnswering);
 
-/// A question at work: its windows, and the logits of those that were run.
+/// A question in progress: its windows, and the logits of those that have run.
 #[derive(Debug)]
 pub struct Work {
     pub(super) windowed: Windowed,
@@ -132,7 +132,7 @@ impl Work {
         self.windowed.sequence(tokenizer, window).map(Item::from)
     }
 
-    /// Takes the logits of the next window's tokens, `[S, 2]`.
+    /// Takes the logits of the next window, `[S, 2]`.
     pub(super) fn take(&mut self, pairs: &[f32]) {
         let (start, end) = pairs.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip();
         self.logits.push(SpanLogits { start, end });

@@ -1,6 +1,6 @@
-//! Texts ranked by how well they answer a query: a cross-encoder reads each together with the query.
+//! Ranks texts by how well they answer a query. A cross-encoder reads each text together with the query.
 //!
-//! Scores are those of the CrossEncoder of sentence-transformers 5.7, by its `rank`.
+//! Scores are those of `CrossEncoder.rank` of sentence-transformers 5.7.
 
 use std::cmp::Ordering;
 
@@ -21,11 +21,11 @@ pub struct Reranker {
     text_model: TextModel,
     cross_encoder: CrossEncoder,
     activation: Activation,
-    /// Tokens of a query and a text together with the special ones.
+    /// The most tokens of a query and a text together, with the special tokens.
     max_len: usize,
 }
 
-/// A query, and the texts to rank for it.
+/// A query, and the texts to rank.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// The query that the texts should answer.
@@ -34,18 +34,20 @@ pub struct Query {
     pub texts: Vec<String>,
 }
 
-/// How to rank.
+/// Options of the ranking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RankOptions {
-    /// How many of the best texts to give; `None` for all.
+    /// The number of best texts to return; `None` for all.
     pub top_k: Option<usize>,
-    /// What stands before the query: the name of one of the model's prompts, or a text. `None` for the model's default.
+    /// The prompt before the query: the name of one of the model's prompts, or a text. `None` for the model's default.
     pub prompt: Option<String>,
 }
 
 impl RankOptions {
+    /// Checks that each number is in its range.
+    ///
     /// # Errors
-    /// [`Error::Option`] if no text is wanted.
+    /// [`Error::Option`] if `top_k` is 0.
     pub fn check(&self) -> Result<()> {
         match self.top_k {
             Some(0) => Err(Error::Option { name: "top_k", problem: "it is 0".into(), help: "Give at least 1".into() }),
@@ -54,18 +56,20 @@ impl RankOptions {
     }
 }
 
-/// A text's place in a ranking.
+/// The place of a text in a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Ranked {
-    /// The text's number among those given, from 0.
+    /// The index of the text in the input, from 0.
     pub index: usize,
-    /// Higher is better. In 0 to 1 where the model's activation is a sigmoid, the default.
+    /// Higher is better. It lies between 0 and 1 if the model's activation is a sigmoid, which is the default.
     pub score: f32,
 }
 
 impl Reranker {
+    /// A task over a model with the head `SequenceClassification` and one label.
+    ///
     /// # Errors
-    /// [`Error::Unsupported`] if the model has another number of labels than one, or an activation that is not known.
+    /// [`Error::Unsupported`] if the model has another number of labels or an unknown activation.
     pub fn new(text_model: TextModel, cross_encoder: CrossEncoder) -> Result<Self> {
         let config = text_model.model().config();
         let labels = config.num_labels();
@@ -84,7 +88,7 @@ impl Reranker {
     /// Opens a directory of sentence-transformers or transformers.
     ///
     /// # Errors
-    /// What [`CrossEncoder::open`], [`TextModel::open`] and [`Reranker::new`] refuse.
+    /// Those of [`CrossEncoder::open`], [`TextModel::open`] and [`Reranker::new`].
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, device: impl Into<std::sync::Arc<crate::device::Device>>) -> Result<Self> {
         let cross_encoder = CrossEncoder::open(dir)?;
@@ -93,7 +97,7 @@ impl Reranker {
         Self::new(TextModel::open(&inner, head, device)?, cross_encoder)
     }
 
-    /// What the model's files say beside the model.
+    /// The settings in the model's files.
     pub fn cross_encoder(&self) -> &CrossEncoder {
         &self.cross_encoder
     }
@@ -101,7 +105,7 @@ impl Reranker {
     /// Checks options before any text is read.
     ///
     /// # Errors
-    /// [`Error::Option`] for a prompt's name that the model does not have, or if no text is wanted.
+    /// [`Error::Option`] if the model does not have the named prompt, or if `top_k` is 0.
     pub fn check(&self, options: &RankOptions) -> Result<()> {
         options.check()?;
         self.cross_encoder.prompts.text(options.prompt.as_deref()).map(drop)
@@ -113,11 +117,11 @@ impl Reranker {
     }
 }
 
-/// A query at work: its sequence with each text, and what the model has said about them.
+/// A query in progress: its sequence with each text, and the scores so far.
 #[derive(Debug)]
 pub struct Work {
     query: Vec<u32>,
-    /// Of each text: how many tokens of the query stand before it, and its own.
+    /// For each text, the number of query tokens before it, and its own tokens.
     texts: Vec<(usize, Vec<u32>)>,
     logits: Vec<f32>,
 }
@@ -126,7 +130,7 @@ impl Task for Reranker {
     type Input = Query;
     type Options = RankOptions;
     type Work = Work;
-    /// The best first; of equal scores the first text first.
+    /// Best first; of two equal scores, the text that comes first in the input.
     type Output = Vec<Ranked>;
 
     fn model(&self) -> &Model {
@@ -154,7 +158,7 @@ impl Task for Reranker {
         Ok(Work { query: query.some(room).to_vec(), texts, logits: Vec::new() })
     }
 
-    /// Every text's sequence has both parts, however short: `[CLS] query [SEP] [SEP]` for an empty text.
+    /// Every sequence has both parts, even if a part is empty: `[CLS] query [SEP] [SEP]` for an empty text.
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
         let (kept, text) = work.texts.get(index)?;
         let tokenizer = self.text_model.tokenizer();
@@ -175,9 +179,9 @@ impl Task for Reranker {
 }
 
 impl Ranked {
-    /// The better score first, then the text that was given first.
+    /// The order of a ranking: the better score first, then the text that comes first in the input.
     pub fn order(a: &Self, b: &Self) -> Ordering {
-        // Logits are finite, and so is what any of the activations makes of them.
+        // Logits are finite, and so are the results of all activations.
         b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal).then(a.index.cmp(&b.index))
     }
 }

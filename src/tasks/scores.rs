@@ -1,4 +1,4 @@
-//! Logits to probabilities, and the best of them.
+//! Turns logits into probabilities, and chooses the best.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use super::classify::Scored;
 use crate::error::{Error, Result};
 
 /// # Errors
-/// [`Error::NotFinite`] if a logit is not a finite number.
+/// [`Error::NotFinite`] if a logit is infinite or NaN.
 pub(super) fn check_finite<'a>(logits: impl IntoIterator<Item = &'a f32>) -> Result<()> {
     match logits.into_iter().all(|x| x.is_finite()) {
         true => Ok(()),
@@ -17,7 +17,7 @@ pub(super) fn check_finite<'a>(logits: impl IntoIterator<Item = &'a f32>) -> Res
     }
 }
 
-/// Makes logits probabilities that add up to 1.
+/// Turns logits into probabilities that add up to 1.
 pub(super) fn softmax(x: &mut [f32]) {
     let max = x.iter().copied().fold(f32::MIN, f32::max);
     x.iter_mut().for_each(|x| *x = (*x - max).exp());
@@ -25,22 +25,22 @@ pub(super) fn softmax(x: &mut [f32]) {
     x.iter_mut().for_each(|x| *x /= sum);
 }
 
-/// The logistic function of each.
+/// Applies the logistic function to each number.
 pub(super) fn sigmoid(x: &mut [f32]) {
     x.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
 }
 
-/// Where the largest value is; the first of equal ones.
+/// The position of the largest value; of equal ones, the first.
 pub(crate) fn argmax(x: &[f32]) -> usize {
     (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best }).unwrap_or(0)
 }
 
-/// The `count` largest values with their places, the largest first; of equal ones the first.
+/// The `count` largest values with their positions, the largest first; of equal ones, the first.
 pub(super) fn largest(x: &[f32], count: usize) -> Vec<(usize, f32)> {
     best(x.iter().copied().enumerate().collect(), count, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)))
 }
 
-/// The first `count` of `all` in the order `better`, which leaves no two equal.
+/// The first `count` of `all` in the order `better`, which must order any two of them.
 pub(super) fn best<T>(mut all: Vec<T>, count: usize, better: impl Fn(&T, &T) -> Ordering) -> Vec<T> {
     if count < all.len() {
         all.select_nth_unstable_by(count, &better);
@@ -50,7 +50,7 @@ pub(super) fn best<T>(mut all: Vec<T>, count: usize, better: impl Fn(&T, &T) -> 
     all
 }
 
-/// Labels with their scores, the best first; equal ones in the labels' order.
+/// Labels with their scores, best first. Equal scores keep the order of the labels.
 pub(super) fn ranked(labels: impl Iterator<Item = String>, scores: &[f32]) -> Vec<Scored> {
     let mut all: Vec<Scored> = labels.zip(scores).map(|(label, score)| Scored { label, score: *score }).collect();
     all.sort_by(|a, b| b.score.total_cmp(&a.score));

@@ -1,7 +1,7 @@
-//! The classes of a text's tokens, or of the words and phrases that they make.
+//! The classes of a text's tokens, or of the words and phrases that they form.
 //!
-//! Values are those of the token-classification pipeline of transformers 4.57, for each of its aggregation strategies.
-//! `O` is left out.
+//! Results are those of the token-classification pipeline of transformers 4.57, for each of its aggregation strategies.
+//! The class `O` is omitted.
 
 use std::ops::Range;
 
@@ -17,24 +17,24 @@ use crate::text::Encoding;
 #[derive(Debug)]
 pub struct Tagger(TextModel);
 
-/// How tokens are put together.
+/// How tokens are joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Aggregation {
-    /// Not at all.
+    /// Tokens are not joined.
     #[default]
     None,
-    /// Neighbouring tokens of the same class are one phrase.
+    /// Neighbouring tokens of the same class form a phrase.
     Simple,
-    /// As `Simple`, over words: a word's class is its first token's.
+    /// Like `Simple`, but with words: a word has the class of its first token.
     First,
-    /// As `Simple`, over words: a word's class is that of the mean of its tokens' probabilities.
+    /// Like `Simple`, but with words: a word has the best class by the mean of its tokens' probabilities.
     Average,
-    /// As `Simple`, over words: a word's class is that of its surest token.
+    /// Like `Simple`, but with words: a word has the class of its most certain token.
     Max,
 }
 
 impl Aggregation {
-    /// Each by its name in `transformers`.
+    /// The strategies by their names in `transformers`.
     pub const NAMES: [(&'static str, Aggregation); 5] = [
         ("none", Aggregation::None),
         ("simple", Aggregation::Simple),
@@ -60,15 +60,15 @@ impl std::str::FromStr for Aggregation {
 /// A token, a word or a phrase with its class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity {
-    /// The class; of a phrase without `B-` and `I-`.
+    /// The class. For a phrase, without `B-` or `I-`.
     pub label: String,
-    /// Its probability; a phrase's is the mean of its parts'.
+    /// Its probability. For a phrase, the mean of its parts.
     pub score: f32,
-    /// The token's place in the sequence, counted from 1 since `[CLS]` is 0; nothing for a phrase.
+    /// The position of the token in the sequence, where `[CLS]` is 0. `None` for a phrase.
     pub index: Option<usize>,
-    /// The token, or the phrase's tokens joined.
+    /// The token, or the joined tokens of the phrase.
     pub word: String,
-    /// Bytes of the text.
+    /// Its bytes in the text.
     pub span: Range<usize>,
 }
 
@@ -88,14 +88,14 @@ impl Tagger {
     }
 }
 
-/// A text at work: its tokens, and each token's probabilities.
+/// A text in progress: its tokens, and the probabilities of each token.
 #[derive(Debug)]
 pub struct Work {
     encoding: Encoding,
     scores: Vec<Vec<f32>>,
 }
 
-/// A token, or several as one, before its neighbours are looked at.
+/// A token, or several joined tokens, before they are joined with neighbours.
 struct Part {
     word: String,
     span: Range<usize>,
@@ -162,12 +162,13 @@ impl Task for Tagger {
     }
 }
 
-/// A token's text, its bytes, and whether it continues a word.
+/// The text of a token, its bytes, and whether it continues a word.
 type Token = (String, Range<usize>, bool);
 
 impl Tagger {
-    /// A token continues a word if it is not as long as what it stands for, which is how the pipeline knows it: `##`
-    /// makes it longer. Of tokenizers without such a mark, if no space stands before it or at its start.
+    /// The tokens of a text. Like in the pipeline, a token continues a word if its length differs from that of its
+    /// text, because `##` makes it longer. For tokenizers without such a mark, a token continues a word if there is no
+    /// space before it or at its start.
     fn tokens(&self, encoding: &Encoding, text: &str) -> Vec<Token> {
         let tokenizer = self.0.tokenizer();
         let unknown = tokenizer.special().unk;
@@ -189,7 +190,7 @@ impl Tagger {
         encoding.ids.iter().zip(&encoding.offsets).map(token).collect()
     }
 
-    /// Tokens joined to words, each with one class.
+    /// Joins tokens to words, each with one class.
     fn words(&self, tokens: &[Token], scores: &[Vec<f32>], strategy: Aggregation) -> Vec<Part> {
         let mut words = Vec::new();
         let mut first = 0;
@@ -209,7 +210,7 @@ impl Tagger {
         words
     }
 
-    /// Neighbours of one class joined; a `B-` begins anew.
+    /// Joins neighbours of one class; a `B-` begins a new phrase.
     fn phrases(&self, parts: &[Part]) -> Vec<Entity> {
         let mut phrases = Vec::new();
         let mut first = 0;
@@ -239,12 +240,12 @@ impl Tagger {
     }
 }
 
-/// A label without the mark of its place in a phrase.
+/// A label without `B-` or `I-`.
 fn bare(label: &str) -> &str {
     label.strip_prefix("B-").or_else(|| label.strip_prefix("I-")).unwrap_or(label)
 }
 
-/// A word's class and its probability from its tokens'.
+/// The class of a word and its probability, from those of its tokens.
 fn verdict(tokens: &[Vec<f32>], strategy: Aggregation) -> (usize, f32) {
     let best = |scores: &[f32]| {
         let class = argmax(scores);

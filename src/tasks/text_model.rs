@@ -1,4 +1,4 @@
-//! A model with its tokenizer on a device: what every task stands on.
+//! A model with its tokenizer on a device: the base of every task.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct TextModel {
     model: Model,
 }
 
-/// A text, and the one that stands beside it.
+/// A text or a pair of texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextPair {
     /// The text, or the first text of a pair.
@@ -37,10 +37,10 @@ impl From<(&str, &str)> for TextPair {
 }
 
 impl TextModel {
-    /// A checkpoint with this head and its tokenizer, wherever they came from.
+    /// A model with this head from a checkpoint, with its tokenizer. Both may come from any source.
     ///
     /// # Errors
-    /// What [`Model::load`] refuses: another head, a device that cannot take it.
+    /// Those of [`Model::load`]: another head, or a model that the device cannot hold.
     pub fn new(
         checkpoint: Checkpoint,
         tokenizer: Tokenizer,
@@ -48,7 +48,7 @@ impl TextModel {
         device: impl Into<Arc<Device>>,
     ) -> Result<Self> {
         const CLASSIFIERS: [Head; 3] = [Head::SequenceClassification, Head::TokenClassification, Head::MultipleChoice];
-        // Their tensors have the same names.
+        // The tensors of these heads have the same names.
         if CLASSIFIERS.contains(&head) {
             let named = checkpoint.head();
             if named != head && CLASSIFIERS.contains(&named) {
@@ -62,7 +62,7 @@ impl TextModel {
         Ok(Self::of(Model::load(checkpoint, head, device)?, tokenizer))
     }
 
-    /// A model that was loaded, and the tokenizer that belongs to it.
+    /// Combines a loaded model with its tokenizer.
     pub fn of(model: Model, tokenizer: Tokenizer) -> Self {
         Self { tokenizer, model }
     }
@@ -70,7 +70,7 @@ impl TextModel {
     /// Opens a Hugging Face directory.
     ///
     /// # Errors
-    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`] refuse.
+    /// Those of [`Checkpoint::open`], [`Tokenizer::load`] and [`Model::load`].
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path, head: Head, device: impl Into<Arc<Device>>) -> Result<Self> {
         let checkpoint = Checkpoint::open(dir)?;
@@ -89,24 +89,24 @@ impl TextModel {
         &self.tokenizer
     }
 
-    /// The longest sequence, in tokens with the special ones.
+    /// The longest sequence, in tokens, with the special tokens.
     pub fn max_len(&self) -> usize {
         self.tokenizer.max_len(self.model.config().max_position_embeddings)
     }
 
-    /// As [`sequence`] with its own tokenizer.
+    /// Calls [`sequence`] with its own tokenizer.
     pub(super) fn sequence(&self, input: &TextPair, most: usize) -> Result<Sequence> {
         sequence(&self.tokenizer, input, most)
     }
 }
 
-/// `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`, cut to at most `most` tokens: the longer text first, as
-/// `truncation=True` does in `transformers`.
+/// `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`, cut to at most `most` tokens. The longer text is cut first, as
+/// by `truncation=True` in `transformers`.
 ///
 /// # Errors
 /// [`Error::Input`] if `most` leaves no room for the special tokens.
 pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<Sequence> {
-    // To transformers an empty second text is none.
+    // transformers treats an empty second text as none.
     let Some(pair) = input.pair.as_ref().filter(|pair| !pair.is_empty()) else {
         return Ok(
             tokenizer.single(&tokenizer.encode_first(&input.text, room(most, tokenizer.special_count(false))?)?.ids)
@@ -118,12 +118,12 @@ pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<
     Ok(tokenizer.pair(a.some(first), b.some(second)))
 }
 
-/// As sentence-transformers' do_lower_case: character by character, whatever stands beside them.
+/// Converts like do_lower_case of sentence-transformers: each character alone, without its context.
 pub(super) fn lowercase(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).collect()
 }
 
-/// Tokens left for texts beside `special` ones.
+/// The tokens that are left for texts beside `special` special tokens.
 pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     most.checked_sub(special).ok_or_else(|| Error::Input {
         problem: format!("a sequence of at most {most} tokens has no room for text"),
@@ -131,7 +131,7 @@ pub(crate) fn room(most: usize, special: usize) -> Result<usize> {
     })
 }
 
-/// A text that is read with others, one at a time: its tokens, as far as any pair can hold them.
+/// A text that is paired with other texts, one at a time. It has its tokens, as far as any pair can hold them.
 pub(super) struct Side<'a> {
     tokenizer: &'a Tokenizer,
     encoder: Encoder<'a>,
@@ -139,10 +139,10 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// `room` is what a pair has beside its special tokens.
+    /// `room` is the number of tokens in a pair without its special tokens.
     pub fn new(tokenizer: &'a Tokenizer, text: &'a str, room: usize) -> Result<Self> {
         let mut side = Self { tokenizer, encoder: tokenizer.encoder(text).keeping(room), has_more: true };
-        // One token more than fits tells that the text is longer.
+        // One token more than fits shows that the text is longer.
         while side.has_more && (tokenizer.cuts_left() || side.encoder.count() <= room) {
             side.step()?;
         }
@@ -154,16 +154,16 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// So many of its tokens: the first, or the last where the tokenizer cuts texts at their beginning.
+    /// The first `count` tokens, or the last ones if the tokenizer cuts texts at their beginning.
     pub fn some(&self, count: usize) -> &[u32] {
         let ids = self.encoder.ids();
         let count = count.min(ids.len());
         if self.tokenizer.cuts_left() { &ids[ids.len() - count..] } else { &ids[..count] }
     }
 
-    /// How many tokens of this text and of `other` a pair holds that has so much room.
+    /// The numbers of tokens of this text and of `other` in a pair with this much room.
     pub fn fit(&mut self, other: &mut Side<'_>, room: usize) -> Result<(usize, usize)> {
-        // Which of two long texts is the longer decides who has the odd token. They are read no further than it takes to know that.
+        // Of two long texts, the longer one gets the odd token. They are read only as far as needed to find it.
         loop {
             let (a, b) = (self.encoder.count(), other.encoder.count());
             let is_known = !self.has_more && b >= a || !other.has_more && a > b;
@@ -175,13 +175,13 @@ impl<'a> Side<'a> {
     }
 }
 
-/// How many tokens of two texts of so many are kept: the longer is cut, and both once they are equally long, until
-/// together they fit.
+/// The numbers of tokens to keep of two texts of these lengths. The longer one is cut until both are equally long, then
+/// both are cut until they fit.
 fn longest_first(a: usize, b: usize, room: usize) -> (usize, usize) {
     if a + b <= room {
         return (a, b);
     }
-    // Where both are too long, the odd token is the longer one's.
+    // If both are too long, the longer one gets the odd token.
     let short = a.min(b).min(room / 2);
     if a <= b { (short, room - short) } else { (room - short, short) }
 }

@@ -1,8 +1,9 @@
-//! Classes that no model was trained for: each is put into a sentence, and a model of natural language inference says
-//! whether the text entails it.
+//! Classes that no model was trained for. Each label is put into a sentence, and a model for natural language inference
+//! says whether the text entails it.
 //!
-//! Scores are those of the zero-shot-classification pipeline of transformers 4.57: labels that exclude each other share
-//! a softmax over their entailment logits; else each has its own, entailment against contradiction.
+//! Scores are those of the zero-shot-classification pipeline of transformers 4.57. If exactly one label is right, the
+//! labels share a softmax over their entailment logits. Otherwise each label has its own softmax, of entailment against
+//! contradiction.
 
 use super::classify::Scored;
 use super::run::{Item, Task};
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::text::Encoding;
 
-/// A classifier of pairs that knows entailment.
+/// A classifier of pairs with a class for entailment.
 #[derive(Debug)]
 pub struct ZeroShot {
     text_model: TextModel,
@@ -21,14 +22,14 @@ pub struct ZeroShot {
     contradiction: usize,
 }
 
-/// The labels and how they are put.
+/// The labels and their sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZeroShotOptions {
     /// The labels to choose from.
     pub labels: Vec<String>,
-    /// The sentence that a label stands in, at `{}`.
+    /// The sentence for a label, which takes the place of `{}`.
     pub template: String,
-    /// Let several labels be true at once.
+    /// Lets several labels be right at once.
     pub multi_label: bool,
 }
 
@@ -39,8 +40,10 @@ impl Default for ZeroShotOptions {
 }
 
 impl ZeroShotOptions {
+    /// Checks the labels and the template.
+    ///
     /// # Errors
-    /// [`Error::Option`] if there are no labels, or the template does not hold one `{}`.
+    /// [`Error::Option`] if there are no labels, or the template does not have exactly one `{}`.
     pub fn check(&self) -> Result<()> {
         if self.labels.is_empty() {
             let (problem, help) = ("there are none".into(), "Give one or more".into());
@@ -49,7 +52,7 @@ impl ZeroShotOptions {
         self.put("").map(drop)
     }
 
-    /// The template with `label` at its `{}`; `{{` and `}}` stand for braces, as in Python.
+    /// The template with `label` in place of `{}`. As in Python, `{{` and `}}` are braces.
     fn put(&self, label: &str) -> Result<String> {
         let mut sentence = String::new();
         let (mut rest, mut count) = (self.template.as_str(), 0);
@@ -77,10 +80,11 @@ impl ZeroShotOptions {
 }
 
 impl ZeroShot {
-    /// Entailment is the class that the configuration names so. If none is, the last class is taken, with a warning.
+    /// A task over a model with the head `SequenceClassification`. The class that the configuration names "entailment"
+    /// is used; without one, it is the last class, with a warning.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the model has one label only.
+    /// [`Error::Unsupported`] if the model has only one label.
     pub fn new(text_model: TextModel) -> Result<Self> {
         let config = text_model.model().config();
         let count = config.num_labels();
@@ -94,7 +98,7 @@ impl ZeroShot {
             tracing::warn!("no label of the model is called entailment: {:?} is taken for it", config.label(count - 1));
             count - 1
         });
-        // By its place, not by its name, as the pipeline takes it.
+        // Like in the pipeline, the position decides, not the name.
         let contradiction = if entailment == 0 { count - 1 } else { 0 };
         Ok(Self { text_model, entailment, contradiction })
     }
@@ -105,7 +109,7 @@ impl ZeroShot {
     }
 }
 
-/// A text at work: its tokens, each label's sentence, and the two logits that count for each.
+/// A text in progress: its tokens, the sentence of each label, and the two logits that each label needs.
 #[derive(Debug)]
 pub struct Work {
     premise: Encoding,
@@ -140,7 +144,7 @@ impl Task for ZeroShot {
         Ok(Work { premise: tokenizer.encode_first(text, room)?, hypotheses, logits: Vec::new() })
     }
 
-    /// The text is cut to what the label's sentence leaves.
+    /// The text is cut to the room that the label's sentence leaves.
     fn item(&self, work: &Work, index: usize) -> Option<Item> {
         let hypothesis = work.hypotheses.get(index)?;
         let tokenizer = self.text_model.tokenizer();
@@ -159,7 +163,7 @@ impl Task for ZeroShot {
         options.labels.len()
     }
 
-    /// Every label, the best first.
+    /// All labels, best first.
     fn end(&self, work: Work, _: &String, options: &ZeroShotOptions) -> Result<Vec<Scored>> {
         let scores: Vec<f32> = if options.multi_label || work.logits.len() == 1 {
             let own = work.logits.iter().map(|pair| {

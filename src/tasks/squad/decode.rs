@@ -1,4 +1,4 @@
-//! From logits to answers, as `run_squad.py` does it.
+//! Chooses answers by logits, as `run_squad.py` of google-research/bert does.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -10,28 +10,28 @@ use super::SquadOptions;
 use crate::Result;
 use crate::tasks::answer::{SpanLogits, Windowed};
 
-/// A text that may be the answer: an entry of `nbest_predictions.json`.
+/// A possible answer: an entry of `nbest_predictions.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Candidate {
-    /// Empty for "there is no answer"; "empty" where there was nothing else to say.
+    /// The text. It is empty for "there is no answer", and "empty" if there is no other candidate.
     pub text: String,
-    /// Among the candidates of its question.
+    /// The probability among the candidates of the question.
     pub probability: f64,
-    /// The logit of its first token as a start.
+    /// The start logit of its first token.
     pub start_logit: f32,
-    /// The logit of its last token as an end.
+    /// The end logit of its last token.
     pub end_logit: f32,
-    /// Where it stands in the context.
+    /// Its bytes in the context.
     #[serde(skip)]
     pub bytes: Range<usize>,
 }
 
-/// What is made of a question's logits.
+/// The decoded answer to a question.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// The answer; empty if there is none.
     pub text: String,
-    /// The score of "there is no answer" less that of the best answer. Only in version 2.
+    /// The score of "there is no answer" minus that of the best answer. Only for version 2.
     pub null_odds: Option<f64>,
     /// The best candidates, best first; at least one.
     pub nbest: Vec<Candidate>,
@@ -47,7 +47,7 @@ impl Candidate {
     }
 }
 
-/// A span of the context's tokens, both ends included, or [CLS].
+/// A span of the context's tokens, with both ends, or [CLS].
 struct Span {
     tokens: Option<(usize, usize)>,
     start: f32,
@@ -61,15 +61,15 @@ impl Span {
 }
 
 impl SquadOptions {
-    /// The best candidates by the sum of start and end logit. A span is looked at in the window that holds most around
-    /// its start; of equals the first comes first, and of equal texts the first alone. `context` is the text that
-    /// `windowed` was made from.
+    /// The best candidates by the sum of their start and end logits. A span counts only in the window that has the most
+    /// context around its start. Of two equal scores the first comes first, and of equal texts only the first is kept.
+    /// `context` must be the text from which `windowed` was made.
     ///
     /// # Errors
-    /// [`Error::NotFinite`](crate::Error::NotFinite) if a logit is not finite.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if a logit is infinite or NaN.
     ///
     /// # Panics
-    /// If there is not one pair of logits a window, one number a token.
+    /// If `logits` does not have one entry for each window, with one number for each token.
     pub fn decode(&self, windowed: &Windowed, context: &str, logits: &[SpanLogits]) -> Result<Decoded> {
         windowed.check_logits(logits)?;
         let mut spans = Vec::new();
@@ -131,7 +131,7 @@ impl SquadOptions {
     }
 }
 
-/// The places of the `n` greatest numbers, greatest first; of equals the first.
+/// The positions of the `n` greatest numbers, greatest first; of equal ones, the first.
 fn best_indices(logits: &[f32], n: usize) -> Vec<usize> {
     let mut all: Vec<usize> = (0..logits.len()).collect();
     all.sort_by(|a, b| logits[*b].partial_cmp(&logits[*a]).unwrap_or(Ordering::Equal));
@@ -139,10 +139,10 @@ fn best_indices(logits: &[f32], n: usize) -> Vec<usize> {
     all
 }
 
-/// Whether no other window has more context on both sides of `token`, or as much and comes first.
+/// Whether window `at` has the most context on both sides of `token`; of equal windows, the first.
 fn has_most_context(windows: &[Range<usize>], at: usize, token: usize) -> bool {
     let around = |w: &Range<usize>| {
-        // A hundredth of the window's length decides between equals.
+        // A hundredth of the window's length decides between equal windows.
         let least = (token - w.start).min(w.end - 1 - token);
         100 * least + w.len()
     };

@@ -1,8 +1,10 @@
-//! Files of questions: SQuAD 1.1 and 2.0 as they were published, and the rows that data sets are passed on as.
+//! Reads files of questions: SQuAD 1.1 and 2.0 in their published form, or rows as data sets on the Hub have them.
 //!
 //! ```text
-//! {"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text", "answer_start"}]}]}]}]}
-//! {"data": [row…]}, [row…], a row a line: {"id", "title", "context", "question", "answers": {"text": […], "answer_start": […]}}
+//! {"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers": [{"text",
+//! "answer_start"}]}]}]}]}
+//! {"data": [row…]}, [row…], a row a line: {"id", "title", "context", "question", "answers": {"text": […],
+//! "answer_start": […]}}
 //! ```
 
 use serde::Deserialize;
@@ -12,7 +14,7 @@ use super::{Question, Squad};
 use crate::error::{clip, clip_message};
 use crate::{Error, Result};
 
-/// An article, a paragraph, a row, or the file around them.
+/// An article, a paragraph, a row, or the whole file.
 #[derive(Deserialize, Default)]
 #[serde(default, expecting = "an object with data, or rows of questions")]
 struct Entry {
@@ -36,17 +38,17 @@ struct Qa {
     is_impossible: Value,
 }
 
-/// What a file's questions are gathered in.
+/// The data of a file while it is read.
 pub(super) struct Reading<'a> {
     file: &'a str,
     squad: Squad,
-    /// Bytes before each code point of the last context, and its length.
+    /// The byte offset of each code point of the last context, and its length.
     starts: Vec<usize>,
 }
 
 impl<'a> Reading<'a> {
     /// # Errors
-    /// As [`Squad::parse`].
+    /// As for [`Squad::parse`].
     pub fn all(file: &'a str, json: &[u8]) -> Result<Squad> {
         let mut reading = Self { file, squad: Squad::default(), starts: Vec::new() };
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
@@ -59,7 +61,7 @@ impl<'a> Reading<'a> {
             let entries: Vec<Entry> = serde_json::from_slice(json).map_err(malformed)?;
             entries.into_iter().try_for_each(|entry| reading.entry(entry, ""))?;
         } else {
-            // One object, or one a line.
+            // One object, or one on each line.
             for entry in serde_json::Deserializer::from_slice(json).into_iter() {
                 reading.entry(entry.map_err(malformed)?, "")?;
             }
@@ -92,7 +94,7 @@ impl<'a> Reading<'a> {
             let problem = format!("questions{} have no context", of_article(title));
             return Err(self.wrong(problem, "Give the text that they are about as \"context\""));
         };
-        // Rows about one context stand together.
+        // Rows with the same context follow each other.
         if self.squad.contexts.last() != Some(&context) {
             self.starts = context.char_indices().map(|(byte, _)| byte).chain([context.len()]).collect();
             self.squad.contexts.push(context);
@@ -153,15 +155,15 @@ fn at_article(title: &str) -> String {
     if title.is_empty() { String::new() } else { format!("article {:?}, ", clip(title)) }
 }
 
-/// An answer that counts as right.
+/// A gold answer.
 struct Gold {
     text: String,
-    /// In code points; nothing where the file has no such number.
+    /// In code points; `None` if the file has no such number.
     start: Option<usize>,
 }
 
-/// The answers in any of their forms: a list of objects or of texts, or an object of lists. Null stands for none, wherever it
-/// stands. What is wrong is said in words.
+/// Reads answers in any of their forms: a list of objects or texts, or an object of lists. Null means none, at any
+/// place. An error is a message.
 fn golds(answers: Value) -> Result<Vec<Gold>, String> {
     let one_or_many = |value: Option<Value>| match value {
         None | Some(Value::Null) => Vec::new(),
@@ -194,7 +196,7 @@ fn golds(answers: Value) -> Result<Vec<Gold>, String> {
         };
         match text {
             Value::Null => {}
-            // The mark of no answer in some sets, with a start of -1.
+            // Some data sets mark a missing answer in this way, with a start of -1.
             Value::String(text) if text.is_empty() && start.is_none() => {}
             Value::String(text) => golds.push(Gold { text, start }),
             Value::Number(number) => golds.push(Gold { text: number.to_string(), start }),

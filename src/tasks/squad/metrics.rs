@@ -1,10 +1,10 @@
-//! Exact match and F1, as the official evaluation scripts v1.1 and v2.0 count them.
+//! Exact match and F1, as the official evaluation scripts v1.1 and v2.0 compute them.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-/// Exact match and F1 over many questions, as the official script for SQuAD 1.1 counts them.
+/// Exact match and F1 over many questions, as the official script for SQuAD 1.1 computes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
     exact: f64,
@@ -13,7 +13,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts one prediction against its gold answers: the best of them counts.
+    /// Adds a prediction. It is compared with each gold answer, and the best comparison counts.
     pub fn add<S: AsRef<str>>(&mut self, prediction: &str, answers: &[S]) {
         let prediction = normalize(prediction);
         let golds = answers.iter().map(|a| normalize(a.as_ref()));
@@ -24,17 +24,17 @@ impl Metrics {
         self.total += 1;
     }
 
-    /// The share of predictions that equal a gold answer after normalisation, 0 to 100.
+    /// The share of predictions that equal a gold answer after normalization, 0 to 100.
     pub fn exact_match(&self) -> f64 {
         self.percent(self.exact)
     }
 
-    /// The mean overlap of tokens with the best gold answer, 0 to 100.
+    /// The mean F1 over words with the best gold answer, 0 to 100.
     pub fn f1(&self) -> f64 {
         self.percent(self.f1)
     }
 
-    /// How many predictions were counted.
+    /// The number of predictions.
     pub fn total(&self) -> usize {
         self.total
     }
@@ -44,14 +44,14 @@ impl Metrics {
     }
 }
 
-/// The figures of SQuAD 2.0, as the official script with null odds counts them: an unanswerable question wants an empty
-/// answer.
+/// The metrics of SQuAD 2.0, as the official script computes them with null odds. The right answer to an unanswerable
+/// question is an empty text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics2 {
     rows: Vec<Row>,
 }
 
-/// What is known of one question.
+/// The scores of one question.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row {
     exact: f64,
@@ -61,8 +61,8 @@ struct Row {
     null_odds: f64,
 }
 
-/// The official script's figures under its names; scores are 0 to 100. What is about questions with an answer, or
-/// about those without, is absent where there are none.
+/// The metrics under the names of the official script. Scores are 0 to 100. A metric over questions with an answer, or
+/// over those without one, is missing if there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Exact match over all questions.
@@ -89,19 +89,19 @@ pub struct Figures {
     /// The number of questions without an answer.
     #[serde(rename = "NoAns_total", skip_serializing_if = "Option::is_none")]
     pub no_ans_total: Option<usize>,
-    /// The best `exact` that another threshold gives to these predictions, and that threshold.
+    /// The best `exact` that these predictions reach with any threshold.
     pub best_exact: f64,
     /// The threshold that gives `best_exact`.
     pub best_exact_thresh: f64,
-    /// The same for `f1`.
+    /// The best `f1` that these predictions reach with any threshold.
     pub best_f1: f64,
     /// The threshold that gives `best_f1`.
     pub best_f1_thresh: f64,
 }
 
 impl Metrics2 {
-    /// Counts one prediction against its gold answers, of which an unanswerable question has none. `null_odds` is how
-    /// much likelier than the best answer it is that there is none.
+    /// Adds a prediction with its gold answers; an unanswerable question has none. `null_odds` is the score of "no
+    /// answer" minus that of the best answer.
     pub fn add<S: AsRef<str>>(&mut self, prediction: &str, answers: &[S], null_odds: f64) {
         let normal = normalize(prediction);
         let mut golds: Vec<String> = answers.iter().map(|a| normalize(a.as_ref())).filter(|a| !a.is_empty()).collect();
@@ -109,7 +109,7 @@ impl Metrics2 {
             golds.push(String::new());
         }
         let exact = f64::from(u8::from(golds.contains(&normal)));
-        // Two empty texts agree, which those of 1.1 do not.
+        // Two empty texts are equal here, unlike in version 1.1.
         let f1 = |gold: &String| if gold.is_empty() { exact } else { f1(&normal, gold) };
         self.rows.push(Row {
             exact,
@@ -120,7 +120,7 @@ impl Metrics2 {
         });
     }
 
-    /// The figures of all that was counted.
+    /// The metrics over all predictions.
     pub fn figures(&self) -> Figures {
         let share = |score: fn(&Row) -> f64, of: &[&Row]| {
             let sum: f64 = of.iter().map(|row| score(row)).sum();
@@ -147,8 +147,8 @@ impl Metrics2 {
         }
     }
 
-    /// The best score and the threshold that gives it: first nothing is answered, then, from the least odds up, one
-    /// question more each time. An answer that was not predicted is not got back.
+    /// The best score and its threshold. It starts with no question answered, then answers one more at a time, from the
+    /// lowest odds up. A predicted empty answer stays empty.
     fn best(&self, score: fn(&Row) -> f64) -> (f64, f64) {
         let mut rows: Vec<&Row> = self.rows.iter().collect();
         rows.sort_by(|a, b| a.null_odds.total_cmp(&b.null_odds));
@@ -170,11 +170,11 @@ impl Metrics2 {
 const EXACT: fn(&Row) -> f64 = |row| row.exact;
 const F1: fn(&Row) -> f64 = |row| row.f1;
 
-/// Lower case, without ASCII punctuation, without the words a, an and the, single spaces.
+/// Converts to lower case, and removes ASCII punctuation, the words a, an and the, and repeated spaces.
 pub fn normalize(text: &str) -> String {
     let lower = text.to_lowercase();
     let kept: String = lower.chars().filter(|c| !c.is_ascii_punctuation()).collect();
-    // An article is one where \b of Python's re would stand on both sides, so it need not have spaces around it.
+    // Like \b of Python's re, the ends of an article are word boundaries, which need not be spaces.
     let mut out = String::with_capacity(kept.len());
     for run in kept.split_inclusive(|c: char| !c.is_alphanumeric()) {
         let word = run.trim_end_matches(|c: char| !c.is_alphanumeric());
@@ -188,14 +188,14 @@ pub fn normalize(text: &str) -> String {
     out.split(is_space).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// What Python's `str.split` splits at.
+/// Whether Python's `str.split` splits at this character.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// The harmonic mean of precision and recall over the words of two normalised texts, repeated words counted.
+/// The harmonic mean of precision and recall over the words of two normalized texts. Repeated words count.
 fn f1(prediction: &str, gold: &str) -> f64 {
-    // Normalisation leaves single spaces only; an empty text has no words.
+    // A normalized text has only single spaces. An empty text has no words.
     let words = |text| str::split(text, ' ').filter(|w| !w.is_empty());
     let mut counts: HashMap<&str, usize> = HashMap::new();
     words(gold).for_each(|w| *counts.entry(w).or_default() += 1);

@@ -18,14 +18,14 @@ use crate::text::Tokenizer;
 use crate::text::windows::WindowOptions;
 use crate::{Error, Result};
 
-/// SQuAD itself is 30 MB.
+/// The largest file. SQuAD itself has 30 MB.
 #[cfg(feature = "native")]
 const MAX_BYTES: u64 = 1 << 30;
 
-/// A data set, in the file's order.
+/// A data set, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Squad {
-    /// The passages that questions are about.
+    /// The passages.
     pub contexts: Vec<String>,
     /// The questions of all passages.
     pub questions: Vec<Question>,
@@ -34,20 +34,20 @@ pub struct Squad {
 /// One question with its gold answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    /// As the file has it, `#N` where it has none: not every data set keeps them unique, and each question counts.
+    /// The id in the file, or `#N` if it has none. Some data sets repeat ids; each question still counts.
     pub id: String,
     /// The question itself.
     pub text: String,
-    /// Which of [`Squad::contexts`] it is about.
+    /// The index of its passage in [`Squad::contexts`].
     pub context: usize,
-    /// The texts that count as right. None where the passage does not answer the question, as SQuAD 2.0 has it.
+    /// The gold answers. Empty if the passage does not answer the question, as in SQuAD 2.0.
     pub answers: Vec<String>,
-    /// Where in the context the first of them is that is where the data says, in bytes: what a model is trained on.
+    /// The bytes of the first gold answer that is at its stated place in the context. Models are trained on it.
     pub place: Option<Range<usize>>,
 }
 
 impl Question {
-    /// The error for a question whose text cannot be worked on, and why.
+    /// The error for a question whose text cannot be used, with the reason.
     pub(crate) fn refused(&self, error: &Error) -> Error {
         Error::Data {
             file: format!("question {:?}", clip(&self.id)),
@@ -58,18 +58,18 @@ impl Question {
 }
 
 impl Squad {
-    /// Whether a question has no answer, so that it is SQuAD 2.0.
+    /// Whether any question has no answer, as in SQuAD 2.0.
     pub fn has_unanswerable(&self) -> bool {
         self.questions.iter().any(|q| q.answers.is_empty())
     }
 
-    /// Parses SQuAD JSON, 1.1 or 2.0, or rows of questions with their contexts: in a list, in `data`, or one a line. `file`
-    /// is its name, for messages. A question without an answer is one that the context does not answer. An answer that is
-    /// not where `answer_start` says counts all the same, by its text; the question then has no [`place`](Question::place).
+    /// Parses SQuAD JSON, 1.1 or 2.0, or rows of questions with their contexts: in a list, in `data`, or one on each
+    /// line. `file` is the name for messages. A question without answers is unanswerable. An answer that is not where
+    /// `answer_start` says still counts, by its text; then the question has no [`place`](Question::place).
     ///
     /// # Errors
-    /// [`Error::Data`] if it is not such JSON, a question has no text or no context, or one with an answer is marked
-    /// `is_impossible`.
+    /// [`Error::Data`] if it is not such JSON, if a question has no text or no context, or if a question with an answer
+    /// is marked `is_impossible`.
     pub fn parse(file: &str, json: &[u8]) -> Result<Self> {
         file::Reading::all(file, json)
     }
@@ -77,7 +77,7 @@ impl Squad {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`Error::Io`], and as [`parse`](Self::parse).
+    /// [`Error::Io`], and those of [`parse`](Self::parse).
     #[cfg(feature = "native")]
     pub fn load(path: &std::path::Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
@@ -86,20 +86,20 @@ impl Squad {
     }
 }
 
-/// How `eval squad` cuts its text and chooses its answers.
+/// The options of `eval squad`, for windows and for choosing answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquadOptions {
-    /// Window length and overlap, in tokens.
+    /// The length and the overlap of windows, in tokens.
     pub lengths: WindowOptions,
-    /// The question is cut here, in tokens.
+    /// Longer questions are cut to this many tokens.
     pub max_question_tokens: usize,
     /// The longest answer, in tokens.
     pub max_answer_tokens: usize,
-    /// How many candidates are kept, and how many starts and ends of each window are looked at.
+    /// The number of candidates to keep, and of starts and ends to try in each window.
     pub n_best: usize,
-    /// Let "there is no answer" compete, as SQuAD 2.0 asks.
+    /// Lets "there is no answer" compete, as SQuAD 2.0 requires.
     pub version_2: bool,
-    /// There is no answer where `[CLS]` scores higher than the best span by more than this.
+    /// The answer is empty if the score of `[CLS]` exceeds that of the best span by more than this.
     pub null_score_diff_threshold: f64,
 }
 
@@ -118,7 +118,7 @@ impl Default for SquadOptions {
 }
 
 impl SquadOptions {
-    /// The default, in shorter windows where the model takes no more than `max_len` tokens.
+    /// The default, with shorter windows if the model takes at most `max_len` tokens.
     ///
     /// # Errors
     /// [`Error::Option`] if the model is too small for any window.
@@ -127,10 +127,10 @@ impl SquadOptions {
         Ok(Self { lengths, ..Self::default() })
     }
 
-    /// Tokenizes a question and its context and cuts them into windows.
+    /// Tokenizes a question and its context, and cuts the context into windows.
     ///
     /// # Errors
-    /// [`Error::Input`] if a text is empty or nothing fits beside the question.
+    /// [`Error::Input`] if a text is empty, or nothing fits beside the question.
     pub fn windows(&self, tokenizer: &Tokenizer, question: &str, context: &str) -> Result<Windowed> {
         Windowed::with_lengths(tokenizer, question, context, self.max_question_tokens, &self.lengths)
     }
