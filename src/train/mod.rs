@@ -58,27 +58,27 @@ use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};
 use crate::ops::adamw::AdamW;
 
-/// Which parameters are trained; a head's always are.
+/// The parameters to train. Those of the head are always trained.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// All.
+    /// All parameters.
     #[default]
     Full,
-    /// Biases alone, LayerNorm's offsets among them.
+    /// Only biases, with the offsets of LayerNorm (Ben Zaken et al., arXiv:2106.10199).
     BitFit,
-    /// The head alone, with the pooler.
+    /// Only the head, with the pooler.
     Head,
-    /// Adapters of the encoder's linear layers, and the head with the pooler.
+    /// Adapters of the encoder's linear layers, and the head with the pooler (Hu et al., arXiv:2106.09685).
     Lora(Lora),
 }
 
-/// What is said of the adapters of [`Method::Lora`]; what is not is as in [`Lora::default`].
+/// Options of the adapters of [`Method::Lora`]. A missing option has its value in [`Lora::default`].
 #[derive(Clone, Debug, Default)]
 pub struct Adapters {
     /// The rank.
     pub r: Option<usize>,
-    /// The scale, multiplied by the rank.
+    /// The scale times the rank.
     pub alpha: Option<f32>,
     /// The dropout probability of an adapter's input, 0 to 1.
     pub dropout: Option<f32>,
@@ -90,7 +90,7 @@ impl Method {
     /// The method of this name: `full`, `lora`, `bitfit` or `head`.
     ///
     /// # Errors
-    /// [`Error::Option`] for another name, and for something said of adapters where the method has none.
+    /// [`Error::Option`] for another name, and for adapter options with a method without adapters.
     pub fn named(name: &str, adapters: Adapters) -> Result<Self> {
         let Adapters { r, alpha, dropout, targets } = adapters;
         let given = [
@@ -128,25 +128,25 @@ impl Method {
     }
 }
 
-/// What a training run does not change.
+/// The options that stay fixed during a training run.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct TrainOptions {
-    /// Which parameters are trained.
+    /// The parameters to train.
     pub method: Method,
-    /// The first layers, so many of them, are not trained.
+    /// The number of encoder layers to freeze, counted from the first.
     pub freeze_layers: usize,
-    /// The embeddings and their LayerNorm are not trained.
+    /// Whether to freeze the embeddings and their LayerNorm.
     pub freeze_embeddings: bool,
     /// Whether the dropouts of the model's configuration apply.
     pub dropout: bool,
-    /// Of dropout, and of a new head's values.
+    /// The seed of dropout, and of the initial values of a new head.
     pub seed: u64,
-    /// The decay is not applied to biases and LayerNorm.
+    /// The optimizer. Its weight decay does not apply to biases and LayerNorm.
     pub optimizer: AdamW,
-    /// PyTorch's AdamW corrects the moments' bias, BERT's own does not.
+    /// Whether to correct the bias of the moments, as PyTorch's AdamW does and BERT's own optimizer does not.
     pub corrects_bias: bool,
-    /// A layer's activations are computed again when going back, instead of being kept: less memory, a third more time,
-    /// the same bits.
+    /// Whether to compute a layer's activations again for the gradients instead of keeping them: less memory, a third
+    /// more time, the same bits.
     pub checkpoint_activations: bool,
 }
 
@@ -165,17 +165,17 @@ impl Default for TrainOptions {
     }
 }
 
-/// What a batch should have given. Class [`Labels::NONE`] counts for nothing.
+/// The expected results of a batch. The class [`Labels::NONE`] does not count.
 #[derive(Clone, Copy, Debug)]
 pub enum Labels<'a> {
-    /// Question answering: the first and the last token of the answer, within the sequence; a token outside counts for
-    /// nothing. The loss is the mean of both ends' means.
+    /// Question answering: the first and the last token of the answer, counted within the sequence. A token outside
+    /// does not count. The loss is the mean of the two means.
     Spans(&'a [[u32; 2]]),
     /// A class for each sequence, token or picked token.
     Classes(&'a [u32]),
-    /// Scores, or 0 and 1 for each of several labels: `[B, L]`.
+    /// `[B, L]` scores, or 0 and 1 for each of several labels.
     Targets(&'a [f32]),
-    /// A word for each picked token, and for each sequence 0 if its second text follows the first, else 1.
+    /// Pre-training: a word for each picked token, and whether the second text of each sequence follows the first.
     PreTraining {
         /// The id of each masked word.
         words: &'a [u32],
@@ -185,6 +185,6 @@ pub enum Labels<'a> {
 }
 
 impl Labels<'_> {
-    /// A class that is none.
+    /// The class that marks a missing label.
     pub const NONE: u32 = u32::MAX;
 }

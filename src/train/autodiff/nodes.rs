@@ -1,4 +1,4 @@
-//! A BERT's building blocks as nodes of the tape: each records its ops forward and says how to go back.
+//! The building blocks of BERT as nodes of the tape. Each records its forward ops and a closure for its gradients.
 
 use crate::activation::Activation;
 use crate::device::{PersistentTensor, Weight};
@@ -24,7 +24,7 @@ use crate::ops::zero::zero;
 use crate::pooling::Pooling;
 use crate::train::autodiff::tape::Tape;
 
-/// A parameter on a device that is trained: its value and gradient, of one shape.
+/// A trained parameter on a device: its value and its gradient, of one shape.
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// The value.
@@ -38,7 +38,8 @@ pub struct Trained {
 pub enum Param {
     /// A parameter that training changes.
     Trained(Trained),
-    /// `backward` is there for a matrix whose input's gradient is asked for.
+    /// A parameter that training does not change. `backward` exists for a matrix if the gradient of its input is
+    /// needed.
     Frozen {
         /// The value.
         value: Weight,
@@ -47,12 +48,12 @@ pub enum Param {
     },
 }
 
-/// A frozen matrix as the gradient of its input reads it.
+/// A frozen matrix in the form that the gradient of its input needs.
 #[derive(Clone, Debug)]
 pub struct Backward {
-    /// Wᵀ, in the type that W is stored in.
+    /// Wᵀ, in the type in which W is stored.
     pub transposed: Weight,
-    /// The scales of W's rows, where it is in i8.
+    /// The scales of W's rows, if W is in i8.
     pub scales: Option<Weight>,
 }
 
@@ -75,7 +76,7 @@ impl Param {
         matches!(self, Param::Trained(_))
     }
 
-    /// Records `dX = dY W`, on top of what there is of dX.
+    /// Records `dX = dY W`, added to the gradient that dX already has.
     fn pull(&self, tape: &mut Tape, name: &str, d_y: Tensor, x: Tensor) {
         let onto = tape.gradient(x);
         let d_x = match self {
@@ -99,12 +100,12 @@ impl Param {
     }
 }
 
-/// Rows sorted by where their gradients go: what [`sorted`](crate::ops::scatter::sorted) gives, as inputs.
+/// Rows sorted by the target of their gradients, as inputs: the result of [`sorted`](crate::ops::scatter::sorted).
 #[derive(Clone, Copy, Debug)]
 pub struct Sorted {
-    /// `[R]`
+    /// The order of the rows, `[R]`.
     pub order: Tensor,
-    /// `[R, 3]`
+    /// The segments of that order, `[R, 3]`.
     pub segments: Tensor,
 }
 
@@ -113,7 +114,7 @@ impl Tape {
         self.graph.state(state)
     }
 
-    /// `y = x Wᵀ + b + residual`.
+    /// `y = x Wᵀ + b + residual`, with W `[N, K]`, b `[N]`, x `[R, K]`, residual and y `[R, N]`.
     pub fn linear(&mut self, name: &str, x: Tensor, [weight, bias]: [&Param; 2], residual: Option<Tensor>) -> Tensor {
         let (w, b) = (weight.tensor(self), bias.tensor(self));
         let linear = Activation::Linear;
@@ -146,7 +147,7 @@ impl Tape {
         y
     }
 
-    /// `y = act(x)`.
+    /// `y = act(x)`, both `[R, C]`.
     pub fn activate(&mut self, name: &str, x: Tensor, activation: Activation) -> Tensor {
         let y = activate(&mut self.graph, name, x, activation);
         if self.wants(x) {
@@ -158,7 +159,7 @@ impl Tape {
         y
     }
 
-    /// LayerNorm of each row.
+    /// LayerNorm of each row of x `[R, C]`.
     pub fn layer_norm(&mut self, name: &str, x: Tensor, [gamma, beta]: [&Param; 2], eps: f32) -> Tensor {
         let (g, b) = (gamma.tensor(self), beta.tensor(self));
         let y = layer_norm(&mut self.graph, name, x, g, b, eps);
@@ -176,7 +177,7 @@ impl Tape {
         y
     }
 
-    /// Multi-head self-attention with dropout of the probabilities.
+    /// Multi-head self-attention with dropout of the probabilities: from qkv `[T, 3H]` to `[T, H]`.
     pub fn attention(&mut self, name: &str, qkv: Tensor, bounds: Tensor, heads: u32, dropout: Dropout) -> Tensor {
         let (ctx, lse) = attention_train(&mut self.graph, name, qkv, bounds, heads, &dropout);
         if self.wants(qkv) {
@@ -189,7 +190,7 @@ impl Tape {
         ctx
     }
 
-    /// `y = dropout(x) + residual`.
+    /// `y = dropout(x) + residual`, all `[R, C]`.
     pub fn dropout(&mut self, name: &str, x: Tensor, site: Dropout, residual: Option<Tensor>) -> Tensor {
         let y = dropout(&mut self.graph, name, x, site, residual);
         if self.wants(x) || residual.is_some_and(|r| self.wants(r)) {
@@ -206,21 +207,21 @@ impl Tape {
         y
     }
 
-    /// The rows of `x` that `index` names; `sorted` is of the index.
+    /// The rows of `x` that `index` names; `sorted` belongs to the index.
     pub fn gather(&mut self, name: &str, x: Tensor, index: Tensor, sorted: Sorted) -> Tensor {
         let y = gather(&mut self.graph, name, x, index);
         self.scattered(y, x, sorted);
         y
     }
 
-    /// The first token's row of each sequence; `sorted` is of those tokens.
+    /// The row of each sequence's first token, `[B, C]`; `sorted` belongs to these tokens.
     pub fn first(&mut self, name: &str, x: Tensor, bounds: Tensor, sorted: Sorted) -> Tensor {
         let y = pool(&mut self.graph, name, x, bounds, &[Pooling::Cls], None);
         self.scattered(y, x, sorted);
         y
     }
 
-    /// y is rows of x: its gradient goes back to them.
+    /// Records that y consists of rows of x, to which its gradient goes back.
     fn scattered(&mut self, y: Tensor, x: Tensor, sorted: Sorted) {
         if self.wants(x) {
             self.node(y, move |tape, d_y| {
@@ -234,7 +235,8 @@ impl Tape {
         }
     }
 
-    /// The sum of word, type and position embeddings, from tables that may be trained; `sorted` is of each table's ids.
+    /// The sum of word, type and position embeddings, `[T, H]`, from tables that may be trained. `sorted` belongs to
+    /// the ids of each table.
     pub fn embed(&mut self, name: &str, tables: [&Param; 3], ids: Tensor, sorted: [Sorted; 3]) -> Tensor {
         let values = tables.map(|table| table.tensor(self));
         let y = embed(&mut self.graph, name, values, ids);

@@ -1,21 +1,21 @@
-//! A list that is recorded once and run for many batches, by a plan that grows with them.
+//! A list that is recorded once and runs for many batches. Its plan grows with the batches.
 
 use crate::device::{BatchSizes, CallList, Cancel, Device, Plan, TensorId};
 use crate::error::{Error, Help, OptionName, Result, help};
 
-/// A list, what it is fed by, and its memory.
+/// A list, its inputs, and its memory.
 #[derive(Debug)]
 pub(in crate::train) struct Recorded<I> {
     pub list: CallList,
     pub inputs: I,
-    /// The plan of the largest batch yet.
+    /// The plan of the largest batch so far.
     plan: Option<Plan>,
 }
 
 /// Plans are made for multiples of this many tokens.
 const BUCKET: u32 = 64;
 
-/// What to do when a training step needs more memory than there is.
+/// The remedy if a training step needs more memory than there is.
 fn smaller() -> Help {
     help!("Use smaller batches and accumulate several per step, or set ", OptionName("checkpoint_activations"))
 }
@@ -25,15 +25,15 @@ impl<I> Recorded<I> {
         Self { list, inputs, plan: None }
     }
 
-    /// Bytes that the plan takes on its device.
+    /// The bytes that the plan takes on its device.
     pub fn bytes(&self) -> u64 {
         self.plan.as_ref().map_or(0, Plan::bytes)
     }
 
-    /// Runs the list for a batch of the size `sizes`.
+    /// Runs the list for a batch of these sizes.
     ///
     /// # Errors
-    /// As [`plan`](Self::plan), and as [`Device::run`].
+    /// Those of [`plan`](Self::plan) and [`Device::run`].
     pub async fn run(
         &mut self,
         device: &Device,
@@ -49,10 +49,10 @@ impl<I> Recorded<I> {
         values
     }
 
-    /// Sees to a plan that holds `sizes`: it is made anew for a batch larger than any before.
+    /// Ensures that the plan can hold `sizes`. If the batch is larger than any before, it makes a new plan.
     ///
     /// # Errors
-    /// [`Error::Memory`] for a batch that the machine has no room for; what a device may return.
+    /// [`Error::Memory`] if the machine has too little memory for the batch, and the device's errors.
     pub async fn plan(&mut self, device: &Device, sizes: BatchSizes) -> Result<()> {
         let had = self.plan.as_ref().map(Plan::capacity).unwrap_or_default();
         if self.plan.is_some() && had.holds(sizes) {
@@ -61,7 +61,7 @@ impl<I> Recorded<I> {
         let tokens = sizes.tokens.next_multiple_of(BUCKET).max(had.tokens);
         let sequences = sizes.sequences.next_multiple_of(8).max(had.sequences);
         let picked = sizes.picked.next_multiple_of(8).max(had.picked);
-        // The smaller one's memory is given back first.
+        // The memory of the smaller plan is freed first.
         self.plan = None;
         let capacity = BatchSizes { tokens, sequences, longest: tokens, picked };
         let plan = device.plan(&self.list, capacity).await.map_err(|error| match error {

@@ -1,7 +1,8 @@
-//! The tape: what was recorded forward, op by op with what each needs to go back, and the gradients recorded from it.
+//! The tape: it records the forward ops, each with what its gradient needs, and then the gradients.
 //!
-//! A node records its forward calls and leaves a closure that, given the gradient of its result, records the calls of the
-//! gradients by its inputs, onto the same list. Only tensors that something trained depends on get gradients.
+//! A node records its forward calls and a closure. From the gradient of the node's result, the closure records the
+//! calls for the gradients of its inputs, into the same list. A tensor gets a gradient only if something trained needs
+//! it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,7 +33,7 @@ impl Tape {
         Self::default()
     }
 
-    /// The list, for inputs and calls that have no gradient.
+    /// The list, for inputs and for calls without a gradient.
     pub fn graph(&mut self) -> &mut Graph {
         &mut self.graph
     }
@@ -42,23 +43,23 @@ impl Tape {
         self.graph
     }
 
-    /// Asks for the gradient of an input.
+    /// Requests the gradient of an input.
     pub fn want(&mut self, x: Tensor) {
         self.wanted.insert(x.id);
     }
 
-    /// Whether something trained depends on `x`'s gradient.
+    /// Whether something trained needs the gradient of `x`.
     pub fn wants(&self, x: Tensor) -> bool {
         self.wanted.contains(&x.id)
     }
 
-    /// The gradient of `x` as far as it is recorded.
+    /// The gradient of `x` that is recorded so far.
     pub fn gradient(&self, x: Tensor) -> Option<Tensor> {
         self.gradients.get(&x.id).copied()
     }
 
-    /// Adds `d_x` to the gradient of `x`. The first one is taken as it is, and later ones are added to it in place: who
-    /// gives it reads it no more.
+    /// Adds `d_x` to the gradient of `x`. The first one is used as it is, and later ones are added to it in place. So
+    /// the caller must not read `d_x` any more.
     pub fn give(&mut self, x: Tensor, d_x: Tensor) {
         if !self.wants(x) {
             return;
@@ -72,16 +73,16 @@ impl Tape {
         }
     }
 
-    /// Records that `pull` turns the gradient of `y` into those of what it was computed from.
+    /// Adds a node: from the gradient of `y`, `pull` records those of the inputs.
     pub(in crate::train) fn node(&mut self, y: Tensor, pull: impl FnOnce(&mut Tape, Tensor) + 'static) {
         self.wanted.insert(y.id);
         self.nodes.push((y, Box::new(pull)));
     }
 
-    /// Records `y = segment(x)` so that nothing within is kept for going back: the segment is recorded again then, from x,
-    /// and its gradients right after. It must record the same each time, and depend on what it computes by `x` alone.
+    /// Records `y = segment(x)` without keeping what is inside. For the gradients, the segment is recorded again from
+    /// x. Each time it must record the same ops, and nothing but x may enter the computation.
     ///
-    /// The gradients have the same bits as without: dropout is a function of its place.
+    /// The gradients have the same bits as without this, because dropout is a function of its place.
     pub fn checkpoint(&mut self, x: Tensor, segment: impl Fn(&mut Tape, Tensor) -> Tensor + 'static) -> Tensor {
         let begin = self.nodes.len();
         let y = segment(self, x);
@@ -97,12 +98,13 @@ impl Tape {
         y
     }
 
-    /// Records all gradients, from the last node to the first. What the loss gave has been [given](Self::give).
+    /// Records all gradients, from the last node to the first. The gradients from the loss must have been
+    /// [given](Self::give).
     pub fn backward(&mut self) {
         self.backward_to(0);
     }
 
-    /// Records the gradients of all nodes but the first `begin`.
+    /// Records the gradients of all nodes except the first `begin`.
     fn backward_to(&mut self, begin: usize) {
         while self.nodes.len() > begin {
             if let Some((y, pull)) = self.nodes.pop()

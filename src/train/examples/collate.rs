@@ -1,4 +1,4 @@
-//! A batch of features: what the encoder reads, and the labels in the form that the head's loss takes.
+//! Packs features into a batch: the encoder's input, and the labels in the form of the head's loss.
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -10,8 +10,8 @@ use crate::train::examples::features::{Feature, Target};
 pub struct Collated {
     /// The sequences.
     pub batch: Batch,
-    /// What the mean of the loss is over: sequences, labelled tokens, masked tokens. Several batches of one step are
-    /// weighed by it.
+    /// The number of sequences, labelled tokens or masked tokens that the mean of the loss is taken over. It weights
+    /// the batches of one step.
     pub counted: usize,
     targets: Targets,
 }
@@ -27,7 +27,7 @@ impl Collated {
     /// One batch of these features, in their order.
     ///
     /// # Errors
-    /// [`Error::Input`] if they are of different tasks.
+    /// [`Error::Input`] if they belong to different tasks.
     pub fn of<'a>(features: impl IntoIterator<Item = &'a Feature>) -> Result<Self> {
         let mut collated = Self { batch: Batch::default(), counted: 0, targets: Targets::Classes(Vec::new()) };
         for Feature { sequence, target } in features {
@@ -72,7 +72,7 @@ impl Collated {
         Ok(collated)
     }
 
-    /// As a [`Trainer`](crate::train::trainer::step::Trainer) takes them.
+    /// The labels in the form that a [`Trainer`](crate::train::trainer::step::Trainer) takes.
     pub fn labels(&self) -> Labels<'_> {
         match &self.targets {
             Targets::Spans(spans) => Labels::Spans(spans),

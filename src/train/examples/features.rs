@@ -1,4 +1,4 @@
-//! Examples as the encoder reads them, with what it should say about them.
+//! Turns examples into sequences for the encoder, with the expected results.
 
 use crate::error::{Error, Result};
 use crate::tasks::answer::Windowed;
@@ -9,7 +9,7 @@ use crate::train::examples::data::classify::{self, Kind, Label};
 use crate::train::examples::data::{At, Classes, tag};
 use crate::train::examples::random::Random;
 
-/// One sequence to learn from.
+/// A sequence to learn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feature {
     /// The tokens.
@@ -18,25 +18,26 @@ pub struct Feature {
     pub target: Target,
 }
 
-/// What is right.
+/// The expected result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// The answer's first and last token; 0, `[CLS]`, twice where the window does not have it.
+    /// The first and the last token of the answer. If the window does not contain it, both are 0, which is `[CLS]`.
     Span([u32; 2]),
     /// The id of the class.
     Class(u32),
-    /// The numbers of the classes that apply, in order, and how many classes there are.
+    /// The ids of the classes that apply, in order, and the number of all classes.
     Classes(Vec<u32>, u32),
     /// A number, for regression.
     Value(f32),
-    /// A class a token, nothing where none is asked for.
+    /// A class for each token; `None` for tokens that do not count.
     Tags(Vec<Option<u32>>),
-    /// Masked positions and the tokens that were there.
+    /// The masked positions, with the original tokens.
     Words(Vec<(u32, u32)>),
 }
 
-/// The windows of a question. As transformers' `run_qa.py`: a window that has not all of the answer has none; the first token is the last
-/// that begins no later than the answer, the last one the first that ends no earlier.
+/// The windows of a question. As in `run_qa.py` of transformers, a window that does not contain the whole answer has no
+/// answer. The first token is the last one that begins no later than the answer; the last token is the first one that
+/// ends no earlier.
 ///
 /// # Errors
 /// [`Error::Input`] for a question or a context without tokens.
@@ -65,10 +66,10 @@ fn span(windowed: &Windowed, window: usize, place: &std::ops::Range<usize>) -> O
     (first <= last).then(|| [at(first), at(last)])
 }
 
-/// A text, perhaps with its pair, cut to `max_len` tokens.
+/// A text or a pair of texts, cut to `max_len` tokens.
 ///
 /// # Errors
-/// [`Error::Data`] for a label that is not among `classes`: it names the place.
+/// [`Error::Data`] names the place of a label that is not among `classes`.
 pub fn labelled(
     tokenizer: &Tokenizer,
     example: &classify::Example,
@@ -94,11 +95,11 @@ pub fn labelled(
     Ok(Feature { sequence: sequence(tokenizer, &input, max_len)?, target })
 }
 
-/// A sentence's words, tokenized one by one and cut to `max_len` tokens. Of a word of several tokens the first has its class, as in
-/// transformers' `run_ner.py`.
+/// The words of a sentence, tokenized one by one and cut to `max_len` tokens. If a word has several tokens, only the
+/// first one has its class, as in `run_ner.py` of transformers.
 ///
 /// # Errors
-/// As [`labelled`].
+/// As for [`labelled`].
 pub fn tagged(
     tokenizer: &Tokenizer,
     example: &tag::Example,
@@ -129,33 +130,34 @@ pub fn tagged(
     Ok(Feature { sequence: tokenizer.single(&ids), target: Target::Tags(tags) })
 }
 
-/// A sequence for masked language modelling, before it is masked: `[CLS] tokens [SEP]`, full but for a document's last.
+/// Sequences for masked language modelling, before they are masked: `[CLS] tokens [SEP]`. All are full except the last
+/// of a document.
 ///
 /// # Errors
 /// [`Error::Input`] if `max_len` leaves no room for text.
 pub fn chunks(tokenizer: &Tokenizer, document: &str, max_len: usize) -> Result<Vec<Sequence>> {
     let room = room(max_len, tokenizer.special_count(false))?.max(1);
     let mut ids = Vec::new();
-    // Line by line: one encoding's memory is a multiple of its text's.
+    // Line by line, because an encoding takes several times the memory of its text.
     for line in document.lines() {
         ids.extend(tokenizer.encode(line)?.ids);
     }
     Ok(ids.chunks(room).map(|ids| tokenizer.single(ids)).collect())
 }
 
-/// The share of tokens that are asked for; of these, the share that is masked, and that is replaced by any word. The rest stays (Devlin et
-/// al., 2018, section 3.1).
+/// The share of tokens to predict. Of these, the share that is masked, and the share that is replaced by a random word;
+/// the rest stays (Devlin et al., 2018, section 3.1).
 const ASKED: f64 = 0.15;
 const MASKED: f64 = 0.8;
 const REPLACED: f64 = 0.1;
 
-/// The most tokens of a sequence of this length that [`masked`] asks for.
+/// The most tokens of a sequence of this length that [`masked`] selects.
 pub fn most_asked(len: usize) -> usize {
     ((len as f64 * ASKED).round() as usize).max(1)
 }
 
-/// Masks a sequence, each time otherwise: `random` is of the epoch and the example. At least one token is asked for, if
-/// there is any that is not special.
+/// Masks a sequence. `random` comes from the epoch and the example, so each epoch masks differently. At least one token
+/// is selected, unless all are special.
 ///
 /// # Errors
 /// [`Error::Unsupported`] if the vocabulary has no `[MASK]`.

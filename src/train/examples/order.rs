@@ -1,20 +1,20 @@
-//! Which examples make a batch, and in which order batches come.
+//! Groups examples into batches, and orders the batches.
 //!
-//! An epoch's order is random by seed and epoch. Examples of like length go together: attention does then little that the
-//! longest alone would need.
+//! The order of an epoch is random, by seed and epoch. Examples of similar length share a batch, because attention on
+//! short sequences would otherwise wait for the longest.
 
 use std::ops::Range;
 
 use crate::train::examples::random::Random;
 
-/// Batches whose examples are sorted by length among themselves: enough to find its like, few enough to stay random.
+/// Examples of this many batches are sorted by length together: enough to find similar ones, few enough to stay random.
 const BUCKET: usize = 32;
 
-/// Sets [`Random`] apart from other uses of the same seed.
+/// Separates these random numbers from other uses of the same seed.
 const ORDER: u64 = 1;
 
-/// The batches of an epoch, as places in `lengths`: each of at most `budget` tokens, or of one example that is longer.
-/// Every example is in one batch.
+/// The batches of an epoch, as indices into `lengths`. Each has at most `budget` tokens, or one example that is longer.
+/// Every example is in exactly one batch.
 pub fn batches(lengths: &[usize], budget: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
     let mut random = Random::new(seed, &[ORDER, epoch]);
     let mut order: Vec<usize> = (0..lengths.len()).collect();
@@ -59,7 +59,7 @@ mod tests {
         let tokens = |batch: &Vec<usize>| batch.iter().map(|i| lengths[*i]).sum::<usize>();
         assert!(epoch.iter().all(|batch| !batch.is_empty() && tokens(batch) <= 256));
         assert!(epoch.len() < lengths.iter().sum::<usize>() / 200, "{} batches", epoch.len());
-        // Alike in length, but not in one order.
+        // The lengths within a batch are similar, but batches are not sorted by length.
         let spread = |batch: &Vec<usize>| {
             let of = || batch.iter().map(|i| lengths[*i]);
             of().max().unwrap_or(0) - of().min().unwrap_or(0)

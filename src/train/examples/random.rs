@@ -1,6 +1,6 @@
-//! Random numbers by place: the same seed and place give the same number, whatever was drawn before.
+//! Random numbers by place: the same seed and place always give the same numbers, whatever was drawn before.
 
-/// A stream of numbers for one purpose.
+/// A stream of random numbers for one purpose.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -16,17 +16,18 @@ impl Random {
         finished(self.0)
     }
 
-    /// A number from 0 to 1, 1 excluded.
+    /// A number from 0 to 1, without 1.
     pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// A whole number below `n`, which is not 0; each equally likely to 1 in 2^32 for all n that fit in memory here.
+    /// A whole number below `n`, which must not be 0. All are equally likely, within 1 in 2^32 for any n that fits into
+    /// memory here.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
-    /// Brings the items into random order.
+    /// Puts the items into random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn is_splitmix64() {
-        // The reference's first three for the state 0.
+        // The first three numbers of the reference implementation for the state 0.
         let mut random = Random(0);
         let wanted = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
         assert_eq!([(); 3].map(|()| random.bits()), wanted);

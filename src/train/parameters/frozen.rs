@@ -1,5 +1,5 @@
-//! Parameters that training does not change: as they are for inference, and matrices transposed for the gradients that go
-//! through them.
+//! Parameters that training does not change. They are stored as for inference, and matrices also transposed if
+//! gradients go through them.
 
 use crate::checkpoint::{Checkpoint, names};
 use crate::device::{Device, Weight};
@@ -8,8 +8,8 @@ use crate::tensor::{DType, HostTensor};
 use crate::train::autodiff::nodes::{Backward, Param};
 use crate::train::parameters::params::unknown;
 
-/// Loads the tensors `names`, stacked along their rows, or their columns if they are vectors. A matrix can be gone back
-/// through if `backward` says so.
+/// Loads the tensors `names`, stacked along their rows, or along their columns if they are vectors. With `backward`,
+/// gradients can go through the matrix.
 pub(in crate::train) fn load(
     device: &Device,
     checkpoint: &Checkpoint,
@@ -27,7 +27,7 @@ pub(in crate::train) fn load(
     Ok(Param::Frozen { value, backward })
 }
 
-/// The stacked matrix's transpose, in its type where all parts have one.
+/// The transpose of the stacked matrix. It keeps the type if all parts have the same.
 fn transposed(device: &Device, name: &str, stack: &[HostTensor<'_>]) -> Result<Backward> {
     let rows: usize = stack.iter().map(|part| part.rows).sum();
     let cols = stack.first().map_or(0, |part| part.cols);
@@ -54,7 +54,7 @@ fn transposed(device: &Device, name: &str, stack: &[HostTensor<'_>]) -> Result<B
             bytes[(c * rows + at) * size..][..size].copy_from_slice(element);
         }
     }
-    // What scales W's rows scales what is summed over here: it is done to dY before.
+    // The scales of W's rows belong to the axis of the sum here, so dY is scaled instead.
     let ones: Vec<u8> = if dtype == DType::I8 { 1_f32.to_le_bytes().repeat(cols) } else { Vec::new() };
     let whole = HostTensor::new(dtype, cols, rows, &bytes, &ones);
     let scales = if dtype == DType::I8 { Some(scales(device, &name, stack)?) } else { None };

@@ -1,4 +1,5 @@
-//! Low-rank adapters: `y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ` with W frozen (Hu et al., 2021), named as PEFT names them.
+//! Low-rank adapters: `y = x Wᵀ + b + s (dropout(x) Aᵀ) Bᵀ` with W frozen (Hu et al., arXiv:2106.09685). The names are
+//! those of PEFT.
 
 use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};
@@ -9,7 +10,7 @@ use crate::ops::matmul_backward::{matmul_dw, matmul_dx, matmul_onto};
 use crate::train::autodiff::nodes::Trained;
 use crate::train::autodiff::tape::Tape;
 
-/// The linear layers of an encoder layer that can be adapted.
+/// The linear layers of an encoder layer that can have adapters.
 pub const MODULES: [&str; 6] = [
     "attention.self.query",
     "attention.self.key",
@@ -21,16 +22,16 @@ pub const MODULES: [&str; 6] = [
 
 const TARGETS: &str = "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
 
-/// The full name of a linear layer in the encoder layer `i`.
+/// The full name of a linear layer in encoder layer `i`.
 pub fn module(i: usize, module: &str) -> String {
     format!("bert.encoder.layer.{i}.{module}")
 }
 
-/// The same adapters for the encoder layers `layers` alone, with targets that are the ends of no other layers' names: `dense`
-/// is the pooler's too.
+/// The same adapters, but only for the encoder layers `layers`. Their targets match the ends of no other layers' names;
+/// for example, a bare `dense` would also match the pooler.
 ///
 /// # Errors
-/// [`Error::Option`] that names what is out of range, or the target that is no linear layer's name or the end of one.
+/// [`Error::Option`] names the value that is out of range, or the target that matches no linear layer.
 pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
     let wrong = |problem: String| Err(Error::Option { name: "lora_targets", problem, help: TARGETS.into() });
     lora.check_numbers()?;
@@ -70,20 +71,21 @@ pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
 /// An adapter on a device.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// `[r, K]`
+    /// A, `[r, K]`.
     pub a: Trained,
-    /// `[N, r]`
+    /// B, `[N, r]`.
     pub b: Trained,
-    /// Where its N columns begin in the layer's y: not at 0 for some of a fused one.
+    /// The first of its N columns in the layer's y. It is not 0 for some parts of a fused layer.
     pub first: u32,
-    /// s
+    /// The scale s.
     pub scale: f32,
-    /// Of its dropout.
+    /// The number of its dropout's place.
     pub site: u32,
 }
 
 impl Tape {
-    /// Adds an adapter's share to `y`, which [`linear`](Self::linear) computed from `x`: before anything else reads it.
+    /// Adds the adapter's output to `y`, which [`linear`](Self::linear) computed from `x`. Nothing else may have read y
+    /// before.
     pub fn adapt(&mut self, y: Tensor, x: Tensor, adapter: &Adapter, site: Dropout) {
         let Adapter { first, scale, .. } = *adapter;
         let [a, b] = [&adapter.a, &adapter.b].map(|param| self.graph.state(&param.value));

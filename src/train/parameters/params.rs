@@ -1,4 +1,4 @@
-//! The parameters of a model that is trained, by the names that a checkpoint has for them.
+//! The parameters of a model in training, by their names in checkpoints.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::train::autodiff::nodes::{Param, Trained};
 use crate::train::parameters::lora::Adapter;
 use crate::train::{Method, TrainOptions, parameters::frozen, parameters::seed};
 
-/// What a checkpoint has under one name: some rows of a parameter.
+/// A tensor of a checkpoint: some rows of a parameter.
 #[derive(Clone, Debug)]
 pub(in crate::train) struct Part {
     pub name: String,
@@ -19,7 +19,7 @@ pub(in crate::train) struct Part {
 }
 
 impl Part {
-    /// Where it lies among the values of the state that holds it.
+    /// Its range among the values of the state that holds it.
     fn range(&self, state: &PersistentTensor) -> std::ops::Range<usize> {
         let is_vector = self.name.ends_with("bias") || self.name.contains("LayerNorm");
         let width = if is_vector { 1 } else { state.cols() };
@@ -27,31 +27,31 @@ impl Part {
     }
 }
 
-/// A trained parameter and what the optimizer keeps of it, all of one shape.
+/// A trained parameter and the optimizer's moments, all of one shape.
 #[derive(Debug)]
 pub(in crate::train) struct Entry {
     pub param: Trained,
-    /// The first and second moment.
+    /// The first and the second moment.
     pub moments: [PersistentTensor; 2],
     pub parts: Vec<Part>,
     pub decays: bool,
 }
 
 impl Entry {
-    /// What training changes: the value and its two moments.
+    /// The states that training changes: the value and its two moments.
     pub fn trained(&self) -> [&PersistentTensor; 3] {
         let [m, v] = &self.moments;
         [&self.param.value, m, v]
     }
 }
 
-/// A model's parameters as they are loaded, in the order in which the computation comes to them.
+/// The parameters of a model, in the order in which the computation uses them.
 #[derive(Debug)]
 pub(in crate::train) struct Params {
     pub device: Arc<Device>,
-    /// What is trained.
+    /// The trained parameters.
     pub entries: Vec<Entry>,
-    /// Names that the checkpoint lacks: a new head's, which were seeded.
+    /// The tensors of a new head, which the checkpoint lacks. They got values from the seed.
     pub seeded: Vec<String>,
 }
 
@@ -60,12 +60,13 @@ impl Params {
         Self { device, entries: Vec::new(), seeded: Vec::new() }
     }
 
-    /// Loads one parameter from the tensors `names`, stacked along their rows, or their columns if they are vectors. What
-    /// belongs to a head and is missing gets values from the seed. What is not trained stays in the type that it is stored in.
+    /// Loads one parameter from the tensors `names`, stacked along their rows, or along their columns if they are
+    /// vectors. Missing tensors of a head get values from the seed. A parameter that is not trained keeps its stored
+    /// type.
     pub fn load(&mut self, checkpoint: &Checkpoint, names: &[String], options: &TrainOptions) -> Result<Param> {
         let first = names.first().map_or("", String::as_str);
         if !trains(first, options) {
-            // Its input's gradient is asked for where something before it is trained.
+            // The gradient of its input is needed if something before it is trained.
             return frozen::load(&self.device, checkpoint, names, !self.entries.is_empty());
         }
         let mut values = Vec::new();
@@ -75,7 +76,7 @@ impl Params {
             let Some(known) = names::param(checkpoint.config(), name) else {
                 return Err(unknown(name));
             };
-            // A vector's elements are its rows here; whoever reads it takes it as one row.
+            // Here the rows of a vector are its elements. The ops use it as one row.
             let count = if known.is_vector { known.cols } else { known.rows };
             parts.push(Part { name: name.clone(), first: rows, rows: count });
             rows += count;
@@ -93,8 +94,8 @@ impl Params {
         self.train(parts, shape, &values).map(Param::Trained)
     }
 
-    /// An adapter of `module`, whose weight is `[n, k]` and whose outputs are those of a fused layer from `first` on: A from the
-    /// seed, B zero, as PEFT begins. `site` is its dropout's.
+    /// An adapter of `module`, whose weight is `[n, k]` and whose outputs begin at `first` in a fused layer. A gets
+    /// values from the seed and B is zero, as in PEFT. `site` is the place of its dropout.
     pub fn adapter(
         &mut self,
         module: &str,
@@ -105,7 +106,7 @@ impl Params {
         let r = lora.r;
         let [a, b] = [("A", r, k), ("B", n, r)].map(|(which, rows, cols)| {
             let name = format!("{module}.lora_{which}.weight");
-            // PyTorch's Kaiming-uniform values with a gain of sqrt(5) are within this.
+            // PyTorch's Kaiming-uniform initialization with a gain of sqrt(5) has this bound.
             let bound = if which == "A" { 1.0 / (k as f32).sqrt() } else { 0.0 };
             let values = seed::uniform(&name, rows * cols, seed, bound);
             self.train(vec![Part { name, first: 0, rows }], (rows, cols), &values)
@@ -113,7 +114,7 @@ impl Params {
         Ok(Adapter { a: a?, b: b?, first, scale: lora.scale(), site })
     }
 
-    /// A trained parameter `[rows, cols]`.
+    /// Adds a trained parameter `[rows, cols]`.
     fn train(&mut self, parts: Vec<Part>, (rows, cols): (usize, usize), values: &[f32]) -> Result<Trained> {
         let name = parts.first().map_or("", |part| part.name.as_str());
         let decays = !name.ends_with(".bias") && !name.contains("LayerNorm");
@@ -125,18 +126,18 @@ impl Params {
         Ok(param)
     }
 
-    /// The trained parameter that holds `name`, and where.
+    /// The trained parameter that holds `name`, and the part of it.
     pub fn find(&self, name: &str) -> Option<(&Entry, &Part)> {
         let all = self.entries.iter().flat_map(|e| e.parts.iter().map(move |p| (e, p)));
         all.into_iter().find(|(_, part)| part.name == name)
     }
 
-    /// The rows of `state` that are `part`.
+    /// Reads the rows of `state` that belong to `part`.
     pub async fn read(&self, state: &PersistentTensor, part: &Part) -> Result<Vec<f32>> {
         Ok(self.device.read_state(state).await?[part.range(state)].to_vec())
     }
 
-    /// Writes the rows of `state` that are `part`.
+    /// Writes the rows of `state` that belong to `part`.
     pub async fn write(&self, state: &PersistentTensor, part: &Part, values: &[f32]) -> Result<()> {
         let mut all = self.device.read_state(state).await?;
         let to = &mut all[part.range(state)];
@@ -159,7 +160,7 @@ pub(in crate::train) fn unknown(name: &str) -> Error {
     }
 }
 
-/// Whether a tensor belongs to a head, the pooler included.
+/// Whether a tensor belongs to a head or to the pooler.
 fn is_of_head(name: &str) -> bool {
     !name.starts_with("bert.") || name.starts_with("bert.pooler.")
 }

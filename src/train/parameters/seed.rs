@@ -1,8 +1,9 @@
-//! Values of new parameters: a function of the seed, the parameter's name and the element.
+//! The initial values of new parameters: a function of the seed, the parameter's name and the element.
 
 use crate::hash::mix;
 
-/// Values of a new parameter: LayerNorm's gain 1, vectors 0, matrices normal with the deviation `range`.
+/// The initial values of a parameter: 1 for LayerNorm's gain, 0 for vectors, and normal numbers with the deviation
+/// `range` for matrices.
 pub(in crate::train) fn normal(name: &str, len: usize, seed: u64, range: f32) -> Vec<f32> {
     if name.ends_with("LayerNorm.weight") {
         return vec![1.0; len];
@@ -11,7 +12,7 @@ pub(in crate::train) fn normal(name: &str, len: usize, seed: u64, range: f32) ->
         return vec![0.0; len];
     }
     let uniform = units(name, seed);
-    // Two of them, the first not zero, make a normal number (Box and Muller).
+    // Two uniform numbers, the first not zero, give a normal number (Box and Muller).
     (0..len as u32)
         .map(|i| {
             let (u, v) = (uniform(2 * i), uniform(2 * i + 1));
@@ -20,13 +21,13 @@ pub(in crate::train) fn normal(name: &str, len: usize, seed: u64, range: f32) ->
         .collect()
 }
 
-/// Values of an adapter's matrix: uniform from `-bound` to `bound`.
+/// The initial values of an adapter's matrix: uniform from `-bound` to `bound`.
 pub(in crate::train) fn uniform(name: &str, len: usize, seed: u64, bound: f32) -> Vec<f32> {
     let unit = units(name, seed);
     (0..len as u32).map(|i| (2.0 * unit(i) - 1.0) as f32 * bound).collect()
 }
 
-/// Uniform numbers above 0 and up to 1, by their index: each name has a stream of its own.
+/// Uniform numbers above 0 and up to 1, by index. Each name has its own stream.
 fn units(name: &str, seed: u64) -> impl Fn(u32) -> f64 {
     let mut key = mix(seed as u32 ^ mix((seed >> 32) as u32));
     for byte in name.bytes() {

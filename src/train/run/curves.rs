@@ -1,8 +1,8 @@
-//! Curves of a run as SVG: one picture, a line a series, readable on light and dark.
+//! Draws the curves of a run as SVG: one picture with a line for each series, readable on light and dark backgrounds.
 
 use std::fmt::Write;
 
-/// A named line of points, x ascending.
+/// A named series of points, in ascending order of x.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The name in the legend.
@@ -13,17 +13,17 @@ pub struct Series {
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
-/// Room for titles and the numbers of the axes: left, top, right, bottom.
+/// The space for titles and for the numbers of the axes: left, top, right, bottom.
 const MARGIN: [f64; 4] = [64.0, 40.0, 16.0, 40.0];
-/// Colours that are told apart without red and green.
+/// Colours that are easy to tell apart for people who cannot distinguish red from green.
 const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#009e73", "#cc79a7"];
-/// More points than pixels are means of neighbours.
+/// If there are more points than pixels, each drawn point is the mean of neighbours.
 const MOST_POINTS: usize = 640;
 
-/// Values beyond this are drawn as little as those that are not finite: sums of them overflow.
+/// Larger values are not drawn, like values that are not finite, because their sums would overflow.
 const MOST: f64 = 1e100;
 
-/// Draws the series over a common x. Points that are not finite, or too large to draw, are left out.
+/// Draws the series over a common x axis. Points that are not finite or too large are omitted.
 pub fn svg(title: &str, x_name: &str, series: &[Series]) -> String {
     let series: Vec<Series> = series.iter().map(thinned).collect();
     let points = || series.iter().flat_map(|s| &s.points);
@@ -84,7 +84,7 @@ fn thinned(series: &Series) -> Series {
     Series { name: series.name.clone(), points: finite.chunks(per).map(mean).collect() }
 }
 
-/// From the smallest to the largest value, in steps of 1, 2 or 5 times a power of ten.
+/// An axis from the smallest to the largest value, in steps of 1, 2 or 5 times a power of ten.
 struct Axis {
     from: f64,
     to: f64,
@@ -95,7 +95,7 @@ impl Axis {
     fn over(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
-        // A range that steps can be told apart in.
+        // The range must be large enough for distinct steps.
         let high =
             if high - low > 1e-12 * low.abs().max(high.abs()).max(1e-280) { high } else { low + low.abs().max(1.0) };
         let rough = (high - low) / 5.0;
@@ -114,7 +114,7 @@ impl Axis {
     }
 }
 
-/// Without the digits that binary fractions add.
+/// Formats a number without the digits that come from binary fractions.
 fn number(value: f64) -> String {
     if value != 0.0 && !(1e-4..1e9).contains(&value.abs()) {
         return format!("{:e}", format!("{value:.3e}").parse().unwrap_or(value));

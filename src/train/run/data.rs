@@ -1,4 +1,4 @@
-//! What a task is, and the files that it learns from.
+//! The tasks of a run, and the files that it learns from.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::train::examples::data::conll::TagColumns;
 use crate::train::examples::data::{At, Classes, Format, tag, text};
 use crate::train::trainer::save::Purpose;
 
-/// No file of data is larger.
+/// The largest data file, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// What is to be learnt.
+/// A task to learn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Answers as spans of a text: SQuAD's JSON.
@@ -29,17 +29,17 @@ pub enum Task {
         /// The kind of the labels; found from the labels if absent.
         kind: Option<Kind>,
     },
-    /// Tags of words: CoNLL, JSONL with spans.
+    /// Tags of words: CoNLL, or JSONL with spans.
     Tag {
         /// The columns of CoNLL files; found from their contents if absent.
         columns: Option<TagColumns>,
     },
-    /// Masked words of plain text: a paragraph a line, documents between empty lines.
+    /// Masked words of plain text: a paragraph on each line, and empty lines between documents.
     MaskedLm,
 }
 
 impl Task {
-    /// As the command line calls it.
+    /// Its name on the command line.
     pub const fn name(&self) -> &'static str {
         match self {
             Task::QuestionAnswering => "qa",
@@ -60,26 +60,26 @@ impl Task {
     }
 }
 
-/// Files as they were read, before the model is known.
+/// The files as they were read, before the model is known.
 #[derive(Clone, Debug)]
 pub struct Data {
     /// The training examples.
     pub train: Source,
     /// The evaluation examples.
     pub eval: Option<Source>,
-    /// A sequence classifier's.
+    /// The kind of labels, for a sequence classifier.
     pub kind: Option<Kind>,
-    /// The classes that the labels name, by their ids.
+    /// The classes of the labels, in the order of their ids.
     pub classes: Option<Classes>,
-    /// How the files were read and what of them is left out, for people.
+    /// Notes for people on how the files were read and what was omitted.
     pub notes: Vec<String>,
-    /// Of the files' bytes.
+    /// The fingerprint of the training files.
     pub fingerprint: u64,
     /// The fingerprint of the evaluation files.
     pub eval_fingerprint: Option<u64>,
 }
 
-/// Examples as files have them.
+/// The examples as they are in the files.
 #[derive(Clone, Debug)]
 pub enum Source {
     Questions(Squad),
@@ -88,7 +88,7 @@ pub enum Source {
     Documents(Vec<String>),
 }
 
-/// Where an example comes from.
+/// The file and line of an example.
 #[derive(Clone, Debug)]
 pub struct Place {
     file: Arc<str>,
@@ -96,7 +96,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// For messages.
+    /// The place for messages.
     pub fn at(&self) -> At<'_> {
         At { file: &self.file, line: self.line }
     }
@@ -106,7 +106,7 @@ impl Data {
     /// Reads the files to train on, and those to evaluate on, if any.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] that names file and line; [`Error::Input`] for a file of more than a GiB.
+    /// [`Error::Io`]; [`Error::Data`], which names file and line; [`Error::Input`] for a file of more than 1 GiB.
     pub fn read(task: &Task, train: &[PathBuf], eval: &[PathBuf]) -> Result<Self> {
         let mut kind = if let Task::Classify { kind, .. } = task { *kind } else { None };
         let mut notes = Vec::new();
@@ -118,8 +118,8 @@ impl Data {
         Ok(Self { train, eval, kind, classes, notes, fingerprint, eval_fingerprint })
     }
 
-    /// Whether a base with this configuration has the head that is to be trained. One that knows these classes among
-    /// others keeps its own.
+    /// Whether the base with this configuration already has the head to train. A base that knows these classes, and
+    /// perhaps others, keeps its own classes.
     pub fn is_known_to(&mut self, task: &Task, base: &Config) -> bool {
         let architecture = task.head().architecture();
         let has_head = match task {
@@ -130,7 +130,7 @@ impl Data {
         let names: Vec<String> = (0..base.num_labels()).map(|i| base.label(i)).collect();
         let said = base.problem_type.as_deref();
         let is_kind = |kind: Kind| said.is_none_or(|said| said == kind.word());
-        // A value's one output has a name that says nothing.
+        // The one output of a regression has an arbitrary name.
         let is_width = self.kind != Some(Kind::Regression) || names.len() == 1;
         if base.check_labels().is_err()
             || !is_width
@@ -143,10 +143,10 @@ impl Data {
         true
     }
 
-    /// Checks that there are classes to tell apart.
+    /// Checks that there are at least two classes.
     ///
     /// # Errors
-    /// [`Error::Data`]
+    /// [`Error::Data`] if there are fewer.
     pub fn check_classes(&self) -> Result<()> {
         let names = self.classes.as_ref().map(Classes::names);
         let problem = match (names, self.kind) {
@@ -163,7 +163,7 @@ impl Data {
         Err(Error::Data { file: "the data".into(), problem, help })
     }
 
-    /// What there is to be learnt of labels, for people.
+    /// A description of the labels, for people.
     pub fn labels_in_words(&self) -> Option<String> {
         let names = self.classes.as_ref()?.names();
         let of = match self.kind {
@@ -175,7 +175,7 @@ impl Data {
         Some(format!("{of}{} classes: {shown}{}", names.len(), if names.len() > 8 { ", …" } else { "" }))
     }
 
-    /// The measures of its evaluation, the main one first.
+    /// The metrics of the task's evaluation, the main one first.
     pub fn measures(&self) -> &'static [&'static str] {
         match (&self.train, self.kind) {
             (Source::Questions(_), _) => &["f1", "exact_match"],
@@ -187,15 +187,15 @@ impl Data {
         }
     }
 
-    /// What the trained model is for.
+    /// The purpose of the trained model.
     pub fn purpose(&self, task: &Task) -> Purpose<'_> {
         Purpose { head: task.head(), labels: self.classes.as_ref().map(Classes::names), kind: self.kind }
     }
 }
 
 impl Source {
-    /// The examples of all files and a sum over their bytes. `kind` is what is known of labels, and becomes what they are; lines that
-    /// are left out are counted.
+    /// Reads the examples of all files and a fingerprint of their bytes. `kind` is the known kind of labels, and is set
+    /// to the kind that was found. Omitted lines are counted.
     fn read(task: &Task, files: &[PathBuf], kind: &mut Option<Kind>, notes: &mut Vec<String>) -> Result<(Self, u64)> {
         let mut sum = Fingerprint::new();
         let mut all = match task {
@@ -256,12 +256,12 @@ impl Source {
     }
 }
 
-/// Questions that a notice names.
+/// The most questions that a notice names.
 const NAMED: usize = 3;
 
 impl Source {
-    /// Leaves out the questions whose answer is not where the data says: there is no place to learn. To measure on, they are
-    /// as good as others.
+    /// Omits questions whose answer is not where the data says, because they have no span to learn. Evaluation can
+    /// still use them.
     fn learnable(self, notes: &mut Vec<String>) -> Result<Self> {
         let Source::Questions(mut squad) = self else { return Ok(self) };
         let is_lost = |question: &Question| question.place.is_none() && !question.answers.is_empty();
@@ -286,7 +286,8 @@ impl Source {
     }
 }
 
-/// Labelled texts. What their labels are, all files say together: one with fractions makes those of the others numbers too.
+/// Reads labelled texts. All files together decide the kind of labels: if one has fractions, the labels of the others
+/// are numbers too.
 fn texts(
     files: &[PathBuf],
     columns: Option<&Columns>,
@@ -321,7 +322,7 @@ fn texts(
     Ok(examples)
 }
 
-/// A file's name, for messages, and its bytes.
+/// The name of a file, for messages, and its bytes.
 fn bytes_of(path: &Path) -> Result<(Arc<str>, Vec<u8>)> {
     let file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
     Ok((path.display().to_string().into(), read_at_most(file, path, MAX_BYTES)?))
@@ -332,7 +333,7 @@ fn placed<E>(file: &Arc<str>, examples: Vec<(u64, E)>) -> impl Iterator<Item = (
     examples.into_iter().map(move |(line, example)| (Place { file: file.clone(), line }, example))
 }
 
-/// Whether a file whose name says nothing looks like a token and its tag a line, as WNUT-17's files do.
+/// Whether a file with an unknown name seems to have a token and its tag on each line, like the files of WNUT-17.
 fn is_conll(bytes: &[u8]) -> bool {
     let first = bytes.split(|b| *b == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
     !first.starts_with(b"{") && first.trim_ascii().split(|b| b.is_ascii_whitespace()).count() > 1

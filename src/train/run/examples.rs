@@ -1,4 +1,4 @@
-//! Data as sequences with what is right of them, for one model.
+//! Turns data into sequences with expected results, for one model.
 
 use std::borrow::Cow;
 
@@ -17,14 +17,14 @@ use crate::train::examples::features::{self, Feature, Target};
 use crate::train::examples::random::Random;
 use crate::train::trainer::step::Trainer;
 
-/// Sets the random numbers of masking apart from other uses of the same seed; of evaluation as well.
+/// Separates the random numbers of masking, also in evaluation, from other uses of the same seed.
 const MASKING: u64 = 2;
 const MASKING_TO_MEASURE: u64 = 3;
 
-/// Tokens of a sequence whose words are masked, where nothing is said.
+/// The default length of a sequence with masked words, in tokens.
 const CHUNK: usize = 128;
 
-/// Everything to learn from.
+/// All examples of a run.
 #[derive(Debug)]
 pub(super) struct Examples {
     train: Train,
@@ -39,7 +39,7 @@ pub(super) struct Examples {
 #[derive(Debug)]
 enum Train {
     Features(Vec<Feature>),
-    /// Masked anew in every epoch.
+    /// They are masked anew in every epoch.
     Chunks(Vec<Sequence>),
 }
 
@@ -50,10 +50,10 @@ enum Eval {
 }
 
 impl Examples {
-    /// Tokenizes all of the data for a model.
+    /// Tokenizes all data for a model.
     ///
     /// # Errors
-    /// [`Error::Data`] for a label or a text that cannot be worked on, [`Error::Option`] for lengths out of range.
+    /// [`Error::Data`] for a label or a text that cannot be used, [`Error::Option`] for lengths out of range.
     pub fn new(data: Data, tokenizer: Tokenizer, config: &Config, options: &RunOptions) -> Result<Self> {
         let most = tokenizer.max_len(config.max_position_embeddings);
         let least = tokenizer.special_count(true) + 1;
@@ -95,7 +95,7 @@ impl Examples {
             Some(Source::Questions(squad)) => Some(Eval::Questions(squad, windows)),
             Some(other) => Some(Eval::Features(match of.train(other)? {
                 Train::Features(features) => features,
-                // Masked in one way, so that evaluations compare.
+                // They are masked only once, so that evaluations can be compared.
                 Train::Chunks(chunks) => {
                     let random = |i: u64| Random::new(seed, &[MASKING_TO_MEASURE, i]);
                     let masked = |(i, chunk)| features::masked(&tokenizer, chunk, vocabulary, &mut random(i));
@@ -107,7 +107,7 @@ impl Examples {
         Ok(Self { train, eval, classes, tokenizer, vocabulary, seed, batch_tokens: options.batch_tokens })
     }
 
-    /// Tokens of each example.
+    /// The number of tokens of each example.
     pub fn lengths(&self) -> Vec<usize> {
         match &self.train {
             Train::Features(features) => features.iter().map(|f| f.sequence.ids.len()).collect(),
@@ -115,10 +115,10 @@ impl Examples {
         }
     }
 
-    /// An example as it is in an epoch.
+    /// An example in the form that it has in an epoch.
     ///
     /// # Errors
-    /// As [`features::masked`].
+    /// As for [`features::masked`].
     pub fn feature(&self, index: usize, epoch: u64) -> Result<Cow<'_, Feature>> {
         let none = || Error::Input { problem: format!("there is no example {index}"), help: "Give one that is".into() };
         match &self.train {
@@ -131,7 +131,7 @@ impl Examples {
         }
     }
 
-    /// The size of a batch.
+    /// The sizes of a batch.
     pub fn sizes(&self, batch: &[usize], lengths: &[usize]) -> BatchSizes {
         let of = || batch.iter().filter_map(|i| lengths.get(*i)).copied();
         let picked = match self.train {
@@ -142,15 +142,15 @@ impl Examples {
         BatchSizes { tokens, sequences: batch.len() as u32, longest, picked: picked as u32 }
     }
 
-    /// Whether there is anything to measure on.
+    /// Whether there are evaluation examples.
     pub fn has_eval(&self) -> bool {
         self.eval.is_some()
     }
 
-    /// How good the model is; nothing if there is nothing to measure on.
+    /// Evaluates the model; `None` if there are no evaluation examples.
     ///
     /// # Errors
-    /// As [`evaluate::features`] and [`evaluate::squad`].
+    /// Those of [`evaluate::features`] and [`evaluate::squad`].
     pub async fn evaluate(&self, trainer: &mut Trainer, cancel: &Cancel) -> Result<Option<Scores>> {
         match &self.eval {
             None => Ok(None),
@@ -165,7 +165,7 @@ impl Examples {
     }
 }
 
-/// What features are made with.
+/// The arguments for making features.
 struct Making<'a> {
     tokenizer: &'a Tokenizer,
     max_len: usize,
@@ -199,7 +199,7 @@ impl Making<'_> {
                 let feature =
                     |(place, example): (Place, _)| features::tagged(tokenizer, &example, classes, max_len, place.at());
                 let mut all = examples.into_iter().map(feature).collect::<Result<Vec<_>>>()?;
-                // Of sentences without a token there is nothing to learn.
+                // A sentence without tokens teaches nothing.
                 all.retain(
                     |feature| !matches!(&feature.target, Target::Tags(tags) if tags.iter().all(Option::is_none)),
                 );
@@ -217,7 +217,7 @@ impl Making<'_> {
                 for document in documents {
                     chunks.extend(features::chunks(tokenizer, &document, max_len)?);
                 }
-                // Of one whose tokens are all special there is nothing to ask.
+                // A sequence of special tokens alone has nothing to predict.
                 chunks.retain(|chunk| chunk.ids.iter().any(|id| !tokenizer.is_special(*id)));
                 if chunks.is_empty() {
                     return Err(Error::Data {

@@ -1,4 +1,4 @@
-//! What a run writes as it goes: `metrics.jsonl`, a line a step and a line an evaluation, and the curves drawn of them.
+//! The log of a run: `metrics.jsonl`, with a line for each step and each evaluation, and the curves drawn from it.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -12,26 +12,26 @@ use crate::files::{read_at_most, write_atomically};
 use crate::train::evaluation::Scores;
 use serde::{Deserialize, Serialize};
 
-/// A step's line.
+/// The log line of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepLine {
-    /// From 1.
+    /// The number of the step, from 1.
     pub step: u64,
-    /// With its fraction.
+    /// The epoch, with its fraction.
     pub epoch: f64,
     /// The mean loss of the step's batches.
     pub loss: f64,
-    /// Of all gradients together, before they were clipped.
+    /// The norm of all gradients together, before clipping.
     pub norm: f32,
     /// The learning rate.
     pub lr: f64,
-    /// Of the step's batches.
+    /// The tokens of the step's batches.
     pub tokens: u64,
-    /// That it took.
+    /// The duration of the step.
     pub seconds: f64,
 }
 
-/// An evaluation's line.
+/// The log line of an evaluation.
 #[derive(Serialize, Deserialize)]
 struct EvalLine<'a> {
     step: u64,
@@ -39,7 +39,7 @@ struct EvalLine<'a> {
     best: bool,
 }
 
-/// No log is larger.
+/// The largest log, in bytes.
 const MAX_LOG: u64 = 1 << 30;
 
 /// The open log.
@@ -54,11 +54,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens the log of a run that has come as far as its first `bytes` bytes: what follows is of steps that are taken
-    /// again.
+    /// Opens the log of a run and cuts it to its first `bytes` bytes. The lines after them belong to steps that will be
+    /// repeated.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`].
     pub fn open(store: &Store, bytes: u64) -> Result<Self> {
         let path = store.path("metrics.jsonl");
         let io = |e| Error::io("write", &path, e);
@@ -82,12 +82,12 @@ impl Log {
         Ok(log)
     }
 
-    /// The last evaluation that was the best yet.
+    /// The last evaluation that was the best so far.
     pub fn best(&self) -> Option<(u64, Scores)> {
         self.best.clone()
     }
 
-    /// The steps and losses of at most so many steps, the last ones.
+    /// The steps and losses of the last steps, at most `most`.
     pub fn last_losses(&self, most: usize) -> &[(f64, f64)] {
         let points = &self.losses.points;
         points.get(points.len().saturating_sub(most)..).unwrap_or_default()
@@ -119,7 +119,7 @@ impl Log {
         Ok(())
     }
 
-    /// Brings all lines to the disk; how many bytes they are.
+    /// Writes all lines to the disk and returns their number of bytes.
     pub fn sync(&mut self) -> Result<u64> {
         let io = |e| Error::io("write", &self.path, e);
         self.sink.flush().map_err(io)?;
@@ -127,7 +127,7 @@ impl Log {
         Ok(self.bytes)
     }
 
-    /// Draws `loss.svg`, and `metrics.svg` of the other measures.
+    /// Draws `loss.svg`, and `metrics.svg` with the other metrics.
     pub fn draw(&self, store: &Store) -> Result<()> {
         let (loss, others): (Vec<_>, Vec<_>) = self.measures.iter().cloned().partition(|s| Scores::is_loss(&s.name));
         let evaluation =

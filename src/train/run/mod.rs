@@ -43,39 +43,39 @@ use log::Log;
 use model::Model;
 use store::{Best, Progress, Store, difference};
 
-/// What to train, on what, and where to.
+/// The settings of a run: what to train, on what, and where to save it.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What to learn.
+    /// The task to learn.
     pub task: Task,
-    /// A Hugging Face BERT directory with any head or none; nothing for the embedded model.
+    /// A Hugging Face BERT directory, with any head or none; `None` for the embedded model.
     pub base: Option<PathBuf>,
-    /// The base's name on the Hub, if it came from there: an adapter is then found with it anywhere.
+    /// The base's name on the Hub, if it came from there. An adapter that is saved with it can find its base anywhere.
     pub base_name: Option<String>,
-    /// Files to learn from.
+    /// The files to train on.
     pub data: Vec<PathBuf>,
-    /// Files to measure on.
+    /// The files to evaluate on.
     pub eval: Vec<PathBuf>,
     /// The directory for the trained model.
     pub output: PathBuf,
-    /// The settings of the run.
+    /// The options of the run.
     pub options: RunOptions,
-    /// Go on from the checkpoint in the output directory, if it has one.
+    /// Whether to resume from the checkpoint in the output directory, if it has one.
     pub resume: bool,
 }
 
-/// What happens in a run, as it happens.
+/// An event of a run, reported while it happens.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
-    /// Something that people should know.
+    /// A message for people.
     Notice(String),
     /// The run begins or continues.
     Started {
-        /// Steps taken before.
+        /// The steps that were taken before.
         step: u64,
-        /// Steps in total.
+        /// The steps in total.
         steps: u64,
-        /// Tokens still to read.
+        /// The tokens still to read.
         tokens: u64,
     },
     /// A step is done.
@@ -98,20 +98,20 @@ pub enum Event<'a> {
     },
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
-    /// Steps taken.
+    /// The steps taken.
     pub steps: u64,
-    /// Epochs completed.
+    /// The epochs completed.
     pub epochs: u64,
-    /// Tokens learnt from, in all.
+    /// The tokens learnt from, in total.
     pub tokens: u64,
     /// The mean loss of the last steps.
     pub loss: Option<f64>,
-    /// The best evaluation's step and measures.
+    /// The step and the metrics of the best evaluation.
     pub best: Option<(u64, Scores)>,
-    /// Whether evaluations no longer got better.
+    /// Whether it stopped because evaluations no longer improved.
     pub stopped_early: bool,
 }
 
@@ -128,26 +128,27 @@ pub struct Run {
     schedule: Schedule,
     tokens: u64,
     progress: Progress,
-    /// The last checkpoint's step, if there is one.
+    /// The step of the last checkpoint, if there is one.
     saved: Option<u64>,
     best: Option<(u64, Scores)>,
 }
 
-/// Losses whose mean is shown at the end.
+/// The number of losses whose mean is reported at the end.
 const LAST: usize = 50;
 
-/// What to do about a training that diverged.
+/// The remedy if training diverged.
 fn diverged_help() -> Help {
     let start = "The last checkpoint and the best model are unchanged; start again with a smaller ";
     help!(start, OptionName("lr"), " or a longer ", OptionName("warmup"))
 }
 
 impl Run {
-    /// Reads data and base and takes the output directory. Nothing is trained yet.
+    /// Reads the data and the base, and takes the output directory. It does not train yet.
     ///
     /// # Errors
-    /// [`Error::Option`] for options out of range, an output directory that holds something else, or one whose run was
-    /// told otherwise; [`Error::Data`] for files that are not the task's; what a model's loading and a device may return.
+    /// [`Error::Option`] for options out of range, for an output directory with other contents, and for resuming a run
+    /// with other options; [`Error::Data`] for files that do not fit the task; the errors of loading the model, and the
+    /// device's errors.
     pub async fn open(setup: Setup, device: Arc<Device>, observe: &mut dyn FnMut(Event<'_>)) -> Result<Self> {
         let Setup { task, options, .. } = &setup;
         options.check()?;
@@ -189,12 +190,12 @@ impl Run {
         if let Some(columns) = columns {
             settings.insert("columns".into(), columns.into());
         }
-        // By its text: a value would have the digits that f32 has as f64.
-        // An adapter that training goes on from has its own say.
+        // Through JSON text, because a value would have the digits of an f32 as f64. The options are the trainer's,
+        // because an existing adapter decides some of them.
         let options = &RunOptions { train: model.trainer.options().clone(), ..options.clone() };
         let told = serde_json::to_string(options).and_then(|text| serde_json::from_str(&text));
         settings.extend(flat(&told.map_err(|e| Error::io("write", "the options", e.into()))?));
-        // How often to save changes nothing of what is saved, nor does what is computed again.
+        // These options do not change any result.
         settings.remove("checkpoint_every");
         settings.remove("train.checkpoint_activations");
         let examples = Examples::new(data, tokenizer, model.trainer.checkpoint().config(), options)?;
@@ -235,16 +236,16 @@ impl Run {
         Ok(Self { setup, store, log, model, examples, settings, lengths, schedule, tokens, progress, saved, best })
     }
 
-    /// Whether there is anything left to do.
+    /// Whether the run has reached its end.
     pub fn is_finished(&self) -> bool {
         self.progress.is_finished
     }
 
-    /// Trains to the end, or until it is cancelled: then, too, there is a checkpoint of the last step.
+    /// Trains to the end or until it is cancelled. In both cases it saves a checkpoint of the last step.
     ///
     /// # Errors
-    /// [`Error::Cancelled`]; [`Error::Diverged`] for a loss or a parameter that is not finite: that step is not taken, and
-    /// the checkpoint stays the last good one; [`Error::Io`]; what a device may return.
+    /// [`Error::Cancelled`]; [`Error::Diverged`] if a loss or a parameter is not finite: then the step is not taken,
+    /// and the last checkpoint stays; [`Error::Io`]; the device's errors.
     pub async fn train(&mut self, observe: &mut dyn FnMut(Event<'_>), cancel: &Cancel) -> Result<Summary> {
         let steps = self.schedule.total;
         let tokens = self.tokens.saturating_sub(self.progress.tokens);
@@ -261,7 +262,7 @@ impl Run {
             }
             other => other?,
         }
-        // Also of a run that was finished already: it may have been killed before its last curves.
+        // A finished run draws them too, because it may have been killed before it drew the last ones.
         self.log.draw(&self.store)?;
         let last = self.log.last_losses(LAST);
         Ok(Summary {
@@ -309,7 +310,7 @@ impl Run {
         Ok(())
     }
 
-    /// One optimizer step by the batches of `group`.
+    /// Takes one optimizer step with the batches of `group`.
     async fn step(
         &mut self,
         group: &[Vec<usize>],
@@ -330,7 +331,7 @@ impl Run {
         let rate = self.schedule.rate(trainer.steps());
         let (mut loss, mut tokens) = (0.0, 0);
         for batch in &batches {
-            // So that it is the mean over all that the step counts.
+            // The loss is the mean over all labels of the step.
             let share = batch.counted as f32 / counted.max(1) as f32;
             loss += trainer.accumulate(&batch.batch, &batch.labels(), share, cancel).await?;
             tokens += batch.batch.tokens() as u64;
@@ -344,7 +345,7 @@ impl Run {
         Ok(())
     }
 
-    /// Measures the model and saves it if it is the best yet; without anything to measure on it is.
+    /// Evaluates the model and saves it if it is the best so far. Without evaluation data it always saves.
     async fn evaluate(&mut self, observe: &mut dyn FnMut(Event<'_>), cancel: &Cancel) -> Result<()> {
         let step = self.progress.counters.steps;
         if self.examples.has_eval() {
@@ -359,8 +360,8 @@ impl Run {
             }
         };
         if is_best && let Err(error) = self.model.save(&self.setup.output).await {
-            // What was learnt is not lost with a model that could not be saved, if there is room for it in the run's own place:
-            // the evaluation is still due.
+            // The model could not be saved. A checkpoint may still fit into the run's own directory, so the training is
+            // not lost. The evaluation is still due.
             if matches!(error, Error::Io { .. }) {
                 let _ = self.checkpoint(observe).await;
             }
@@ -382,7 +383,7 @@ impl Run {
         Ok(())
     }
 
-    /// The value of the measure that decides, greater for better.
+    /// The value of the deciding metric; greater is better.
     fn measure(&self, scores: &Scores) -> f64 {
         let main = scores.0.first().map_or("", |(name, _)| name);
         let name = self.setup.options.metric.as_deref().unwrap_or(main);
@@ -405,7 +406,7 @@ impl Run {
     }
 }
 
-/// A whole run in numbers.
+/// The numbers of a whole run.
 #[derive(Default)]
 struct Plan {
     steps: u64,
@@ -439,7 +440,7 @@ impl Plan {
     }
 }
 
-/// The embedded model as a directory.
+/// Writes the embedded model as a directory.
 #[cfg(feature = "embedded-model")]
 fn embedded(store: &Store) -> Result<PathBuf> {
     let dir = store.path("base");
@@ -456,7 +457,7 @@ fn embedded(_: &Store) -> Result<PathBuf> {
     })
 }
 
-/// The options that need something to measure on, or a measure that the task has.
+/// Checks the options that need evaluation data, or a metric that the task has.
 fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
     let Setup { options, .. } = setup;
     let wrong = |name, problem: String, help: Help| Err(Error::Option { name, problem, help });
@@ -478,7 +479,7 @@ fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
     }
 }
 
-/// An object without objects in it: `a.b` for what is in one.
+/// Flattens nested objects: the name of an inner value is `a.b`.
 fn flat(value: &Value) -> Map<String, Value> {
     let mut out = Map::new();
     for (name, value) in value.as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! The model of a run: its base with the head that the task wants, and the directory that it is saved to.
+//! The model of a run: its base with the head of the task, and the directory that it is saved to.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -24,23 +24,23 @@ pub(super) struct Model {
     pub trainer: Trainer,
     /// The text of the trained model's `config.json`.
     config: Vec<u8>,
-    /// Where the tokenizer comes from.
+    /// The directory of the tokenizer.
     beside: PathBuf,
-    /// Where the weights do, as an adapter's file says it.
+    /// The source of the weights, as an adapter's file names it.
     origin: Base,
-    /// A sum over what the run goes on from beside its checkpoint: configuration, weights, an adapter.
+    /// A fingerprint of everything besides the checkpoint that a run resumes from: configuration, weights and adapter.
     pub fingerprint: u64,
 }
 
-/// How many names a notice lists.
+/// The most names that a notice lists.
 const LISTED: usize = 6;
 
 impl Model {
-    /// Opens a base directory for a task, whose classes may become the base's, to be saved in `output`. What people should know
-    /// is given to `notice`.
+    /// Opens a base directory for a task, to be saved in `output`. The data may get the classes of the base. Messages
+    /// for people go to `notice`.
     ///
     /// # Errors
-    /// What [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`] refuse.
+    /// Those of [`Checkpoint::open`], [`Tokenizer::load`] and [`Trainer::new`].
     pub async fn open(
         (base, name): (&Path, Option<&str>),
         output: &Path,
@@ -69,7 +69,7 @@ impl Model {
         let file = path.display().to_string();
         let config = save::config(&read_small(&path, MAX_CONFIG)?, &file, data.purpose(task))?;
         let parsed = Config::from_json(&config, &file)?;
-        // Those of the heads that a new one takes the place of.
+        // The tensors of the base's head to keep. A new head replaces the others.
         let keeps: Vec<String> = match is_known {
             true => names::params(&parsed, task.head()).map(|param| param.name).collect(),
             false => Vec::new(),
@@ -83,7 +83,7 @@ impl Model {
         let (mut dropped, mut unknown) = (Vec::new(), Vec::new());
         for (name, _) in checkpoint.tensors() {
             let modern = names::modern(name);
-            // A tied decoder is stored a second time by some.
+            // Some checkpoints store a tied decoder a second time.
             if drops(&modern)
                 && !starts_with(&modern)
                 && !(is_known && names::param(&parsed, &modern).is_some_and(|p| p.name == names::OWN_DECODER))
@@ -128,10 +128,10 @@ impl Model {
         Ok((Self { trainer, config, beside, origin, fingerprint: sum.value() }, tokenizer))
     }
 
-    /// After a resume: what was saved before names its base where that is now.
+    /// After a resume, updates the path to the base in what was saved before.
     ///
     /// # Errors
-    /// As [`Adapter::open`]; [`Error::Io`].
+    /// Those of [`Adapter::open`]; [`Error::Io`].
     pub fn find_base_again(&self, out: &Path) -> Result<()> {
         if !matches!(self.trainer.options().method, Method::Lora(_)) || !is_adapter(out) {
             return Ok(());
@@ -145,10 +145,10 @@ impl Model {
         write_atomically(&out.join(adapter::FILES[0]), &config)
     }
 
-    /// Saves the model as it is now as a Hugging Face directory; adapters as `peft` has them, with the head.
+    /// Saves the current model as a Hugging Face directory. Adapters are saved in the format of `peft`, with the head.
     ///
     /// # Errors
-    /// What a device may return, [`Error::Io`].
+    /// The device's errors, [`Error::Io`].
     pub async fn save(&self, out: &Path) -> Result<()> {
         if let Method::Lora(_) = self.trainer.options().method {
             let adapter = save::adapter(&self.trainer, self.origin.clone()).await?;
@@ -158,7 +158,7 @@ impl Model {
     }
 }
 
-/// An adapter that training goes on from.
+/// An adapter from which training continues.
 struct Start {
     adapter: Adapter,
     dir: PathBuf,
@@ -166,7 +166,8 @@ struct Start {
 }
 
 impl Start {
-    /// The adapter in the base directory, if there is one and adapters are trained: of its rank, scale and layers.
+    /// The adapter in the base directory, if there is one and the method trains adapters. It sets the rank, scale and
+    /// layers of the options.
     fn of(dir: &Path, options: &mut TrainOptions, notice: &mut impl FnMut(String)) -> Result<Option<Self>> {
         let Method::Lora(lora) = &mut options.method else { return Ok(None) };
         if !is_adapter(dir) {
@@ -184,7 +185,7 @@ impl Start {
         let modules =
             |lora: &Lora| checked(lora, layers.clone()).map_or_else(|_| lora.targets.clone(), |lora| lora.targets);
         let usual = Lora::default();
-        // What is as usual may not have been said.
+        // A default value may not have been an explicit choice.
         let wishes = [
             ("lora_r", lora.r.to_string(), usual.r.to_string(), adapter.lora.r.to_string()),
             ("lora_alpha", lora.alpha.to_string(), usual.alpha.to_string(), adapter.lora.alpha.to_string()),
@@ -226,20 +227,21 @@ impl Start {
         Ok(checkpoint)
     }
 
-    /// Whether it has this tensor whole.
+    /// Whether it has this whole tensor, not only an update of it.
     fn has(&self, name: &str) -> bool {
         self.adapter.tensors.iter().any(|tensor| tensor.name == name)
     }
 
-    /// Gives a trainer its values, and says which: those of a head only if it `keeps_head`. `config` is the adapted model's.
+    /// Sets the trainer's values and returns their names. Values of a head are set only if `keeps_head`. `config` is
+    /// that of the adapted model.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an adapter that changes what is not trained; what a device may return.
+    /// [`Error::Unsupported`] if the adapter changes a tensor that is not trained; the device's errors.
     async fn give(&self, trainer: &Trainer, config: &Config, keeps_head: bool) -> Result<HashSet<String>> {
         self.adapter.check(config, &self.file())?;
         let mut set = HashSet::new();
         for tensor in &self.adapter.tensors {
-            // Where another head is trained, the pooler is as much the old one's.
+            // If another head is trained, the pooler also belongs to the old head.
             let is_of_head = names::head_of(&tensor.name).is_some()
                 || tensor.name.starts_with("bert.pooler.") && !trainer.names().any(|name| name == tensor.name);
             if is_of_head && !keeps_head {
@@ -255,7 +257,8 @@ impl Start {
         Ok(set)
     }
 
-    /// Whether another tensor says the same: of a decoder that is the table of words, and of its bias.
+    /// Whether another tensor has the same values. This can be so for a decoder, which may equal the table of words,
+    /// and for its bias.
     async fn is_said_twice(&self, trainer: &Trainer, tensor: &Tensor) -> Result<bool> {
         match tensor.name.as_str() {
             "cls.predictions.decoder.bias" => Ok(self.has("cls.predictions.bias")),
@@ -276,8 +279,8 @@ fn not_trained(file: &str, part: &str) -> Error {
 
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// Where a base is to be found again: a model's name on the Hub, a path from the adapter's directory if it lies in that, else
-/// an absolute path; and what it was.
+/// The reference to a base: its name on the Hub, a path relative to the adapter's directory if it lies inside, else an
+/// absolute path; and its SHA-256.
 fn origin(base: &Path, name: Option<&str>, output: &Path, checkpoint: &Checkpoint) -> Result<Base> {
     let sha256 = Some(checkpoint.sha256());
     if let Some(name) = name {

@@ -1,38 +1,40 @@
-//! What a run is told, and what of it must be the same when it goes on.
+//! The options of a run, and which of them must match when it is resumed.
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::train::TrainOptions;
 
-/// How to train. The defaults are those of BERT's own fine-tuning.
+/// The options of training. The defaults are those of BERT's own fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunOptions {
-    /// Times that every example is seen. At least 1.
+    /// How often every example is used. At least 1.
     pub epochs: u64,
-    /// End after so many steps, even where the epochs have more.
+    /// The most steps, even if the epochs have more.
     pub max_steps: Option<u64>,
     /// The highest learning rate.
     pub lr: f64,
-    /// Steps over which the rate rises to it: a share of all steps below 1, else a number of steps.
+    /// The steps over which the rate rises to its peak: below 1 a share of all steps, else a number of steps.
     pub warmup: f64,
-    /// Tokens of a batch at most; an example that has more is a batch of its own.
+    /// The most tokens of a batch. An example with more is a batch of its own.
     pub batch_tokens: usize,
-    /// Batches whose gradients make one step.
+    /// The number of batches whose gradients make one step.
     pub accumulate: usize,
-    /// Tokens of a sequence at most; by default as many as the model takes, and 384 for questions, 128 for words.
+    /// The most tokens of a sequence. By default the longest sequence of the model, and at most 384 for questions and
+    /// 128 for masked words.
     pub max_seq_len: Option<usize>,
-    /// Context tokens that a question's neighbouring windows share; by default 128, or half a window if that is less.
+    /// The context tokens that neighbouring windows of a question share. By default 128, or half a window if that is
+    /// less.
     pub doc_stride: Option<usize>,
-    /// Steps between evaluations; by default an epoch's.
+    /// The steps between evaluations; by default those of an epoch.
     pub eval_every: Option<u64>,
-    /// Evaluations without a better one after which to stop.
+    /// The number of evaluations without improvement after which the run stops.
     pub patience: Option<u64>,
-    /// The measure that decides which model is best; by default the task's main one.
+    /// The metric that decides which model is best; by default the main one of the task.
     pub metric: Option<String>,
-    /// Steps between checkpoints, beside those at evaluations and at the end.
+    /// The steps between checkpoints. There is also one at each evaluation and at the end.
     pub checkpoint_every: u64,
-    /// The settings that the trainer needs.
+    /// The options of the trainer.
     pub train: TrainOptions,
 }
 
@@ -57,8 +59,10 @@ impl Default for RunOptions {
 }
 
 impl RunOptions {
+    /// Checks that each option is in its range.
+    ///
     /// # Errors
-    /// [`Error::Option`] that names the one that is out of range.
+    /// [`Error::Option`] names the one that is out of range.
     pub fn check(&self) -> Result<()> {
         let wrong = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         let counts = [
@@ -94,7 +98,7 @@ impl RunOptions {
         self.train.optimizer.check()
     }
 
-    /// Steps of the warm-up in a run of `total` steps.
+    /// The steps of the warm-up in a run of `total` steps.
     pub fn warmup_steps(&self, total: u64) -> u64 {
         if self.warmup < 1.0 { (self.warmup * total as f64).ceil() as u64 } else { self.warmup as u64 }
     }

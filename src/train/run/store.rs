@@ -1,4 +1,4 @@
-//! The directory `run/` of a run: its last checkpoint, which is whole at any moment, and a lock.
+//! The directory `run/` of a run: its last checkpoint, which is complete at any moment, and a lock.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,22 +18,22 @@ use crate::tensor::DType;
 use crate::train::trainer::step::Counters;
 use crate::train::trainer::step::Trainer;
 
-/// How far a run has come.
+/// The position of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
     pub counters: Counters,
     pub epoch: u64,
-    /// Batches of this epoch that are done.
+    /// The number of finished batches of this epoch.
     pub batch: usize,
-    /// An evaluation is to come before the next step.
+    /// Whether an evaluation must come before the next step.
     pub is_due: bool,
     pub best: Option<Best>,
-    /// Evaluations since the best one.
+    /// The number of evaluations since the best one.
     pub since_best: u64,
     pub is_finished: bool,
-    /// Bytes of the log up to here.
+    /// The bytes of the log up to here.
     pub log: u64,
-    /// Tokens that were learnt from.
+    /// The tokens learnt from.
     pub tokens: u64,
 }
 
@@ -41,26 +41,26 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Best {
     pub step: u64,
-    /// The bits of the measure's value: a decimal would not always come back as it was.
+    /// The bits of the metric's value, because a decimal might not restore the same value.
     pub bits: u64,
 }
 
-/// What is written beside the tensors.
+/// The metadata beside the tensors.
 #[derive(Serialize, Deserialize)]
 struct Meta {
     progress: Progress,
     settings: Map<String, Value>,
 }
 
-/// `run/`, held by this process alone.
+/// The directory `run/`, which only this process uses.
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
-    /// Let go of when the process ends, however it ends.
+    /// The system releases it when the process ends in any way.
     _lock: File,
 }
 
-/// A checkpoint as it was found.
+/// A checkpoint that was found.
 pub(super) struct Found {
     pub progress: Progress,
     pub settings: Map<String, Value>,
@@ -70,15 +70,16 @@ pub(super) struct Found {
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOCK: &str = "lock";
 
-/// The checkpoint's last tensor: the SHA-256 of all bytes before it. Bits that flipped on a disk would else be trained on.
+/// The name of the checkpoint's last tensor: the SHA-256 of all bytes before it. It detects bits that flipped on a
+/// disk.
 const SUM: &str = "sha256";
 const SUM_BYTES: usize = 32;
 
 impl Store {
-    /// Takes the output directory of a run, new or empty, or that of a run to go on with.
+    /// Takes the output directory of a run. It must be new or empty, or that of a run to resume.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is something else in it or another process is at work there; [`Error::Io`].
+    /// [`Error::Option`] if it has other contents or another process uses it; [`Error::Io`].
     pub fn open(output: &Path, resume: bool) -> Result<Self> {
         let refused = |problem: String, help: Help| Err(Error::Option { name: "output", problem, help });
         let shown = output.display();
@@ -86,7 +87,7 @@ impl Store {
             return refused(format!("{shown} is not a directory"), "Give the path of a directory, new or old".into());
         }
         let dir = output.join("run");
-        // A start that failed has left a lock, or the copy of a base.
+        // A failed start may have left a lock or the copy of a base.
         let has_run = [CHECKPOINT, "config.json"].iter().any(|name| dir.join(name).exists());
         let was_begun = has_run || dir.join(LOCK).exists();
         if has_run && !resume {
@@ -116,15 +117,15 @@ impl Store {
         Ok(Self { dir, _lock: lock })
     }
 
-    /// A file of the directory.
+    /// The path of a file in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// The checkpoint, if there is one.
+    /// Reads the checkpoint, if there is one.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Checkpoint`] for a file that is none.
+    /// [`Error::Io`]; [`Error::Checkpoint`] if the file is not a checkpoint.
     pub fn read(&self) -> Result<Option<Found>> {
         let path = self.path(CHECKPOINT);
         if !path.exists() {
@@ -155,11 +156,11 @@ impl Store {
         Ok(Some(Found { progress, settings, shard }))
     }
 
-    /// Replaces the checkpoint at once, tensor by tensor.
+    /// Replaces the checkpoint in one step. It writes tensor by tensor.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Diverged`] if a value is not finite; what a device may return. The checkpoint that was there
-    /// is untouched then.
+    /// [`Error::Io`]; [`Error::Diverged`] if a value is not finite; the device's errors. After an error, the old
+    /// checkpoint is unchanged.
     pub async fn write(&self, progress: &Progress, settings: &Map<String, Value>, trainer: &Trainer) -> Result<()> {
         let path = self.path(CHECKPOINT);
         let meta = Meta { progress: progress.clone(), settings: settings.clone() };
@@ -187,10 +188,10 @@ impl Store {
 }
 
 impl Found {
-    /// What a state had.
+    /// The saved values of a state.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if it is not there or has another shape.
+    /// [`Error::Checkpoint`] if the state is missing or has another shape.
     pub fn values(&self, state: &PersistentTensor) -> Result<Vec<f32>> {
         let entry = self.shard.find(state.name());
         let wanted = planned(state);
@@ -212,21 +213,21 @@ fn planned(state: &PersistentTensor) -> Planned {
     Planned { name: state.name().into(), dtype: DType::F32, shape: vec![state.rows() as u32, state.cols() as u32] }
 }
 
-/// What differs between the settings of two runs, in words; nothing if they are the same.
+/// Describes the differences between the settings of two runs; `None` if they are the same.
 pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> Option<String> {
     let text = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "none".to_owned(),
         Some(value) => clip(&value.to_string()),
     };
     let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-    // On another device all kernels are others.
+    // Another device has other kernels. The change of the device is enough to report.
     let is_moved = was.get("device") != is.get("device");
     let names = names.into_iter().filter(|name| !(is_moved && name.starts_with("kernels")));
     let parts = names.map(|name| (name.as_str(), text(was.get(name)), text(is.get(name))));
     let words = |(name, was, is): (&str, String, String)| match name {
-        // Sums over bytes, which say nothing to people.
+        // These are fingerprints, which mean nothing to people.
         "base" | "data" | "eval" => format!("{name} is not what it was"),
-        // As the command line calls them, but for the optimizer's.
+        // The names of the command line, except for those of the optimizer.
         _ => {
             let name = name.trim_start_matches("train.").trim_start_matches("method.").replace(['.', '_'], "-");
             format!("{name} was {was}, now it is {is}")
@@ -236,13 +237,13 @@ pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> O
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Names in a directory.
+/// The paths in a directory.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let read = || std::fs::read_dir(dir)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>();
     read().map_err(|e| Error::io("read", dir, e))
 }
 
-/// Removes what a process that was killed left half done: nobody else is at work here.
+/// Removes the partial files of a process that was killed. No other process uses this directory.
 fn sweep(output: &Path, dir: &Path) -> Result<()> {
     let name_of = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Staging::sweep(output)?;

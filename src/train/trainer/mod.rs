@@ -1,5 +1,5 @@
-//! The trainer: a model on the tape (`bert`), its labels as the losses take them (`targets`), training steps ([`step`]), learning
-//! rates ([`schedule`]), and the trained model as files ([`save`]).
+//! The trainer: a model on the tape (`bert`), its labels in the form of the losses (`targets`), training steps
+//! ([`step`]), learning rates ([`schedule`]), and the trained model as files ([`save`]).
 
 pub(in crate::train) mod bert;
 pub mod save;

@@ -1,4 +1,4 @@
-//! A trained model as a Hugging Face directory, which transformers and this crate load alike.
+//! Saves a trained model as a Hugging Face directory, which transformers and this crate can load.
 
 #[cfg(feature = "native")]
 use std::path::Path;
@@ -15,22 +15,22 @@ use crate::tensor::DType;
 use crate::train::examples::data::classify::Kind;
 use crate::train::{Method, trainer::step::Trainer};
 
-/// What a model was trained for, as far as its configuration says so.
+/// The purpose of a trained model, for its configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose<'a> {
     /// The head that was trained.
     pub head: Head,
-    /// Names of a classifier's classes, by id.
+    /// The names of a classifier's classes, by id.
     pub labels: Option<&'a [String]>,
-    /// Of a sequence classifier.
+    /// The kind of labels of a sequence classifier.
     pub kind: Option<Kind>,
 }
 
-/// `config.json` of the base as it is for the trained model: every other key as it was, but for those that say what the base's
-/// own head told apart. By them transformers would size any head.
+/// The `config.json` of the trained model, made from that of the base. It drops the keys that describe the classes of
+/// the base's head, because transformers would size any head by them. Other keys are kept.
 ///
 /// # Errors
-/// [`Error::Config`] if the base's is no JSON object; `file` is its name.
+/// [`Error::Config`] if the base's is not a JSON object; `file` is its name.
 pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> {
     let malformed = |problem: String| Error::Config {
         file: file.into(),
@@ -54,17 +54,17 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
     }
     let dtype = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(dtype.into(), "float32".into());
-    // How the base's weights were stored.
+    // It describes how the base's weights were stored.
     config.remove("quantization");
     let mut text = serde_json::to_vec_pretty(&config).map_err(|e| malformed(e.to_string()))?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// The bytes of `model.safetensors` for the model as it is now, in f32. Adapters are merged into their matrices.
+/// The bytes of `model.safetensors` for the current model, in f32. Adapters are merged into their matrices.
 ///
 /// # Errors
-/// [`Error::Memory`]; [`Error::Diverged`] for a value that is not finite; what a device may return.
+/// [`Error::Memory`]; [`Error::Diverged`] for a value that is not finite; the device's errors.
 pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
     let checkpoint = trainer.checkpoint();
     let mut order: Vec<_> = names::params(checkpoint.config(), trainer.head()).map(|p| planned(&p)).collect();
@@ -94,12 +94,12 @@ pub async fn weights(trainer: &Trainer) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The adapter of a model that is trained by [`Method::Lora`], as it is now: A and B of each adapted layer, and the head whole.
-/// `base` is what it was trained on; its SHA-256 is put in where it is not said.
+/// The current adapter of a model that is trained by [`Method::Lora`]: A and B of each adapted layer, and the whole
+/// head. `base` refers to the model that it was trained on; a missing SHA-256 is filled in.
 ///
 /// # Errors
-/// [`Error::Option`] if the model is trained by another method; [`Error::Diverged`] for a value that is not finite; what a device
-/// may return.
+/// [`Error::Option`] if the model is trained by another method; [`Error::Diverged`] for a value that is not finite; the
+/// device's errors.
 pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
     let Method::Lora(lora) = &trainer.options().method else {
         return Err(Error::Option {
@@ -122,7 +122,8 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
         tensors.push(Tensor { name: name.into(), shape, values });
     }
     if trainer.head().has_language_model() {
-        // peft takes the head's module for whole: with the decoder, though it is the table of words, and its bias by both names.
+        // peft needs all tensors of the head's module: the decoder, even if it equals the table of words, and its bias
+        // under both names.
         let of = |name: &'static str| tensors.iter().find(|tensor| tensor.name == name).cloned();
         let bias =
             of("cls.predictions.bias").map(|bias| Tensor { name: "cls.predictions.decoder.bias".into(), ..bias });
@@ -139,11 +140,11 @@ pub async fn adapter(trainer: &Trainer, base: Base) -> Result<Adapter> {
     Ok(Adapter { lora: lora.clone(), base, head: Some(trainer.head()), tensors, beside })
 }
 
-/// The files of the model as it is now, by their names, beside its configuration and tokenizer: its weights, or an adapter of
-/// `base`, unless that is to be `merged` into them.
+/// The files of the current model, with their names, except its configuration and tokenizer: its weights, or an adapter
+/// of `base` that is not to be `merged` into them.
 ///
 /// # Errors
-/// As [`weights`] and [`adapter()`].
+/// As for [`weights`] and [`adapter()`].
 pub async fn model_files(trainer: &Trainer, base: Base, merged: bool) -> Result<Vec<(String, Vec<u8>)>> {
     match &trainer.options().method {
         Method::Lora(_) if !merged => {
@@ -154,11 +155,11 @@ pub async fn model_files(trainer: &Trainer, base: Base, merged: bool) -> Result<
     }
 }
 
-/// Writes a model with a head to the directory `out`, whole or not at all: its [`weights`], its configuration, and from the base's directory
-/// all that is read beside the weights.
+/// Writes a model with its head to the directory `out`, completely or not at all: its [`weights`], its configuration,
+/// and all files of the base's directory that are read beside the weights.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
+/// [`Error::Io`]; [`Error::Option`] if `out` has files of another model.
 #[cfg(feature = "native")]
 pub fn save(base: &Path, out: &Path, config: &[u8], (head, weights): (Head, &[u8])) -> Result<()> {
     let staging = begin_beside(base, out)?;

@@ -1,18 +1,18 @@
 //! The learning rate over a run: a linear warm-up, then a linear decay to zero.
 
-/// As `transformers.get_linear_schedule_with_warmup`.
+/// A schedule like `transformers.get_linear_schedule_with_warmup`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// The highest rate.
     pub peak: f64,
-    /// Steps of the warm-up.
+    /// The steps of the warm-up.
     pub warmup: u64,
-    /// Steps in all.
+    /// All steps of the run.
     pub total: u64,
 }
 
 impl Schedule {
-    /// The rate of the step with this number, from 0.
+    /// The rate of a step, counted from 0.
     pub fn rate(&self, step: u64) -> f64 {
         let share = if step < self.warmup {
             step as f64 / self.warmup.max(1) as f64

@@ -1,4 +1,4 @@
-//! Steps: a batch with its labels forward, back, and into the parameters.
+//! Training steps: a batch with its labels goes forward, back, and into the parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,33 +30,34 @@ pub struct Trainer {
     options: TrainOptions,
     params: Params,
     bert: Bert,
-    /// The lists, recorded when first used.
+    /// The lists. Each is recorded when it is first used.
     logits: Option<Recorded<Inputs>>,
     gradients: Option<Recorded<Inputs>>,
     update: Option<Recorded<Tensor>>,
-    /// That of all gradients at the last update.
+    /// The squared norm of all gradients at the last update.
     squared_norm: PersistentTensor,
     at: Counters,
-    /// The batches at the last update: where those since then are forgotten, their numbers are given again.
+    /// The number of batches at the last update. If later batches are forgotten, their numbers are used again.
     kept: u64,
 }
 
-/// How far a training has come: with the trained [states](Trainer::trained), all that it goes on from.
+/// The position of a training. With the trained [states](Trainer::trained), it is all that a resumed training needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Counters {
-    /// Optimizer steps.
+    /// The optimizer steps.
     pub steps: u64,
-    /// Batches whose gradients counted: each has dropout of its own.
+    /// The batches whose gradients counted. Each batch has its own dropout.
     pub batches: u64,
 }
 
 impl Trainer {
-    /// Loads a model with this head for training. What the checkpoint lacks of the head is seeded.
+    /// Loads a model with this head for training. Tensors of the head that the checkpoint lacks get values from the
+    /// seed.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`]; [`Error::Unsupported`] for a head that has no loss, and for an adapter over a base in 8 bits;
-    /// [`Error::Option`] for adapters that there cannot be, an optimizer or more frozen layers than there are; [`Error::Input`]
-    /// for a classifier without classes; [`Error::Memory`], [`Error::Gpu`].
+    /// [`Error::Checkpoint`]; [`Error::Unsupported`] for a head without a loss, and for an adapter over a base in 8
+    /// bits; [`Error::Option`] for impossible adapters, an optimizer out of range, or too many frozen layers;
+    /// [`Error::Input`] for a classifier without classes; [`Error::Memory`], [`Error::Gpu`].
     pub fn new(
         checkpoint: Checkpoint,
         head: Head,
@@ -103,17 +104,17 @@ impl Trainer {
         })
     }
 
-    /// Names of the tensors that the checkpoint lacked.
+    /// The names of the tensors that the checkpoint lacked.
     pub fn seeded(&self) -> &[String] {
         &self.params.seeded
     }
 
-    /// Optimizer steps so far.
+    /// The number of optimizer steps so far.
     pub fn steps(&self) -> u64 {
         self.at.steps
     }
 
-    /// Steps and batches so far.
+    /// The numbers of steps and batches so far.
     pub fn counters(&self) -> Counters {
         self.at
     }
@@ -128,7 +129,7 @@ impl Trainer {
         &self.checkpoint
     }
 
-    /// What it was told; an adapter's targets by names that are no other layers'.
+    /// The options. An adapter's targets are changed to names that match no other layers.
     pub fn options(&self) -> &TrainOptions {
         &self.options
     }
@@ -138,17 +139,19 @@ impl Trainer {
         self.head
     }
 
-    /// What training changes: each trained parameter and its two moments, by names that no two have. Gradients are not
-    /// among them: after an [`update`](Self::update) they are zero.
+    /// The states that training changes: each trained parameter and its two moments, with unique names. Gradients are
+    /// not among them, because they are zero after an [`update`](Self::update).
     pub fn trained(&self) -> impl Iterator<Item = &PersistentTensor> {
         self.params.entries.iter().flat_map(Entry::trained)
     }
 
-    /// Goes on from where another run was: `values` gives what each of the [`trained`](Self::trained) states had then. The
-    /// steps that follow have the bits that they would have had there.
+    /// Continues from the position of another run. `values` returns the values that each of the
+    /// [`trained`](Self::trained) states had there. The following steps have the same bits as they would have had
+    /// there.
     ///
     /// # Errors
-    /// Those of `values`; [`Error::Input`] where it gives another number of elements. The trainer is of no use then.
+    /// Those of `values`; [`Error::Input`] if it returns another number of elements. After an error, the trainer must
+    /// not be used.
     pub fn restore(
         &mut self,
         at: Counters,
@@ -169,11 +172,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// Makes ready for batches up to this size. A run that does so first plans once, and computes each batch by the same
-    /// kernels, whatever came before it.
+    /// Prepares for batches up to this size. Then a run plans only once, and it computes each batch with the same
+    /// kernels, regardless of the batches before.
     ///
     /// # Errors
-    /// What a device may return.
+    /// The device's errors.
     pub async fn reserve(&mut self, largest: BatchSizes) -> Result<()> {
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let outcome = recorded.plan(&self.device, largest).await;
@@ -181,9 +184,9 @@ impl Trainer {
         outcome
     }
 
-    /// What the bits of a run depend on beside its data and options: the device's kernels for the gradients and for the
-    /// optimizer's step, the variants of each op. Two trainers of the same state go on alike if these are equal; they
-    /// do not depend on the batches.
+    /// Everything besides data and options that decides the bits of a run: the variants of each op, for the gradients
+    /// and for the optimizer's step. If it is equal for two trainers with the same state, they continue in the same
+    /// way. It does not depend on the batches.
     pub fn kernels(&mut self) -> BTreeMap<String, String> {
         let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let update = self.update.take().unwrap_or_else(|| self.record_update());
@@ -197,16 +200,16 @@ impl Trainer {
         all.into_iter().map(|(op, variants)| (op.to_owned(), joined(variants))).collect()
     }
 
-    /// Bytes that the largest batch so far takes for activations and their gradients, on the device.
+    /// The bytes on the device that the largest batch so far takes for activations and their gradients.
     pub fn activation_bytes(&self) -> u64 {
         self.gradients.as_ref().map_or(0, Recorded::bytes)
     }
 
-    /// Adds the gradients of a batch, times `share`, to what is there; returns the batch's loss, times `share`.
+    /// Adds the gradients of a batch, times `share`, to those so far. Returns the batch's loss, times `share`.
     ///
     /// # Errors
-    /// [`Error::Input`] for labels that do not fit, [`Error::Diverged`] for a loss that is not finite, and what a device may
-    /// return; the gradients are zero then.
+    /// [`Error::Input`] for labels that do not fit, [`Error::Diverged`] for a loss that is not finite, and the device's
+    /// errors. After an error, the gradients are zero.
     pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
         let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
         let outcome = match targets::of(&self.checkpoint, (self.head, self.bert.problem()), batch, labels, share) {
@@ -220,16 +223,16 @@ impl Trainer {
         });
         match outcome {
             Ok(_) => self.at.batches += 1,
-            // Part of them was added.
+            // Some of them were already added.
             Err(_) => self.forget_gradients(),
         }
         outcome
     }
 
-    /// The same, then [`update`](Self::update).
+    /// Calls [`accumulate`](Self::accumulate), then [`update`](Self::update).
     ///
     /// # Errors
-    /// As [`accumulate`](Self::accumulate).
+    /// Those of both.
     pub async fn step(
         &mut self,
         batch: &Batch,
@@ -243,13 +246,13 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// The optimizer's step with all gradients so far; they are zero afterwards. It is short, and not cancelled midway.
-    /// Returns the norm of all gradients together, before they were clipped.
+    /// Takes the optimizer's step with all gradients so far, and sets them to zero. The step is short and cannot be
+    /// cancelled. Returns the norm of all gradients together, before clipping.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the norm is not finite: no parameter changes then, and the step does not count. What a device
-    /// may return. [`Error::Option`] for a rate that is none, [`Error::Input`] where no batch was accumulated: by the moments
-    /// alone parameters would move on.
+    /// [`Error::Diverged`] if the norm is not finite: then no parameter changes, and the step does not count. The
+    /// device's errors. [`Error::Option`] for an invalid rate, [`Error::Input`] if no batch was accumulated, because
+    /// the moments alone would change the parameters.
     pub async fn update(&mut self, rate: f64) -> Result<f32> {
         if !((rate as f32).is_finite() && rate >= 0.0) {
             self.forget_gradients();
@@ -283,10 +286,10 @@ impl Trainer {
         Ok(norm)
     }
 
-    /// Checks what is to be stored of the model.
+    /// Checks values of the model before they are stored.
     ///
     /// # Errors
-    /// [`Error::Diverged`] that names the tensor and a value that is not finite.
+    /// [`Error::Diverged`] names the tensor and a value that is not finite.
     pub(in crate::train) fn check_finite(&self, name: &str, values: &[f32]) -> Result<()> {
         match values.iter().find(|value| !value.is_finite()) {
             None => Ok(()),
@@ -298,7 +301,7 @@ impl Trainer {
         }
     }
 
-    /// What is said of the step that was to come.
+    /// The error for the next step.
     fn diverged(&self, problem: String) -> Error {
         let help = "The step was not taken, the model is as before it: go on with a smaller learning rate, or, if what it \
                     predicts is not finite either, from an earlier model";
@@ -306,11 +309,11 @@ impl Trainer {
         Error::Diverged { step: self.at.steps + 1, problem, help }
     }
 
-    /// The head's logits for a batch as the model is now, without dropout, row after row: first a language model's
-    /// `[P, V]`, then the linear head's, `[T, L]` or `[B, L]`.
+    /// The head's logits for a batch with the current model, without dropout, row by row: first those of a language
+    /// model, `[P, V]`, then those of the linear head, `[T, L]` or `[B, L]`.
     ///
     /// # Errors
-    /// What a device may return.
+    /// The device's errors.
     pub async fn logits(&mut self, batch: &Batch, cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
         let mut recorded = self.logits.take().unwrap_or_else(|| self.record(Bert::record_logits));
         let outcome = self.run_batch(&mut recorded, batch, &[], cancel).await;
@@ -318,7 +321,7 @@ impl Trainer {
         outcome
     }
 
-    /// Forgets the gradients since the last update: it is as if their batches had not been.
+    /// Drops the gradients since the last update, as if their batches had not been used.
     pub fn forget_gradients(&mut self) {
         self.at.batches = self.kept;
         for gradient in self.params.entries.iter().map(|entry| &entry.param.gradient) {
@@ -326,11 +329,11 @@ impl Trainer {
         }
     }
 
-    /// The values of a tensor, by its name in checkpoints, row after row; an adapter's by that of its layer and
-    /// `lora_A.weight` `[r, K]` or `lora_B.weight` `[N, r]`.
+    /// The values of a tensor by its name in checkpoints, row by row. The name of an adapter's matrix is that of its
+    /// layer, then `lora_A.weight` for `[r, K]` or `lora_B.weight` for `[N, r]`.
     ///
     /// # Errors
-    /// [`Error::Input`] if the model has none of that name, and what a device may return.
+    /// [`Error::Input`] if the model has no tensor of that name, and the device's errors.
     pub async fn parameter(&self, name: &str) -> Result<Vec<f32>> {
         match self.params.find(name) {
             Some((entry, part)) => self.params.read(&entry.param.value, part).await,
@@ -339,10 +342,10 @@ impl Trainer {
         }
     }
 
-    /// Sets a trained tensor, by its name: an adapter's to go on from.
+    /// Sets a trained tensor by its name, for example to continue from an adapter.
     ///
     /// # Errors
-    /// [`Error::Input`] if none of that name is trained, or it has another number of values.
+    /// [`Error::Input`] if no trained tensor has that name, or if the number of values differs.
     pub async fn set_parameter(&self, name: &str, values: &[f32]) -> Result<()> {
         let (entry, part) = self.params.find(name).ok_or_else(|| unknown(name))?;
         self.params.write(&entry.param.value, part, values).await
@@ -351,7 +354,7 @@ impl Trainer {
     /// The gradient of a tensor since the last step; `None` if it is not trained.
     ///
     /// # Errors
-    /// As [`parameter`](Self::parameter).
+    /// As for [`parameter`](Self::parameter).
     pub async fn gradient(&self, name: &str) -> Result<Option<Vec<f32>>> {
         match self.params.find(name) {
             Some((entry, part)) => self.params.read(&entry.param.gradient, part).await.map(Some),
@@ -360,7 +363,7 @@ impl Trainer {
         }
     }
 
-    /// The names of the tensors that are trained.
+    /// The names of the trained tensors.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.params.entries.iter().flat_map(|e| e.parts.iter().map(|p| p.name.as_str()))
     }
@@ -372,7 +375,7 @@ impl Trainer {
         Recorded::new(tape.into_graph().finish(&outputs), inputs)
     }
 
-    /// Records the optimizer's step of every trained parameter.
+    /// Records the optimizer's step for every trained parameter.
     fn record_update(&self) -> Recorded<Tensor> {
         let mut g = Graph::default();
         let control = control(&mut g);
@@ -414,7 +417,7 @@ impl Trainer {
             fed.push((to.segments.id, segments.into_flattened()));
         };
         let mut sum = Vec::new();
-        // Also the check of ids against the tables.
+        // This also checks the ids against the tables.
         embeddings::gather(&self.checkpoint, batch, &mut sum)?;
         if let Some(embedded) = inputs.embedded {
             fed.push((embedded.id, bytemuck::cast_slice(&sum).to_vec()));
@@ -423,7 +426,7 @@ impl Trainer {
             let columns = [&batch.ids, &batch.types, &batch.positions];
             let words = (0..batch.tokens()).flat_map(|t| columns.map(|column| column[t])).collect();
             fed.push((ids.id, words));
-            // As in transformers, padding has no gradient in the table of words.
+            // As in transformers, the padding token has no gradient in the table of words.
             let padding = [self.checkpoint.config().pad_token_id, None, None];
             for ((column, to), but) in columns.iter().zip(sorted).zip(padding) {
                 order(&mut fed, to, column, but);
@@ -443,7 +446,7 @@ impl Trainer {
         Ok(fed)
     }
 
-    /// The words of [`control`].
+    /// The words of the input [`control`].
     fn control(&self, rate: f64) -> Vec<u32> {
         let key = step_key(self.options.seed, self.at.batches);
         let AdamW { beta1, beta2, .. } = self.options.optimizer;
@@ -457,7 +460,7 @@ impl Trainer {
     }
 }
 
-/// The step's key, its rate, and the corrections of the moments' bias: `[1, 4]`.
+/// The input with the step's key, its rate, and the two corrections of the moments' bias: `[1, 4]`.
 fn control(g: &mut Graph) -> Tensor {
     g.input("control", Rows::Fixed(1), 4)
 }

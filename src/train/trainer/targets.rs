@@ -1,4 +1,4 @@
-//! What a batch should have given, as its losses take it.
+//! The expected results of a batch in the form that the losses take.
 
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
@@ -6,11 +6,12 @@ use crate::error::{Error, Result};
 use crate::train::Labels;
 use crate::train::trainer::bert::Problem;
 
-/// Labels and weights for each of the head's losses: means over what has a label, times `share`.
+/// The labels and weights for each loss of the head. The weights make means over everything that has a label, times
+/// `share`.
 ///
 /// # Errors
-/// [`Error::Input`] for labels of another kind, another number, or classes that there are not; where nothing has a label.
-/// [`Error::Option`] for a share that is none.
+/// [`Error::Input`] for labels of another kind or number, for unknown classes, and if nothing has a label;
+/// [`Error::Option`] for an invalid share.
 pub(in crate::train) fn of(
     checkpoint: &Checkpoint,
     (head, problem): (Head, Problem),

@@ -1,7 +1,7 @@
 //! Texts and pairs of texts with labels: TSV, CSV and JSONL.
 //!
-//! GLUE's own files are recognised by their headers, CoLA's, which has none, by its four columns. Other files name their
-//! columns alike, or the option `columns` does.
+//! The files of GLUE are recognized by their headers. CoLA has no header and is recognized by its four columns. Other
+//! files need the same column names, or the option `columns`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::table::{self, Cells, Row};
 use super::{At, Format, empty};
 use crate::error::{Error, Help, OptionName, Result, clip, help};
 
-/// A text with what it is.
+/// A text, or a pair of texts, with its label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// The text.
@@ -24,19 +24,19 @@ pub struct Example {
     pub label: Label,
 }
 
-/// What a text is.
+/// A label.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Label {
     /// One of several classes.
     Class(String),
     /// Any number of several classes.
     Classes(Vec<String>),
-    /// A quantity.
+    /// A number.
     Value(f32),
 }
 
 impl Label {
-    /// What it is, in words.
+    /// Its kind, in words.
     pub(crate) const fn in_words(&self) -> &'static str {
         match self {
             Label::Class(_) => "one class",
@@ -46,7 +46,7 @@ impl Label {
     }
 }
 
-/// What all labels of a data set are.
+/// The kind of all labels of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Each text has exactly one class.
@@ -61,7 +61,7 @@ impl Kind {
     /// All kinds.
     pub const ALL: [Kind; 3] = [Kind::SingleLabel, Kind::MultiLabel, Kind::Regression];
 
-    /// As `problem_type` of a configuration calls it.
+    /// Its name in `problem_type` of a configuration.
     pub const fn word(self) -> &'static str {
         match self {
             Kind::SingleLabel => "single_label_classification",
@@ -70,34 +70,34 @@ impl Kind {
         }
     }
 
-    /// The one with this [word](Self::word).
+    /// The kind with this [word](Self::word).
     pub fn named(word: &str) -> Option<Kind> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 
-/// CoLA's columns: source, acceptability, the author's mark, sentence.
+/// The columns of text and label in CoLA, which has: source, acceptability, the author's mark, sentence.
 const COLA: [usize; 2] = [3, 1];
 
 fn is_cola(cells: &[String]) -> bool {
     matches!(cells, [_, label, mark, _] if matches!(label.as_str(), "0" | "1") && matches!(mark.as_str(), "" | "*"))
 }
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// The kind of the labels.
     pub kind: Kind,
-    /// Each with its line.
+    /// The examples, each with its line.
     pub examples: Vec<(u64, Example)>,
-    /// Which columns hold what, where they have names.
+    /// The columns that were used, if they have names.
     pub columns: Option<Columns>,
-    /// Lines that data sets are known to have and that are no examples: QQP's that break off or lack a question, SNLI's without an
-    /// agreed label.
+    /// The number of omitted lines. Some data sets have known bad lines: QQP has lines that break off or lack a
+    /// question, and SNLI has pairs without an agreed label.
     pub left_out: u64,
 }
 
-/// QQP's columns, and whether a line of it has not all of them.
+/// The columns of QQP that a good line must fill.
 const QQP: [&str; 3] = ["question1", "question2", "is_duplicate"];
 
 fn is_broken_qqp(header: &[String], cells: &[String]) -> bool {
@@ -106,12 +106,12 @@ fn is_broken_qqp(header: &[String], cells: &[String]) -> bool {
     places.iter().all(Option::is_some) && !places.into_iter().flatten().all(is_full)
 }
 
-/// The examples of a file; their labels are all of one kind, which the data says where `kind` does not: lists are
-/// multi-label, a column `score` or numbers with fractions a regression, all else single-label.
+/// Reads the examples of a file. All labels have one kind. If `kind` is missing, the data decides: lists are
+/// multi-label, a column `score` or numbers with fractions mean regression, and everything else is single-label.
 ///
 /// # Errors
-/// [`Error::Data`] for a line that is broken, of other columns, without a text or with a label of another kind;
-/// [`Error::Option`] for columns that the file has not.
+/// [`Error::Data`] for a line that is broken, has other columns, no text, or a label of another kind; [`Error::Option`]
+/// if the file lacks the columns.
 pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>, kind: Option<Kind>) -> Result<Read> {
     let is_headless = |first: &[String]| columns.is_none() && is_cola(first);
     let is_broken = |header: &[String], cells: &[String]| columns.is_none() && is_broken_qqp(header, cells);
@@ -119,7 +119,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     let Some(first) = table.rows.first() else { return Err(empty(file)) };
     let names: Vec<&str> = match (&table.header, &first.cells) {
         (Some(header), _) => header.iter().map(String::as_str).collect(),
-        // Not every line need have a pair.
+        // Some lines may lack the pair.
         (None, Cells::Object(_)) => {
             table.rows.iter().flat_map(Row::keys).collect::<BTreeSet<_>>().into_iter().collect()
         }
@@ -172,10 +172,10 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     Ok(Read { kind, examples, columns: chosen, left_out })
 }
 
-/// SNLI's label of a pair on which its annotators did not agree.
+/// SNLI's label for a pair on which its annotators disagreed.
 const UNDECIDED: (&str, &str) = ("gold_label", "-");
 
-/// Whether all labels are lists of as many zeros and ones: a mark for each class.
+/// Whether all labels are lists of zeros and ones of the same length: one mark for each class.
 fn are_marks(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     let marks = |label: &Value| match label {
         Value::Array(marks) if marks.iter().all(|m| m.is_boolean() || matches!(m.as_f64(), Some(0.0 | 1.0))) => {
@@ -187,11 +187,11 @@ fn are_marks(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     count.is_some_and(|count| count > 1) && rows.iter().all(|(.., label)| marks(label) == count)
 }
 
-/// How data sets write a number that is missing, beside what is no finite number.
+/// The ways in which data sets write a missing number, besides numbers that are not finite.
 const MISSING: [&str; 9] = ["", "na", "n/a", "<na>", "#n/a", "null", "none", "-", "?"];
 
-/// Refuses a column of numbers with something else in it, which would make a class of each number: a value that is missing or
-/// not finite among numbers, and anything else among fractions.
+/// Refuses a column of numbers that also has something else, because each number would become a class. Among whole
+/// numbers, this refuses missing and infinite values; among fractions, anything that is not a number.
 fn check_numbers(rows: &[(At<'_>, String, Option<String>, Value)]) -> Result<()> {
     let number = |label: &Value| match label {
         Value::Number(number) => number.as_f64(),
@@ -221,7 +221,7 @@ fn check_numbers(rows: &[(At<'_>, String, Option<String>, Value)]) -> Result<()>
     }
 }
 
-/// Whether a table's labels are all numbers, and not all of them whole.
+/// Whether all labels of a table are numbers, and some of them have fractions.
 fn are_fractions(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     let number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
     let mut texts = rows.iter().filter_map(|(.., label)| label.as_str());
@@ -229,7 +229,7 @@ fn are_fractions(rows: &[(At<'_>, String, Option<String>, Value)]) -> bool {
     are_numbers && texts.any(|text| text.trim().parse::<i64>().is_err())
 }
 
-/// Text, pair and label of a row; without names they are CoLA's.
+/// The text, pair and label of a row. Columns without names are those of CoLA.
 fn cells<'a>(
     row: Row<'a>,
     columns: Option<&Columns>,
@@ -279,7 +279,7 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
     match (kind, &label) {
         (Kind::SingleLabel, value) => class(value).map(Label::Class),
         (Kind::MultiLabel, Value::Array(names)) => names.iter().map(class).collect::<Result<_>>().map(Label::Classes),
-        // In a table: names between commas.
+        // In a table, names are separated by commas.
         (Kind::MultiLabel, Value::String(names)) => {
             let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
             Ok(Label::Classes(names.map(str::to_owned).collect()))
@@ -303,7 +303,7 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
 mod tests {
     use super::*;
 
-    /// Without the lines.
+    /// Reads without line numbers.
     fn read(
         file: &str,
         bytes: &[u8],
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(read("t.csv", named.as_bytes(), Format::Csv, None, None).unwrap().0, Kind::SingleLabel);
         let score = "text\tpair\tscore\na\tb\t1\n";
         assert_eq!(tsv(score).unwrap().0, Kind::Regression);
-        // A pair is there or not, whichever line is first.
+        // A pair may be missing in any line, even the first.
         let some = ["{\"text\": \"a\", \"label\": 2}", "{\"text\": \"b\", \"pair\": \"c\", \"label\": 1}"];
         let null = "{\"text\": \"d\", \"pair\": null, \"label\": 1}";
         for order in [[some[0], some[1], null], [some[1], null, some[0]]] {

@@ -1,9 +1,9 @@
-//! Which columns of a table hold what: as the option `columns` says, or by the names that data sets use.
+//! Finds the columns of a table, by the option `columns` or by the names that data sets use.
 
 use crate::error::{Error, OptionName, Result, clip, help};
 use crate::fields::{self, Reads, Role};
 
-/// Which columns hold what.
+/// The names of the columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
     /// The column of the text.
@@ -26,7 +26,7 @@ impl std::fmt::Display for Columns {
 impl std::str::FromStr for Columns {
     type Err = Error;
 
-    /// `text=NAME,label=NAME` and perhaps `pair=NAME`.
+    /// Parses `text=NAME,label=NAME`, optionally with `pair=NAME`.
     fn from_str(words: &str) -> Result<Self> {
         let wrong = |problem: String| Error::Option {
             name: "columns",
@@ -51,10 +51,10 @@ impl std::str::FromStr for Columns {
     }
 }
 
-/// Names of columns with labels. The first that a file has counts.
+/// The names of label columns. The first one that a file has is used.
 const LABELS: [&str; 6] = ["gold_label", "label", "labels", "score", "is_duplicate", "Quality"];
 
-/// The columns that were asked for, if the file has them.
+/// The columns that the option names, if the file has them.
 pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Result<&'a Columns> {
     let wanted = [Some(&columns.text), columns.pair.as_ref(), Some(&columns.label)];
     match wanted.into_iter().flatten().find(|name| !names.contains(&name.as_str())) {
@@ -67,18 +67,18 @@ pub(super) fn named<'a>(file: &str, columns: &'a Columns, names: &[&str]) -> Res
     }
 }
 
-/// The columns by the names that data sets have for them.
+/// Finds the columns by the names that data sets use.
 ///
 /// # Errors
-/// [`Error::Data`] if there is no text or no label among them, two columns stand for the same, or one looks like a known
-/// one: it would be left out in silence.
+/// [`Error::Data`] if no column holds the text or the label, if two columns have the same role, or if a name is similar
+/// to a known one, because that column would be ignored silently.
 pub(super) fn recognised(file: &str, names: &[&str]) -> Result<Columns> {
     let help = help!("Name the columns with ", OptionName("columns"), ": text=NAME,pair=NAME,label=NAME");
     let wrong = |problem: String| Error::Data { file: file.into(), problem, help: help.clone() };
     let known: Vec<_> = names.iter().filter_map(|name| fields::role(name)).collect();
     let unknown = || wrong(format!("its columns are not known: {}", clip(&names.join(", "))));
     let label = LABELS.into_iter().find(|label| names.contains(label)).ok_or_else(unknown)?;
-    // An error that names fields says what is wrong with columns, but not what to do about it.
+    // An error about field names says what is wrong, but not what to do about columns.
     let of_column = |error: Error| match error {
         Error::Input { problem, .. } => wrong(format!("of its columns, {problem}")),
         other => other,

@@ -1,7 +1,8 @@
-//! Files of a token and its tag a line: CoNLL 2003, WNUT 17, GermEval 2014, WikiNEuRal, Universal NER and their like.
+//! Files with a token and its tag on each line: CoNLL 2003, WNUT 17, GermEval 2014, WikiNEuRal, Universal NER and
+//! similar data sets.
 //!
-//! Which column is which is seen from what the columns hold, and said: a leading column of numbers counts the tokens, a
-//! column of `O`, `B-…` and `I-…` holds the tags, the first column that is neither holds the words.
+//! The contents decide which column is which, and a note says the result. A leading column of numbers counts the
+//! tokens. A column of `O`, `B-…` and `I-…` has the tags. The first column that is neither has the words.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +12,7 @@ use super::tag::{Example, Read};
 use super::{At, lines};
 use crate::error::{Error, OptionName, Result, clip, help};
 
-/// Which columns hold what, counted from 1.
+/// The columns to use, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagColumns {
     /// The column of the words.
@@ -29,7 +30,7 @@ impl fmt::Display for TagColumns {
 impl FromStr for TagColumns {
     type Err = Error;
 
-    /// `word=N,tag=N`.
+    /// Parses `word=N,tag=N`.
     fn from_str(words: &str) -> Result<Self> {
         let wrong = |problem: String| Error::Option {
             name: "columns",
@@ -60,27 +61,28 @@ impl FromStr for TagColumns {
     }
 }
 
-/// Columns that are looked at.
+/// The most columns to examine.
 const MOST_COLUMNS: usize = 64;
 
-/// Shares of a column's values, in percent, from which it is taken for what it looks like, and from which it counts at all.
+/// The percentage of tags that makes a column one of tags, and the percentage of lines that a column must fill to
+/// count.
 const MOSTLY: usize = 95;
 const OFTEN: usize = 90;
-/// In a scheme without prefixes: the least share of `O`, and the most tags.
+/// For tags without prefixes: the least percentage of `O`, and the most different tags.
 const LEAST_O: usize = 20;
 const MOST_TAGS: usize = 100;
 
-/// Kinds of phrases, of which CoNLL 2003 has a column before that of entities.
+/// Kinds of chunks. CoNLL 2003 has a column of them before that of entities.
 const CHUNKS: [&str; 14] =
     ["NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "NC", "VC", "PC"];
 
-/// Names of the column of tags, where a file has a header.
+/// Names of the tag column in a header.
 const HEADERS: [&str; 9] = ["tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity", "pos"];
 
-/// The sentences of a file, each with the line that it begins in, and what people should know of how it was read.
+/// Reads the sentences of a file, each with its first line, and notes on how the file was read.
 ///
 /// # Errors
-/// [`Error::Data`] for columns that are not known, and for a line that has no tag or other columns than the rest.
+/// [`Error::Data`] if the columns cannot be recognized, or a line lacks a tag or differs in its columns.
 pub(super) fn read(file: &str, bytes: &[u8], columns: Option<TagColumns>) -> Result<Read> {
     let layout = Layout::of(file, bytes, columns)?;
     let mut reading = Reading { examples: vec![(0, Example::default())], ranges: 0, wordless: 0, first_wordless: 0 };
@@ -124,7 +126,7 @@ pub(super) fn read(file: &str, bytes: &[u8], columns: Option<TagColumns>) -> Res
     Ok(Read { examples, notes })
 }
 
-/// What has been read of a file.
+/// The data of a file so far.
 struct Reading {
     examples: Vec<(u64, Example)>,
     ranges: u64,
@@ -179,26 +181,26 @@ fn other_width(at: At<'_>, count: usize, width: usize) -> Error {
     at.wrong(problem, "Give every line as many columns; between tabs a word may hold spaces")
 }
 
-/// Marks where a document of CoNLL 2003 begins.
+/// The mark at the beginning of a document in CoNLL 2003.
 const DOCSTART: &str = "-DOCSTART-";
 
-/// How a file's lines are to be read; columns from 0.
+/// The layout of a file's lines. Columns count from 0.
 struct Layout<'a> {
     word: usize,
     tag: usize,
-    /// Of the first line.
+    /// The columns of the first line.
     width: usize,
     is_numbered: bool,
-    /// Columns stand between spaces.
+    /// Whether spaces separate the columns.
     is_spaced: bool,
     /// Whether the tags are `O`, `B-…`, `I-…`.
     is_bio: bool,
-    /// All tags, where they have no prefixes.
+    /// All tags, if they have no prefixes.
     tags: BTreeSet<&'a str>,
 }
 
 impl<'a> Layout<'a> {
-    /// Looks at all lines that cannot be comments.
+    /// Finds the layout from all lines that cannot be comments.
     fn of(file: &'a str, bytes: &'a [u8], columns: Option<TagColumns>) -> Result<Self> {
         let mut seen = Seen::default();
         for line in lines(file, bytes) {
@@ -208,7 +210,7 @@ impl<'a> Layout<'a> {
             }
         }
         let Some((at, first)) = seen.first else {
-            // A file of `#` alone is one of comments.
+            // A file of `#` lines only has nothing but comments.
             return Err(super::empty(file));
         };
         let width = split(first).len();
@@ -246,26 +248,26 @@ impl<'a> Layout<'a> {
         Ok(Self { word, tag, width, is_numbered, is_spaced: !seen.has_tabs, is_bio, tags })
     }
 
-    /// Whether a line that begins with `#` is a word and its tag all the same.
+    /// Whether a line that begins with `#` is still a word with its tag.
     fn is_data(&self, row: &[&str]) -> bool {
         let is_tag = |tag: &&str| if self.is_bio { is_bio(tag) } else { self.tags.contains(tag) };
         !self.is_numbered && row.len() == self.width && row.get(self.tag).is_some_and(is_tag)
     }
 
-    /// Whether a file's first line names its columns.
+    /// Whether the first line of a file names its columns.
     fn is_header(&self, row: &[&str]) -> bool {
         let name = row.get(self.tag).copied().unwrap_or_default();
         is_header(name)
     }
 }
 
-/// What the columns of a file hold.
+/// Statistics of the columns of a file.
 #[derive(Default)]
 struct Seen<'a> {
     first: Option<(At<'a>, &'a str)>,
     rows: usize,
     has_tabs: bool,
-    /// The first line of another width than the first, and its own.
+    /// The first line whose number of columns differs from that of the first line, and its number.
     odd: Option<(At<'a>, usize)>,
     columns: Vec<Column<'a>>,
 }
@@ -276,7 +278,7 @@ struct Column<'a> {
     numbers: usize,
     bio: usize,
     outside: usize,
-    /// What comes after `B-` and the like.
+    /// The parts of tags after `B-` and other prefixes.
     types: BTreeSet<&'a str>,
     distinct: BTreeSet<&'a str>,
 }
@@ -286,12 +288,12 @@ impl Column<'_> {
         self.values > 0 && self.bio * 100 >= self.values * MOSTLY
     }
 
-    /// Whether its tags are those of phrases, as CoNLL 2000 and 2003 have them.
+    /// Whether its tags are those of chunks, as in CoNLL 2000 and 2003.
     fn is_of_chunks(&self) -> bool {
         2 * self.types.iter().filter(|kind| CHUNKS.contains(kind)).count() > self.types.len()
     }
 
-    /// Bare tags: `PER`, `LOC`, and often `O`.
+    /// Whether it has tags without prefixes: `PER`, `LOC`, and often `O`.
     fn is_plain(&self) -> bool {
         self.values > 0 && self.outside * 100 >= self.values * LEAST_O && self.distinct.len() <= MOST_TAGS
     }
@@ -305,7 +307,7 @@ impl<'a> Seen<'a> {
         }
         if self.first.is_none() {
             self.first = Some((at, text));
-            // A header says nothing about what the columns hold.
+            // A header must not count as contents.
             if row.iter().any(|name| is_header(name)) && !row.iter().any(|name| is_bio(name)) {
                 return;
             }
@@ -333,13 +335,14 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Whether the first column holds nothing but numbers: then it holds no words.
+    /// Whether the first column has only numbers. Then it does not have the words.
     fn is_numbered(&self, width: usize) -> bool {
         let are_numbers = self.columns.first().is_some_and(|column| column.numbers == self.rows);
         are_numbers && (width > 2 || self.rows > 2)
     }
 
-    /// The column with the tags. Of several, those of nested entities stand behind the outer ones, and chunks before entities.
+    /// Finds the column of tags. If there are several, nested entities come after the outer ones, and chunks come
+    /// before entities.
     fn tag(&self, content: std::ops::Range<usize>) -> Option<usize> {
         let often = |column: &&(usize, &Column<'_>)| column.1.values * 100 >= self.rows * OFTEN;
         let all: Vec<(usize, &Column<'_>)> =
@@ -354,14 +357,14 @@ impl<'a> Seen<'a> {
         };
         match bio.iter().find(entities) {
             Some(found) => Some(found.0),
-            // Nothing is tagged, or chunks alone.
+            // Nothing is tagged, or only chunks are.
             None if has_chunks => bio.last().map(|column| column.0),
             None => bio.first().map(|column| column.0).or_else(plain),
         }
     }
 }
 
-/// The columns of a line: between tabs where it has any, else between spaces. The last ones may be empty, and then are none.
+/// Splits a line into columns, at tabs if it has any, else at spaces. Empty columns at the end are dropped.
 fn split(text: &str) -> Vec<&str> {
     if !text.contains('\t') {
         return text.split(' ').filter(|column| !column.is_empty()).collect();
@@ -385,22 +388,23 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `1-2`, a word of several tokens, or `1.1`, a token that is not in the text, as CoNLL-U has them.
+/// Whether it is a range `1-2` for a word of several tokens, or `1.1` for a token that is not in the text, as in
+/// CoNLL-U.
 fn is_range(text: &str) -> bool {
     text.split_once(['-', '.']).is_some_and(|(from, to)| is_number(from) && is_number(to))
 }
 
-/// What the column of tags is called.
+/// Whether it is a name of the tag column.
 fn is_header(name: &str) -> bool {
     HEADERS.contains(&name.to_lowercase().as_str())
 }
 
-/// `O`, `B-PER`, `I-PER`, and what other schemes add.
+/// Whether it is `O`, or a tag with a prefix such as `B-PER` or `I-PER`, or one of another such scheme.
 fn is_bio(tag: &str) -> bool {
     tag == "O" || type_of(tag).is_some()
 }
 
-/// The kind of entity that a tag is of.
+/// The kind of entity in a tag.
 fn type_of(tag: &str) -> Option<&str> {
     let kind = tag.strip_prefix(['B', 'I', 'E', 'S', 'L', 'U', 'M'])?.strip_prefix('-')?;
     (!kind.is_empty()).then_some(kind)
@@ -410,7 +414,7 @@ fn type_of(tag: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// Each sentence as `word/tag word/tag`, and the notes.
+    /// Reads each sentence as `word/tag word/tag`, and the notes.
     fn read_with(text: &str, columns: Option<&str>) -> Result<(Vec<String>, Vec<String>)> {
         let columns = columns.map(|columns| columns.parse().unwrap());
         let Read { examples, notes } = read("t", text.as_bytes(), columns)?;

@@ -1,4 +1,4 @@
-//! Reads training data: from the bytes of a file to examples, in the order of the file.
+//! Reads training data, from the bytes of a file to examples in the order of the file.
 //!
 //! A fault in a file is an [`Error::Data`] that names the line.
 
@@ -14,24 +14,24 @@ use std::path::Path;
 
 use crate::error::{Error, Help, Result, clip};
 
-/// How a file holds its records.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Columns between tabs, without quoting, as GLUE has them.
+    /// Columns separated by tabs, without quotes, as in GLUE.
     Tsv,
-    /// Columns between commas, quoted where need be.
+    /// Columns separated by commas, with quotes where necessary.
     Csv,
-    /// A JSON object a line.
+    /// A JSON object on each line.
     Jsonl,
-    /// A token and its tag a line, sentences between empty lines.
+    /// A token and its tag on each line, and empty lines between sentences.
     Conll,
 }
 
 impl Format {
-    /// By the file's name.
+    /// The format that a file's name implies.
     ///
     /// # Errors
-    /// [`Error::Data`] for a name that says nothing.
+    /// [`Error::Data`] if the name implies none.
     pub fn of(file: &str) -> Result<Self> {
         match Path::new(file).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
             Some("tsv" | "txt") => Ok(Format::Tsv),
@@ -47,12 +47,12 @@ impl Format {
     }
 }
 
-/// Where something is in a file, for messages.
+/// A place in a file, for messages.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
     /// The name of the file.
     pub file: &'a str,
-    /// From 1; 0 for what is in no line.
+    /// The line, from 1; 0 for a place that is in no line.
     pub line: u64,
 }
 
@@ -66,7 +66,7 @@ impl At<'_> {
     }
 }
 
-/// The lines of a text file with their numbers, without a byte order mark and with either line ending.
+/// The lines of a text file with their numbers, with either kind of line ending, and without a byte order mark.
 ///
 /// # Errors
 /// [`Error::Data`] if a line is not UTF-8.
@@ -90,12 +90,13 @@ fn lines<'a>(file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Result<(At<
     })
 }
 
-/// A file that has no examples.
+/// The error for a file without examples.
 fn empty(file: &str) -> Error {
     Error::Data { file: file.into(), problem: "there is no example in it".into(), help: "Give a file with some".into() }
 }
 
-/// The classes that labels name, as `id2label` numbers them: by number where all are whole numbers, else by the alphabet.
+/// The classes that the labels name, in the order of their ids: by number if all are whole numbers, else by the
+/// alphabet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classes {
     names: Vec<String>,
@@ -103,7 +104,7 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// The classes among these names.
+    /// The distinct classes among these names.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut names: Vec<&str> = names.into_iter().collect();
         names.sort_unstable();
@@ -117,17 +118,17 @@ impl Classes {
         Self::listed(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// The classes of a model, by their ids.
+    /// The classes of a model, in the order of their ids.
     pub fn listed(names: Vec<String>) -> Self {
         let mut ids = HashMap::with_capacity(names.len());
         for (id, name) in names.iter().enumerate() {
-            // Of two with one name, which some models have, it is the first.
+            // Some models have two classes of one name. The first one is used.
             ids.entry(name.clone()).or_insert(id);
         }
         Self { names, ids }
     }
 
-    /// In the order of their ids.
+    /// The names, in the order of their ids.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -135,15 +136,15 @@ impl Classes {
     /// The id of a class.
     ///
     /// # Errors
-    /// [`Error::Data`] for one that is not among them: what is there has labels that the training data has not.
+    /// [`Error::Data`] if the data at `at` has a label that the training data lacks.
     pub fn id(&self, name: &str, at: At<'_>) -> Result<usize> {
         self.ids.get(name).copied().ok_or_else(|| self.unknown("", name, at))
     }
 
-    /// The same of a word's tag, where `at` is its sentence.
+    /// The same for the tag of a word; `at` is the place of its sentence.
     ///
     /// # Errors
-    /// As [`id`](Self::id).
+    /// As for [`id`](Self::id).
     pub fn id_of_tag(&self, tag: &str, at: At<'_>) -> Result<usize> {
         let place = if at.line > 0 { "in the sentence that begins here " } else { "" };
         self.ids.get(tag).copied().ok_or_else(|| self.unknown(place, tag, at))

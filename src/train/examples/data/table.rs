@@ -1,4 +1,4 @@
-//! Rows of TSV, CSV and JSONL, as values by column.
+//! Reads rows of TSV, CSV and JSONL as values by column.
 
 use std::io::Read;
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::{At, Format, lines};
 use crate::error::{Result, clip, clip_message};
 
-/// A table: its header, where it has one, and its rows.
+/// A table: its header, if it has one, and its rows.
 pub(super) struct Table<'a> {
     pub header: Option<Vec<String>>,
     pub rows: Vec<Row<'a>>,
-    /// Rows that [`read`]'s `is_broken` left out.
+    /// The number of rows that `is_broken` of [`read`] rejected.
     pub left_out: u64,
 }
 
@@ -28,18 +28,19 @@ impl Row<'_> {
     }
 }
 
-/// What a row holds.
+/// The contents of a row.
 pub(super) enum Cells {
-    /// One a column.
+    /// One text for each column.
     Texts(Vec<String>),
     Object(serde_json::Map<String, Value>),
 }
 
-/// Reads a table. `is_headless` looks at the first row of a TSV or CSV and says whether it is data; `is_broken` at the header and each
-/// row, and says whether that is to be left out.
+/// Reads a table. `is_headless` gets the first row of a TSV or CSV file and returns whether it is data. `is_broken`
+/// gets the header and each row, and returns whether to omit the row.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) for bytes that are no such table; a row of another number of cells than the header.
+/// [`Error::Data`](crate::Error::Data) if the bytes are not such a table, or a row differs from the header in its
+/// number of cells.
 pub(super) fn read<'a>(
     file: &'a str,
     bytes: &'a [u8],
@@ -96,22 +97,22 @@ fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
     }
 }
 
-/// A record that no file ends with: a quote that is never closed takes it in.
+/// A record at the end that no file has. A quote that is never closed swallows it, which reveals the fault.
 const END: &[u8] = b"\n\x01";
 
-/// RFC 4180: cells in quotes may hold commas, line ends, and quotes that are doubled.
+/// Reads CSV by RFC 4180: cells in quotes may contain commas, line ends and doubled quotes.
 fn csv<'a>(file: &'a str, bytes: &[u8]) -> Result<Vec<Row<'a>>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes.chain(END));
     let mut rows = Vec::new();
-    // The byte up to which lines are counted, and that byte's line.
+    // The byte up to which lines are counted, and the line of that byte.
     let (mut counted, mut line) = (0, 1);
     for record in reader.records() {
         let record = record.map_err(|e| {
             let line = e.position().map_or(0, csv::Position::line);
             At { file, line }.wrong(clip_message(&e), "Give CSV in UTF-8, with quotes where RFC 4180 wants them")
         })?;
-        // Its position is where the reader looked for it: before what is left of a line's end, and before empty lines.
+        // The position is where the reader began to look: before the rest of a line end, and before empty lines.
         let from = record.position().map_or(0, |position| position.byte() as usize);
         let rest = bytes.get(from..).unwrap_or_default();
         let start = from + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

@@ -1,4 +1,4 @@
-//! Texts whose words have tags: CoNLL, or JSONL with the places of entities or with words and their tags.
+//! Texts whose words have tags: CoNLL, or JSONL with spans of entities or with words and their tags.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use super::{At, Format, empty, lines};
 use crate::error::{Error, Result, clip, clip_message};
 use crate::text::words;
 
-/// A sentence's words and the tag of each, such as `B-person`, `I-person` and `O`.
+/// The words of a sentence, each with a tag such as `B-person`, `I-person` or `O`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Example {
     /// The words of the sentence.
     pub words: Vec<String>,
-    /// As many.
+    /// One tag for each word.
     pub tags: Vec<String>,
 }
 
@@ -27,20 +27,21 @@ impl Example {
     }
 }
 
-/// What is in a file.
+/// The contents of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The sentences, each with the line that it begins in.
+    /// The sentences, each with its first line.
     pub examples: Vec<(u64, Example)>,
-    /// How it was read, for people.
+    /// Notes for people on how the file was read.
     pub notes: Vec<String>,
 }
 
-/// The sentences of a file. `columns` says which columns of CoNLL hold what, where the file does not.
+/// Reads the sentences of a file. `columns` names the columns of CoNLL if the file does not show them.
 ///
 /// # Errors
-/// [`Error::Data`] for a line that is neither a token with its tag nor empty; columns that are not known; JSON of another
-/// form; entities that are not in their text, or overlap. [`Error::Option`] for columns of a file that has none.
+/// [`Error::Data`] for a line that is neither a token with its tag nor empty, for columns that cannot be recognized,
+/// for JSON of another form, and for entities that are outside of their text or overlap. [`Error::Option`] for columns
+/// in a format that has none.
 pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<TagColumns>) -> Result<Read> {
     let Read { examples, mut notes } = match format {
         Format::Conll | Format::Tsv => conll::read(file, bytes, columns)?,
@@ -67,7 +68,7 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<TagColumns
     Ok(Read { examples, notes })
 }
 
-/// How many sentences and words there are, and how many of each tag.
+/// The numbers of sentences and words, and of each tag.
 fn counted(examples: &[(u64, Example)]) -> String {
     const LISTED: usize = 16;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -88,14 +89,14 @@ struct Record {
     text: Option<String>,
     #[serde(alias = "entities", alias = "label")]
     spans: Option<Vec<Span>>,
-    /// Instead of both, as `run_ner.py` of transformers has it.
+    /// Replaces text and spans, as in `run_ner.py` of transformers.
     #[serde(alias = "words")]
     tokens: Option<Vec<String>>,
     #[serde(alias = "tags", alias = "ner")]
     ner_tags: Option<Vec<Value>>,
 }
 
-/// Places in code points, the end one past the last.
+/// Offsets in code points; the end is one past the last.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a span has no start, end and label")]
 enum Span {
@@ -104,7 +105,7 @@ enum Span {
         end: usize,
         label: String,
     },
-    /// doccano's.
+    /// The form of doccano.
     Listed(usize, usize, String),
 }
 
@@ -131,7 +132,7 @@ fn spans(file: &str, bytes: &[u8]) -> Result<Vec<(u64, Example)>> {
     Ok(examples)
 }
 
-/// Words and as many tags. Numbers name no classes, so they are refused.
+/// Words and as many tags. Numbers are refused, because they do not name classes.
 fn listed(at: At<'_>, words: Vec<String>, tags: Vec<Value>) -> Result<Example> {
     if words.len() != tags.len() {
         let problem = format!("it has {} tokens and {} tags", words.len(), tags.len());
@@ -149,7 +150,7 @@ fn listed(at: At<'_>, words: Vec<String>, tags: Vec<Value>) -> Result<Example> {
     Ok(Example { words, tags })
 }
 
-/// Cuts a text as BERT's tokenizers do, and where entities begin and end.
+/// Cuts a text into words as BERT's tokenizers do, and also where entities begin and end.
 fn tagged(at: At<'_>, text: &str, spans: Vec<Span>) -> Result<Example> {
     let starts: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
     let mut entities: Vec<(Range<usize>, String)> = Vec::new();
@@ -197,7 +198,7 @@ mod tests {
         example.words.iter().map(String::as_str).zip(example.tags.iter().map(String::as_str)).collect()
     }
 
-    /// Without the notes.
+    /// Reads without the notes.
     fn read(file: &str, bytes: &[u8], format: Format) -> Result<Vec<(u64, Example)>> {
         super::read(file, bytes, format, None).map(|read| read.examples)
     }

@@ -3,7 +3,7 @@
 use super::{empty, lines};
 use crate::error::Result;
 
-/// The documents of a file, each with its line ends.
+/// Reads the documents of a file, with their line ends.
 ///
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) for a line that is not UTF-8, and for a file without text.
