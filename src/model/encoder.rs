@@ -1,4 +1,4 @@
-//! The encoder: embedding sum in, hidden states out.
+//! The encoder: from the sum of embeddings to hidden states.
 
 use super::layer::{Layer, Pair, Shape};
 use crate::checkpoint::Checkpoint;
@@ -20,18 +20,18 @@ pub(super) struct Encoder {
 pub(super) struct Recorded {
     /// The embedding sum `[T, H]`.
     pub embedded: Tensor,
-    /// The sequences' first tokens, and T: `[B + 1]`, u32.
+    /// The first token of each sequence, then T: `[B + 1]`, u32.
     pub bounds: Tensor,
     /// The picked tokens `[P]`, u32.
     pub picked: Tensor,
-    /// Tokens of each sequence that pooling leaves out `[B]`, u32; where it leaves out some.
+    /// The number of tokens that pooling ignores at the start of each sequence, `[B]`, u32; `None` if it ignores none.
     pub skipped: Option<Tensor>,
     /// The last hidden state `[T, H]`.
     pub hidden: Tensor,
 }
 
 impl Encoder {
-    /// Uploads the parameters. The checkpoint lets go of each layer's once they are on the device.
+    /// Uploads the parameters. The checkpoint releases those of each layer when they are on the device.
     pub fn load(checkpoint: &mut Checkpoint, device: &Device) -> Result<Self> {
         let mut layers: Vec<Option<Layer>> = (0..checkpoint.config().num_hidden_layers).map(|_| None).collect();
         for index in checkpoint.layers_from_the_end() {
@@ -53,12 +53,12 @@ impl Encoder {
         self.embeddings_norm.weights().chain(self.layers.iter().flat_map(Layer::weights))
     }
 
-    /// What its layers, and a head's transform, need of the configuration.
+    /// The settings that its layers and a head's transform need.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// Records the whole encoder; `skips` says whether what comes after it leaves out tokens of a sequence.
+    /// Records the whole encoder. `skips` says whether the modules after it ignore some tokens.
     pub fn record(&self, g: &mut Graph, skips: bool) -> Recorded {
         let embedded = g.input("embeddings.sum", Rows::Tokens, self.hidden);
         let bounds = g.input("bounds", Rows::Bounds, 1);

@@ -1,4 +1,4 @@
-//! What an adapter adds to a linear layer whose weight stays in 8 bits: `(x Aᵀ) Bᵀ`, two more matmuls.
+//! The part that an adapter adds to a linear layer whose weight stays in 8 bits: `(x Aᵀ) Bᵀ`, two more matmuls.
 
 use super::layer::Pair;
 use crate::activation::Activation;
@@ -10,17 +10,17 @@ use crate::ops::activate::activate;
 use crate::ops::matmul::matmul;
 use crate::tensor::{DType, HostTensor};
 
-/// A `[R, K]`, the parts' one below the other, and B `[N, R]`, each part's at its rows and columns, else zero.
+/// A `[R, K]` stacks the parts. B `[N, R]` has each part at its own rows and columns, and zeros elsewhere.
 #[derive(Debug)]
 pub(super) struct LowRank {
     a: Weight,
     b: Weight,
-    /// Zeros where a matmul wants a bias: R and N of them.
+    /// Zeros, because a matmul needs a bias: R and N of them.
     none: [Weight; 2],
 }
 
 impl LowRank {
-    /// Of the layer `name` whose outputs are those of the `parts`; nothing if none of them is adapted.
+    /// Loads the adapters of the layer `name`, whose outputs are those of the `parts`; `None` if no part is adapted.
     pub fn load(checkpoint: &Checkpoint, device: &Device, name: &str, parts: &[&str]) -> Result<Option<Self>> {
         let adapted: Vec<_> = parts.iter().map(|part| checkpoint.low_rank(part)).collect();
         let rank: usize = adapted.iter().flatten().map(|[a, _]| a.rows).sum();
@@ -58,7 +58,8 @@ impl LowRank {
         [&self.a, &self.b].into_iter().chain(&self.none)
     }
 
-    /// Records `act(x Wᵀ + b + (x Aᵀ) Bᵀ) + residual` for the layer `of`; one of activation and residual is none.
+    /// Records `act(x Wᵀ + b + (x Aᵀ) Bᵀ) + residual` for the layer `of`. There must be no residual beside an
+    /// activation.
     pub fn apply(
         &self,
         g: &mut Graph,

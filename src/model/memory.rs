@@ -1,4 +1,4 @@
-//! What a model will take of memory, said before it is taken.
+//! Predicts the memory that a model needs before it is allocated.
 
 use crate::checkpoint::names::{self, Head};
 use crate::config::Config;
@@ -6,24 +6,24 @@ pub use crate::device::memory::{available, total};
 use crate::error::{Error, Remedy, Result, help};
 use crate::tensor::DType;
 
-/// Tokens of a batch whose words are predicted, as many as most texts have masks.
+/// The tokens of a batch whose words are predicted: as many masks as most texts have.
 const PICKED: u64 = 8;
 
-/// Bytes that a model needs on a device.
+/// The bytes that a model needs on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// Weights that are resident: all but the word embeddings.
+    /// The weights in memory: all except the word embeddings.
     pub weights: u64,
-    /// The word embeddings, as stored. They are gathered on the host from the file's mapping, of which the system keeps
-    /// what it has room for, so they are not part of [`total`](Footprint::total).
+    /// The word embeddings, as they are stored. The host gathers rows from the mapped file, and the system keeps only
+    /// what fits into memory. So they are not part of [`total`](Footprint::total).
     pub word_embeddings: u64,
-    /// Intermediate results of one forward.
+    /// The intermediate results of one forward pass.
     pub activations: u64,
 }
 
 impl Footprint {
-    /// Predicts the bytes for a model whose device keeps matrices as `dtype` (vectors and small tables as f32), and a packed
-    /// batch of `tokens` tokens.
+    /// Predicts the bytes of a model and a packed batch of `tokens` tokens. The device keeps matrices as `dtype`, and
+    /// vectors and small tables as f32.
     pub fn predict(config: &Config, head: Head, dtype: DType, tokens: usize) -> Self {
         let mut footprint = Self { weights: 0, word_embeddings: 0, activations: 0 };
         for param in names::params(config, head) {
@@ -39,14 +39,15 @@ impl Footprint {
         let (h, f, v) = (config.hidden_size as u64, config.intermediate_size as u64, config.vocab_size as u64);
         if head.has_language_model() {
             if config.tie_word_embeddings {
-                // The table a second time, where a matmul can read it.
+                // The table a second time, for the matmul.
                 footprint.weights += footprint.word_embeddings;
             }
-            // On the device, and read back.
+            // Once on the device, and once read back.
             footprint.activations = 2 * PICKED * v * 4;
         }
-        // What lives at once, a token: the layer's input, Q, K, V and the heads' output in attention; the input, the inner and
-        // the outer result in the feed-forward block. Then the logits of a span, ids, types and positions.
+        // The floats of one token that exist at the same time. In attention: the layer's input, Q, K, V and the heads'
+        // output. In the feed-forward block: the input, the inner and the outer result. Then the logits of a span, ids,
+        // types and positions.
         let floats = (5 * h).max(2 * h + f) + 5;
         footprint.activations = footprint.activations.saturating_add((tokens as u64).saturating_mul(floats * 4));
         footprint
@@ -57,10 +58,10 @@ impl Footprint {
         self.weights.saturating_add(self.activations)
     }
 
-    /// Checks that the machine has the memory; `what` begins the error's sentence.
+    /// Checks that the machine has enough memory. `what` begins the error's sentence.
     ///
     /// # Errors
-    /// `Error::Memory`. Where the system does not say what it has, nothing is refused.
+    /// `Error::Memory`. If the system does not report its memory, the check passes.
     pub fn check(&self, what: &str) -> Result<()> {
         self.check_against(what, available())
     }

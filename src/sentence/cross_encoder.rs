@@ -105,7 +105,7 @@ impl CrossEncoder {
                         .into(),
                 });
             }
-            // sentence-transformers runs no foreign code either, unless it is told to.
+            // By default, sentence-transformers does not run foreign code either.
             tracing::warn!("the cross-encoder's activation {:?} is not PyTorch's: the default is used", clip(path));
         }
         Ok(Activation::Sigmoid)
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(of(None, older).unwrap(), Activation::Tanh);
         assert_eq!(of(Some("torch.nn.ReLU"), newer).unwrap(), Activation::Relu);
         assert_eq!(of(Some("mine.Softmax"), newer).unwrap(), Activation::Linear);
-        // A key that says nothing hides the older one, as in sentence-transformers; an empty section does not.
+        // As in sentence-transformers, a key with null hides the older key; an empty section does not.
         let hidden = older.replace('{', r#"{"sentence_transformers": {"activation_fn": null}, "#);
         assert_eq!(of(None, &hidden).unwrap(), Activation::Sigmoid);
         let seen = older.replace('{', r#"{"sentence_transformers": {"version": "4.1"}, "#);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, clip, clip_message};
 
 pub(super) const MODULES: &str = "modules.json";
 
-/// The possible names of a `Transformer`'s configuration. The first file that has content counts.
+/// The possible names of a `Transformer`'s configuration. The first file with content is used.
 const READING: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -66,9 +66,8 @@ impl Layout {
         self.0.first().map(|entry| entry.path.clone()).filter(|path| !path.is_empty())
     }
 
-    /// The files of all modules, any of which may be missing, except the model's own weights and tokenizer. Each element is a list of
-    /// names; the first that exists
-    /// counts.
+    /// The files of all modules, any of which may be missing, except the model's own weights and tokenizer. Each
+    /// element is a list of names; the first that exists is used.
     pub fn files(&self) -> Vec<Vec<String>> {
         let mut files = vec![vec![super::WHOLE.to_owned()], self.reading()];
         for entry in self.followers() {
@@ -101,7 +100,7 @@ impl Layout {
     pub(super) fn check(&self) -> Result<()> {
         const KNOWN: [&str; 5] = ["Pooling", "Dense", "LayerNorm", "Dropout", "Normalize"];
         let is_known = |(at, entry): (usize, &Entry)| {
-            // A class of another package may do anything, whatever it is called.
+            // A class of another package may do anything, whatever its name is.
             entry.class.starts_with("sentence_transformers.")
                 && if at == 0 { entry.kind() == "Transformer" } else { KNOWN.contains(&entry.kind()) }
         };

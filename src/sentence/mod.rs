@@ -24,29 +24,29 @@ use crate::pooling::Pooling;
 use reading::Reading;
 use settings::Settings;
 
-/// What holds for the model as a whole.
+/// The settings of the whole model.
 const WHOLE: &str = "config_sentence_transformers.json";
 
-/// How texts become vectors.
+/// The settings that turn texts into vectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
-    /// The directory of the encoder inside the model's, where it has one of its own.
+    /// The subdirectory of the encoder, if it has one.
     pub encoder: Option<String>,
-    /// What follows the encoder, in order. Without a `modules.json` that is the mean of the tokens.
+    /// The modules after the encoder, in order. Without a `modules.json`, it is the mean of the tokens.
     pub modules: Vec<Module>,
     /// Whether the modules begin with BERT's own pooler instead of a `Pooling`.
     pub has_pooler: bool,
     /// Whether the last module scales vectors to length 1; it is not among `modules`.
     pub normalize: bool,
-    /// Tokens of a text, special ones counted.
+    /// The most tokens of a text, with special tokens.
     pub max_seq_length: Option<usize>,
     /// Whether to convert texts to lower case before the tokenizer.
     pub do_lower_case: bool,
-    /// Texts that stand before a text.
+    /// Texts that can precede a text.
     pub prompts: Prompts,
     /// How vectors are compared.
     pub similarity: Similarity,
-    /// How many numbers of a vector are kept (`truncate_dim`).
+    /// The number of dimensions to keep (`truncate_dim`).
     pub dimensions: Option<usize>,
 }
 
@@ -66,11 +66,11 @@ impl Default for Sentence {
     }
 }
 
-/// No such file is larger.
+/// The largest file of a module, in bytes.
 #[cfg(feature = "native")]
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A module's configuration, or nothing where there is none.
+/// Reads a module's configuration; `None` if there is none.
 #[cfg(feature = "native")]
 pub(crate) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>> {
     match path.exists() {
@@ -80,19 +80,20 @@ pub(crate) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>> {
 }
 
 impl Sentence {
-    /// Reads the directory's `modules.json` and what it names; without one, the defaults.
+    /// Reads the directory's `modules.json` and the files that it names. Without one, it returns the defaults.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for a module that is unknown here.
+    /// [`Error::Io`], [`Error::Config`] for a malformed file, [`Error::Unsupported`] for an unknown module.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         Self::read(&mut |name| read_if_there(&dir.join(name)))
     }
 
-    /// The same with files found by `file`, by their path in the directory; nothing for one that is not there.
+    /// The same with a function `file` that returns a file by its path in the directory, or nothing if it does not
+    /// exist.
     ///
     /// # Errors
-    /// As [`Sentence::open`].
+    /// As for [`Sentence::open`].
     pub fn read(file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<Self> {
         let Some(layout) = Layout::read(file)? else { return Ok(Self::default()) };
         let mut sentence = Self { modules: Vec::new(), encoder: layout.encoder(), ..Self::default() };
@@ -119,7 +120,7 @@ impl Sentence {
         Ok(sentence)
     }
 
-    /// Takes what `config_sentence_transformers.json` says.
+    /// Applies the settings of `config_sentence_transformers.json`.
     fn whole(&mut self, settings: &Settings<'_>) -> Result<()> {
         let kind = settings.text("model_type")?.unwrap_or("SentenceTransformer");
         if kind != "SentenceTransformer" {
@@ -137,7 +138,7 @@ impl Sentence {
         Ok(())
     }
 
-    /// Takes what a `Transformer` module's configuration says; false if it says nothing.
+    /// Applies the settings of a `Transformer` module; false if there are none.
     fn reading(&mut self, settings: &Settings<'_>) -> Result<bool> {
         if settings.is_empty() {
             return Ok(false);
@@ -162,13 +163,13 @@ impl Sentence {
         Ok(true)
     }
 
-    /// Appends the module `entry`, if it does something.
+    /// Appends the module `entry`, if it has an effect.
     fn follow(&mut self, entry: &layout::Entry, file: &mut dyn FnMut(&str) -> Result<Option<Vec<u8>>>) -> Result<()> {
         let name = entry.at("config.json");
         let refused = |what: &str| unsupported(format!("{}: {what}", layout::MODULES));
         let is_pooled = self.is_pooled();
         let known = match entry.kind() {
-            // Without a text's vector it does nothing.
+            // It has no effect unless a text has one vector.
             "Normalize" => {
                 if is_pooled {
                     self.modules.push(Module::Normalize);
@@ -179,7 +180,7 @@ impl Sentence {
             "Pooling" => modules::pooling,
             "Dense" => modules::dense,
             "LayerNorm" => modules::norm,
-            // Dropout does something in training alone.
+            // Dropout has an effect only in training.
             _ if is_pooled => return Ok(()),
             _ => return Err(refused("Dropout before a Pooling")),
         };
@@ -191,7 +192,7 @@ impl Sentence {
         let is_of_tokens = matches!(&module, Module::Pool { .. } | Module::Dense(Dense { of_tokens: true, .. }));
         match (is_pooled, is_of_tokens) {
             (false, false) => return Err(refused("a module of texts before a Pooling")),
-            // Nobody reads the tokens any more.
+            // Nothing reads the tokens any more.
             (true, true) => {}
             _ => self.modules.push(module),
         }
@@ -202,7 +203,7 @@ impl Sentence {
         self.has_pooler || self.modules.iter().any(|module| matches!(module, Module::Pool { .. }))
     }
 
-    /// Pools by these instead of what the files say; all else stays.
+    /// Replaces the poolings of the files, and keeps everything else.
     pub fn pool_by(&mut self, by: Vec<Pooling>) {
         for module in &mut self.modules {
             if let Module::Pool { poolings, .. } = module {
@@ -214,13 +215,13 @@ impl Sentence {
         self.modules.insert(0, Module::Pool { poolings: by, with_prompt: true });
     }
 
-    /// Keeps what is done to tokens, so that each has a vector.
+    /// Keeps only the modules that work on tokens, so that each token has a vector.
     pub fn without_pooling(&mut self) {
         self.modules.retain(|module| matches!(module, Module::Dense(Dense { of_tokens: true, .. })));
         (self.has_pooler, self.normalize, self.dimensions) = (false, false, None);
     }
 
-    /// How tokens become a vector; nothing where the model's own pooler does it, or where they stay.
+    /// The poolings; empty if the model's own pooler is used, or if nothing is pooled.
     pub fn poolings(&self) -> &[Pooling] {
         self.modules.iter().find_map(|module| module.poolings()).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What the modules after the `Transformer` do, as their configurations say.
+//! The modules after the `Transformer`, as their configurations describe them.
 
 use serde_json::Value;
 
@@ -7,48 +7,48 @@ use crate::activation::Activation;
 use crate::error::{Error, Result, clip};
 use crate::pooling::Pooling;
 
-/// A module after the `Transformer`. H numbers go in, P H or N come out.
+/// A module after the `Transformer`. It reads vectors of H numbers and returns P H or N.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Module {
-    /// A vector of a text's tokens `[S, H]`: one pooling, or P side by side.
+    /// Pools the tokens of a text `[S, H]` into a vector, by one pooling, or by P side by side.
     Pool {
-        /// The poolings, whose results stand side by side.
+        /// The poolings, whose results are put side by side.
         poolings: Vec<Pooling>,
-        /// Whether a prompt's tokens count.
+        /// Whether the tokens of a prompt count.
         with_prompt: bool,
     },
     /// A linear layer with an activation.
     Dense(Dense),
-    /// LayerNorm over `cols` numbers; its weights lie in the directory `dir`.
+    /// LayerNorm over `cols` numbers. Its weights are in the directory `dir`.
     Norm {
         /// The directory of its weights.
         dir: String,
         /// The length of the vectors.
         cols: usize,
     },
-    /// Vectors are scaled to length 1.
+    /// Scales vectors to length 1.
     Normalize,
 }
 
-/// `act(W x + b)`, W `[N, H]`.
+/// `act(W x + b)` with W `[N, H]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dense {
     /// The directory of its weights.
     pub dir: String,
-    /// N
+    /// N, the length of the result.
     pub rows: usize,
-    /// H
+    /// H, the length of the input.
     pub cols: usize,
     /// Whether it has a bias `b`.
     pub has_bias: bool,
     /// The activation `act`.
     pub activation: Activation,
-    /// Whether it is each token's vector that goes in, and not the text's.
+    /// Whether the input is the vector of each token, not that of the text.
     pub of_tokens: bool,
 }
 
 impl Module {
-    /// What it pools by, if it does.
+    /// The poolings, if it is a `Pool`.
     pub fn poolings(&self) -> Option<&[Pooling]> {
         match self {
             Module::Pool { poolings, .. } => Some(poolings),
@@ -56,7 +56,7 @@ impl Module {
         }
     }
 
-    /// The directory of its weights, if it has some.
+    /// The directory of its weights, if it has any.
     pub fn dir(&self) -> Option<&str> {
         match self {
             Module::Dense(Dense { dir, .. }) | Module::Norm { dir, .. } => Some(dir),
@@ -65,7 +65,7 @@ impl Module {
     }
 }
 
-/// What a `Pooling` module's configuration turns on.
+/// The poolings that a `Pooling` module's configuration enables.
 pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
     let word = |value: &Value| {
         let unknown = || Error::Unsupported {
@@ -74,7 +74,7 @@ pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
         };
         value.as_str().and_then(Pooling::from_word).ok_or_else(unknown)
     };
-    // A word or a list of them in newer files, which then is all that counts; a switch a mode in older ones.
+    // Newer files have a word or a list of words, and nothing else counts. Older files have a switch for each mode.
     let poolings = match settings.value("pooling_mode") {
         Some(Value::Array(list)) => list.iter().map(word).collect::<Result<Vec<_>>>()?,
         Some(value) => vec![word(value)?],
@@ -85,7 +85,7 @@ pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
                     on.push(pooling);
                 }
             }
-            // An older default: the mean.
+            // The default of older versions is the mean.
             if on.is_empty() { vec![Pooling::Mean] } else { on }
         }
     };
@@ -100,7 +100,7 @@ pub(super) fn pooling(settings: &Settings<'_>, _: &str) -> Result<Module> {
     Ok(Module::Pool { poolings, with_prompt: settings.flag("include_prompt", true)? })
 }
 
-/// A `Dense` module whose weights lie in `dir`.
+/// A `Dense` module whose weights are in `dir`.
 pub(super) fn dense(settings: &Settings<'_>, dir: &str) -> Result<Module> {
     settings.only(&[
         "in_features",
@@ -134,12 +134,12 @@ fn activation(settings: &Settings<'_>) -> Result<Activation> {
     if class.starts_with("torch.") {
         return Err(settings.unsupported("activation_function", class));
     }
-    // sentence-transformers runs no foreign code either, unless it is told to.
+    // By default, sentence-transformers does not run foreign code either.
     tracing::warn!("the activation function {:?} is not PyTorch's: tanh, the default, is used", clip(class));
     Ok(Activation::Tanh)
 }
 
-/// A `LayerNorm` module whose weights lie in `dir`.
+/// A `LayerNorm` module whose weights are in `dir`.
 pub(super) fn norm(settings: &Settings<'_>, dir: &str) -> Result<Module> {
     settings.only(&["dimension"])?;
     let cols = settings.size("dimension")?.ok_or_else(|| settings.malformed("dimension is missing".into()))?;

@@ -58,7 +58,7 @@ impl Prompts {
         if let Some(text) = self.of(name) {
             return Ok(text);
         }
-        // Put right before a text, such a word would become part of the first one's.
+        // Directly before a text, such a word would join the first word of the text.
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if !name.is_empty() && name.chars().all(is_name) {
             return Err(Error::Option {

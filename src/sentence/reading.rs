@@ -1,10 +1,10 @@
-//! How a `Transformer` module reads texts, as its configuration says.
+//! The settings with which a `Transformer` module reads texts.
 
 use super::settings::Settings;
 use crate::error::Result;
 
 pub(super) struct Reading {
-    /// Tokens of a text, special ones counted.
+    /// The most tokens of a text, with special tokens.
     pub max_seq_length: Option<usize>,
     pub do_lower_case: bool,
 }
@@ -32,7 +32,7 @@ impl Reading {
         }
         let do_lower_case = settings.flag("do_lower_case", false)?;
         let mut max_seq_length = settings.size("max_seq_length")?;
-        // The later ones win.
+        // Later settings override earlier ones.
         for key in ["tokenizer_args", "processor_kwargs"] {
             if let Some(inner) = settings.inner(key)? {
                 // None of these changes the tokens of a text.

@@ -1,23 +1,23 @@
-//! A configuration file's keys, each read as what it has to be.
+//! Reads the keys of a configuration file, each with the type that it must have.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, clip, clip_message};
 
-/// The object in a file, or one inside of it.
+/// The object in a file, or an object inside it.
 pub(super) struct Settings<'a> {
-    /// What errors call it.
+    /// Its name in errors.
     name: String,
     keys: &'a Map<String, Value>,
 }
 
-/// The object in a file.
+/// Parses the object in a file.
 pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     serde_json::from_slice(bytes).map_err(|e| malformed(name, clip_message(&e)))
 }
 
 impl<'a> Settings<'a> {
-    /// Of the file `name`.
+    /// The settings of the file `name`.
     pub fn of(name: &str, keys: &'a Map<String, Value>) -> Self {
         Self { name: name.to_owned(), keys }
     }
@@ -26,7 +26,7 @@ impl<'a> Settings<'a> {
         self.keys.is_empty()
     }
 
-    /// A value that is not null.
+    /// The value of a key, if it is not null.
     pub fn value(&self, key: &str) -> Option<&'a Value> {
         self.keys.get(key).filter(|value| !value.is_null())
     }
@@ -36,7 +36,7 @@ impl<'a> Settings<'a> {
     }
 
     /// # Errors
-    /// [`Error::Unsupported`] for a key that is none of these: it might change the vectors.
+    /// [`Error::Unsupported`] for any other key, because it might change the vectors.
     pub fn only(&self, known: &[&str]) -> Result<()> {
         match self.keys.keys().find(|key| !known.contains(&key.as_str())) {
             Some(other) => Err(self.unsupported(other, "unknown here")),
@@ -49,9 +49,9 @@ impl<'a> Settings<'a> {
     }
 
     /// # Errors
-    /// [`Error::Unsupported`] if there is another word than `word`.
+    /// [`Error::Unsupported`] if the key has another value than `word`.
     pub fn is_word(&self, key: &str, word: &str) -> Result<()> {
-        // A list of one is the same to sentence-transformers.
+        // sentence-transformers treats a list of one in the same way.
         let one = |value: &Value| match value {
             Value::Array(list) if list.len() == 1 => list[0] == word,
             other => other == word,
@@ -66,7 +66,7 @@ impl<'a> Settings<'a> {
         Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))
     }
 
-    /// A number of things, at least 1.
+    /// A number that is at least 1.
     pub fn size(&self, key: &str) -> Result<Option<usize>> {
         let size = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         self.typed(key, "a whole number above 0", size)

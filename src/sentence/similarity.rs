@@ -41,7 +41,7 @@ impl Similarity {
         let product = |a: f64, b: f64| a * b;
         let found = match self {
             Similarity::Cosine => {
-                // As in PyTorch: a vector of zeros is as unlike as one at a right angle.
+                // As in PyTorch, a vector of zeros has the similarity 0 to all others.
                 let length = |x: &[f32]| sum(x, x, product).sqrt().max(1e-12);
                 sum(a, b, product) / (length(a) * length(b))
             }

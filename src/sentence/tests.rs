@@ -1,4 +1,4 @@
-//! What is read of a directory's files, and what is refused.
+//! Tests what is read from a directory's files, and what is refused.
 
 use super::*;
 use crate::activation::Activation;
@@ -19,7 +19,7 @@ fn modules(kinds: &str) -> String {
     format!("[{}]", kinds.iter().enumerate().map(module).collect::<Vec<_>>().join(","))
 }
 
-/// A directory with a mean that is scaled, and `others`.
+/// A directory with mean pooling and normalization, and `others`.
 fn plain<'a>(list: &'a str, others: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut files = others.to_vec();
     files.extend([("modules.json", list), ("1_Pooling/config.json", r#"{"pooling_mode": "mean"}"#)]);

@@ -1,8 +1,7 @@
-//! The masked language model's head: a transform, then one logit a word (`BertLMPredictionHead`).
+//! The head of a masked language model: a transform, then one logit for each word (`BertLMPredictionHead`).
 //!
-//! The decoder is the table of word embeddings where the two are tied. It is a matmul's weight here, unlike the table
-//! that the embeddings are gathered from, and can be larger than a GPU binds at once: then it is cut along the
-//! vocabulary, and the parts of the logits are put side by side on the host.
+//! If the decoder is tied, it is the table of word embeddings. Here it is the weight of a matmul, and can be larger
+//! than one GPU binding. Then it is split along the vocabulary, and the host joins the parts of the logits.
 
 use crate::activation::Activation;
 use crate::checkpoint::Checkpoint;
@@ -50,7 +49,7 @@ impl LanguageModel {
         [&self.dense, &self.norm].into_iter().chain(&self.decoder).flat_map(Pair::weights)
     }
 
-    /// Records the logits `[P, V]` of the picked tokens, as parts of the vocabulary.
+    /// Records the logits `[P, V]` of the picked tokens, in parts along the vocabulary.
     pub fn record(&self, g: &mut Graph, encoder: &Recorded, shape: &Shape) -> Vec<Tensor> {
         let x = gather(g, "picked_hidden", encoder.hidden, encoder.picked);
         let x = self.dense.apply(g, "transform", x, shape.activation, None);
@@ -58,7 +57,7 @@ impl LanguageModel {
         self.decoder.iter().map(|part| part.apply(g, "prediction_logits", x, Activation::Linear, None)).collect()
     }
 
-    /// Columns of the largest part.
+    /// The columns of the largest part.
     pub fn widest(&self) -> usize {
         self.decoder.iter().map(|part| part.weight.rows()).max().unwrap_or(0)
     }

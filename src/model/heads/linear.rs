@@ -1,4 +1,4 @@
-//! A linear layer to a few logits: of every token (`qa_outputs`, a token classifier) or of the pooled vectors
+//! A linear layer with a few logits, on every token (`qa_outputs`, a token classifier) or on the pooled vectors
 //! (`cls.seq_relationship`, a sequence classifier).
 
 use super::Output;
@@ -16,7 +16,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// The layer that checkpoints call `name`; its result is called `output`.
+    /// Loads the layer that checkpoints call `name`. Its result is called `output`.
     pub fn load(checkpoint: &Checkpoint, device: &Device, name: &str, output: &'static str) -> Result<Self> {
         Ok(Self { pair: Pair::linear(checkpoint, device, name, &[name])?, output })
     }
@@ -25,7 +25,7 @@ impl Linear {
         self.pair.weights()
     }
 
-    /// Records the logits of `x`'s rows.
+    /// Records the logits of the rows of `x`.
     pub fn record(&self, g: &mut Graph, x: Tensor) -> Output {
         Output::whole(self.output, self.pair.apply(g, self.output, x, Activation::Linear, None))
     }

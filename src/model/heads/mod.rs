@@ -29,7 +29,7 @@ pub(super) struct Top {
     tower: Tower,
 }
 
-/// A result as it is recorded: its name, and the tensors that side by side are its columns.
+/// A recorded result: its name, and the tensors that make its columns, side by side.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     pub name: &'static str,
@@ -41,14 +41,15 @@ impl Output {
         Self { name, parts: vec![tensor] }
     }
 
-    /// Columns of all parts together.
+    /// The columns of all parts together.
     pub fn cols(&self) -> usize {
         self.parts.iter().map(|part| part.cols as usize).sum()
     }
 }
 
 impl Top {
-    /// `modules` stand on a head that gives hidden states or vectors of sequences.
+    /// Loads a head with the `modules` on top of it. Modules need a head that gives hidden states or vectors of
+    /// sequences.
     pub fn load(checkpoint: &Checkpoint, head: Head, modules: &[Stacked], device: &Device) -> Result<Self> {
         let linear = match head {
             Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => None,
@@ -73,7 +74,7 @@ impl Top {
         pooler.chain(words).chain(self.linear.iter().flat_map(Linear::weights)).chain(self.tower.weights())
     }
 
-    /// Records the head on the encoder's hidden states; what it gives is read back after a run.
+    /// Records the head on the encoder's hidden states and returns the results, which are read back after a run.
     pub fn record(&self, g: &mut Graph, encoder: &Recorded, shape: &Shape) -> Vec<Output> {
         if let Head::Encoder | Head::Embedding(_) = self.head {
             return vec![self.tower.record(g, "hidden", encoder, encoder.hidden)];
@@ -97,12 +98,12 @@ impl Top {
         outputs
     }
 
-    /// Whether pooling leaves tokens out.
+    /// Whether pooling ignores some tokens.
     pub fn skips(&self) -> bool {
         self.tower.skips()
     }
 
-    /// Columns of the widest part of a picked token's logits.
+    /// The columns of the widest part of a picked token's logits.
     pub fn logits_per_pick(&self) -> Option<usize> {
         self.words.as_ref().map(LanguageModel::widest)
     }

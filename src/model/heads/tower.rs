@@ -1,4 +1,5 @@
-//! What sentence-transformers puts on top of the encoder: a list of modules, each reading what the one before gave.
+//! The modules of sentence-transformers on top of the encoder: a list, in which each reads the result of the one
+//! before.
 
 use super::Output;
 use crate::activation::Activation;
@@ -14,10 +15,10 @@ use crate::pooling::Pooling;
 use crate::sentence::{Dense, Module};
 use crate::tensor::{DType, HostTensor};
 
-/// A module with its weights, where it has some.
+/// A module with its weights, if it has any.
 pub type Stacked = (Module, Option<ModuleWeights>);
 
-/// PyTorch's default, which the module has no way to change.
+/// PyTorch's default, which the module cannot change.
 const EPS: f32 = 1e-5;
 
 /// The modules' parameters on a device.
@@ -33,7 +34,7 @@ enum Step {
 }
 
 impl Tower {
-    /// Uploads `modules`, the first of which reads vectors of `hidden` numbers.
+    /// Uploads `modules`. The first one reads vectors of `hidden` numbers.
     pub fn load(modules: &[Stacked], hidden: usize, device: &Device) -> Result<Self> {
         let mut width = hidden;
         let mut steps = Vec::with_capacity(modules.len());
@@ -76,7 +77,7 @@ impl Tower {
         self.0.iter().any(|step| matches!(step, Step::Pool { skips: true, .. }))
     }
 
-    /// Records the modules on `x`, which is called `name`; what they give of a sequence is its "embedding".
+    /// Records the modules on `x`, which is called `name`. Their result for a sequence is called "embedding".
     pub fn record(&self, g: &mut Graph, name: &'static str, encoder: &Recorded, x: Tensor) -> Output {
         let (mut name, mut x) = (name, x);
         for step in &self.0 {
@@ -103,7 +104,7 @@ fn linear(dense: &Dense, weights: &ModuleWeights, device: &Device) -> Result<Pai
         (weight, bias)
     } else {
         let [weight] = weights.exactly([("linear.weight", &[*rows, *cols])])?;
-        // As many as there are rows, so no more than the file is large.
+        // One for each row, so this memory is at most that of the file.
         zeros = vec![0; rows * 4];
         (weight, HostTensor::new(DType::F32, 1, *rows, &zeros, &[]))
     };
