@@ -1,4 +1,4 @@
-//! A checkpoint in another type: row by row, in memory that does not grow with the model.
+//! Converts a checkpoint to another type, row by row, so the memory does not grow with the model.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::inputs::Inputs;
 use crate::sentence::{self, Layout};
 use crate::tensor::{DType, HostTensor};
 
-/// What is read beside the weights, copied as it is where it is there.
+/// The files that are read beside the weights. Those that exist are copied unchanged.
 const COMPANIONS: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
@@ -31,16 +31,16 @@ const COMPANIONS: [&str; 8] = [
     "config_sentence_transformers.json",
 ];
 
-/// What is for people, copied too.
+/// Files for people, which are copied too.
 const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE.txt", "NOTICE"];
 
-/// No companion is larger: a multilingual tokenizer.json is about 20 MB.
+/// The largest of these files, in bytes. A multilingual tokenizer.json has about 20 MB.
 const MAX_COMPANION: u64 = 256 << 20;
 
-/// What [`convert`] wrote.
+/// The result of [`convert`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
-    /// Tensors in the new file, scales included.
+    /// The number of tensors in the new file, with the scales.
     pub tensors: usize,
     /// The size of the new `model.safetensors`.
     pub bytes: u64,
@@ -48,19 +48,21 @@ pub struct Converted {
     pub is_merged: bool,
 }
 
-/// Writes the BERT checkpoint in the directory `src` to the directory `out` with its weights as `dtype`: F32, F16 or I8.
+/// Writes the BERT checkpoint in the directory `src` to the directory `out`, with its weights as `dtype`: F32, F16 or
+/// I8.
 ///
-/// I8 is the [format of this module](super#the-i8-format): the encoder's matrices and the word embeddings in 8 bits, all else
-/// F32. The configuration says so, tokenizer and card are copied, old LayerNorm names become today's. A tensor that is no part of
-/// the model stays as it is. Of an adapter's directory it is base and adapter as one model; a base in i8 is widened for it.
+/// I8 is the [format of this module](super#the-i8-format): the encoder's matrices and the word embeddings in 8 bits,
+/// everything else in F32. The configuration records it. Tokenizer and model card are copied. Old names of LayerNorm
+/// become modern ones. A tensor that is not part of the model stays as it is. If `src` is an adapter, base and adapter
+/// are merged into one model; a base in i8 is widened first.
 ///
-/// What was written is read again before anything else changes. Then `out` appears as a whole; a directory that was there is
-/// exchanged for one with its other files and the new ones, in one step where the system can do that, and else with
-/// `config.json` away until all is there. On failure nothing has changed.
+/// The new files are read again before anything else changes. Then `out` appears as a whole. If it exists already, it
+/// is exchanged with a directory that has its other files and the new ones. This is one step if the system supports it;
+/// otherwise `config.json` is missing until everything is in place. After a failure, nothing has changed.
 ///
 /// # Errors
-/// What [`Checkpoint::open`] refuses; `Error::Option` for another type, or if `out` is read, lies in what is read, or is being
-/// written by another process; `Error::Checkpoint` for a value that is not finite or does not fit; `Error::Io`.
+/// Those of [`Checkpoint::open`]; `Error::Option` for another type, or if `out` is read, is inside what is read, or is
+/// being written by another process; `Error::Checkpoint` for a value that is not finite or out of range; `Error::Io`.
 pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     if matches!(dtype, DType::BF16 | DType::F64) {
         return Err(Error::Option {
@@ -73,7 +75,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     inputs.add_model(src);
     inputs.check("output", out)?;
     let is_merged = is_adapter(src);
-    // Older versions of sentence-transformers gave the model a directory of its own among those of the modules.
+    // Older versions of sentence-transformers put the model into a directory of its own, beside those of the modules.
     let inner = layout(src)?.and_then(|layout| layout.encoder()).unwrap_or_default();
     let model = src.join(&inner);
     let checkpoint = open(&model)?;
@@ -93,10 +95,10 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     Ok(converted)
 }
 
-/// Checks that what is to be written is a model with this head, whose every value is a number.
+/// Checks that the new files are a model with this head, and that every value is finite.
 ///
 /// # Errors
-/// [`Error::Checkpoint`]
+/// [`Error::Checkpoint`] if they are not.
 pub(crate) fn read_back(dir: &Path, head: Head) -> Result<()> {
     let read = || {
         let checkpoint = Checkpoint::open(dir)?;
@@ -109,16 +111,16 @@ pub(crate) fn read_back(dir: &Path, head: Head) -> Result<()> {
     })
 }
 
-/// Begins the directory `out` of a model that comes from `src`, with all that is read beside the weights.
+/// Begins the directory `out` of a model that comes from `src`, with all files that are read beside the weights.
 ///
 /// # Errors
-/// [`Error::Option`] if `out` has what `src` has not: it would be read with the new model.
+/// [`Error::Option`] if `out` has such a file that `src` lacks, because it would be read with the new model.
 pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
-    // By these it would be an adapter's to those who look for them first.
+    // A program that looks for these files first would take the directory for an adapter's.
     begin(src, out, &adapter::FILES)
 }
 
-/// The same where `others`, files of another kind of model, must not be there either.
+/// The same. The files `others` belong to other kinds of models, so they must not exist either.
 pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> {
     let modules = layout(src)?.map(|layout| layout.files()).unwrap_or_default();
     let lists = COMPANIONS.iter().map(|name| vec![(*name).to_owned()]).chain(modules);
@@ -136,7 +138,7 @@ pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> 
     let present: BTreeSet<String> = lists.iter().filter_map(here).collect();
     for name in present {
         match name.strip_suffix("/pytorch_model.bin") {
-            // As the model's own weights, a module's are safetensors from now on.
+            // The weights of a module become safetensors, like those of the model itself.
             Some(dir) => {
                 let path = staging.path(&format!("{dir}/{}", ModuleWeights::FILE));
                 ModuleWeights::open(&src.join(dir))?.write(&path)?;
@@ -161,7 +163,7 @@ fn is_adapter(_: &Path) -> bool {
     false
 }
 
-/// The model in the directory `src`, an adapter merged into all that it changes.
+/// Opens the model in the directory `src`. An adapter is merged into all that it changes.
 fn open(src: &Path) -> Result<Checkpoint> {
     #[cfg(feature = "train")]
     if is_adapter(src) {
@@ -170,7 +172,7 @@ fn open(src: &Path) -> Result<Checkpoint> {
     Checkpoint::open(src)
 }
 
-/// Copies what is for people.
+/// Copies the files for people.
 fn copy_documents(src: &Path, staging: &Staging) -> Result<()> {
     copy(DOCUMENTS, src, staging)
 }
@@ -185,7 +187,7 @@ fn copy<'a>(names: impl IntoIterator<Item = &'a str>, src: &Path, staging: &Stag
     Ok(())
 }
 
-/// The text of `config.json` with the new type: every other key as it was.
+/// The text of `config.json` with the new type. All other keys are kept.
 fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u8>> {
     let dir = Checkpoint::place_of(&["config.json"], src)?;
     let path = dir.join("config.json");
@@ -203,11 +205,11 @@ fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u
     config.insert(key.into(), torch.into());
     config.remove("quantization");
     if let Some(architectures) = checkpoint.config.architectures.as_ref().filter(|_| dir != src) {
-        // The adapter's head, which its base has not.
+        // The head of the adapter, which the base lacks.
         config.insert("architectures".into(), architectures.as_slice().into());
     }
     if !checkpoint.config.tie_word_embeddings {
-        // The file may not say so: an adapter can bring a decoder of its own.
+        // The file may not say this, because an adapter can contain a decoder of its own.
         config.insert("tie_word_embeddings".into(), false.into());
     }
     if dtype == DType::I8 {
@@ -218,7 +220,7 @@ fn new_config(src: &Path, checkpoint: &Checkpoint, dtype: DType) -> Result<Vec<u
     Ok(text)
 }
 
-/// A tensor of the new file and where it comes from.
+/// A tensor of the new file and its source.
 struct Job<'a> {
     planned: Planned,
     shard: &'a Shard,
@@ -233,7 +235,7 @@ enum Part {
     Scales,
 }
 
-/// What the new file's tensors are: their type, and whether what was merged gave some of them the names of a whole model.
+/// The type of the new tensors, and whether a merge gave some of them the names of a whole model.
 type Form = (DType, bool);
 
 fn write_weights(checkpoint: &Checkpoint, path: &Path, form: Form) -> Result<Converted> {
@@ -250,17 +252,17 @@ fn write_weights(checkpoint: &Checkpoint, path: &Path, form: Form) -> Result<Con
     Ok(Converted { tensors: planned.len(), bytes, is_merged: false })
 }
 
-/// The new file's tensors.
+/// The tensors of the new file.
 struct Plan<'a> {
     checkpoint: &'a Checkpoint,
     form: Form,
     jobs: Vec<Job<'a>>,
-    /// Where each name's tensor comes from.
+    /// The source of the tensor with each name.
     names: HashMap<String, (&'a Shard, &'a Entry)>,
 }
 
 impl<'a> Plan<'a> {
-    /// What becomes of one tensor: one, two with its scales, or none.
+    /// Plans the output of one tensor: one tensor, two with its scales, or none.
     fn add(&mut self, shard: &'a Shard, entry: &'a Entry) -> Result<()> {
         let checkpoint = self.checkpoint;
         let left_out = |why: &str| tracing::warn!("{} {why} and is left out", clip(&entry.name));
@@ -272,7 +274,7 @@ impl<'a> Plan<'a> {
         }
         let known = names::param(&checkpoint.config, &entry.name);
         let Some(own) = entry.dtype().filter(|own| known.is_some() || *own != DType::I8) else {
-            // Such as `position_ids`, a buffer that old files carry.
+            // For example `position_ids`, a buffer in old files.
             left_out(&format!("is {}", entry.dtype_name()));
             return Ok(());
         };
@@ -287,7 +289,8 @@ impl<'a> Plan<'a> {
             DType::I8 if !known.in_i8 => DType::F32,
             other => other,
         };
-        // A file has all names of the encoder with `bert.`, or none. Another name for the same, as a decoder's bias has, stays.
+        // Either all names of the encoder in a file begin with `bert.`, or none. Other spellings stay, such as that of
+        // a decoder's bias.
         let modern = names::modern(&entry.name);
         let name = if is_merged && known.name.ends_with(&modern) { known.name } else { modern };
         if dtype == DType::I8 {
@@ -299,7 +302,7 @@ impl<'a> Plan<'a> {
         self.push(planned, (shard, entry), source, Part::Values)
     }
 
-    /// Plans a tensor, unless the same one is there by another spelling of its name.
+    /// Plans a tensor, unless the same one is already there under another spelling of its name.
     fn push(
         &mut self,
         planned: Planned,

@@ -1,9 +1,9 @@
-//! The header of a safetensors file, read strictly.
+//! A strict reader for the header of a safetensors file.
 //!
-//! A file is eight bytes of header length, a JSON object of `name: {dtype, shape, data_offsets}`, then the data.
-//! The `safetensors` crate does not say which tensor is wrong, and can take many times the header's size in memory. Here
-//! the tensors tile the data exactly, every fault names its tensor, and what is kept is smaller than the text it was read
-//! from. As in that crate, the last of two equal names counts.
+//! A file has eight bytes for the length of the header, a JSON object of `name: {dtype, shape, data_offsets}`, then the
+//! data. The `safetensors` crate does not say which tensor is wrong, and can use much more memory than the header
+//! itself. Here the tensors must cover the data exactly, every fault names its tensor, and the result takes less memory
+//! than the text. As in that crate, the last of two equal names is used.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -14,22 +14,22 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use crate::error::{Error, Help, Result, clip, clip_message};
 use crate::tensor::DType;
 
-/// The reference implementation's limit.
+/// The limit of the reference implementation.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// The shortest text of an entry: `"":{"dtype":"I8","shape":[],"data_offsets":[0,1]},`
 const MIN_ENTRY_TEXT: usize = 50;
 
-/// The header, its tensors, their shapes.
+/// The nesting of header, tensor and shape.
 const MAX_DEPTH: i32 = 3;
 
-/// No tensor's name is longer.
+/// The longest name of a tensor.
 const MAX_STRING: usize = 1024;
 
-/// No tensor of BERT has more dimensions.
+/// The most dimensions of a tensor in BERT.
 const MAX_RANK: usize = 3;
 
-/// The format's types, with the bits an element takes.
+/// The types of the format, with the bits of one element.
 const TYPES: [(&str, u64); 20] = [
     ("F32", 32),
     ("F16", 16),
@@ -53,23 +53,23 @@ const TYPES: [(&str, u64); 20] = [
     ("C64", 64),
 ];
 
-/// One tensor of a file: its name, type, shape and place.
+/// A tensor of a file: its name, type, shape and place.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) name: Box<str>,
-    /// Where its bytes begin, counted from the end of the header.
+    /// The start of its bytes, counted from the end of the header.
     start: u64,
     dims: [u32; MAX_RANK],
-    /// How many entries came before it in the header.
+    /// The number of entries before it in the header.
     order: u32,
     rank: u8,
-    /// Its place in `TYPES`.
+    /// Its index in `TYPES`.
     dtype: u8,
-    /// Whether its values have been looked at and found finite.
+    /// Whether its values were checked and are finite.
     pub(crate) vetted: AtomicBool,
 }
 
-// An entry must not outweigh its text, or a header could ask for more memory than the file is large.
+// An entry must not be larger than its text. Otherwise a header could need more memory than the file has.
 const _: () = assert!(size_of::<Entry>() <= MIN_ENTRY_TEXT);
 
 impl Entry {
@@ -77,7 +77,7 @@ impl Entry {
         &self.dims[..usize::from(self.rank)]
     }
 
-    /// Its type, unless it is one that BERT's weights never have.
+    /// Its type, or `None` if BERT's weights never have this type.
     pub(crate) fn dtype(&self) -> Option<DType> {
         match self.dtype_name() {
             "F32" => Some(DType::F32),
@@ -93,7 +93,8 @@ impl Entry {
         TYPES[usize::from(self.dtype)].0
     }
 
-    /// An entry of a file in another format, whose bytes begin at `start`; nothing for a type or shape that this format has not.
+    /// An entry for a file in another format, whose bytes begin at `start`; `None` if this format lacks the type or
+    /// shape.
     #[cfg(feature = "native")]
     pub(crate) fn new(name: &str, dtype: &str, shape: &[u64], start: u64) -> Option<Self> {
         let mut dims = [0; MAX_RANK];
@@ -105,31 +106,31 @@ impl Entry {
         Some(Self { name: name.into(), start, dims, order: 0, rank, dtype, vetted })
     }
 
-    /// The bytes that so many elements of a type take.
+    /// The bytes of `count` elements of a type.
     #[cfg(feature = "native")]
     pub(crate) fn bytes_for(dtype: &str, count: u64) -> Option<u64> {
         let (_, bits) = TYPES.iter().find(|(known, _)| *known == dtype)?;
         count.checked_mul(bits / 8)
     }
 
-    /// Its bytes in `data`, what follows the header.
+    /// Its bytes in `data`, the part of the file after the header.
     pub(crate) fn slice<'a>(&self, data: &'a [u8]) -> &'a [u8] {
-        // `parse` checked that the tensors tile the data.
+        // `parse` checked that the tensors cover the data.
         &data[self.range()]
     }
 
-    /// Where its bytes lie in what follows the header.
+    /// The range of its bytes after the header.
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
         let start = self.start as usize;
         start..start + self.size().unwrap_or_default() as usize
     }
 
-    /// Says that its bytes lie elsewhere now.
+    /// Records that its bytes have moved.
     pub(crate) fn move_to(&mut self, start: usize) {
         self.start = start as u64;
     }
 
-    /// The bytes its type and shape ask for, unless that is no whole or no sane number.
+    /// The bytes that its type and shape need; `None` if that is fractional or too large.
     fn size(&self) -> Option<u64> {
         let bits =
             self.shape().iter().try_fold(TYPES[usize::from(self.dtype)].1, |n, d| n.checked_mul(u64::from(*d)))?;
@@ -137,10 +138,10 @@ impl Entry {
     }
 }
 
-/// Reads the header of the safetensors file whose bytes are `file`: its tensors, sorted by name, and where its data begins.
+/// Reads the header of the safetensors file `file`. Returns its tensors, sorted by name, and the start of the data.
 ///
 /// # Errors
-/// `Error::Checkpoint`, naming the file as `path`, whatever is wrong with it.
+/// `Error::Checkpoint`, which calls the file `path`, for any fault.
 pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
     let fault = |problem: String| broken(path, None, problem, DAMAGED);
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
@@ -175,13 +176,13 @@ pub(crate) fn parse(file: &[u8], path: &str) -> Result<(Vec<Entry>, usize)> {
     Ok((entries, file.len() - data.len()))
 }
 
-/// By name, of equal ones the last first.
+/// Sorts by name; of equal names, the last comes first.
 fn sort(entries: &mut [Entry]) {
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name).then(b.order.cmp(&a.order)));
 }
 
-/// Looks over the text before it is parsed, so that parsing takes no more memory than the text: how many tensors it
-/// may have. Only `__metadata__` may hold long strings, and they are skipped.
+/// Checks the text before it is parsed, so that parsing needs no more memory than the text. Returns the most tensors
+/// that it may have. Only `__metadata__` may contain long strings, and they are skipped.
 fn survey(header: &[u8]) -> Result<usize, &'static str> {
     let (mut depth, mut objects, mut in_metadata) = (0, 0, false);
     let mut at = 0;
@@ -213,17 +214,17 @@ fn survey(header: &[u8]) -> Result<usize, &'static str> {
             return Err("the header is nested too deeply");
         }
     }
-    // An entry cannot be shorter, so neither can a header that parses have more.
+    // No entry is shorter, so a valid header cannot have more.
     Ok(objects.min(header.len() / MIN_ENTRY_TEXT))
 }
 
-/// The tensors must follow each other without gap or overlap from the data's first byte to its last.
+/// Checks that the tensors follow each other, without gap or overlap, from the first byte of the data to the last.
 fn check_places(entries: &mut [Entry], data: u64, path: &str) -> Result<()> {
     entries.sort_unstable_by_key(|e| (e.start, e.size()));
     let mut next = 0;
     for entry in entries.iter() {
         let start = entry.start;
-        // The entry's end is known to be a number.
+        // `size` was already checked for this entry.
         let end = start + entry.size().unwrap_or_default();
         let name = clip(&entry.name);
         let problem = if end > data {
@@ -250,7 +251,7 @@ pub(crate) fn broken(file: &str, tensor: Option<&str>, problem: String, help: im
     Error::Checkpoint { file: file.into(), tensor: tensor.map(clip), problem, help: help.into() }
 }
 
-/// The header object, into a list.
+/// Deserializes the header object into a list.
 struct Tensors<'a>(&'a mut Vec<Entry>);
 
 impl<'de> DeserializeSeed<'de> for Tensors<'_> {
@@ -296,7 +297,7 @@ impl<'de> Visitor<'de> for Tensors<'_> {
     }
 }
 
-/// What `__metadata__` holds: texts by name, which are looked at and not kept.
+/// The contents of `__metadata__`: texts by name, which are checked but not kept.
 struct Texts;
 
 impl<'de> Deserialize<'de> for Texts {

@@ -45,28 +45,29 @@ use header::{Entry, broken};
 pub use names::{Head, Param};
 use source::Shard;
 
-/// The end of a scale tensor's name, after that of the tensor it belongs to.
+/// The end of the name of a scale tensor, after the name of its matrix.
 const SCALE: &str = ".scale";
 
-/// How many faults an error lists by name.
+/// The most faults that an error lists by name.
 const LISTED: usize = 5;
 
-/// A model's configuration and weights.
+/// The configuration and weights of a model.
 #[derive(Debug)]
 pub struct Checkpoint {
     config: Config,
-    /// What errors call it as a whole.
+    /// Its name in errors.
     name: String,
     shards: Vec<Shard>,
-    /// An adapter's matrices beside those in 8 bits.
+    /// The matrices of an adapter beside those in 8 bits.
     #[cfg(feature = "train")]
     low_rank: Option<Shard>,
 }
 
-/// The names of the tensors in the bytes of a file, sorted: safetensors, or what PyTorch wrote if `file`, its name, ends with `.bin`.
+/// The sorted names of the tensors in the bytes of a file: safetensors, or a PyTorch file if its name `file` ends with
+/// `.bin`.
 ///
 /// # Errors
-/// `Error::Checkpoint` that says what is wrong with the file.
+/// `Error::Checkpoint` describes the fault in the file.
 #[cfg(feature = "native")]
 pub fn names_in(bytes: &[u8], file: &str) -> Result<Vec<String>> {
     let shards = Shard::held_any(bytes.to_vec().into(), file)?;
@@ -75,20 +76,20 @@ pub fn names_in(bytes: &[u8], file: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What a model's tokenizer is read from: one of these lies beside its weights.
+/// The files of a model's tokenizer. One of these is beside its weights.
 pub const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 
 impl Checkpoint {
-    /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors`, `pytorch_model.bin` or either's
-    /// index, mapped into memory. The encoder's tensors are all there, of the right shape.
+    /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors`, `pytorch_model.bin` or the
+    /// index of either, mapped into memory. It checks that all tensors of the encoder exist in the right shape.
     ///
-    /// Another program must not write to a mapped file in place; where one may, set `CLOZE_NO_MMAP=1`, and files are read into memory.
-    /// Or, with the feature `train`, the directory of an [adapter], whose base is then opened and adapted: in memory, but for matrices in
-    /// 8 bits, which stay as they are.
+    /// Other programs must not write to a mapped file in place. If one may, set `CLOZE_NO_MMAP=1`; then files are read
+    /// into memory. With the feature `train`, `dir` can also be an [adapter]. Then its base is opened and adapted in
+    /// memory; matrices in 8 bits stay as they are.
     ///
     /// # Errors
-    /// `Error::Io`, `Error::Config`, `Error::Unsupported` or `Error::Checkpoint`, each naming the file, the tensor and what
-    /// to do.
+    /// `Error::Io`, `Error::Config`, `Error::Unsupported` or `Error::Checkpoint`, each with the file, the tensor and
+    /// the remedy.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         #[cfg(feature = "train")]
@@ -96,18 +97,18 @@ impl Checkpoint {
             return adapter::directory::open(dir, adapter::Eight::Stays);
         }
         if !dir.join("config.json").exists() {
-            // What is wrong with the directory says more than that one file is missing.
+            // A fault of the directory says more than one missing file.
             source::open(dir)?;
         }
         let config = Config::open(dir)?;
         Self::new(config, dir.display().to_string(), source::open(dir)?)
     }
 
-    /// The directory in which one of these `files` of the model in `dir` lies: that itself, or that of its base for an adapter as PEFT
-    /// saves it, with neither configuration nor tokenizer.
+    /// The directory that has one of these `files` of the model in `dir`. That is `dir` itself, or the base's
+    /// directory: an adapter as PEFT saves it has neither configuration nor tokenizer.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`], for an adapter without the files.
+    /// As for [`Checkpoint::open`], for an adapter without the files.
     #[cfg(feature = "native")]
     pub fn place_of(files: &[&str], dir: &std::path::Path) -> Result<std::path::PathBuf> {
         #[cfg(feature = "train")]
@@ -118,20 +119,20 @@ impl Checkpoint {
         Ok(dir.into())
     }
 
-    /// A checkpoint whose files are in memory, compiled in or fetched: the text of `config.json` and the bytes of
+    /// A checkpoint from memory, compiled in or fetched: the text of `config.json` and the bytes of
     /// `model.safetensors`.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`].
+    /// As for [`Checkpoint::open`].
     pub fn from_bytes(config_json: &[u8], weights: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
         Self::from_files(config_json, [("model.safetensors".into(), weights.into())])
     }
 
-    /// The same of weights in one or several files, by their names. All of their tensors count. With the feature `native` a file
-    /// whose name ends with `.bin` is read as PyTorch writes it.
+    /// The same with the weights in one or several files, with their names. All their tensors belong to the model. With
+    /// the feature `native`, a file whose name ends with `.bin` is read as a PyTorch file.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`]; there must be one file, and no tensor in two.
+    /// As for [`Checkpoint::open`]. There must be at least one file, and no tensor may be in two files.
     pub fn from_files(
         config_json: &[u8],
         weights: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>,
@@ -163,11 +164,11 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The same weights read by another configuration, without the tensors whose names `drops` says: the base of a model with
-    /// another head.
+    /// The same weights with another configuration, without the tensors that `drops` selects by name: the base of a
+    /// model with another head.
     ///
     /// # Errors
-    /// As [`Checkpoint::open`], if the encoder is none of this configuration's.
+    /// As for [`Checkpoint::open`], if the encoder does not fit this configuration.
     #[cfg(feature = "train")]
     pub fn recast(mut self, config: Config, drops: impl Fn(&str) -> bool) -> Result<Self> {
         for shard in &mut self.shards {
@@ -176,10 +177,10 @@ impl Checkpoint {
         Ok(Self { low_rank: self.low_rank, ..Self::new(config, self.name, self.shards)? })
     }
 
-    /// Checks that every weight is a tensor of its own: none has an adapter beside it.
+    /// Checks that no weight has an adapter beside it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`]
+    /// [`Error::Unsupported`] if one has.
     #[cfg(feature = "train")]
     pub(crate) fn has_one_tensor_a_weight(&self) -> Result<()> {
         match self.low_rank {
@@ -191,13 +192,14 @@ impl Checkpoint {
         }
     }
 
-    /// All tensors: their names as the files spell them, and their bytes.
+    /// All tensors: their names in the files, and their bytes.
     #[cfg(all(feature = "native", feature = "train"))]
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.shards.iter().flat_map(|shard| shard.entries.iter().map(|e| (&*e.name, shard.bytes_of(e))))
     }
 
-    /// The SHA-256 of the weights' file in hexadecimal digits, of several in their order; by it an adapter knows its base.
+    /// The SHA-256 of the weights, in hexadecimal digits. Several files count in their order. An adapter identifies its
+    /// base by it.
     #[cfg(feature = "train")]
     pub fn sha256(&self) -> String {
         use sha2::Digest;
@@ -207,12 +209,12 @@ impl Checkpoint {
         sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The model's configuration.
+    /// The configuration of the model.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The head it has: the one that its configuration names, else the one that its tensors are.
+    /// Its head: the one that the configuration names, or else the one to which its tensors belong.
     pub fn head(&self) -> Head {
         const ALL: [Head; 8] = [
             Head::QuestionAnswering,
@@ -229,10 +231,10 @@ impl Checkpoint {
         named.or_else(|| ALL.into_iter().find(here)).unwrap_or(Head::Encoder)
     }
 
-    /// Checks that every tensor of a model with this head is there, with the right type and shape.
+    /// Checks that every tensor of a model with this head exists, with the right type and shape.
     ///
     /// # Errors
-    /// `Error::Checkpoint` that lists what is missing or wrong, and which head the file has instead.
+    /// `Error::Checkpoint` lists what is missing or wrong, and names the head that the file has instead.
     pub fn require(&self, head: Head) -> Result<()> {
         let mut faults = Vec::new();
         let mut more = 0;
@@ -276,16 +278,16 @@ impl Checkpoint {
         Err(broken(&self.name, Some(first), problem, help))
     }
 
-    /// The tensor `name`, as `transformers` saves it; a vector is one row. Its values are checked the first time it is asked for.
+    /// The tensor with this `name` in `transformers`. A vector is one row. Its values are checked when it is first
+    /// requested.
     ///
     /// # Errors
-    /// `Error::Checkpoint` if it is absent, is not of the shape that the configuration asks for, or has a value that is
-    /// not finite.
+    /// `Error::Checkpoint` if it is missing, if its shape contradicts the configuration, or if a value is not finite.
     pub fn get(&self, name: &str) -> Result<HostTensor<'_>> {
         self.read(name, true)
     }
 
-    /// A table whose rows are looked at one by one as they are used: a value that is not finite in another row does no harm.
+    /// A table whose rows are checked when they are used. So a value that is not finite does no harm in an unused row.
     pub(crate) fn table(&self, name: &str) -> Result<HostTensor<'_>> {
         self.read(name, false)
     }
@@ -302,14 +304,14 @@ impl Checkpoint {
         };
         let (shard, entry) = self.locate(&param)?.ok_or_else(missing)?;
         let tensor = self.tensor(shard, entry)?;
-        // Of 8 bits -128 and a scale are finite, and wrong all the same.
+        // In 8 bits, -128 is finite but not allowed, and scales have further rules.
         if vets || tensor.dtype == DType::I8 {
             self.vet(shard, entry, &tensor)?;
         }
         Ok(tensor)
     }
 
-    /// The error for a row of the table `name` that a text uses and that has values that are not finite.
+    /// The error if a text uses a row of the table `name` that has values that are not finite.
     pub(crate) fn bad_row(&self, name: &str, row: usize) -> Error {
         let problem = format!("row {row} of {name} has a value that is not finite");
         broken(&self.name, Some(name), problem, "The weights are damaged or training diverged: give another checkpoint")
@@ -320,16 +322,16 @@ impl Checkpoint {
         names::spellings(name).iter().any(|n| self.find(n).is_some())
     }
 
-    /// The type its matrices are stored in, judged by the word embeddings.
+    /// The type in which its matrices are stored, judged by the word embeddings.
     ///
     /// # Errors
-    /// As [`Checkpoint::get`].
+    /// As for [`Checkpoint::get`].
     pub fn dtype(&self) -> Result<DType> {
         Ok(self.table("bert.embeddings.word_embeddings.weight")?.dtype)
     }
 
-    /// Lets go of every tensor but these, where the weights are memory of the checkpoint's own; what is mapped or
-    /// compiled in costs nothing.
+    /// Releases all tensors except these, if the checkpoint owns the memory of the weights. Mapped or compiled-in
+    /// weights cost no memory.
     pub(crate) fn keep(&mut self, names: &[&str]) {
         let mut kept = Vec::new();
         for name in names.iter().flat_map(|name| names::spellings(name)) {
@@ -345,8 +347,8 @@ impl Checkpoint {
         }
     }
 
-    /// The encoder's layers, the one at the file's end first: in this order
-    /// [`let_go_of_layer`](Self::let_go_of_layer) gives the most memory back.
+    /// The encoder's layers, starting with the one at the end of the file. In this order,
+    /// [`let_go_of_layer`](Self::let_go_of_layer) frees the most memory.
     pub(crate) fn layers_from_the_end(&mut self) -> Vec<usize> {
         let layers = names::spellings("bert.encoder.layer.");
         let is_layer = |name: &str| layers.iter().any(|prefix| name.starts_with(prefix.as_str()));
@@ -357,7 +359,7 @@ impl Checkpoint {
             names.iter().find_map(|name| self.shards.iter().find_map(|shard| shard.place(name)))
         };
         let mut layers: Vec<_> = (0..self.config.num_hidden_layers).map(|index| (place(&index), index)).collect();
-        // Layers are few, and a sort is much code for a page to load.
+        // Layers are few, and a sort would be much code for a page to load.
         let mut order = Vec::with_capacity(layers.len());
         while let Some(last) = (0..layers.len()).max_by_key(|at| layers[*at]) {
             order.push(layers.swap_remove(last).1);
@@ -365,14 +367,14 @@ impl Checkpoint {
         order
     }
 
-    /// Lets go of the tensors of one of the encoder's layers, where the weights are memory of the checkpoint's own.
+    /// Releases the tensors of one of the encoder's layers, if the checkpoint owns the memory of the weights.
     pub(crate) fn let_go_of_layer(&mut self, index: usize) {
         let layer = names::spellings(&format!("bert.encoder.layer.{index}."));
         let is_other = |name: &str| !layer.iter().any(|prefix| name.starts_with(prefix.as_str()));
         self.shards.iter_mut().for_each(|shard| shard.let_go(is_other));
     }
 
-    /// Which heads the file has, in words.
+    /// The heads of the file, in words.
     fn heads(&self) -> Vec<&'static str> {
         let has = |prefix: &str| self.shards.iter().flat_map(|s| &s.entries).any(|e| e.name.starts_with(prefix));
         names::HEADS.iter().filter(|(prefix, _)| has(prefix)).map(|(_, what)| *what).collect()
@@ -382,7 +384,7 @@ impl Checkpoint {
         self.shards.iter().find_map(|shard| shard.find(name).map(|entry| (shard, entry)))
     }
 
-    /// Where a parameter lies, if its type and shape are right.
+    /// Finds a parameter, if its type and shape are right.
     fn locate(&self, param: &Param) -> Result<Option<(&Shard, &Entry)>> {
         let spellings = names::spellings(&param.name);
         let mut found = spellings.iter().filter_map(|name| self.find(name));
@@ -431,7 +433,7 @@ impl Checkpoint {
         if entry.shape().contains(&0) {
             return Err(fault(format!("{name} is empty"), header::DAMAGED.into()));
         }
-        // A tensor that is not empty is no larger than its file, so neither is the product.
+        // A tensor that is not empty is at most as large as its file, so the product cannot overflow.
         let (rows, cols) = match entry.shape() {
             [rows @ .., cols] => (rows.iter().map(|d| *d as usize).product(), *cols as usize),
             [] => (1, 1),
@@ -452,7 +454,7 @@ impl Checkpoint {
         Ok(HostTensor::new(dtype, rows, cols, shard.bytes_of(entry), scales))
     }
 
-    /// Looks at a tensor's values, once in a checkpoint's life.
+    /// Checks a tensor's values, once for each checkpoint.
     fn vet(&self, shard: &Shard, entry: &Entry, tensor: &HostTensor) -> Result<()> {
         if entry.vetted.load(Ordering::Relaxed) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The weights of a module that stands on top of a model: a small file of its own, of a few tensors.
+//! The weights of a module on top of a model: a small file with a few tensors.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::error::Error;
 use crate::error::{Result, clip};
 use crate::tensor::{DType, HostTensor};
 
-/// A module's weights.
+/// The weights of a module.
 #[derive(Debug)]
 pub struct ModuleWeights(Vec<Shard>);
 
 impl ModuleWeights {
-    /// What a module's weights are in.
+    /// The file of a module's weights.
     pub const FILE: &str = "model.safetensors";
 
     /// Opens the weights in a module's directory.
@@ -27,15 +27,15 @@ impl ModuleWeights {
         super::source::open(dir).map(Self)
     }
 
-    /// The same of bytes in memory; errors call them `file`.
+    /// The same with bytes in memory; `file` is their name in errors.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`]
+    /// [`Error::Checkpoint`].
     pub fn held(bytes: impl Into<Cow<'static, [u8]>>, file: &str) -> Result<Self> {
         Ok(Self(vec![Shard::held(bytes.into(), file)?]))
     }
 
-    /// Writes them as the new safetensors file `path`, each in the type that it has, but for F64, which becomes F32.
+    /// Writes them to the new safetensors file `path`. Each tensor keeps its type, except that F64 becomes F32.
     #[cfg(feature = "native")]
     pub(super) fn write(&self, path: &std::path::Path) -> Result<()> {
         use super::write::{self, Planned};
@@ -65,7 +65,7 @@ impl ModuleWeights {
         Ok(())
     }
 
-    /// Bytes that they take on a device, about.
+    /// The approximate bytes that they take on a device.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries().map(|(shard, entry)| shard.bytes_of(entry).len() as u64).sum()
     }
@@ -74,10 +74,10 @@ impl ModuleWeights {
         self.0.iter().flat_map(|shard| shard.entries.iter().map(move |entry| (shard, entry)))
     }
 
-    /// The tensors with these names and shapes: those and no others are in the file.
+    /// The tensors with these names and shapes. The file must have these and no others.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`]
+    /// [`Error::Checkpoint`] if it does not.
     pub(crate) fn exactly<const N: usize>(&self, wanted: [(&str, &[usize]); N]) -> Result<[HostTensor<'_>; N]> {
         const HELP: &str = "Give the config.json and weights that were saved together";
         let file = self.0.first().map(|shard| shard.file.as_str()).unwrap_or_default();
@@ -101,7 +101,7 @@ impl ModuleWeights {
     }
 }
 
-/// A tensor of this shape, whose values were looked at.
+/// A tensor of this shape, with its values checked.
 fn tensor<'a>(file: &str, shard: &'a Shard, entry: &Entry, shape: &[usize]) -> Result<HostTensor<'a>> {
     let name = &entry.name;
     let fault = |problem: String, help: &str| Err(broken(file, Some(name), problem, help));

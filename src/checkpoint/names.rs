@@ -1,39 +1,40 @@
-//! The tensors of a BERT checkpoint: their names and shapes, in one place.
+//! The names and shapes of all tensors of a BERT checkpoint.
 //!
-//! Names are those that `transformers` saves: encoder tensors begin with `bert.` and LayerNorm has `weight` and `bias`.
-//! Files without the prefix, and old ones with `gamma` and `beta`, are found by `spellings`.
+//! The names are those that `transformers` saves: encoder tensors begin with `bert.`, and LayerNorm has `weight` and
+//! `bias`. `spellings` also finds files without the prefix, and old files with `gamma` and `beta`.
 
 use crate::config::Config;
 use crate::pooling::Pooling;
 
-/// What stands on top of the encoder. B sequences, T tokens, P picked tokens, H hidden, V vocabulary, L labels.
+/// The head on top of the encoder. B is sequences, T tokens, P picked tokens, H hidden size, V vocabulary size, L
+/// labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Head {
-    /// Nothing: hidden states `[T, H]`.
+    /// No head: hidden states `[T, H]`.
     Encoder,
-    /// Nothing that has parameters: each sequence's hidden states pooled, `[B, H]`.
+    /// No parameters: the pooled hidden states of each sequence, `[B, H]`.
     Embedding(Pooling),
     /// `tanh` of a linear layer on `[CLS]`: `[B, H]`.
     Pooler,
     /// Start and end logits for extractive question answering: `[T, 2]`.
     QuestionAnswering,
-    /// Logits of the word that stands at each picked token: `[P, V]`.
+    /// Logits of the word at each picked token: `[P, V]`.
     MaskedLm,
     /// Logits of "the second text follows the first" and "it does not", from the pooler: `[B, 2]`.
     NextSentence,
-    /// Both that BERT was pre-trained with.
+    /// Both heads of BERT's pre-training.
     PreTraining,
-    /// Logits of a text's or a pair's class, or its score, from the pooler: `[B, L]`.
+    /// Logits of the class of a text or pair, or its score, from the pooler: `[B, L]`.
     SequenceClassification,
-    /// Logits of each token's class: `[T, L]`.
+    /// Logits of the class of each token: `[T, L]`.
     TokenClassification,
-    /// One logit a choice, each choice a sequence of its own, from the pooler: `[B, 1]`.
+    /// One logit for each choice, which is a sequence of its own, from the pooler: `[B, 1]`.
     MultipleChoice,
 }
 
 impl Head {
-    /// The class of `transformers` that has this head.
+    /// The class in `transformers` that has this head.
     pub const fn architecture(self) -> &'static str {
         match self {
             Head::Encoder | Head::Embedding(_) | Head::Pooler => "BertModel",
@@ -47,7 +48,7 @@ impl Head {
         }
     }
 
-    /// What its first output has a row for.
+    /// The unit of its first output's rows.
     pub const fn per(self) -> Per {
         match self {
             Head::Encoder | Head::QuestionAnswering | Head::TokenClassification => Per::Token,
@@ -60,7 +61,7 @@ impl Head {
         }
     }
 
-    /// Whether it reads the pooler's output.
+    /// Whether it reads the output of the pooler.
     pub const fn has_pooler(self) -> bool {
         matches!(
             self,
@@ -73,7 +74,7 @@ impl Head {
         matches!(self, Head::MaskedLm | Head::PreTraining)
     }
 
-    /// What it has beyond the encoder, the pooler and the language model.
+    /// Its tensors besides those of the encoder, the pooler and the language model.
     const fn specs(self) -> &'static [Spec] {
         match self {
             Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => &[],
@@ -84,7 +85,7 @@ impl Head {
     }
 }
 
-/// What a row of a result is about.
+/// The unit that a row of a result belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Per {
     /// A token of the batch.
@@ -95,18 +96,19 @@ pub enum Per {
     Picked,
 }
 
-/// A tensor that a model has.
+/// A tensor of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
-    /// As `transformers` saves it.
+    /// Its name in `transformers`.
     pub name: String,
-    /// Rows and columns; one row for a vector.
+    /// The rows; 1 for a vector.
     pub rows: usize,
-    /// Columns, or the length of a vector.
+    /// The columns, or the length of a vector.
     pub cols: usize,
-    /// Whether it is a vector in the file, of one dimension.
+    /// Whether it is a vector in the file, with one dimension.
     pub is_vector: bool,
-    /// Whether the i8 format stores it in 8 bits, with one scale a row: matrices of the encoder and word embeddings.
+    /// Whether the i8 format stores it in 8 bits, with one scale for each row: matrices of the encoder and word
+    /// embeddings.
     pub in_i8: bool,
 }
 
@@ -117,7 +119,7 @@ enum Dim {
     Vocab,
     Positions,
     Types,
-    /// Start and end, or does follow and does not.
+    /// Start and end, or "follows" and "does not follow".
     Two,
     Labels,
 }
@@ -125,18 +127,18 @@ use Dim::{FeedForward, Hidden, Labels, Positions, Two, Types, Vocab};
 
 struct Spec {
     name: &'static str,
-    /// None for a vector.
+    /// `None` for a vector.
     rows: Option<Dim>,
     cols: Dim,
     in_i8: bool,
 }
 
-/// A matrix that is kept in 8 bits where the format is i8.
+/// A matrix that is stored in 8 bits in the i8 format.
 const fn matrix(name: &'static str, rows: Dim, cols: Dim) -> Spec {
     Spec { name, rows: Some(rows), cols, in_i8: true }
 }
 
-/// A matrix that is small, or that decides too much to be rounded.
+/// A matrix that is too small or too important to be rounded.
 const fn exact(name: &'static str, rows: Dim, cols: Dim) -> Spec {
     Spec { name, rows: Some(rows), cols, in_i8: false }
 }
@@ -153,7 +155,7 @@ const EMBEDDINGS: [Spec; 5] = [
     vector("embeddings.LayerNorm.bias", Hidden),
 ];
 
-/// After `encoder.layer.N.`
+/// The tensors after `encoder.layer.N.`.
 const LAYER: [Spec; 16] = [
     matrix("attention.self.query.weight", Hidden, Hidden),
     vector("attention.self.query.bias", Hidden),
@@ -173,7 +175,7 @@ const LAYER: [Spec; 16] = [
     vector("output.LayerNorm.bias", Hidden),
 ];
 
-/// Not every checkpoint has it, and not every head needs it.
+/// Some checkpoints lack it, and some heads do not need it.
 const POOLER: [Spec; 2] = [exact("pooler.dense.weight", Hidden, Hidden), vector("pooler.dense.bias", Hidden)];
 
 const QUESTION_ANSWERING: [Spec; 2] = [exact("qa_outputs.weight", Two, Hidden), vector("qa_outputs.bias", Two)];
@@ -191,18 +193,18 @@ const LANGUAGE_MODEL: [Spec; 5] = [
     vector("cls.predictions.bias", Vocab),
 ];
 
-/// The decoder's own table, where it is not the word embeddings'.
+/// The decoder's own table, if it is not the word embeddings.
 const DECODER: [Spec; 1] = [matrix(OWN_DECODER, Vocab, Hidden)];
 
 pub(crate) const OWN_DECODER: &str = "cls.predictions.decoder.weight";
 
-/// Tensors whose names have no prefix, of whatever head.
+/// The tensors of all heads, whose names have no prefix.
 const OF_HEADS: [&[Spec]; 5] = [&QUESTION_ANSWERING, &NEXT_SENTENCE, &CLASSIFIER, &LANGUAGE_MODEL, &DECODER];
 
 const PREFIX: &str = "bert.";
 const LAYERS: &str = "encoder.layer.";
 
-/// Heads that a file can have, by how their tensors' names begin.
+/// The heads that a file can have, by the beginnings of their tensors' names.
 pub(crate) const HEADS: [(&str, &str); 4] = [
     ("qa_outputs.", "question answering"),
     ("cls.predictions.", "masked language modelling"),
@@ -210,7 +212,7 @@ pub(crate) const HEADS: [(&str, &str); 4] = [
     ("classifier.", "classification"),
 ];
 
-/// Which head a tensor is of, in words; nothing if it is of none.
+/// The head that a tensor belongs to, in words; `None` if it belongs to none.
 #[cfg(feature = "train")]
 pub(crate) fn head_of(name: &str) -> Option<&'static str> {
     HEADS.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, what)| *what)
@@ -237,7 +239,7 @@ impl Spec {
     }
 }
 
-/// The tensors that a model with this head must have, the encoder's first, in the order of the computation.
+/// The tensors that a model with this head must have, in the order of the computation, with the encoder's first.
 pub fn params(config: &Config, head: Head) -> impl Iterator<Item = Param> {
     let named = move |spec: &Spec, prefix: String| spec.param(prefix + spec.name, config);
     let embeddings = EMBEDDINGS.iter().map(move |s| named(s, PREFIX.into()));
@@ -254,7 +256,7 @@ pub fn params(config: &Config, head: Head) -> impl Iterator<Item = Param> {
     embeddings.chain(layers).chain(pooler).chain(head)
 }
 
-/// What a tensor's name, in any of its spellings, stands for in this model; nothing if it is no part of it.
+/// The parameter of this model that a tensor's name means, in any spelling; `None` if it is not part of the model.
 pub fn param(config: &Config, name: &str) -> Option<Param> {
     let modern = match name {
         "cls.predictions.decoder.bias" => "cls.predictions.bias".into(),
@@ -268,7 +270,7 @@ pub fn param(config: &Config, name: &str) -> Option<Param> {
     let spec = match bare.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.')) {
         Some((layer, rest)) => {
             let n: usize = layer.parse().ok()?;
-            // "+1" and "01" parse, and are no layer's name.
+            // "+1" and "01" parse as numbers, but are not names of layers.
             of(&LAYER, rest).filter(|_| n < config.num_hidden_layers && n.to_string() == layer)?
         }
         None => of(&EMBEDDINGS, bare).or_else(|| of(&POOLER, bare))?,
@@ -276,7 +278,7 @@ pub fn param(config: &Config, name: &str) -> Option<Param> {
     Some(spec.param(format!("{PREFIX}{bare}"), config))
 }
 
-/// The name with LayerNorm's old `gamma` and `beta` as `weight` and `bias`.
+/// The name with `weight` and `bias` instead of LayerNorm's old `gamma` and `beta`.
 pub(crate) fn modern(name: &str) -> String {
     for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
         if let Some(stem) = name.strip_suffix(old) {
@@ -286,14 +288,14 @@ pub(crate) fn modern(name: &str) -> String {
     name.into()
 }
 
-/// The names a file can have for the tensor that `transformers` saves as `name`, the usual one first.
+/// The names that a file can have for the tensor `name` of `transformers`, the usual one first.
 pub(crate) fn spellings(name: &str) -> Vec<String> {
     let mut names = vec![name.to_string()];
     if let Some(bare) = name.strip_prefix(PREFIX) {
         names.push(bare.into());
     }
     if name == "cls.predictions.bias" {
-        // One parameter under two names.
+        // One parameter has two names.
         names.push("cls.predictions.decoder.bias".into());
     }
     for (new, old) in [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")] {

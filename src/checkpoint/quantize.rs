@@ -1,18 +1,18 @@
-//! Rows of weights as 8-bit integers: symmetric, one scale a row.
+//! Quantizes rows of weights to 8-bit integers, symmetrically, with one scale for each row.
 //!
-//! `scale = max|w| / 127` and `q = round(w / scale)`, so `|w - q * scale| <= scale / 2` and q is in -127..=127.
+//! `scale = max|w| / 127` and `q = round(w / scale)`, so `|w - q * scale| <= scale / 2`, and q is in -127..=127.
 
-/// The scale of a row: positive always, so that what reads it need not ask.
+/// The scale of a row. It is always positive, so readers need no check.
 pub(crate) fn row_scale(row: &[f32]) -> f32 {
     let largest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     if largest == 0.0 {
         return 1.0;
     }
-    // Below the smallest normal number a scale would have lost the digits that the bound needs.
+    // Below the smallest normal number, a scale would lose the digits that the bound needs.
     (largest / 127.0).max(f32::MIN_POSITIVE)
 }
 
-/// The row in units of `scale`, into `out`.
+/// Writes the row in units of `scale` to `out`.
 pub(crate) fn quantize_row(row: &[f32], scale: f32, out: &mut [u8]) {
     for (q, w) in out.iter_mut().zip(row) {
         *q = ((w / scale).round().clamp(-127.0, 127.0) as i8) as u8;
@@ -38,7 +38,8 @@ mod tests {
                 let q = q as i8;
                 prop_assert!(q != i8::MIN);
                 let error = (f64::from(*w) - f64::from(q) * f64::from(scale)).abs();
-                // w / scale is rounded to f32 before it is rounded to an integer: at most 127 units of 2^-24 of a step.
+                // w / scale is rounded to f32 before it is rounded to an integer: an error of at most 127 units of
+                // 2^-24 of a step.
                 prop_assert!(error <= f64::from(scale) * (0.5 + 1e-5), "{w} {q} {scale}");
             }
         }

@@ -1,9 +1,9 @@
-//! Where a checkpoint's bytes come from: files mapped into memory, one or several, or bytes that are there already.
+//! The source of a checkpoint's bytes: one or several mapped files, or bytes in memory.
 //!
-//! A mapped file must not be truncated or written to while a model uses it: the operating system then ends the process with
-//! SIGBUS, or the weights change. That is the price of not copying them, paid by every reader of safetensors. This crate
-//! replaces files by renaming, which leaves a mapping whole. Where other programs may write to a file in place, set the
-//! environment variable `CLOZE_NO_MMAP=1`: weights are then read into memory.
+//! A mapped file must not be truncated or written while a model uses it. Otherwise the operating system ends the
+//! process with SIGBUS, or the weights change. Every reader of safetensors that does not copy has this limit. This
+//! crate replaces files by renaming, which does not affect a mapping. If other programs may write to a file in place,
+//! set the environment variable `CLOZE_NO_MMAP=1`: then weights are read into memory.
 
 use std::borrow::Cow;
 
@@ -12,22 +12,22 @@ use super::header::{self, Entry};
 use crate::error::{Error, clip_message};
 use crate::error::{Result, clip};
 
-/// The tensors of one file: safetensors, or what `torch.save` wrote.
+/// The tensors of one file: safetensors, or one that `torch.save` wrote.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    /// What errors call it.
+    /// Its name in errors.
     pub(crate) file: String,
     bytes: Bytes,
-    /// Where the data begins.
+    /// The start of the data.
     data: usize,
-    /// Sorted by name.
+    /// The tensors, sorted by name.
     pub(crate) entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 enum Bytes {
     Held(Cow<'static, [u8]>),
-    /// What a file has in another order, copied from it.
+    /// Tensors that have another order in the file, copied from it.
     #[cfg(feature = "native")]
     Copied(Vec<u8>),
     #[cfg(feature = "native")]
@@ -48,8 +48,8 @@ impl std::ops::Deref for Bytes {
     }
 }
 
-/// A shard's bytes as memory of its own, whose tensors may be moved or let go of. Nothing for what is mapped or compiled in, and
-/// for `.bin` files: their tensors may share bytes, and their order is not that of the names.
+/// The bytes of a shard, if it owns them and its tensors may be moved or released; `None` for mapped or compiled-in
+/// bytes. It is also `None` for `.bin` files, whose tensors may share bytes and are not in the order of their names.
 fn movable<'a>(bytes: &'a mut Bytes, file: &str) -> Option<&'a mut Vec<u8>> {
     match bytes {
         Bytes::Held(Cow::Owned(bytes)) if !file.ends_with(".bin") => Some(bytes),
@@ -58,7 +58,7 @@ fn movable<'a>(bytes: &'a mut Bytes, file: &str) -> Option<&'a mut Vec<u8>> {
 }
 
 impl Shard {
-    /// A file whose bytes are in memory.
+    /// A file in memory.
     pub(crate) fn held(bytes: Cow<'static, [u8]>, file: &str) -> Result<Self> {
         Self::new(Bytes::Held(bytes), file.into())
     }
@@ -68,7 +68,7 @@ impl Shard {
         Ok(Self { file, bytes, data, entries })
     }
 
-    /// What a file holds in either format, by its name: one shard, or two where some tensors had to be copied.
+    /// The tensors of a file in either format, by its name: one shard, or two if some tensors had to be copied.
     #[cfg(feature = "native")]
     fn any(bytes: Bytes, file: String) -> Result<Vec<Self>> {
         if !file.ends_with(".bin") {
@@ -84,7 +84,7 @@ impl Shard {
         Ok(std::iter::once(Self { file, bytes, data: 0, entries: in_file }).chain(more).collect())
     }
 
-    /// The same of bytes in memory.
+    /// The same with bytes in memory.
     #[cfg(feature = "native")]
     pub(crate) fn held_any(bytes: Cow<'static, [u8]>, file: &str) -> Result<Vec<Self>> {
         Self::any(Bytes::Held(bytes), file.into())
@@ -94,11 +94,11 @@ impl Shard {
         self.entries.binary_search_by(|e| (*e.name).cmp(name)).ok().and_then(|i| self.entries.get(i))
     }
 
-    /// Lets go of all tensors but the `wanted`, if the bytes are memory of this shard's own.
+    /// Releases all tensors except the `wanted` ones, if the shard owns its bytes.
     pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
         let Some(bytes) = movable(&mut self.bytes, &self.file) else { return };
         self.entries.retain(|entry| wanted(&entry.name));
-        // In place: a second buffer could be more than there is room for.
+        // In place, because there may be no memory for a second buffer.
         self.entries.sort_unstable_by_key(|entry| entry.range().start);
         let mut end = 0;
         for entry in &mut self.entries {
@@ -113,13 +113,13 @@ impl Shard {
         self.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 
-    /// Where a tensor lies in the file.
+    /// The position of a tensor in the file.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
         self.find(name).map(|entry| entry.range().start)
     }
 
-    /// Moves the tensors behind the last of the `front` into a shard of their own, where they are small and the bytes are memory
-    /// of this shard's own. So [`let_go`](Self::let_go) can give back memory from the end.
+    /// Moves the tensors after the last `front` tensor into a shard of their own, if they are small and the shard owns
+    /// its bytes. Then [`let_go`](Self::let_go) can free memory from the end.
     pub(crate) fn split_tail(&mut self, front: impl Fn(&str) -> bool) -> Option<Self> {
         let bytes = movable(&mut self.bytes, &self.file)?;
         let in_front = |entry: &&Entry| front(&entry.name);
@@ -144,7 +144,8 @@ impl Shard {
         Some(Self { file: self.file.clone(), bytes: Bytes::Held(Cow::Owned(own)), data: 0, entries: behind })
     }
 
-    /// Lets go of the tensors that are not `wanted`, and of the memory behind the last one that is, if it is of this shard's own.
+    /// Releases the tensors that are not `wanted`, and frees the memory after the last wanted one, if the shard owns
+    /// its bytes.
     pub(crate) fn let_go(&mut self, wanted: impl Fn(&str) -> bool) {
         let Some(bytes) = movable(&mut self.bytes, &self.file) else { return };
         self.entries.retain(|entry| wanted(&entry.name));
@@ -153,13 +154,13 @@ impl Shard {
         bytes.shrink_to_fit();
     }
 
-    /// The JSON that says what is in a safetensors file, as far as [`keep`](Self::keep) has not let go of it.
+    /// The JSON header of a safetensors file, unless [`keep`](Self::keep) has released it.
     #[cfg(all(feature = "native", feature = "train"))]
     pub(crate) fn header(&self) -> &[u8] {
         self.bytes.get(8..self.data).unwrap_or_default()
     }
 
-    /// The whole file; nothing of what was copied from it.
+    /// The whole file; empty for copied tensors.
     #[cfg(feature = "train")]
     pub(crate) fn file_bytes(&self) -> &[u8] {
         #[cfg(feature = "native")]
@@ -169,13 +170,13 @@ impl Shard {
         &self.bytes
     }
 
-    /// The bytes of one of its tensors.
+    /// The bytes of a tensor of this shard.
     pub(crate) fn bytes_of(&self, entry: &Entry) -> &[u8] {
         entry.slice(&self.bytes[self.data..])
     }
 }
 
-/// Bytes behind the encoder's layers that are copied, so that those of the layers can be given back.
+/// The most bytes after the encoder's layers that are copied so that the layers can be freed.
 const MOST_MOVED: usize = 16 << 20;
 
 const SAVE_AGAIN: &str = "Save the model again with safetensors";
@@ -213,14 +214,15 @@ mod native {
     use super::*;
     use crate::files::open_regular;
 
-    /// What a whole model's weights are in, as transformers looks for them: the first that is there. An index names files.
+    /// The weights of a whole model, in the order in which transformers looks for them. The first file that exists is
+    /// used. An index names other files.
     pub(crate) const WEIGHTS: [&str; 4] =
         ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
     const MAX_INDEX: u64 = 100_000_000;
     const MAX_SHARDS: usize = 1000;
 
-    /// The whole of a file that is meant to be small.
+    /// Reads a whole file that must be small.
     pub(crate) fn read_small(path: &Path, limit: u64) -> Result<Vec<u8>> {
         let read = || {
             let file = open_regular(path)?;
@@ -235,14 +237,15 @@ mod native {
         read().map_err(|e| Error::io("read", path, e))
     }
 
-    /// The weights in the directory `dir`, of a model or of a module of one: the first of [`WEIGHTS`] that is there.
+    /// Opens the weights in the directory `dir`, of a model or of one of its modules: the first of [`WEIGHTS`] that
+    /// exists.
     pub(crate) fn open(dir: &Path) -> Result<Vec<Shard>> {
         let Some(found) = WEIGHTS.iter().map(|name| dir.join(name)).find(|path| path.exists()) else {
             return Err(no_weights(dir));
         };
         let is_index = found.extension().is_some_and(|end| end == "json");
         let opened = if is_index { open_index(dir, &found) } else { open_file(&found) };
-        // Python can do what this cannot: with the class that keeps the model's head.
+        // Python can read such a file, with the class that keeps the model's head.
         opened.map_err(|error| match error {
             Error::Checkpoint { file, tensor, problem, help } if file.ends_with(".bin") => {
                 let help = help.and(format!(". {}", in_python(&dir.display().to_string(), "", &class_of(dir))));
@@ -252,18 +255,18 @@ mod native {
         })
     }
 
-    /// The tensors of one file: safetensors, or what `torch.save` wrote if its name ends with `.bin`.
+    /// The tensors of one file: safetensors, or a PyTorch file if its name ends with `.bin`.
     pub(crate) fn open_file(path: &Path) -> Result<Vec<Shard>> {
         Shard::any(bytes_of_file(path)?, path.display().to_string())
     }
 
-    /// A file of safetensors.
+    /// The tensors of a safetensors file.
     #[cfg(feature = "train")]
     pub(crate) fn map(path: &Path) -> Result<Shard> {
         Shard::new(bytes_of_file(path)?, path.display().to_string())
     }
 
-    /// A file's bytes, mapped, or read where `CLOZE_NO_MMAP` is set.
+    /// The bytes of a file, mapped, or read if `CLOZE_NO_MMAP` is set.
     fn bytes_of_file(path: &Path) -> Result<Bytes> {
         let mut file = open_regular(path).map_err(|e| Error::io("read", path, e))?;
         if std::env::var_os("CLOZE_NO_MMAP").is_some_and(|value| !value.is_empty() && value != "0") {
@@ -278,19 +281,19 @@ mod native {
             file.read_to_end(&mut bytes).map_err(|e| Error::io("read", path, e))?;
             return Ok(Bytes::Held(Cow::Owned(bytes)));
         }
-        // SAFETY: the mapping is read-only and private to this process. What other processes may still do to it, the module
-        // says.
+        // SAFETY: the mapping is read-only and private to this process. The module describes what other processes may
+        // still do to it.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map", path, e))?;
         Ok(Bytes::Mapped(map))
     }
 
-    /// The files that an index names, each a plain name.
+    /// The files that an index names. Each must be a plain name.
     #[cfg(feature = "hub")]
     pub(crate) fn shard_names(path: &Path) -> Result<BTreeSet<String>> {
         names_in(&read_small(path, MAX_INDEX)?, &path.display().to_string())
     }
 
-    /// Hands every tensor and its file in the text of an index to `visit`.
+    /// Calls `visit` with every tensor and its file in the text of an index.
     fn visit_index(json: &[u8], file: &str, visit: &mut dyn FnMut(&str, &str) -> Result<(), String>) -> Result<()> {
         let mut json = serde_json::Deserializer::from_slice(json);
         (Index { visit })
@@ -299,7 +302,7 @@ mod native {
             .map_err(|e| broken(file, None, format!("the index cannot be used: {}", clip_message(&e)), SAVE_AGAIN))
     }
 
-    /// The files that an index names, all of the kind that its own name says.
+    /// The files that an index names. All must be of the kind that the index's own name implies.
     fn names_in(json: &[u8], file: &str) -> Result<BTreeSet<String>> {
         let end = if file.ends_with(".bin.index.json") { ".bin" } else { ".safetensors" };
         let mut names = BTreeSet::new();
@@ -321,7 +324,7 @@ mod native {
     fn open_index(dir: &Path, path: &Path) -> Result<Vec<Shard>> {
         let json = read_small(path, MAX_INDEX)?;
         let file = path.display().to_string();
-        // Twice over the text, so that it is never held as a second, larger table.
+        // The text is read twice, so that it never becomes a second, larger table in memory.
         let names = names_in(&json, &file)?;
         let mut shards = Vec::with_capacity(names.len());
         for name in &names {
@@ -333,8 +336,8 @@ mod native {
             shards.extend(open_file(&shard)?.into_iter().map(|shard| (name.as_str(), shard)));
         }
 
-        // As transformers does it: a tensor counts if it is listed, wherever it lies. What is listed and lies nowhere is
-        // missing only if the model has such a tensor.
+        // As in transformers, a tensor counts if it is listed, in whichever file it is. A listed tensor that is in no
+        // file is missing only if the model has such a tensor.
         let mut marks: Vec<Vec<bool>> = shards.iter().map(|(_, shard)| vec![false; shard.entries.len()]).collect();
         visit_index(&json, &file, &mut |tensor, listed| {
             let place = |(_, shard): &(&str, Shard)| shard.entries.binary_search_by(|e| (*e.name).cmp(tensor)).ok();
@@ -347,7 +350,7 @@ mod native {
             }
             Ok(())
         })?;
-        // What a shard holds beyond what the index lists is no part of the model.
+        // Tensors that the index does not list are not part of the model.
         let mut kept = Vec::with_capacity(shards.len());
         for ((_, mut shard), marks) in shards.into_iter().zip(marks) {
             let mut marks = marks.into_iter();
@@ -358,7 +361,7 @@ mod native {
         Ok(kept)
     }
 
-    /// Whether an index may name this file: one beside it, of the right kind.
+    /// Whether an index may name this file: one in the same directory, and of the right kind.
     fn is_plain_name(name: &str) -> bool {
         name.len() <= 255
             && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
@@ -381,7 +384,7 @@ mod native {
         no_weights_among(files, &name, "DIR", &class_of(dir))
     }
 
-    /// The class of transformers that a model was saved as, as far as its `config.json` says so.
+    /// The class in transformers that saved a model, if its `config.json` names one.
     pub(crate) fn class_of(dir: &Path) -> String {
         #[derive(serde::Deserialize)]
         struct Named {
@@ -395,15 +398,15 @@ mod native {
         class.unwrap_or_else(|| "AutoModelForPreTraining".into())
     }
 
-    /// How Python saves a model as safetensors; it knows it as `model`.
+    /// The Python code that saves a model as safetensors; `model` is its name in Python.
     fn in_python(model: &str, from: &str, class: &str) -> String {
         format!(
             "In Python: transformers.{class}.from_pretrained({model:?}{from}).save_pretrained({model:?}, safe_serialization=True)"
         )
     }
 
-    /// What to do about a model without weights that are read, of which there are these files. Python knows it as `model`, of
-    /// the class `class`.
+    /// The error for a model without readable weights that has these files. `model` is its name in Python, and `class`
+    /// is its class.
     pub(crate) fn no_weights_among(mut files: Vec<String>, name: &str, model: &str, class: &str) -> Error {
         files.sort_unstable();
         let other = |wanted: fn(&str) -> bool| files.iter().find(|f| wanted(f));
@@ -421,7 +424,7 @@ mod native {
         broken(name, None, "no model.safetensors and no pytorch_model.bin".into(), "Give a Hugging Face BERT model")
     }
 
-    /// The pairs of an index's `weight_map`, each handed to `visit`.
+    /// Calls `visit` with each pair of an index's `weight_map`.
     struct Index<'a> {
         visit: &'a mut dyn FnMut(&str, &str) -> Result<(), String>,
     }

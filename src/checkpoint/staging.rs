@@ -1,14 +1,16 @@
-//! Directories that appear, or change, at once or not at all.
+//! Creates or changes a directory as a whole or not at all.
 //!
-//! A directory is built beside the one it will become. Where that is there already, what it holds besides is linked into the new
-//! one, and the two exchange their names in one step (`renameat2` with `RENAME_EXCHANGE`): whoever opens a file, and whenever a
-//! process is killed, finds all files old or all new. Where the system cannot exchange names (no such call, a mount point, a file
-//! system without hard links, the working directory inside it), files are replaced one by one: `config.json` is taken away
-//! first and the new one put in its place last. A process killed in between leaves a directory without it, which
-//! nothing loads; running the command again mends it.
+//! A directory is built beside its final place. If the final directory already exists, its other files are linked into
+//! the new one. Then the two exchange their names in one step (`renameat2` with `RENAME_EXCHANGE`). So a reader sees
+//! either all old files or all new ones, even if a process is killed.
 //!
-//! A lock on the directory keeps two processes from writing it at once. What a killed process left half built is known by its
-//! name and swept by the next one that writes there.
+//! Some systems cannot exchange names: the call is missing, the directory is a mount point or the working directory is
+//! inside it, or the file system has no hard links. Then files are replaced one by one. `config.json` is removed first,
+//! and the new one is added last. A process that is killed in between leaves a directory without it, which nothing
+//! loads. Running the command again repairs it.
+//!
+//! A lock on the directory keeps two processes from writing it at once. Partial directories of a killed process have
+//! recognizable names, and the next process that writes there removes them.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -17,41 +19,41 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::files::sync_dir;
 
-/// A directory under construction. Dropped before [`Staging::commit`], it leaves nothing.
+/// A directory under construction. If it is dropped before [`Staging::commit`], nothing remains.
 #[derive(Debug)]
 pub(crate) struct Staging {
     dir: PathBuf,
     out: PathBuf,
-    /// Whether `out` was there at the beginning, and how it is replaced.
+    /// How `out` is created or replaced.
     way: Way,
-    /// On `dir` and on `out`; let go of when the process ends, however it ends.
+    /// The locks on `dir` and `out`. The system releases them when the process ends in any way.
     _locks: [Option<File>; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    /// `out` was not there.
+    /// `out` did not exist.
     New,
-    /// `dir` is beside it and takes its place.
+    /// `dir` is beside it and will exchange names with it.
     Exchange,
-    /// `dir` is inside it, and its files are moved.
+    /// `dir` is inside it, and its files will be moved.
     Move,
 }
 
-/// What is read first in a model's directory, and so what makes it one.
+/// The file that is read first in a model's directory. Without it, there is no model.
 const CONFIG: &str = "config.json";
 
-/// In a directory under construction, what `out` had under the same names.
+/// The subdirectory of a directory under construction for the files of `out` that have the same names.
 const OLD: &str = ".old";
 
-/// Files that a directory may hold beside the new ones for them to be linked; with more it is no model's own.
+/// The most other files of a directory that are linked. A directory with more belongs to more than a model.
 const MOST_LINKS: usize = 10_000;
 
 impl Staging {
-    /// Begins a directory that is to become `out`, or whose files are to go there.
+    /// Begins a directory that will become `out`, or whose files will go there.
     ///
     /// # Errors
-    /// [`Error::Option`] if `out` cannot be a directory, or another process writes there; [`Error::Io`].
+    /// [`Error::Option`] if `out` cannot be a directory, or if another process writes there; [`Error::Io`].
     pub(crate) fn begin(out: &Path) -> Result<Self> {
         let bad = |problem: &str, help: &str| {
             Err(Error::Option { name: "output", problem: format!("{} {problem}", out.display()), help: help.into() })
@@ -82,7 +84,7 @@ impl Staging {
             if can_enter(&dir, &real) {
                 return Ok(Self { dir, out: real, way: Way::Exchange, _locks: [own, lock] });
             }
-            // Empty, and of no use.
+            // It is empty and useless.
             let _ = fs::remove_dir(&dir);
         }
         let ((dir, own), way) = match is_there {
@@ -92,10 +94,10 @@ impl Staging {
         Ok(Self { dir, out: real, way, _locks: [own, lock] })
     }
 
-    /// Removes what killed processes left of building `out`: of others their lock is held.
+    /// Removes the partial directories that killed processes left beside `out`. Those of running processes are locked.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`].
     pub(crate) fn sweep(out: &Path) -> Result<()> {
         for (place, stem) in [(parent(out), stem(out).as_str()), (out, INSIDE)] {
             let Ok(entries) = fs::read_dir(place) else { continue };
@@ -112,7 +114,7 @@ impl Staging {
         Ok(())
     }
 
-    /// The directory that is built.
+    /// The directory under construction.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -121,7 +123,7 @@ impl Staging {
         self.dir.join(name)
     }
 
-    /// Writes a small file whole.
+    /// Writes a whole small file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
         let write = || {
@@ -133,10 +135,10 @@ impl Staging {
         write().map_err(|e| Error::io("write", &path, e))
     }
 
-    /// Gives what was built its place, all at once as the module says. What else lies there stays.
+    /// Puts the new files into place, in one step as the module describes. Other files stay.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was there is then as it was.
+    /// [`Error::Io`]; then the old files are unchanged.
     pub(crate) fn commit(self) -> Result<()> {
         let Self { dir, out, way, .. } = &self;
         let io = |e| Error::io("write", out, e);
@@ -166,8 +168,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // Gone already if it was renamed; after an exchange it is the old directory. If it cannot be removed there is nobody
-        // left to tell, and the next run sweeps it.
+        // After a rename it is gone already; after an exchange it is the old directory. If it cannot be removed, the
+        // next run does it.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -176,12 +178,12 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// How the names of directories under construction begin inside the one that their files go to, which may be renamed.
+/// The beginning of the names of partial directories inside `out`, which may be renamed.
 const INSIDE: &str = ".cloze.";
 
-/// How they begin beside `out`, which they are to become.
+/// The beginning of the names of partial directories beside `out`.
 fn stem(out: &Path) -> String {
-    // Short enough for what comes after it.
+    // Short enough for the rest of the name.
     let name: String = out.file_name().unwrap_or_default().to_string_lossy().chars().take(50).collect();
     format!(".{name}.")
 }
@@ -192,13 +194,13 @@ fn is_name(name: &str, stem: &str) -> bool {
     middle.is_some_and(|(process, attempt)| number(process) && number(attempt))
 }
 
-/// Makes a directory in `place` whose name begins so, and locks it.
+/// Makes and locks a directory in `place`, whose name begins with `stem`.
 fn make(place: &Path, stem: &str) -> Result<(PathBuf, Option<File>)> {
     let mut attempt = 0;
     loop {
         let dir = place.join(format!("{stem}{}-{attempt}.partial", std::process::id()));
         match fs::create_dir(&dir) {
-            // One that sweeps may have come before the lock.
+            // Another process that removes partial directories may have come before the lock.
             Ok(()) => match lock(&dir) {
                 Some(Ok(lock)) if dir.is_dir() => return Ok((dir, Some(lock))),
                 None => return Ok((dir, None)),
@@ -210,7 +212,7 @@ fn make(place: &Path, stem: &str) -> Result<(PathBuf, Option<File>)> {
     }
 }
 
-/// A lock on a directory, or that another process has it; nothing where directories cannot be locked.
+/// Locks a directory, or reports that another process has the lock; `None` if the system cannot lock directories.
 fn lock(dir: &Path) -> Option<std::result::Result<File, ()>> {
     let file = File::open(dir).ok()?;
     match file.try_lock() {
@@ -220,18 +222,18 @@ fn lock(dir: &Path) -> Option<std::result::Result<File, ()>> {
     }
 }
 
-/// Whether a directory may get another's place: this process's working directory would go away with it.
+/// Whether a directory may be exchanged. This process's working directory must not be inside it.
 fn may_move(out: &Path) -> bool {
     std::env::current_dir().and_then(|dir| dir.canonicalize()).is_ok_and(|dir| !dir.starts_with(out))
 }
 
-/// Whether `dir` and `out` are in one file system, of which mounts show nothing else: it is moved in and back.
+/// Whether `dir` and `out` are in one file system, which mounts do not always show. It moves `dir` in and back.
 fn can_enter(dir: &Path, out: &Path) -> bool {
     let inside = out.join(format!("{INSIDE}{}-0.partial", std::process::id()));
     fs::rename(dir, &inside).and_then(|()| fs::rename(&inside, dir)).is_ok()
 }
 
-/// Gives two directories each other's names.
+/// Exchanges the names of two directories.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -244,7 +246,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Links into `to` what `from` has and it has not; what both have keeps the old one's permissions.
+/// Links the files of `from` that `to` lacks. A file in both gets the permissions of the old one.
 fn link_missing(from: &Path, to: &Path, left: &mut usize) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -271,7 +273,7 @@ fn link_missing(from: &Path, to: &Path, left: &mut usize) -> io::Result<()> {
     fs::set_permissions(to, from.metadata()?.permissions())
 }
 
-/// A symbolic link as `old` is one; an error for what is none.
+/// Makes a symbolic link like `old`; an error if that is not one.
 #[cfg(unix)]
 fn link_again(old: &Path, new: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(fs::read_link(old)?, new)
@@ -282,11 +284,11 @@ fn link_again(_: &Path, _: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Moves every file below `from` to the same place below `to`. If that fails, what was there is put back.
+/// Moves every file below `from` to the same place below `to`. If that fails, it restores the old files.
 fn replace(from: &Path, to: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     list(from, Path::new(""), &mut files)?;
-    // Without it there is no model: not half of the old one and half of the new.
+    // Without it there is no model, so nobody sees a mix of old and new files.
     files.sort_by_key(|file| file == Path::new(CONFIG));
     let old = from.join(OLD);
     let mut done: Vec<&Path> = Vec::new();
@@ -310,7 +312,7 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
         for file in done.into_iter().chain([Path::new(CONFIG)]) {
             let held = old.join(file);
             if held.is_file() {
-                // The first error is the one to tell.
+                // The first error is the one to report.
                 let _ = fs::rename(held, to.join(file));
             }
         }
@@ -323,7 +325,7 @@ fn set_aside(file: &Path, to: &Path) -> io::Result<()> {
     fs::rename(file, to)
 }
 
-/// The files below `dir`, by their paths from it.
+/// Lists the files below `dir`, with their relative paths.
 fn list(dir: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(dir.join(below))? {
         let entry = entry?;
@@ -336,7 +338,7 @@ fn list(dir: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes what was put into a directory and those below it last through a power cut.
+/// Makes the changes in a directory and those below it durable.
 fn sync_below(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -381,7 +383,7 @@ mod tests {
         assert_eq!(Staging::begin(&out.join("a")).err().unwrap().code(), "option");
     }
 
-    /// Both ways of changing a directory that is there.
+    /// Both ways of changing an existing directory.
     #[test]
     fn what_is_there_is_replaced_and_the_rest_stays() {
         for way in [Way::Exchange, Way::Move] {
@@ -429,7 +431,7 @@ mod tests {
             fs::create_dir(dir).unwrap();
             ["a", "config.json"].iter().for_each(|name| fs::write(dir.join(name), text).unwrap());
         }
-        // A directory in the way of a file.
+        // A directory has the name of a file.
         fs::write(from.join("z"), "new").unwrap();
         fs::create_dir_all(to.join("z/full")).unwrap();
         replace(&from, &to).unwrap_err();

@@ -1,20 +1,20 @@
-//! Whether a tensor's values are numbers that a model can be run on. Looks at bytes where they lie; takes no memory.
+//! Checks that a tensor's values can be used by a model. It reads the bytes in place and needs no memory.
 
 use half::{bf16, f16};
 
 use crate::tensor::{DType, HostTensor};
 
-/// The first value of a tensor that must not be there.
+/// The first forbidden value of a tensor.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fault {
-    /// Counted over all elements, or over the scales.
+    /// Its index over all elements, or over the scales.
     pub(crate) index: usize,
     pub(crate) in_scales: bool,
-    /// What it is: "NaN", "inf", …
+    /// The value: "NaN", "inf", and so on.
     pub(crate) value: String,
 }
 
-/// Elements looked at together: enough for the loop to be vectorised, few enough to stay in cache.
+/// The number of elements that are checked together: enough to vectorize the loop, few enough to stay in the cache.
 const CHUNK: usize = 4096;
 
 /// Finds the first NaN or infinity, 8-bit -128 (the format is symmetric), or scale that is not a positive number.
@@ -31,7 +31,7 @@ pub(crate) fn first_fault(tensor: &HostTensor) -> Option<Fault> {
             (index, element(tensor.bytes, index, f32::from_le_bytes).to_string())
         }
         DType::F64 => {
-            // Too large for f32 is as bad.
+            // A value that is too large for f32 is also bad.
             let index = find(tensor.bytes, |b| !(f64::from_le_bytes(b) as f32).is_finite())?;
             (index, element(tensor.bytes, index, f64::from_le_bytes).to_string())
         }
@@ -48,10 +48,10 @@ pub(crate) fn first_fault(tensor: &HostTensor) -> Option<Fault> {
     Some(Fault { index, in_scales: false, value })
 }
 
-/// The index of the first element that is bad.
+/// The index of the first bad element.
 fn find<const N: usize>(bytes: &[u8], bad: impl Fn([u8; N]) -> bool) -> Option<usize> {
     let (elements, _) = bytes.as_chunks::<N>();
-    // No early exit inside a chunk: that is what lets it be vectorised.
+    // Without an early exit inside a chunk, the compiler can vectorize the loop.
     let chunk = elements.chunks(CHUNK).position(|chunk| chunk.iter().fold(false, |any, b| any | bad(*b)))?;
     let first = chunk * CHUNK;
     elements[first..].iter().position(|b| bad(*b)).map(|i| first + i)

@@ -1,4 +1,4 @@
-//! Writing safetensors files, row by row.
+//! Writes safetensors files, row by row.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::tensor::DType;
 
-/// A tensor to be written.
+/// A tensor to write.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
     pub(crate) name: String,
@@ -21,17 +21,18 @@ impl Planned {
     }
 }
 
-/// Wide types first, then by name: every tensor is then aligned to its type, and the same tensors give the same file.
+/// Orders by type, widest first, then by name. So every tensor is aligned to its type, and equal tensors give equal
+/// files.
 pub(crate) fn order(a: &Planned, b: &Planned) -> std::cmp::Ordering {
     b.dtype.size().cmp(&a.dtype.size()).then_with(|| a.name.cmp(&b.name))
 }
 
-/// What comes before the data of these tensors, in this order.
+/// The bytes before the data of these tensors, in this order.
 pub(crate) fn header(tensors: &[Planned]) -> Vec<u8> {
     header_with(tensors, &[])
 }
 
-/// The same with texts in its metadata, by their names.
+/// The same with texts in the metadata, by their names.
 pub(crate) fn header_with(tensors: &[Planned], metadata: &[(&str, &str)]) -> Vec<u8> {
     let mut json = String::from(r#"{"__metadata__":{"format":"pt""#);
     for (name, text) in metadata {
@@ -58,8 +59,8 @@ pub(crate) fn header_with(tensors: &[Planned], metadata: &[(&str, &str)]) -> Vec
     bytes
 }
 
-/// Writes `tensors`, in this order, to the new file `path`; `fill` writes the bytes of the tensor with the given index.
-/// Returns the file's size.
+/// Writes `tensors`, in this order, to the new file `path`. `fill` writes the bytes of the tensor with the given index.
+/// Returns the size of the file.
 pub(crate) fn safetensors(
     path: &Path,
     tensors: &[Planned],

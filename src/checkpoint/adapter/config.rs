@@ -1,4 +1,4 @@
-//! `adapter_config.json`.
+//! Reads and writes `adapter_config.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -7,26 +7,26 @@ use super::{Adapter, Base, Lora};
 use crate::checkpoint::Head;
 use crate::error::{Error, Result, clip, clip_message};
 
-/// No adapter's configuration is larger, even one that lists every layer.
+/// The largest configuration of an adapter, in bytes. Even one that lists every layer is smaller.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub lora: Lora,
-    /// Whether the targets are all that they seem; if not, the tensors say which layers are adapted.
+    /// Whether the list of targets is complete. If not, the tensors decide which layers are adapted.
     pub is_listed: bool,
     pub head: Option<Head>,
     pub base: Base,
-    /// Ranks and scales of layers that have their own.
+    /// The ranks of layers that have their own; `alphas` has the scales.
     pub ranks: Patterns,
     pub alphas: Patterns,
-    /// Whether alpha is divided by the rank's root.
+    /// Whether alpha is divided by the square root of the rank.
     pub is_rank_stabilized: bool,
     pub has_magnitudes: bool,
 }
 
-/// What `peft` calls the tasks.
+/// The names of the tasks in `peft`.
 const TASKS: [(&str, Head); 4] = [
     ("SEQ_CLS", Head::SequenceClassification),
     ("TOKEN_CLS", Head::TokenClassification),
@@ -34,8 +34,8 @@ const TASKS: [(&str, Head); 4] = [
     ("FEATURE_EXTRACTION", Head::Encoder),
 ];
 
-/// Keys that make another kind of adapter of it, unless they are null, false or empty. `fan_in_fan_out` is none: `peft` ignores
-/// it for the linear layers that BERT has.
+/// Keys of other kinds of adapters, unless they are null, false or empty. `fan_in_fan_out` is not among them: `peft`
+/// ignores it for BERT's linear layers.
 const OTHER_KINDS: [&str; 12] = [
     "layer_replication",
     "trainable_token_indices",
@@ -51,7 +51,7 @@ const OTHER_KINDS: [&str; 12] = [
     "lora_ga_config",
 ];
 
-/// Ways to begin A and B that leave the base as it is.
+/// Initializations of A and B that do not change the base.
 const PLAIN_BEGINNINGS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
@@ -70,10 +70,10 @@ pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
     let mut alpha = number("lora_alpha", 8.0)? as f32;
     let is = |name: &str| key(name) == Some(&Value::Bool(true));
     if is("use_rslora") {
-        // There it is divided by the rank's root.
+        // rsLoRA divides by the square root of the rank.
         alpha *= (r as f32).sqrt();
     }
-    // Again, since here their order counts.
+    // Parsed again, because the order of patterns matters.
     let Layers { rank_pattern, alpha_pattern } =
         serde_json::from_slice(json).map_err(|e| malformed(file, clip_message(&e)))?;
     let compiled =
@@ -84,7 +84,7 @@ pub(super) fn parse(json: &[u8], file: &str) -> Result<Settings> {
             let names = names.iter().map(|name| name.as_str().map(str::to_owned));
             names.collect::<Option<Vec<_>>>().ok_or_else(|| wrong("target_modules"))?
         }
-        // A pattern over names: the tensors say what it found.
+        // It is a pattern over names. The tensors show what it matched.
         Some(Value::String(_)) => Vec::new(),
         _ => return Err(wrong("target_modules")),
     };
@@ -124,13 +124,13 @@ struct Layers {
     alpha_pattern: Texts,
 }
 
-/// Names what makes the adapter one that is not read.
+/// Refuses adapters of other kinds, and names the reason.
 fn refuse_other_kinds(keys: &Map<String, Value>, file: &str) -> Result<()> {
     let refuse = |key: &str| Err(unsupported(format!("{file}: {} = {}", clip(key), shown(keys.get(key)))));
     if keys.get("peft_type").and_then(Value::as_str) != Some("LORA") {
         return refuse("peft_type");
     }
-    // The tensors say which biases there are.
+    // The tensors show which biases there are.
     if keys
         .get("bias")
         .is_some_and(|bias| is_set(bias) && !["none", "all", "lora_only"].map(Some).contains(&bias.as_str()))
@@ -149,7 +149,7 @@ fn refuse_other_kinds(keys: &Map<String, Value>, file: &str) -> Result<()> {
     }
 }
 
-/// Whether a key says anything: null, false and empty things do not.
+/// Whether a key has a meaning: it is not null, false or empty.
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
@@ -175,10 +175,10 @@ fn unsupported(what: String) -> Error {
 pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
     let Lora { r, alpha, dropout, targets } = &adapter.lora;
     let task = adapter.head.and_then(|head| TASKS.iter().find(|(_, known)| *known == head)).map(|(name, _)| *name);
-    // As its reader writes them itself: whole numbers without a point.
+    // Like peft, this writes whole numbers without a point.
     let number = |value: f32| match value.fract() == 0.0 && value.abs() < 1e9 {
         true => json!(value as i64),
-        // By its text, which as f64 has no more digits than as f32.
+        // Through text, because the f64 would have more digits than the f32.
         false => serde_json::from_str(&value.to_string()).unwrap_or_else(|_| json!(value)),
     };
     let mut whole: Vec<&str> = adapter.whole().map(|tensor| module_to_save(&tensor.name)).collect();
@@ -200,7 +200,7 @@ pub(super) fn write(adapter: &Adapter) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The module that a tensor is saved with.
+/// The module with which a tensor is saved.
 fn module_to_save(name: &str) -> &str {
     let bare = name.strip_prefix("bert.").unwrap_or(name);
     match bare.strip_prefix("embeddings.") {

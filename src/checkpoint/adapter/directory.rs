@@ -1,4 +1,5 @@
-//! An adapter's directory: its two files, the configuration of the adapted model, a tokenizer; and a base elsewhere.
+//! The directory of an adapter: its two files, the configuration of the adapted model, and perhaps a tokenizer. The
+//! base is elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -13,18 +14,18 @@ use crate::error::{Error, Remedy, Result, clip, help};
 const CONFIG: &str = FILES[0];
 const WEIGHTS: &str = FILES[1];
 
-/// What PEFT wrote before 0.7.
+/// The weights that PEFT wrote before 0.7.
 const OLD_WEIGHTS: &str = "adapter_model.bin";
 
-/// No adapter is larger: a head whose words are its own can be that of a large vocabulary.
+/// The largest weights of an adapter, in bytes. They may have a decoder for a large vocabulary.
 const MAX_WEIGHTS: u64 = 4 << 30;
 
-/// Whether a directory is an adapter's: it has one, and no weights of a whole model.
+/// Whether a directory is an adapter's: it has an adapter, and no weights of a whole model.
 pub(crate) fn is_adapter(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && !source::WEIGHTS.iter().any(|file| dir.join(file).exists())
 }
 
-/// Base and adapter, for the adapter in `dir`.
+/// Opens the base with the adapter in `dir`.
 pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     let adapter = Adapter::open(dir)?;
     let base = base_of(dir, &adapter.base)?;
@@ -39,7 +40,7 @@ pub(crate) fn open(dir: &Path, eight: Eight) -> Result<Checkpoint> {
     checkpoint.adapt_as(&adapter, config, &file, eight)
 }
 
-/// What the adapter in `dir` says of its base, without its weights.
+/// Reads the reference to the base of the adapter in `dir`, without its weights.
 pub(crate) fn base(dir: &Path) -> Result<Base> {
     let path = dir.join(CONFIG);
     let json = read_small(&path, config::MAX_BYTES as u64)?;
@@ -49,7 +50,7 @@ pub(crate) fn base(dir: &Path) -> Result<Base> {
 /// The directory of the base of the adapter in `dir`.
 ///
 /// # Errors
-/// [`Error::Config`] if it is not there, [`Error::Unsupported`] if it is an adapter itself.
+/// [`Error::Config`] if it does not exist, [`Error::Unsupported`] if it is itself an adapter.
 pub(crate) fn base_of(dir: &Path, base: &Base) -> Result<PathBuf> {
     let base = base_dir(dir, base)?;
     if is_adapter(&base) {
@@ -61,7 +62,7 @@ pub(crate) fn base_of(dir: &Path, base: &Base) -> Result<PathBuf> {
     Ok(base)
 }
 
-/// Where the base lies: as the path says, from the adapter's directory or from the working one; or in the Hub's cache.
+/// Finds the base: by its path, relative to the adapter's directory or to the working directory, or in the Hub's cache.
 fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     let missing = |problem: String| Error::Config {
         file: dir.join(CONFIG).display().to_string(),
@@ -84,7 +85,7 @@ fn base_dir(dir: &Path, base: &Base) -> Result<PathBuf> {
     }
 }
 
-/// The directory of a base that is in the Hub's cache; nothing for what is no model's name there.
+/// The directory of a base in the Hub's cache; `None` if it is not a model's name on the Hub.
 #[cfg(feature = "hub")]
 fn cached(base: &Base) -> Option<Result<PathBuf>> {
     let name = match &base.revision {
@@ -101,11 +102,11 @@ fn cached(_: &Base) -> Option<Result<PathBuf>> {
 }
 
 impl Adapter {
-    /// Reads the two files of the adapter in the directory `dir`: the weights may be `adapter_model.bin`, as PEFT wrote them
-    /// before 0.7.
+    /// Reads the two files of the adapter in the directory `dir`. The weights may be in `adapter_model.bin`, which PEFT
+    /// wrote before 0.7.
     ///
     /// # Errors
-    /// As [`Adapter::read`]; [`Error::Io`].
+    /// As for [`Adapter::read`]; [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(CONFIG);
         let settings = config::parse(&read_small(&path, config::MAX_BYTES as u64)?, &path.display().to_string())?;
@@ -134,18 +135,19 @@ impl Adapter {
         file::read(settings, &stored, header, &file)
     }
 
-    /// Writes the directory `out` of a model that is the one in `base` with this adapter, whole or not at all: the adapter's files,
-    /// the text of the adapted model's `config.json`, and from the base's directory all that is read beside the weights.
+    /// Writes the model in `base` with this adapter to the directory `out`, completely or not at all: the adapter's
+    /// files, the text of the adapted model's `config.json`, and all files of the base's directory that are read beside
+    /// the weights.
     ///
     /// # Errors
-    /// As [`Adapter::write`]; [`Error::Io`]; [`Error::Option`] if `out` holds files of another model.
+    /// As for [`Adapter::write`]; [`Error::Io`]; [`Error::Option`] if `out` has files of another model.
     pub fn save(&self, base: &Path, out: &Path, config: &[u8]) -> Result<()> {
         let [json, weights] = self.write()?;
         let staging = convert::begin(base, out, &source::WEIGHTS)?;
         staging.write(CONFIG, &json)?;
         staging.write(WEIGHTS, &weights)?;
         staging.write("config.json", config)?;
-        // What is written is read before it replaces anything.
+        // The new files are read again before they replace anything.
         Self::open(staging.dir())?;
         staging.commit()
     }

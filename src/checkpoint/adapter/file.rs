@@ -1,4 +1,4 @@
-//! `adapter_model.safetensors`.
+//! Reads and writes `adapter_model.safetensors`.
 
 use serde::Deserialize;
 
@@ -9,15 +9,15 @@ use crate::checkpoint::{Head, names, vet, write};
 use crate::error::{Result, clip, clip_message};
 use crate::tensor::{DType, HostTensor};
 
-/// What every tensor's name begins with.
+/// The beginning of every tensor's name.
 const PREFIX: &str = "base_model.model.";
 
-/// The encoder's modules, whose names have no prefix where it stands alone.
+/// The encoder's modules. In a model that is only an encoder, their names have no prefix.
 const BARE: [&str; 3] = ["embeddings.", "encoder.", "pooler."];
 
 pub(super) const BERT: &str = "bert.";
 
-/// Two for every linear layer of a model of as many layers as a configuration may have, and some.
+/// The most tensors: two for every linear layer of the largest possible model, and a few more.
 const MOST_TENSORS: usize = 1 << 14;
 
 #[derive(Default, Deserialize)]
@@ -36,7 +36,7 @@ struct Metadata {
 /// A tensor of the file and its bytes.
 pub(super) type Stored<'a> = (&'a Entry, &'a [u8]);
 
-/// Reads what belongs to `settings` from the bytes of a safetensors file.
+/// Reads the adapter with these `settings` from the bytes of a safetensors file.
 pub(super) fn read_bytes(settings: Settings, bytes: &[u8], file: &str) -> Result<Adapter> {
     let (entries, data) = header::parse(bytes, file)?;
     let (header, data) = (bytes.get(8..data).unwrap_or_default(), bytes.get(data..).unwrap_or_default());
@@ -44,10 +44,10 @@ pub(super) fn read_bytes(settings: Settings, bytes: &[u8], file: &str) -> Result
     read(settings, &stored, header, file)
 }
 
-/// Reads what belongs to `settings` from these tensors; `header` is the text before them in a safetensors file.
+/// Reads the adapter with these `settings` from tensors; `header` is the header of a safetensors file.
 pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], file: &str) -> Result<Adapter> {
     let fault = |name: &str, problem: String, help: &str| Err(broken(file, Some(name), problem, help));
-    // A file of PyTorch has no such text.
+    // A PyTorch file has no header.
     let text: Header = match header.is_empty() {
         true => Header::default(),
         false => serde_json::from_slice(header).map_err(|e| broken(file, None, clip_message(&e), header::DAMAGED))?,
@@ -67,7 +67,7 @@ pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], fil
         let Some(own) = entry.name.strip_prefix(PREFIX) else {
             return fault(&entry.name, format!("the name {name} does not begin with {PREFIX}"), OTHER);
         };
-        // With biases, peft saves what it has replaced beside what replaces it.
+        // With biases, peft also saves the modules that it has replaced.
         if own.contains(".original_module.") {
             continue;
         }
@@ -82,7 +82,7 @@ pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], fil
             }
         };
         let shape: Vec<usize> = entry.shape().iter().map(|d| *d as usize).collect();
-        // It was found that the bytes are as many as the shape asks for.
+        // The number of bytes was already checked against the shape.
         let host = HostTensor::new(dtype, 1, shape.iter().product(), bytes, &[]);
         if let Some(bad) = vet::first_fault(&host) {
             let problem = format!("{name} has {} at index {}", bad.value, bad.index);
@@ -94,7 +94,7 @@ pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], fil
         tensors.push(Tensor { name, shape, values: host.to_f32() });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    // As the names of a module that is saved whole with the biases that all are.
+    // A module that is saved whole, with all biases, has its bias twice.
     tensors.dedup_by(|a, b| a == b);
     if let Some((twice, _)) = tensors.iter().zip(tensors.iter().skip(1)).find(|(a, b)| a.name == b.name) {
         return fault(&twice.name, format!("{} is there in two spellings", clip(&twice.name)), OTHER);
@@ -102,7 +102,7 @@ pub(super) fn read(settings: Settings, stored: &[Stored<'_>], header: &[u8], fil
     kinds::plain(settings, sha256, is_bare, tensors, file)
 }
 
-/// The file's bytes: the same for the same adapter.
+/// The bytes of the file. Equal adapters give equal bytes.
 pub(super) fn write(adapter: &Adapter) -> Vec<u8> {
     let is_bare = adapter.head.is_some_and(|head| head.architecture() == Head::Encoder.architecture());
     let mut tensors: Vec<_> = adapter

@@ -1,7 +1,8 @@
-//! Adapters of other kinds, as plain ones with little beside.
+//! Converts adapters of other kinds to plain ones.
 //!
-//! What a layer's own scale is beyond the usual one goes into its B. An adapter of an embedding table, `(B A)ᵀ`, is one of the table's rows: A and B change places, each transposed. What is left is what
-//! no plain adapter says: DoRA's magnitudes, and a bias that is added to the base's.
+//! If a layer has its own scale, the difference from the usual scale goes into its B. An adapter of an embedding table,
+//! `(B A)ᵀ`, becomes one of the table's rows: A and B change places, and each is transposed. Two things remain that a
+//! plain adapter cannot express: DoRA's magnitudes, and a bias that is added to the base's.
 
 use super::config::Settings;
 use super::file::BERT;
@@ -10,21 +11,21 @@ use crate::checkpoint::Head;
 use crate::checkpoint::header::broken;
 use crate::error::{Result, clip};
 
-/// DoRA's length of every row, `[out]`, after the name of a layer.
+/// The end of the name of DoRA's row lengths, `[out]`, after that of the layer.
 const MAGNITUDE: &str = ".lora_magnitude_vector";
-/// Of a table: `[r, rows]` and `[columns, r]`.
+/// The ends of the names of a table's adapter: `[r, rows]` and `[columns, r]`.
 const OF_TABLE: [&str; 2] = [".lora_embedding_A", ".lora_embedding_B"];
-/// A bias of B, `[out]`.
+/// The end of the name of B's bias, `[out]`.
 const BIAS_OF_B: &str = ".lora_B.bias";
 
-/// What an adapter has beside A, B and whole tensors.
+/// The parts of an adapter besides A, B and whole tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Beside {
-    /// The length that DoRA gives each row of an adapted layer's sum, `[out]`, by the layer's name.
+    /// The lengths that DoRA gives the rows of an adapted layer's sum, `[out]`, by the layer's name.
     pub magnitudes: Vec<Tensor>,
-    /// What is added to a vector of the base, by its name.
+    /// Values that are added to vectors of the base, by their names.
     pub added: Vec<Tensor>,
-    /// Whether layers have ranks or scales of their own.
+    /// Whether some layers have their own ranks or scales.
     pub is_folded: bool,
 }
 
@@ -81,12 +82,12 @@ pub(super) fn plain(
         return fault(other, format!("{} is adapted, and is none of target_modules", clip(other)));
     }
 
-    // Each layer's rank and scale, in the names that the model had in training.
+    // The rank and the scale of each layer, with the layer's name in training.
     let (usual_rank, usual_scale) = (lora.r, lora.scale());
     let usual_alpha = if is_rank_stabilized { lora.alpha / (lora.r as f32).sqrt() } else { lora.alpha };
     let of = |module: &str| -> (usize, f32) {
         let own = if is_bare { module.strip_prefix(BERT).unwrap_or(module) } else { module };
-        // Out of range is a rank that no tensor has.
+        // An impossible rank becomes 0, which no tensor has.
         let rank = ranks.get(own).map_or(usual_rank, |rank| if rank >= 1.0 { rank as usize } else { usize::MAX });
         let alpha = alphas.get(own).map(|alpha| alpha as f32);
         if alpha.is_none() && rank == usual_rank {
@@ -132,13 +133,13 @@ pub(super) fn plain(
     Ok(adapter)
 }
 
-/// The layer that A or B belongs to, with its rank and scale.
+/// The layer of A or B, with its rank and scale.
 fn layer_of<'a>(tensor: &Tensor, own: &'a [(String, usize, f32)]) -> Option<&'a (String, usize, f32)> {
     let module = tensor.name.strip_suffix(A).or_else(|| tensor.name.strip_suffix(B))?;
     own.iter().find(|(name, ..)| name == module)
 }
 
-/// Checks that A and B have the rank that the configuration gives their layer.
+/// Checks that A and B have the rank of their layer in the configuration.
 fn check_rank(tensor: &Tensor, own: &[(String, usize, f32)], file: &str) -> Result<()> {
     let Some((_, rank, _)) = layer_of(tensor, own) else { return Ok(()) };
     let at = usize::from(tensor.name.ends_with(B));

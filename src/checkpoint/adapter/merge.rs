@@ -1,8 +1,8 @@
-//! A base and an adapter as one checkpoint.
+//! Combines a base and an adapter into one checkpoint.
 //!
-//! A matrix in floating point takes the adapter in: `W + scale B A`, in f32; with DoRA each row is then given its length. A matrix
-//! in 8 bits stays as it is, and A and B lie beside it for the layer to multiply by: rounded again it would lose what the adapter
-//! learnt. With DoRA, and as a table, it is widened.
+//! A floating-point matrix is merged with its adapter, `W + scale B A`, in f32; with DoRA, each row then gets its
+//! length. A matrix in 8 bits stays as it is, and the layer multiplies by A and B beside it, because rounding the sum
+//! again would lose what the adapter learnt. With DoRA, or if it is a table, it is widened and merged.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,17 +16,17 @@ use crate::config::Config;
 use crate::error::{Error, Result, clip};
 use crate::tensor::{DType, HostTensor};
 
-/// What happens to adapted matrices in 8 bits.
+/// The treatment of adapted matrices in 8 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Eight {
-    /// They stay, with A and B beside them.
+    /// They stay in 8 bits, with A and B beside them.
     Stays,
-    /// They are widened and merged as any other.
+    /// They are widened, and merged like others.
     #[cfg_attr(not(feature = "native"), allow(dead_code, reason = "models are converted where there are files"))]
     Widens,
 }
 
-/// Where the values of a new tensor come from.
+/// The source of a new tensor's values.
 enum Source<'a> {
     Whole(&'a Tensor),
     Scaled(&'a Tensor, f32),
@@ -37,32 +37,32 @@ enum Source<'a> {
         scale: f32,
         magnitude: Option<&'a Tensor>,
     },
-    /// A vector, and what is added to it.
+    /// A vector, and the values to add to it.
     Added(HostTensor<'a>, &'a Tensor),
     Copied(HostTensor<'a>),
 }
 
-/// What an adapter's product is added to.
+/// The values to which an adapter's product is added.
 enum Values<'a> {
     Base(HostTensor<'a>),
-    /// Of the adapter itself, which can bring a table that it adapts.
+    /// A tensor of the adapter itself, because an adapter can contain a table and also adapt it.
     Own(&'a Tensor),
 }
 
 impl Checkpoint {
-    /// This base with an adapter, read by the configuration of the adapted model. Matrices in 8 bits stay so.
+    /// This base with an adapter, and with the configuration of the adapted model. Matrices in 8 bits stay in 8 bits.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for an adapter of another base, or one that does not fit this configuration; as
+    /// [`Error::Checkpoint`] if the adapter belongs to another base or does not fit this configuration; those of
     /// [`Checkpoint::open`].
     pub fn adapt(self, adapter: &Adapter, config: Config) -> Result<Self> {
         self.adapt_as(adapter, config, FILES[1], Eight::Stays)
     }
 
-    /// Checks that it is the base that the adapter knows; `file` is what errors call the adapter.
+    /// Checks that this is the base of the adapter. `file` is the adapter's name in errors.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`]
+    /// [`Error::Checkpoint`] if it is not.
     pub(crate) fn is_base_of(&self, adapter: &Adapter, file: &str) -> Result<()> {
         match &adapter.base.sha256 {
             Some(sum) if !sum.eq_ignore_ascii_case(&self.sha256()) => {
@@ -74,7 +74,7 @@ impl Checkpoint {
         }
     }
 
-    /// The same; `file` is what errors call the adapter.
+    /// The same; `file` is the adapter's name in errors.
     pub(crate) fn adapt_as(mut self, adapter: &Adapter, config: Config, file: &str, eight: Eight) -> Result<Self> {
         self.is_base_of(adapter, file)?;
         adapter.check(&config, file)?;
@@ -89,14 +89,14 @@ impl Checkpoint {
             self.has("cls.predictions.bias") || adapter.tensors.iter().any(|t| t.name.starts_with("cls.predictions."));
         let decoder = adapter.tensors.iter().find(|tensor| tensor.name == names::OWN_DECODER);
         let is_same = |tensor: &Tensor| Ok::<_, Error>(!changes_words && tensor.values == self.get(WORDS)?.to_f32());
-        // A decoder that is still the table of words stays tied to it.
+        // A decoder that still equals the table of words stays tied to it.
         let stays_tied = match decoder {
             Some(tensor) => is_same(tensor)?,
             None => !(changes_words && has_words),
         };
         self.config.tie_word_embeddings = is_tied && stays_tied;
         if is_tied && decoder.is_none() && !stays_tied {
-            // As in peft it stays the base's table.
+            // As in peft, it keeps the table of the base.
             let words = self.get(WORDS)?;
             replaced.extend(spellings(names::OWN_DECODER));
             merged.push((planned(names::OWN_DECODER, &[words.rows, words.cols]), Source::Copied(words)));
@@ -106,7 +106,7 @@ impl Checkpoint {
                 continue;
             }
             if adapter.pairs().any(|(module, ..)| tensor.name.strip_suffix(".weight") == Some(module)) {
-                // A table that is adapted as well.
+                // This table is adapted as well, so it is merged below.
                 continue;
             }
             replaced.extend(spellings(&tensor.name));
@@ -126,7 +126,7 @@ impl Checkpoint {
             let scale = adapter.lora.scale();
             let magnitude = adapter.beside.magnitudes.iter().find(|tensor| tensor.name == module);
             let stays = base.dtype == DType::I8 && eight == Eight::Stays;
-            // Only a linear layer multiplies by what lies beside it, and DoRA changes the rows' lengths.
+            // Only a linear layer can multiply by A and B beside it, and DoRA changes the lengths of rows.
             if stays && magnitude.is_none() && !module.contains("embeddings.") {
                 beside.push((planned(&a.name, &a.shape), Source::Scaled(a, 1.0)));
                 beside.push((planned(&b.name, &b.shape), Source::Scaled(b, scale)));
@@ -148,7 +148,7 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// A `[r, in]` and B `[out, r]`, already scaled, that lie beside the matrix of the linear layer `module`.
+    /// A `[r, in]` and B `[out, r]`, already scaled, beside the 8-bit matrix of the linear layer `module`.
     pub(crate) fn low_rank(&self, module: &str) -> Option<[HostTensor<'_>; 2]> {
         let shard = self.low_rank.as_ref()?;
         let tensor = |kind: &str| {
@@ -160,7 +160,7 @@ impl Checkpoint {
     }
 }
 
-/// Adds `scale B A` to rows of `cols` values; B has as many rows.
+/// Adds `scale B A` to rows of `cols` values. B has the same number of rows.
 pub(crate) fn merge(rows: &mut [f32], cols: usize, [a, b]: [&[f32]; 2], scale: f32) {
     let rank = a.len() / cols.max(1);
     for (row, of_b) in rows.chunks_exact_mut(cols.max(1)).zip(b.chunks_exact(rank.max(1))) {
@@ -173,7 +173,7 @@ pub(crate) fn merge(rows: &mut [f32], cols: usize, [a, b]: [&[f32]; 2], scale: f
 
 const WORDS: &str = "bert.embeddings.word_embeddings.weight";
 
-/// Every name that the base may have for a tensor, and for its scales.
+/// All names that the base may use for a tensor and for its scales.
 fn spellings(name: &str) -> impl Iterator<Item = String> {
     let canonical = if name == "cls.predictions.decoder.bias" { "cls.predictions.bias" } else { name };
     names::spellings(canonical).into_iter().flat_map(|name| [format!("{name}{SCALE}"), name])
@@ -183,7 +183,7 @@ fn planned(name: &str, shape: &[usize]) -> Planned {
     Planned { name: name.into(), dtype: DType::F32, shape: shape.iter().map(|d| *d as u32).collect() }
 }
 
-/// The tensors as a file in memory.
+/// Writes the tensors into a file in memory.
 fn shard(mut tensors: Vec<(Planned, Source<'_>)>, file: &str) -> Result<Shard> {
     tensors.sort_by(|(a, _), (b, _)| write::order(a, b));
     let plan: Vec<Planned> = tensors.iter().map(|(planned, _)| planned.clone()).collect();

@@ -1,8 +1,11 @@
-//! LoRA adapters as `peft` reads and writes them: two thin matrices for each adapted linear layer, and a head whole.
+//! LoRA adapters in the format of `peft`: two thin matrices for each adapted linear layer, and a whole head (Hu et al.,
+//! arXiv:2106.09685).
 //!
-//! An adapter is two files. `adapter_config.json` says rank, scale and layers; `adapter_model.safetensors` holds, F32 under
-//! `base_model.model.MODULE`, `lora_A.weight` `[r, in]` and `lora_B.weight` `[out, r]` of every adapted layer, and the tensors
-//! of a head as they are. peft's other ways of saying a LoRA, and DoRA, are read too (`kinds`). Written here, its metadata has the base's SHA-256 as well, and no other base is taken then.
+//! An adapter consists of two files. `adapter_config.json` has the rank, scale and layers. `adapter_model.safetensors`
+//! has F32 tensors with names that begin with `base_model.model.MODULE`: `lora_A.weight` `[r, in]` and `lora_B.weight`
+//! `[out, r]` for each adapted layer, and the tensors of the head. Other variants of LoRA in peft, and DoRA, can be
+//! read too (`kinds`). Files that are written here also have the base's SHA-256 in their metadata; then no other base
+//! is accepted.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,14 +29,14 @@ pub(crate) use merge::Eight;
 #[cfg(feature = "train")]
 pub(crate) use merge::merge;
 
-/// What a low-rank adapter adds to which linear layers: `W + (alpha / r) B A`, with `A [r, in]` and `B [out, r]`.
+/// The low-rank update and its linear layers: `W + (alpha / r) B A`, with A `[r, in]` and B `[out, r]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lora {
     /// The rank.
     pub r: usize,
-    /// The scale, multiplied by the rank.
+    /// The scale times the rank.
     pub alpha: f32,
-    /// Dropout on what goes into `A`, in training alone.
+    /// The dropout of A's input, only in training.
     pub dropout: f32,
     /// The linear layers, by the ends of their names.
     pub targets: Vec<String>,
@@ -46,14 +49,14 @@ impl Default for Lora {
 }
 
 impl Lora {
-    /// Whether the module with this full name is adapted: it is one of the targets, or ends with one after a dot.
+    /// Whether the module with this full name is adapted: it equals a target, or ends with a dot and a target.
     pub fn applies_to(&self, module: &str) -> bool {
         self.targets.iter().any(|target| {
             module.strip_suffix(target.as_str()).is_some_and(|before| before.is_empty() || before.ends_with('.'))
         })
     }
 
-    /// What `B A` is multiplied by.
+    /// The factor of `B A`.
     pub fn scale(&self) -> f32 {
         self.alpha / self.r as f32
     }
@@ -61,7 +64,7 @@ impl Lora {
     /// Checks the numbers, and that every target is a linear layer of this model's encoder, pooler or head.
     ///
     /// # Errors
-    /// [`Error::Option`] that names the one that is out of range, or the target that there is not.
+    /// [`Error::Option`] names the value that is out of range, or the target that does not exist.
     pub fn check(&self, config: &Config) -> Result<()> {
         self.check_numbers()?;
         let modules: Vec<String> = modules(config).collect();
@@ -82,7 +85,7 @@ impl Lora {
     /// Checks rank, scale and dropout.
     ///
     /// # Errors
-    /// [`Error::Option`] that names the one that is out of range.
+    /// [`Error::Option`] names the one that is out of range.
     pub fn check_numbers(&self) -> Result<()> {
         match self.fault() {
             Some((name, problem, help)) => Err(Error::Option { name, problem, help: help.into() }),
@@ -90,7 +93,7 @@ impl Lora {
         }
     }
 
-    /// What is wrong with the numbers: the name of an option, the problem and the help.
+    /// The fault in the numbers: the name of an option, the problem and the help.
     fn fault(&self) -> Option<(&'static str, String, &'static str)> {
         if !(1..=MOST_RANK).contains(&self.r) {
             return Some(("lora_r", format!("the rank {} is not in 1..={MOST_RANK}", self.r), "Give one such as 8"));
@@ -105,7 +108,7 @@ impl Lora {
     }
 }
 
-/// A higher rank than any layer has inputs would be no low one.
+/// The highest rank. No layer has so many inputs, so a higher rank would not be low.
 const MOST_RANK: usize = 1 << 15;
 
 /// The linear layers that an adapter may change: those of the encoder, the pooler and the heads.
@@ -118,71 +121,72 @@ fn modules(config: &Config) -> impl Iterator<Item = String> {
     })
 }
 
-/// Whether a tensor is the matrix of a linear layer. The decoder of words is none: it is the table of their embeddings.
+/// Whether a tensor is the matrix of a linear layer. The decoder of words is not, because it is the table of word
+/// embeddings.
 fn is_linear(param: &names::Param) -> bool {
     !param.is_vector && !param.name.contains("embeddings.") && param.name != names::OWN_DECODER
 }
 
-/// The model that an adapter belongs to.
+/// A reference to the model that an adapter belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Base {
-    /// Where it is: a directory, absolute or from the adapter's, or the name of a model on the Hub.
+    /// Its location: a directory, absolute or relative to the adapter's, or the name of a model on the Hub.
     pub model: String,
     /// The model's revision on the Hub, if it is not the main one.
     pub revision: Option<String>,
-    /// [`Checkpoint::sha256`](super::Checkpoint::sha256) of it, where it is known.
+    /// Its [`Checkpoint::sha256`](super::Checkpoint::sha256), if known.
     pub sha256: Option<String>,
 }
 
-/// One tensor of an adapter, by the name it has in a model that is trained, such as
+/// A tensor of an adapter. Its name is that in a model in training, such as
 /// `bert.encoder.layer.0.attention.self.query.lora_A.weight` or `classifier.bias`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// The name, such as `classifier.bias`.
     pub name: String,
-    /// Rows and columns, or a vector's length.
+    /// The rows and columns, or the length of a vector.
     pub shape: Vec<usize>,
-    /// Row after row.
+    /// The values, row by row.
     pub values: Vec<f32>,
 }
 
-/// An adapter's files.
+/// The names of an adapter's files.
 pub const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
 pub(crate) const A: &str = ".lora_A.weight";
 pub(crate) const B: &str = ".lora_B.weight";
 
-/// A low-rank adapter with the head that was trained beside it.
+/// A low-rank adapter with the head that was trained with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapter {
     /// The rank, the scale and the adapted layers.
     pub lora: Lora,
     /// The model that the adapter belongs to.
     pub base: Base,
-    /// What the adapted model has on top, where the file says so.
+    /// The head of the adapted model, if the file names it.
     pub head: Option<Head>,
-    /// A and B of each adapted layer, and what is there whole.
+    /// A and B of each adapted layer, and the whole tensors.
     pub tensors: Vec<Tensor>,
-    /// What makes it more than a plain adapter.
+    /// The parts that a plain adapter does not have.
     pub beside: Beside,
 }
 
 impl Adapter {
-    /// Reads the texts of `adapter_config.json` and `adapter_model.safetensors`, which errors call `files`.
+    /// Reads the contents of `adapter_config.json` and `adapter_model.safetensors`. `files` are their names in errors.
     ///
     /// # Errors
-    /// [`Error::Config`] and [`Error::Checkpoint`] for files that are malformed or do not fit each other,
-    /// [`Error::Unsupported`] for adapters of another kind.
+    /// [`Error::Config`] and [`Error::Checkpoint`] for files that are malformed or do not fit together,
+    /// [`Error::Unsupported`] for other kinds of adapters.
     pub fn read(config_json: &[u8], weights: &[u8], files: [&str; 2]) -> Result<Self> {
         let settings = config::parse(config_json, files[0])?;
         file::read_bytes(settings, weights, files[1])
     }
 
-    /// The texts of `adapter_config.json` and `adapter_model.safetensors`.
+    /// The contents of `adapter_config.json` and `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// [`Error::Option`] and [`Error::Checkpoint`] for an adapter that [`read`](Self::read) would refuse; [`Error::Unsupported`]
-    /// for one that is not plain.
+    /// [`Error::Option`] and [`Error::Checkpoint`] for an adapter that [`read`](Self::read) would refuse;
+    /// [`Error::Unsupported`] for one that is not plain.
     pub fn write(&self) -> Result<[Vec<u8>; 2]> {
         if !self.beside.is_plain() {
             return Err(Error::Unsupported {
@@ -195,7 +199,7 @@ impl Adapter {
         Ok([config::write(self)?, file::write(self)])
     }
 
-    /// Of each adapted layer its name, A and B.
+    /// The name, A and B of each adapted layer.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
         self.tensors.iter().filter_map(|a| {
             let module = a.name.strip_suffix(A)?;
@@ -204,12 +208,12 @@ impl Adapter {
         })
     }
 
-    /// The tensors that take the place of the base's, or that it has not.
+    /// The tensors that replace those of the base, or that the base lacks.
     pub(super) fn whole(&self) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().filter(|t| !t.name.ends_with(A) && !t.name.ends_with(B))
     }
 
-    /// Every A has its B, of this rank, and its layer is no tensor of its own as well.
+    /// Checks that every A has a B of the same rank, and that the adapter does not also replace the layer.
     fn check_pairs(&self, file: &str) -> Result<()> {
         let fault = |name: &str, problem: String| Err(broken(file, Some(name), problem, OTHER));
         let find = |name: String| self.tensors.iter().find(|t| t.name == name);
@@ -241,11 +245,11 @@ impl Adapter {
         Ok(())
     }
 
-    /// Checks that it is whole, and that a model of this configuration has all that the adapter changes, in these shapes; `file` is what errors call
-    /// the adapter.
+    /// Checks that the adapter is complete, and that a model of this configuration has all tensors that it changes, in
+    /// these shapes. `file` is the adapter's name in errors.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] that names the tensor.
+    /// [`Error::Checkpoint`] names the tensor.
     pub fn check(&self, config: &Config, file: &str) -> Result<()> {
         self.check_pairs(file)?;
         let fault = |name: &str, problem: String| {
@@ -254,7 +258,7 @@ impl Adapter {
         };
         let unknown = |name: &str| fault(name, format!("{} is of no layer of this model", clip(name)));
         for (module, a, b) in self.pairs() {
-            // Linear layers, and tables of embeddings.
+            // Linear layers and tables of embeddings.
             let is_adaptable = |param: &names::Param| !param.is_vector && param.name != names::OWN_DECODER;
             let param = names::param(config, &format!("{module}.weight")).filter(is_adaptable);
             let Some(param) = param else { return unknown(&a.name) };
@@ -277,7 +281,7 @@ impl Adapter {
     }
 }
 
-/// What to do about an adapter whose files are not those of one.
+/// The remedy if the files are not those of an adapter.
 const OTHER: &str = "Give the adapter_config.json and adapter_model.safetensors that were saved together";
 
 #[cfg(test)]
@@ -296,7 +300,7 @@ mod tests {
         assert_eq!(lora.scale(), 2.0);
     }
 
-    /// One layer's query, and a classifier.
+    /// The adapter of one layer's query, with a classifier.
     fn adapter() -> Adapter {
         let tensor = |name: &str, shape: &[usize], first: f32| Tensor {
             name: name.into(),

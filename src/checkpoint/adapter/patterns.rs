@@ -1,4 +1,4 @@
-//! `rank_pattern` and `alpha_pattern`: numbers for the layers whose names match, as `peft` matches them.
+//! `rank_pattern` and `alpha_pattern`: numbers for the layers that match a pattern, by the rules of `peft`.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use tokenizers::utils::SysRegex;
 
 use crate::error::clip;
 
-/// Pairs of a pattern and a number, in the order of the file: the first that matches counts.
+/// Pairs of a pattern and a number, in the order of the file. The first match is used.
 #[derive(Debug, Default)]
 pub(super) struct Patterns(Vec<(Pattern, f64)>);
 
 #[derive(Debug)]
 enum Pattern {
-    /// The end of a name, after a dot or whole.
+    /// The end of a name: the whole name, or the part after a dot.
     End(String),
     Regex(SysRegex),
 }
 
-/// More than a name for every layer of every module that a model may have.
+/// The most patterns: more than one for every layer of every module of a possible model.
 const MOST: usize = 1 << 14;
 
-/// Every expression is compiled.
+/// The most regular expressions, because each must be compiled.
 const MOST_EXPRESSIONS: usize = 64;
 
 impl Patterns {
@@ -38,13 +38,13 @@ impl Patterns {
     }
 }
 
-/// The texts of the file.
+/// The patterns as texts.
 #[derive(Default)]
 pub(super) struct Texts(Vec<(String, f64)>);
 
 impl Texts {
     /// # Errors
-    /// The pattern that cannot be used, and why.
+    /// Names the pattern that cannot be used, with the reason.
     pub fn compile(self) -> Result<Patterns, String> {
         let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b));
         if self.0.len() > MOST || self.0.iter().filter(|(text, _)| !is_plain(text)).count() > MOST_EXPRESSIONS {

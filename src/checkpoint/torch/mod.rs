@@ -1,8 +1,8 @@
-//! Reads the tensors of files that `torch.save` writes, such as `pytorch_model.bin`, and nothing else of them.
+//! Reads the tensors of files that `torch.save` writes, such as `pytorch_model.bin`, and ignores everything else.
 //!
-//! Such a file is a zip archive (since PyTorch 1.6), or pickles followed by the elements. The pickle lists the tensors and their places. An interpreter that
-//! calls no function reads it (`pickle`). Elements are used where they are in the file. Only a view with elements that are not contiguous, such as
-//! a transposed one, is copied.
+//! Such a file is a zip archive (since PyTorch 1.6), or pickles followed by the elements. The pickle lists the tensors
+//! and their places. It is read by an interpreter that calls no function (`pickle`). Elements are used where they are
+//! in the file. Only a view with elements that are not contiguous, such as a transposed one, is copied.
 
 mod pickle;
 mod zip;
@@ -14,29 +14,29 @@ use super::header::{Entry, broken};
 use crate::error::{Result, clip};
 use pickle::{Machine, Object, Storage, Tensor, Value};
 
-/// What the first pickle of a file says that PyTorch before 1.6 wrote, little-endian.
+/// The first pickle of a file from before PyTorch 1.6, little-endian.
 const OLD_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// The version of that format.
 const OLD_VERSION: i64 = 1001;
 
-/// What to do about a file that cannot be read.
+/// The remedy for a file that cannot be read.
 const SAVE_AGAIN: &str = "Download it again, or load it in Python and save the model with safe_serialization=True";
 
 /// The tensors of a file, by name.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Those that lie in the file as they are; their places count from its beginning.
+    /// The tensors that are contiguous in the file. Their places count from its beginning.
     pub in_file: Vec<Entry>,
-    /// The others, whose places count from the beginning of `copied`.
+    /// The other tensors. Their places count from the beginning of `copied`.
     pub copies: Vec<Entry>,
     pub copied: Vec<u8>,
 }
 
-/// Reads what the file `bytes` holds; errors call it `file`.
+/// Reads the tensors of the file `bytes`; `file` is its name in errors.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::Error::Checkpoint) that says what is wrong with it, or which name it asks for that no tensor needs.
+/// [`Error::Checkpoint`](crate::Error::Checkpoint) describes the fault, or the name in the pickle that no tensor needs.
 pub(super) fn read(bytes: &[u8], file: &str) -> Result<Found> {
     let read = if zip::is_zip(bytes) { from_zip(bytes) } else { from_pickles(bytes) };
     read.map_err(|problem| broken(file, None, problem, SAVE_AGAIN))
@@ -46,7 +46,7 @@ type Done<T> = std::result::Result<T, String>;
 
 fn from_zip(bytes: &[u8]) -> Done<Found> {
     let records = zip::records(bytes)?;
-    // Every record is below one directory, whose name is the file's own when it was saved.
+    // All records are in one directory, which has the name that the file had when it was saved.
     let mut pickles = records.iter().filter_map(|(name, at)| Some((name.strip_suffix("data.pkl")?, at)));
     let (Some((dir, at)), None) = (pickles.next(), pickles.next()) else {
         return Err("it has no data.pkl, or several: it is no file of torch.save".into());
@@ -108,7 +108,7 @@ fn collect<'a>(
         return Err("it is no dictionary of tensors".into());
     };
     let mut found = Found { in_file: Vec::new(), copies: Vec::new(), copied: Vec::new() };
-    // As in Python the last of two equal names counts.
+    // As in Python, the last of two equal names is used.
     let last: HashMap<&str, Value<'a>> =
         items.iter().filter_map(|(name, value)| name.text().zip(Some(*value))).collect();
     for (name, value) in last {
@@ -120,7 +120,7 @@ fn collect<'a>(
                     clip(name)
                 ));
             }
-            // Such as a number of steps, which is no weight.
+            // For example a number of steps, which is not a weight.
             _ => {}
         }
     }
@@ -148,7 +148,7 @@ impl Found {
         let held = place(storage).ok_or_else(|| format!("the storage of the tensor {shown} is missing"))?;
         let outside = || format!("the tensor {shown} does not lie inside its storage: the file is damaged");
         let size = Entry::bytes_for(dtype, 1).ok_or_else(outside)?;
-        // A storage without a type counts bytes, and its views count elements all the same.
+        // A storage without a type counts bytes, but its views still count elements.
         let (unit, len) = match storage.dtype {
             Some(of) => (Entry::bytes_for(of, 1).ok_or_else(outside)?, Entry::bytes_for(of, storage.len)),
             None => (1, Some(storage.len)),
@@ -172,7 +172,7 @@ impl Found {
             return Ok(());
         }
         let start = self.copied.len();
-        // A view can repeat elements without end; what is copied is never more than the file holds.
+        // A view can repeat elements without end. So the copy is limited to the size of the file.
         let need = count.checked_mul(size).filter(|need| *need <= (bytes.len() - start.min(bytes.len())) as u64);
         let need = need.ok_or_else(|| format!("the tensor {shown} repeats more elements than the file has"))?;
         self.copied.try_reserve(need as usize).map_err(|_| format!("there is no memory for the tensor {shown}"))?;
@@ -187,7 +187,7 @@ impl Found {
 }
 
 impl Tensor {
-    /// How many elements it has, and how far they reach beyond its offset; nothing for numbers that cannot be.
+    /// The number of elements, and how far they reach beyond the offset; `None` for impossible numbers.
     fn extent(&self) -> Option<(u64, u64)> {
         if self.shape.len() != self.strides.len() {
             return None;
@@ -202,7 +202,7 @@ impl Tensor {
         Some((count, last.checked_add(1)?))
     }
 
-    /// Whether its elements follow each other, the last dimension's first.
+    /// Whether its elements are contiguous, in row-major order.
     fn is_plain(&self) -> bool {
         let mut next = 1;
         let inner = self.shape.iter().zip(&self.strides).rev();
@@ -213,7 +213,7 @@ impl Tensor {
         })
     }
 
-    /// Hands the place of every element, counted from the first, to `visit`. It is not empty.
+    /// Calls `visit` with the place of every element, relative to the first. There must be at least one.
     fn each(&self, mut visit: impl FnMut(u64)) {
         let mut index = vec![0; self.shape.len()];
         loop {

@@ -1,18 +1,18 @@
-//! An interpreter for pickles that hold tensors, and nothing else.
+//! An interpreter for pickles that contain tensors, and nothing else.
 //!
-//! A pickle is a program, and Python's interpreter lets it call anything. This one knows the instructions and the few names
-//! that `torch.save` uses for a dictionary of tensors; it calls nothing, and refuses any other name. A tensor is only
-//! described: its storage's key, its offset, shape and strides. Every instruction takes constant time and at most one value
-//! of memory, and their number is bounded.
+//! A pickle is a program, and Python's interpreter lets it call anything. This interpreter knows the instructions, and
+//! the few names that `torch.save` uses for a dictionary of tensors. It calls nothing and refuses any other name. It
+//! only describes a tensor: the key of its storage, its offset, shape and strides. Every instruction takes constant
+//! time and creates at most one value, and the number of instructions is limited.
 
 use std::collections::HashMap;
 
 use crate::error::clip;
 
-/// Instructions of a pickle: a model of 10,000 tensors takes some 400,000. What they make then takes 100 MB at most.
+/// The most instructions. A model of 10,000 tensors takes about 400,000. The values then take at most 100 MB.
 const MOST_VALUES: usize = 1 << 20;
 
-/// A value on the stack. What has parts is in `Machine::objects`, so that copies share it as Python's do.
+/// A value on the stack. Composite values are in `Machine::objects`, so that copies share them as in Python.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
     None,
@@ -31,18 +31,18 @@ pub(super) enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
-    /// Makes a tensor of a storage, an offset, a shape and strides.
+    /// Makes a tensor from a storage, an offset, a shape and strides.
     Tensor,
     /// The same with the type at the end.
     TypedTensor,
-    /// Gives back its first argument, a tensor.
+    /// Returns its first argument, a tensor.
     Parameter,
     /// Calls its first argument on its third.
     FromType,
     Size,
-    /// A class of tensors, which is only named.
+    /// A class of tensors, which occurs only as a name.
     Class,
-    /// The type of a storage's elements, as safetensors calls it; none for bytes.
+    /// The type of a storage's elements, by its name in safetensors; `None` for bytes.
     Storage(Option<&'static str>),
     Type(&'static str),
 }
@@ -61,16 +61,16 @@ pub(super) enum Object<'a> {
 pub(super) struct Storage<'a> {
     pub key: &'a str,
     pub dtype: Option<&'static str>,
-    /// Elements; bytes if there is no type.
+    /// The number of elements, or of bytes if there is no type.
     pub len: u64,
-    /// Elements of the file's storage before this one, which is a part of it.
+    /// The first element, if this is a part of another storage.
     pub first: u64,
 }
 
 /// A view of a storage.
 #[derive(Debug)]
 pub(super) struct Tensor {
-    /// The storage's place among the objects.
+    /// The index of the storage among the objects.
     pub storage: usize,
     pub dtype: Option<&'static str>,
     pub offset: u64,
@@ -78,7 +78,7 @@ pub(super) struct Tensor {
     pub strides: Vec<u64>,
 }
 
-/// Types by the names of their storages and of themselves, with safetensors' name.
+/// Types: the names of their storages, their own names, and their names in safetensors.
 const TYPES: [(&str, &str, &str); 11] = [
     ("FloatStorage", "float32", "F32"),
     ("HalfStorage", "float16", "F16"),
@@ -115,7 +115,7 @@ impl Global {
     }
 }
 
-/// A pickle that is run, and what it made.
+/// The state of a running pickle, with the objects that it made.
 #[derive(Default)]
 pub(super) struct Machine<'a> {
     data: &'a [u8],
@@ -130,10 +130,10 @@ pub(super) struct Machine<'a> {
 type Done<T> = Result<T, String>;
 
 impl<'a> Machine<'a> {
-    /// Runs the pickle that begins at the byte `at` of `data`: its value, and where it ends.
+    /// Runs the pickle that begins at byte `at` of `data`. Returns its value, and where it ends.
     ///
     /// # Errors
-    /// What is wrong, in words; the name it asked for that is none of a tensor's.
+    /// A description of the fault, or the name in the pickle that no tensor needs.
     pub fn run(data: &'a [u8], at: usize) -> Done<(Self, Value<'a>, usize)> {
         let mut machine = Self { data, at, ..Self::default() };
         while !machine.step()? {}
@@ -142,7 +142,7 @@ impl<'a> Machine<'a> {
         Ok((machine, value, end))
     }
 
-    /// One instruction; whether it was the last.
+    /// Runs one instruction; returns whether it was the last.
     fn step(&mut self) -> Done<bool> {
         self.values += 1;
         if self.values > MOST_VALUES {
@@ -247,7 +247,7 @@ impl<'a> Machine<'a> {
                 let value = self.call(callee, arguments)?;
                 self.stack.push(value);
             }
-            // An object's attributes, which no tensor needs: a dictionary's metadata.
+            // The attributes of an object, such as a dictionary's metadata, which no tensor needs.
             b'b' => drop(self.pop()?),
             b'Q' => {
                 let id = self.pop()?;
@@ -259,7 +259,7 @@ impl<'a> Machine<'a> {
         Ok(false)
     }
 
-    /// What a callable gives for these arguments.
+    /// The result of calling `callee` with these arguments.
     fn call(&mut self, callee: Value<'a>, arguments: Value<'a>) -> Done<Value<'a>> {
         let Value::Global(global) = callee else { return Err(damaged()) };
         let items = self.tuple(arguments)?;
@@ -309,7 +309,8 @@ impl<'a> Machine<'a> {
         Ok(Tensor { storage: *storage, dtype, offset, shape: numbers(shape)?, strides: numbers(strides)? })
     }
 
-    /// What a persistent id stands for: `("storage", type, key, place, elements)`, and of old files a part of another.
+    /// The storage for a persistent id: `("storage", type, key, place, elements)`, and in old files a part of another
+    /// storage.
     fn storage(&self, id: Value<'a>) -> Done<Storage<'a>> {
         let [
             Value::Text("storage"),
@@ -393,7 +394,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A value's object, if it has parts.
+    /// The object of a value, if it is composite.
     pub fn get(&self, value: Value<'a>) -> Option<&Object<'a>> {
         match value {
             Value::Object(at) => self.objects.get(at),
@@ -417,7 +418,7 @@ impl<'a> Machine<'a> {
         Value::Object(self.objects.len() - 1)
     }
 
-    /// The topmost value, which a mark hides from what comes after it.
+    /// The topmost value that no mark hides.
     fn top(&self) -> Done<Value<'a>> {
         let floor = self.marks.last().copied().unwrap_or(0);
         self.stack.get(floor..).and_then(<[_]>::last).copied().ok_or_else(damaged)
@@ -449,7 +450,7 @@ impl<'a> Machine<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// What a length of so many bytes stands before.
+    /// The bytes after a length that has `width` bytes.
     fn counted(&mut self, width: usize) -> Done<&'a [u8]> {
         let mut length = [0; 8];
         length.iter_mut().zip(self.take(width)?).for_each(|(to, from)| *to = *from);
@@ -485,7 +486,7 @@ impl<'a> Machine<'a> {
 
     fn line(&mut self) -> Done<&'a str> {
         let rest = self.data.get(self.at..).unwrap_or_default();
-        // No name is longer, and a long search must not be made for each.
+        // Names are shorter, and the search must stay short.
         let end = rest.iter().take(1024).position(|byte| *byte == b'\n').ok_or_else(damaged)?;
         let line = self.take(end + 1)?;
         std::str::from_utf8(line.get(..end).unwrap_or_default()).map_err(|_| damaged())

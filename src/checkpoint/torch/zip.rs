@@ -1,9 +1,9 @@
-//! The zip archive that `torch.save` writes: its records lie in it uncompressed, so they are read where they are.
+//! Reads the zip archive that `torch.save` writes. Its records are not compressed, so they are used in place.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Far more than any model has tensors.
+/// The most records, far more than the tensors of any model.
 const MOST_RECORDS: u64 = 1 << 17;
 
 const LOCAL: u32 = 0x0403_4b50;
@@ -18,18 +18,18 @@ const LOCATOR_BYTES: usize = 20;
 const CENTRAL_BYTES: usize = 46;
 const LOCAL_BYTES: usize = 30;
 
-/// A comment at the end is no longer.
+/// The longest comment at the end.
 const LONGEST_COMMENT: usize = 0xffff;
 
-/// Whether a file begins as a zip archive does.
+/// Whether a file begins like a zip archive.
 pub(super) fn is_zip(file: &[u8]) -> bool {
     u32_at(file, 0) == Some(LOCAL)
 }
 
-/// Where each record's bytes lie in the file, by the record's name.
+/// The range of each record's bytes in the file, by the record's name.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of the fault.
 pub(super) fn records(file: &[u8]) -> Result<HashMap<&str, Range<usize>>, String> {
     let cut = || "the list of its records is damaged: the file may be truncated".to_owned();
     let (count, mut at) = directory(file).ok_or_else(cut)?;
@@ -55,11 +55,11 @@ pub(super) fn records(file: &[u8]) -> Result<HashMap<&str, Range<usize>>, String
     Ok(records)
 }
 
-/// How many records there are, and where the list of them begins.
+/// The number of records, and the start of their list.
 fn directory(file: &[u8]) -> Option<(u64, usize)> {
     let last = file.len().checked_sub(END_BYTES)?;
     let first = last.saturating_sub(LONGEST_COMMENT);
-    // The last one whose comment ends where the file does.
+    // The last record whose comment ends exactly where the file ends.
     let fits = |at: &usize| {
         u32_at(file, *at) == Some(END)
             && u16_at(file, at + 20).is_some_and(|n| at + END_BYTES + usize::from(n) == file.len())
@@ -83,9 +83,9 @@ struct Central<'a> {
     method: u16,
     packed: u64,
     size: u64,
-    /// Of the record's own header.
+    /// The place of the record's own header.
     offset: u64,
-    /// Where the next entry begins.
+    /// The place of the next entry.
     end: usize,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Central<'a> {
             u32::MAX => wide.next(),
             n => Some(u64::from(n)),
         };
-        // In this order in the extra field, each where the narrow one is full.
+        // The extra field has these values in this order, each only if the narrow field is full.
         let size = field(at + 24)?;
         let packed = field(at + 20)?;
         let offset = field(at + 42)?;
@@ -126,7 +126,7 @@ impl<'a> Central<'a> {
     }
 }
 
-/// The numbers of the extra field for large archives.
+/// The numbers in the extra field of large archives.
 fn wide_fields(extra: &[u8]) -> impl Iterator<Item = u64> {
     let mut rest = extra;
     let mut found: &[u8] = &[];
