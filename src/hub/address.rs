@@ -1,23 +1,23 @@
-//! Addresses of servers: which are taken, who may be sent a token, and what of them may be shown.
+//! The addresses of servers: which are accepted, which may get a token, and what messages may show of them.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
 use ureq::http::Uri;
 
-/// An `http:` or `https:` address. Shown without the user and password that it may hold.
+/// An `http:` or `https:` address. Its user and password, if any, are never shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     origin: Origin,
-    /// `USER:PASSWORD`, which belongs to the origin alone.
+    /// `USER:PASSWORD`, which only the origin may get.
     userinfo: Option<Secret>,
-    /// The host as it was written, with its port if one was written.
+    /// The host as written, with the port if there is one.
     host: String,
-    /// From the first slash on, without a fragment.
+    /// The part from the first slash, without a fragment.
     rest: String,
 }
 
-/// Who a server is: only the same scheme, host and port are the same server.
+/// The identity of a server. Two addresses belong to the same server only if scheme, host and port are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     is_secure: bool,
@@ -25,7 +25,7 @@ pub(super) struct Origin {
     port: u16,
 }
 
-/// Text that no message may show.
+/// A text that no message may show.
 #[derive(Clone, PartialEq, Eq)]
 struct Secret(String);
 
@@ -35,11 +35,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What stands in messages for a user and password.
+/// The text that replaces a user and password in messages.
 const HIDDEN: &str = "***";
 
 impl Address {
-    /// Reads an address; the error says in a few words what is wrong with it.
+    /// Parses an address. The error describes the fault in a few words.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains('\\') {
             return Err("has characters that no address has");
@@ -75,7 +75,7 @@ impl Address {
                     80
                 }
             }
-            // The integer's parser would take a plus.
+            // The integer's parser would accept a plus.
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().ok().filter(|port| *port > 0).ok_or("has a port that is not a number from 1 to 65535")?
             }
@@ -89,13 +89,13 @@ impl Address {
             host: host.to_owned(),
             rest: format!("{slash}{rest}"),
         };
-        // The client has the last word on the characters of a path.
+        // The HTTP client decides which characters a path may have.
         address.url().parse::<Uri>().map_err(|_| "has characters that no address has")?;
         Ok(address)
     }
 
-    /// Where a `Location` leads that this address answered with. A redirect may not carry a password of its own, nor
-    /// leave `https:` for `http:`.
+    /// The target of a `Location` in an answer from this address. A redirect must not have a password of its own, or go
+    /// from `https:` to `http:`.
     pub fn follow(&self, location: &str) -> Result<Self, &'static str> {
         let scheme = if self.origin.is_secure { "https" } else { "http" };
         let has_scheme = location.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':'));
@@ -125,7 +125,7 @@ impl Address {
         Ok(next)
     }
 
-    /// This address with more of a path after it.
+    /// This address with a longer path.
     pub fn join(&self, path: &str) -> Self {
         Self { rest: format!("{}{path}", self.rest.trim_end_matches('/')), ..self.clone() }
     }
@@ -138,17 +138,17 @@ impl Address {
         self.origin.is_secure
     }
 
-    /// Whether it names a server and perhaps a directory there, and nothing of a query.
+    /// Whether it names a server, and perhaps a directory there, without a query.
     pub fn is_base(&self) -> bool {
         !self.rest.contains('?')
     }
 
-    /// All of it, the password too: for the client alone.
+    /// The whole address with the password, only for the client.
     pub fn url(&self) -> String {
         self.spelled(self.userinfo.as_ref().map(|secret| secret.0.as_str()))
     }
 
-    /// A message without this address's password in it.
+    /// The message without this address's password.
     pub fn redact(&self, message: &str) -> String {
         match &self.userinfo {
             Some(Secret(secret)) => message.replace(&format!("{secret}@"), &format!("{HIDDEN}@")),
@@ -164,18 +164,18 @@ impl Address {
 }
 
 impl fmt::Display for Address {
-    /// Without its password, and without a slash at its end.
+    /// Shows the address without its password, and without a slash at its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.spelled(self.userinfo.as_ref().map(|_| HIDDEN));
         f.write_str(shown.trim_end_matches('/'))
     }
 }
 
-/// Text that was meant as an address, without what may be a password in it.
+/// A text that was meant as an address, without what may be a password.
 pub(super) fn redacted(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let authority = text.get(start..).unwrap_or_default();
-    // What is no address may have its @ anywhere.
+    // In a malformed address, the @ may be anywhere.
     match authority.rfind('@') {
         Some(at) => {
             let (before, after) = (text.get(..start), authority.get(at..));

@@ -1,4 +1,4 @@
-//! Names of models, and which names from a server may become file names.
+//! The names of models, and the check that a name from a server is safe as a file name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl FromStr for ModelId {
         if repo.split('/').count() != 2 {
             return Err(wrong("is not the name of a model"));
         }
-        // The Hub's own rules.
+        // These are the rules of the Hub.
         let word = |word: &str| {
             is_plain(word) && !word.starts_with('-') && !word.ends_with(['-', '.']) && !word.contains("--")
         };
@@ -60,7 +60,7 @@ impl FromStr for ModelId {
     }
 }
 
-/// Whether this is a complete commit hash, which never changes its meaning.
+/// Whether this is a complete commit hash, which always means the same commit.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -187,7 +187,7 @@ impl Hub {
     }
 }
 
-/// Whether the cache holds all files of a commit that the Hub could provide.
+/// Whether the cache has all files of a commit that the Hub could provide.
 fn is_settled(store: &Store, commit: &str) -> bool {
     let mut unknown = false;
     let whole = parts::walk(&store.snapshot(commit), &mut |file| {
@@ -195,11 +195,11 @@ fn is_settled(store: &Store, commit: &str) -> bool {
         unknown |= state == State::Unknown;
         Ok(state == State::Present)
     });
-    // A file that cannot be read is for its loader to report, which knows more of it.
+    // The loader reports a file that cannot be read, because it knows more about it.
     matches!(whole, Ok(Parts::Whole)) && !unknown
 }
 
-/// The directory of a model when the network is not used.
+/// The directory of a model if the network is not used.
 fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> {
     let lacking = |what: &str| Error::Hub {
         fault: HubFault::NotCached,
@@ -213,7 +213,7 @@ fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> 
     if !has(parts::CONFIG) {
         return Err(lacking(parts::CONFIG));
     }
-    // A model without any is for the loader of tokenizers to judge.
+    // If the model has no tokenizer at all, the loader of tokenizers reports it.
     let states = parts::TOKENIZERS.map(|file| store.state(commit, file));
     if !states.contains(&State::Present) && states.contains(&State::Unknown) {
         return Err(lacking("tokenizer.json or vocab.txt"));
@@ -258,7 +258,7 @@ impl Fetch<'_> {
         let most = parts::most_bytes(file);
         let blob = match self.store.blob(&meta.etag, meta.size) {
             Some(blob) => blob,
-            // Before anything of it is written.
+            // This is checked before any byte of the file is written.
             None if meta.size > most => {
                 let problem = format!("{} bytes are announced, and such a file has at most {most}", meta.size);
                 return Err(self.remote.nonsense(file, &problem));
@@ -270,7 +270,7 @@ impl Fetch<'_> {
 
     fn blob(&mut self, file: &str, meta: &Meta) -> Result<PathBuf> {
         let mut partial = self.store.begin(&meta.etag)?;
-        // Another process may have fetched it while this one waited.
+        // Another process may have downloaded it while this one waited.
         if let Some(blob) = self.store.blob(&meta.etag, meta.size) {
             return Ok(blob);
         }
@@ -286,7 +286,7 @@ impl Fetch<'_> {
     }
 }
 
-/// The SHA-256 of all bytes written, in hex.
+/// The SHA-256 of all written bytes, in hexadecimal digits.
 fn digest(partial: &mut Partial) -> Result<String> {
     let path = partial.path().to_owned();
     let failed = |e| Error::io("read", &path, e);

@@ -1,4 +1,4 @@
-//! Which files make a model's directory.
+//! The files that make up a model's directory.
 
 use std::path::Path;
 
@@ -8,16 +8,16 @@ use crate::sentence::Layout;
 
 pub(super) const CONFIG: &str = "config.json";
 
-/// Any of these makes a tokenizer.
+/// The files of a tokenizer. One of them is enough.
 pub(super) use crate::checkpoint::TOKENIZERS;
 
-/// What stands beside the weights where it is there.
+/// Files beside the weights that a model may have.
 const COMPANIONS: [&str; 4] = [CONFIG, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];
 
-/// No module's configuration is larger.
+/// The largest configuration of a module, in bytes.
 const MAX_MODULE: u64 = 1 << 20;
 
-/// The most bytes that are fetched of a file: by far more than files of its kind have, and no more than a disk can take.
+/// The most bytes to download of a file: far more than files of its kind have, but not enough to fill a disk.
 pub(super) fn most_bytes(file: &str) -> u64 {
     let is_weights = [".safetensors", ".bin"].iter().any(|end| file.ends_with(end));
     let is_index = file.ends_with(".index.json");
@@ -30,19 +30,19 @@ pub(super) fn most_bytes(file: &str) -> u64 {
     }
 }
 
-/// What a walk through a model's files found.
+/// The result of going through a model's files.
 pub(super) enum Parts {
     Whole,
-    /// A file that an index names is not there.
+    /// A file that an index names does not exist.
     Lacks(String),
     NoWeights,
 }
 
-/// Asks `have` for each file of a model, whether `dir` has it then, the weights last: once they are there, so is all
-/// else.
+/// Calls `have` for each file of a model; it returns whether `dir` now has the file. The weights come last, so once
+/// they exist, everything exists.
 ///
 /// # Errors
-/// Those of `have`; [`Error::Config`] and [`Error::Checkpoint`] for lists of files that cannot be used.
+/// Those of `have`; [`Error::Config`] and [`Error::Checkpoint`] for invalid lists of files.
 pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Result<Parts> {
     for file in COMPANIONS.iter().chain(&TOKENIZERS) {
         have(file)?;
@@ -58,7 +58,7 @@ pub(super) fn walk(dir: &Path, have: &mut dyn FnMut(&str) -> Result<bool>) -> Re
             }
         }
     }
-    // In the loader's order: what it takes is what is fetched.
+    // In the order of the loader, so that the downloaded file is the one that it reads.
     for file in WEIGHTS {
         if !have(file)? {
             continue;

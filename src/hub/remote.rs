@@ -1,10 +1,10 @@
-//! The Hub's side: what a file is (`resolve` with a range of one byte), and its bytes.
+//! The requests to the Hub: the metadata of a file (`resolve` with a range of one byte), and its bytes.
 //!
-//! Redirects are followed here and not by the client, so that the token goes to the endpoint's own origin alone: a redirect
-//! to another scheme, host or port, as large files have, is followed without it.
+//! This module follows redirects itself, so that only the origin of the endpoint gets the token. A redirect to another
+//! scheme, host or port, which large files have, is followed without it.
 //!
-//! No server holds a request for long: connecting, sending the request, and all headers of an answer have a time limit each,
-//! and a body has to keep a lowest speed (`watch`).
+//! No server can hold a request for long. Connecting, sending the request, and receiving all headers of an answer each
+//! have a time limit, and a body must keep a minimum speed (`watch`).
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
@@ -19,32 +19,32 @@ use super::store::Partial;
 use super::watch::{LEAST_PER_SECOND, Watch};
 use crate::error::{Error, HubFault, Result, clip, clip_message};
 
-/// A renamed model redirects once, as a rule, and its storage once more.
+/// The most redirects of a request. A renamed model usually redirects once, and its storage once more.
 const MOST_REDIRECTS: usize = 5;
 
-/// A model's list of files; the largest seen are a few megabytes.
+/// The largest list of a model's files, in bytes. The largest known ones have a few megabytes.
 const MOST_LIST: u64 = 16 << 20;
 
-/// What the server says of a file.
+/// A server's metadata of a file.
 pub(super) struct Meta {
     pub commit: String,
-    /// The name of its contents, fit for a file's.
+    /// The identifier of its contents, which is safe as a file name.
     pub etag: String,
     pub size: u64,
-    /// Of the contents, where the server vouches for it.
+    /// The SHA-256 of its contents, if the server guarantees it.
     pub sha256: Option<String>,
 }
 
 /// Whether the model has a file.
 pub(super) enum Found {
     File(Meta),
-    /// `for_good`: the Hub itself says that the commit has none, and not some server on the way.
+    /// `for_good` means that the Hub itself says that the commit lacks the file, not another server on the way.
     Nothing {
         for_good: bool,
     },
 }
 
-/// Where files come from, and as whom they are asked for.
+/// The server of the files, and the identity for requests.
 pub(super) struct Remote<'a> {
     agent: Agent,
     endpoint: &'a Address,
@@ -54,16 +54,17 @@ pub(super) struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    /// `patience` is how long a silent server is waited for, and the time over which the speed of a body is measured.
+    /// `patience` is the time limit for a silent server, and the period over which the speed of a body is measured.
     pub fn new(endpoint: &'a Address, token: Option<&str>, id: &'a ModelId, patience: Duration) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .https_only(endpoint.is_secure())
             .user_agent(concat!("cloze/", env!("CARGO_PKG_VERSION")))
-            // Or sizes would be those of the compressed text.
+            // Otherwise sizes would be those of the compressed text.
             .accept_encoding("identity")
-            // Not for looking up names: the client starts a thread for that, and panics where it gets none.
+            // There is no limit on name resolution, because the client would start a thread for it and panic if it gets
+            // none.
             .timeout_connect(Some(patience))
             .timeout_send_request(Some(patience))
             .timeout_recv_response(Some(patience))
@@ -74,7 +75,7 @@ impl<'a> Remote<'a> {
         Self { agent, endpoint, authorization: token.map(|t| format!("Bearer {t}")), id, patience }
     }
 
-    /// Where the model is looked at by people.
+    /// The address of the model's page for people.
     pub fn page(&self) -> String {
         self.endpoint.join(&format!("/{}", self.id.repo())).to_string()
     }
@@ -84,7 +85,7 @@ impl<'a> Remote<'a> {
         self.endpoint.join(&format!("/{}/resolve/{revision}/{file}", self.id.repo()))
     }
 
-    /// What the server says of a file.
+    /// Requests the metadata of a file.
     pub fn meta(&self, file: &str) -> Result<Found> {
         let first = self.address(file);
         let mut at = first.clone();
@@ -93,7 +94,7 @@ impl<'a> Remote<'a> {
             let response = self.get(&at, true, Some("bytes=0-0"), self.patience, file)?;
             said.hear(&response);
             match self.redirect(&at, &response, file)? {
-                // Within the Hub: a model that was renamed, or a file of its own cache.
+                // Within the Hub: a renamed model, or a file in the Hub's own cache.
                 Some(next) if next.origin() == self.endpoint.origin() => at = next,
                 // To a storage that knows neither commits nor the Hub's etags.
                 Some(_) => return self.described(file, &first, said).map(Found::File),
@@ -112,7 +113,7 @@ impl<'a> Remote<'a> {
         Err(self.endless(file))
     }
 
-    /// Where an answer leads, if it leads elsewhere.
+    /// The address that an answer redirects to, if it does.
     fn redirect(&self, at: &Address, response: &Response<Body>, file: &str) -> Result<Option<Address>> {
         match (response.status().as_u16(), header(response, "location")) {
             (301 | 302 | 303 | 307 | 308, Some(to)) => {
@@ -135,7 +136,7 @@ impl<'a> Remote<'a> {
         };
         let size = match size {
             Some(size) => Some(size),
-            // Only the storage knows it.
+            // Only the storage knows the size.
             None => length(&self.open(at, Some("bytes=0-0"), self.patience, file)?),
         };
         let Some(size) = size.and_then(|s| s.parse().ok()) else {
@@ -146,14 +147,14 @@ impl<'a> Remote<'a> {
         if !is_commit(&commit) {
             return Err(self.nonsense(file, &format!("{:?} is no commit", clip(&commit))));
         }
-        // A name beside which `store` can put its own.
+        // `store` must be able to use this name, and to add its own endings.
         if !is_plain(etag) || etag.len() > 128 || etag.ends_with(".part") || etag.ends_with(".lock") {
             return Err(self.nonsense(file, &format!("{:?} is no etag", clip(etag))));
         }
         Ok(Meta { commit, etag: etag.into(), size, sha256 })
     }
 
-    /// Appends to `partial` what it lacks of a file; `report` hears of every piece.
+    /// Appends the missing bytes of a file to `partial`. It calls `report` for every piece.
     pub fn download(&self, file: &str, meta: &Meta, partial: &mut Partial, report: &mut dyn FnMut(u64)) -> Result<()> {
         let mut have = partial.len()?;
         if have > meta.size {
@@ -165,12 +166,12 @@ impl<'a> Remote<'a> {
             return Ok(());
         }
         let range = (have > 0).then(|| format!("bytes={have}-"));
-        // The watch sees to the speed; the limit is for what a server sends beside a body's bytes, without end.
+        // The watch enforces the speed. This limit is for a server that sends endlessly besides the body's bytes.
         let slowest = Duration::from_secs((meta.size - have) / LEAST_PER_SECOND);
         let response = self.open(&self.address(file), range.as_deref(), self.patience + slowest, file)?;
         let status = response.status().as_u16();
         if let Some(total) = length(&response).filter(|total| total.parse() != Ok(meta.size)) {
-            // What is another file must not be mistaken for the beginning of this one.
+            // Another file must not be taken for the beginning of this one.
             let problem = format!("{} bytes were announced, now {}", meta.size, clip(&total));
             return Err(self.nonsense(file, &problem));
         }
@@ -214,7 +215,7 @@ impl<'a> Remote<'a> {
         Ok(())
     }
 
-    /// The names of all the model's files, as far as the server tells.
+    /// The names of all the model's files that the server lists.
     pub fn list(&self) -> Vec<String> {
         #[derive(Deserialize)]
         struct Info {
@@ -233,12 +234,12 @@ impl<'a> Remote<'a> {
         info.map(|i| i.siblings.into_iter().map(|s| s.rfilename).collect()).unwrap_or_default()
     }
 
-    /// Sends a request and follows where it leads.
+    /// Sends a request and follows redirects.
     fn open(&self, at: &Address, range: Option<&str>, most: Duration, file: &str) -> Result<Response<Body>> {
         let mut at = at.clone();
         let mut is_ours = true;
         for _ in 0..=MOST_REDIRECTS {
-            // Another server does not lead the token back either.
+            // A redirect back from another server does not get the token either.
             is_ours &= at.origin() == self.endpoint.origin();
             let response = self.get(&at, is_ours, range, most, file)?;
             match self.redirect(&at, &response, file)? {
@@ -249,7 +250,7 @@ impl<'a> Remote<'a> {
         Err(self.endless(file))
     }
 
-    /// Sends one request, with the token where the endpoint itself is asked. The body has to be there after `most`.
+    /// Sends one request, with the token if it goes to the endpoint itself. The body must arrive within `most`.
     fn get(
         &self,
         at: &Address,
@@ -281,7 +282,7 @@ impl<'a> Remote<'a> {
         })
     }
 
-    /// A file that is not there, or a model that is not.
+    /// Decides whether the file or the whole model is missing.
     fn absent(&self, code: Option<&str>) -> Result<Found> {
         match code {
             Some("RepoNotFound") => Err(self.missing(format!("there is no such model at {}", self.endpoint))),
@@ -322,7 +323,7 @@ impl<'a> Remote<'a> {
         self.fault(HubFault::Network, file, problem, "Run it again: what is there is kept and continued")
     }
 
-    /// What no Hub answers.
+    /// The error for an answer that no Hub gives.
     pub fn nonsense(&self, file: &str, problem: &str) -> Error {
         let problem = format!("{} gave an answer that cannot be used: {problem}", self.endpoint);
         self.fault(HubFault::Answer, file, problem, "Try again; if HF_ENDPOINT is set, check it")
@@ -333,12 +334,12 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// What the answers on the way to a file said so far; the later word counts, but for the commit.
+/// The information in the answers on the way to a file. Later answers override earlier ones, except for the commit.
 #[derive(Default)]
 struct Said {
     commit: Option<String>,
     etag: Option<String>,
-    /// The etag of what is stored elsewhere, which is its SHA-256, and its size.
+    /// The etag of contents that are stored elsewhere, which is their SHA-256, and their size.
     linked: Option<String>,
     size: Option<String>,
 }
@@ -357,21 +358,21 @@ fn header(response: &Response<Body>, name: &str) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// How long the whole file is, by the range that was sent or by the length of the whole.
+/// The length of the whole file, from the range of the answer or from its own length.
 fn length(response: &Response<Body>) -> Option<String> {
     let of_range =
         header(response, "content-range").and_then(|r| r.rsplit_once('/').map(|(_, total)| total.to_owned()));
     of_range.or_else(|| header(response, "content-length").filter(|_| response.status() == 200))
 }
 
-/// Whether a part of a file is that from `start` on.
+/// Whether the answer is the part of a file from `start` on.
 fn starts_at(response: &Response<Body>, start: u64) -> bool {
     let range = header(response, "content-range").unwrap_or_default();
     let first = range.strip_prefix("bytes ").and_then(|r| r.split_once('-'));
     first.and_then(|(first, _)| first.trim().parse().ok()) == Some(start)
 }
 
-/// An etag without its quotes and its mark of weakness.
+/// An etag without its quotes and without the mark of a weak one.
 fn bare(etag: &str) -> &str {
     etag.trim().trim_start_matches("W/").trim_matches('"')
 }

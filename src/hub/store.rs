@@ -1,5 +1,5 @@
-//! The standard cache on disk: `models--ORG--NAME/` with the contents in `blobs/ETAG`, trees of links to them in
-//! `snapshots/COMMIT/`, branches in `refs/`, and in `.no_exist/COMMIT/` what a commit is known not to have.
+//! The standard cache on disk: `models--ORG--NAME/` has the contents in `blobs/ETAG`, trees of links to them in
+//! `snapshots/COMMIT/`, branches in `refs/`, and the files that a commit is known to lack in `.no_exist/COMMIT/`.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -20,7 +20,7 @@ pub(super) enum State {
     Unknown,
 }
 
-/// How long the beginning of a file is kept for a download that goes on with it.
+/// How long the beginning of a file is kept, so that a download can continue it.
 const STALE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The part of the cache that belongs to one model.
@@ -39,7 +39,7 @@ impl Store {
         self.root.join("snapshots").join(commit)
     }
 
-    /// The commit that a revision stood for when it was last asked for.
+    /// The commit of a revision at the last request.
     pub fn commit(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
             return Some(revision.into());
@@ -49,7 +49,7 @@ impl Store {
         String::from_utf8(text).ok().map(|t| t.trim().to_owned()).filter(|t| is_commit(t))
     }
 
-    /// Remembers what a revision stands for.
+    /// Stores the commit of a revision.
     pub fn set_commit(&self, revision: &str, commit: &str) -> Result<()> {
         if is_commit(revision) || self.commit(revision).as_deref() == Some(commit) {
             return Ok(());
@@ -82,7 +82,7 @@ impl Store {
         self.root.join(".no_exist").join(commit).join(file)
     }
 
-    /// Where the contents with this tag lie, if they lie there whole: `size` bytes.
+    /// The path of the contents with this tag, if they are complete with `size` bytes.
     pub fn blob(&self, etag: &str, size: u64) -> Option<PathBuf> {
         let path = self.blob_path(etag);
         fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == size).then_some(path)
@@ -92,11 +92,11 @@ impl Store {
         self.root.join("blobs").join(etag)
     }
 
-    /// The sole right to make the contents with this tag, and the file in which they grow.
+    /// Takes the lock for the contents with this tag, and opens the file in which they grow.
     pub fn begin(&self, etag: &str) -> Result<Partial> {
         let blob = self.blob_path(etag);
         make_parent(&blob)?;
-        // hf-hub's names, so that its processes and ours wait for each other and continue each other's files.
+        // These are the names of hf-hub, so that both programs wait for each other and can continue each other's files.
         let (lock, path) = (self.blob_path(&format!("{etag}.lock")), self.blob_path(&format!("{etag}.part")));
         let held = File::options().create(true).write(true).truncate(false).open(&lock);
         let held = held.map_err(|e| Error::io("write", &lock, e))?;
@@ -106,7 +106,7 @@ impl Store {
                 tracing::warn!("another process downloads the same file; waiting for it");
                 held.lock().map_err(|e| Error::io("lock", &lock, e))?;
             }
-            // Where locks do not exist, nobody else can hold one.
+            // If the system has no locks, nobody else can hold one.
             Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(e)) => return Err(Error::io("lock", &lock, e)),
         }
@@ -119,14 +119,14 @@ impl Store {
         Ok(Partial { file, path, blob, _held: held })
     }
 
-    /// Removes the beginnings of files that nobody has gone on with for [`STALE`]. What cannot be removed stays.
+    /// Removes the beginnings of files that were not continued for [`STALE`]. It ignores what cannot be removed.
     pub fn sweep(&self) {
         let entries = fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "part")) {
             let is_stale = fs::symlink_metadata(&path)
                 .and_then(|found| found.modified())
                 .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE));
-            // Whoever works on it holds its lock.
+            // A process that works on it holds its lock.
             let lock = File::open(path.with_extension("lock"));
             if is_stale && !lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
                 let _ = fs::remove_file(&path);
@@ -134,15 +134,15 @@ impl Store {
         }
     }
 
-    /// Lets a commit's file be the contents with this tag.
+    /// Makes the contents the file of a commit.
     pub fn link(&self, commit: &str, file: &str, blob: &Path) -> Result<()> {
         let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
         let linked = match link(blob, &path, file) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => match path.is_file() {
-                // Another process was as quick.
+                // Another process has already made the same link.
                 true => Ok(()),
-                // A link whose target is gone.
+                // The target of the link is gone.
                 false => fs::remove_file(&path).and_then(|()| link(blob, &path, file)),
             },
             other => other,
@@ -153,7 +153,8 @@ impl Store {
 
 #[cfg(unix)]
 fn link(blob: &Path, path: &Path, file: &str) -> std::io::Result<()> {
-    // Relative, so that the cache can be moved: from snapshots/COMMIT/ and the file's own directories.
+    // The link is relative, so that the cache can be moved. It goes up from snapshots/COMMIT/ and the file's own
+    // directories.
     let up = "../".repeat(2 + file.matches('/').count());
     let name = blob.file_name().unwrap_or_default();
     std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), path)
@@ -161,16 +162,16 @@ fn link(blob: &Path, path: &Path, file: &str) -> std::io::Result<()> {
 
 #[cfg(not(unix))]
 fn link(blob: &Path, path: &Path, _: &str) -> std::io::Result<()> {
-    // Symbolic links need a privilege on Windows; hf-hub moves the blob then, too.
+    // Symbolic links need a privilege on Windows. Like hf-hub, this then moves the blob.
     fs::rename(blob, path)
 }
 
-/// Contents that grow in a file nobody takes for the finished one.
+/// Contents that grow in a partial file, which has another name than the complete one.
 pub(super) struct Partial {
     pub file: File,
     path: PathBuf,
     blob: PathBuf,
-    /// Unlocked when it is closed.
+    /// Closing it releases the lock.
     _held: File,
 }
 
@@ -179,7 +180,7 @@ impl Partial {
         &self.path
     }
 
-    /// How much is there.
+    /// The number of bytes so far.
     pub fn len(&self) -> Result<u64> {
         self.file.metadata().map(|m| m.len()).map_err(|e| Error::io("read", &self.path, e))
     }
@@ -188,7 +189,7 @@ impl Partial {
         self.file.set_len(0).map_err(|e| Error::io("write", &self.path, e))
     }
 
-    /// Gives the finished contents their name.
+    /// Gives the complete contents their name.
     pub fn finish(self) -> Result<PathBuf> {
         let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, &self.blob));
         let done = done.and_then(|()| self.blob.parent().map_or(Ok(()), sync_dir));

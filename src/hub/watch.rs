@@ -1,4 +1,4 @@
-//! The lowest speed that a download may have.
+//! Enforces the minimum speed of a download.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-/// Bytes a second that a download has to bring, on average over the time that a server is waited for.
+/// The minimum bytes per second of a download, on average over the time limit for a silent server.
 pub(super) const LEAST_PER_SECOND: u64 = 1 << 10;
 
-/// Ends an agent's transfers when they are too slow: a limit on each read alone would let a server send a byte now and then
-/// for years.
+/// Ends an agent's transfers if they are too slow. A limit on each read alone is not enough, because a server could
+/// send a byte now and then for years.
 pub(super) struct Watch {
     seen: Arc<Seen>,
-    /// Dropped when the transfer is over, which ends the thread.
+    /// It is dropped when the transfer is over, which ends the thread.
     _over: Sender<()>,
 }
 
@@ -26,7 +26,7 @@ struct Seen {
 }
 
 impl Watch {
-    /// Watches from now on: every `window` has to bring its bytes.
+    /// Starts to watch: every `window` must bring its bytes.
     pub fn start(agent: &Agent, window: Duration) -> std::io::Result<Self> {
         let seen = Arc::new(Seen::default());
         let (over, wait) = channel();
@@ -36,7 +36,7 @@ impl Watch {
             while wait.recv_timeout(window) == Err(RecvTimeoutError::Timeout) {
                 if theirs.bytes.swap(0, Ordering::Relaxed) < least {
                     theirs.is_slow.store(true, Ordering::Release);
-                    // Whoever waits for the server's next byte waits no longer.
+                    // This also ends a wait for the server's next byte.
                     return agent.shutdown();
                 }
             }
@@ -48,7 +48,7 @@ impl Watch {
         self.seen.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Whether the transfer was too slow and was ended for that.
+    /// Whether the transfer was ended because it was too slow.
     pub fn has_ended(&self) -> bool {
         self.seen.is_slow.load(Ordering::Acquire)
     }

@@ -18,7 +18,7 @@ pub const MOST_BYTES: u64 = 1 << 30;
 /// The first bytes of a file. The number changes with the format or the way passages are cut.
 const MAGIC: &[u8; 16] = b"cloze search 01\n";
 
-/// How many letters of a fingerprint name a directory.
+/// The number of letters of a fingerprint in the name of a directory.
 const MODEL: usize = 32;
 
 /// The sizes of a digest and of a passage's place: its start, its end and its line.
@@ -50,7 +50,7 @@ impl Cache {
         let dir = root.join(fingerprint.get(..MODEL).unwrap_or(fingerprint));
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
-        // Vectors tell of the texts that they were made of.
+        // Vectors reveal something about their texts.
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&dir).map_err(|e| Error::io("make", &dir, e))?;
@@ -66,13 +66,13 @@ impl Cache {
         let path = self.path(text);
         let file = open_regular(&path).ok()?;
         let length = file.metadata().ok()?.len();
-        // No more passages than bytes.
+        // A text has at most as many passages as bytes.
         let most = (MAGIC.len() + 8 + DIGEST) as u64 + text.len() as u64 * (PLACE + 4 * width) as u64;
         if length > most {
             return None;
         }
         let vectors = decode(&read_at_most(&file, &path, most).ok()?, text, width)?;
-        // It was used: by that it is kept. Where that cannot be noted it is only forgotten sooner.
+        // The time records that the entry was used. If it cannot be set, the entry is only removed sooner.
         let _ = file.set_modified(SystemTime::now());
         Some(vectors)
     }
@@ -87,12 +87,12 @@ impl Cache {
 
     /// Removes the least recently used files, of all models, until the rest takes at most `most` bytes.
     pub fn prune(&self, most: u64) {
-        // The directory may be anything that a user named: only what a cache has written is touched.
+        // The user may have named any directory, so this removes only files that a cache has written.
         let is_hex = |name: &str, length: usize| name.len() == length && name.bytes().all(|b| b.is_ascii_hexdigit());
         let mut files = Vec::new();
         for dir in entries(&self.root).iter().filter(|dir| is_hex(&name(dir), MODEL)) {
             for path in entries(dir) {
-                // Half-written files begin with a stop and have the digest next.
+                // The name of a partial file begins with a dot, then has the digest.
                 if !is_hex(name(&path).trim_start_matches('.').get(..2 * DIGEST).unwrap_or_default(), 2 * DIGEST) {
                     continue;
                 }
@@ -109,7 +109,7 @@ impl Cache {
         }
         files.sort();
         for (_, length, path) in files {
-            // Some room is made at once, so that it is not done at every search.
+            // This frees more than necessary, so that not every search has to do it.
             if sum <= most / 4 * 3 {
                 break;
             }
@@ -263,7 +263,7 @@ mod tests {
         let none = Vectors::default();
         cache.put("", &none).unwrap();
         assert_eq!(cache.get("", 2), Some(none));
-        // Every byte that is changed, and every byte that is missing.
+        // Every byte is changed once, and every byte is missing once.
         let path = cache.path(TEXT);
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
@@ -274,7 +274,7 @@ mod tests {
             std::fs::write(&path, &good[..at]).unwrap();
             assert_eq!(cache.get(TEXT, 2), None, "cut at {at}");
         }
-        // Whole, but places that are none in the text.
+        // The file is complete, but the places are not in the text.
         for (start, end) in [(0, 99), (5, 2), (6, 7)] {
             let wrong = Vectors { passages: vec![Passage { bytes: start..end, line: 1 }], values: vec![1.0, 2.0] };
             cache.put(TEXT, &wrong).unwrap();
@@ -291,7 +291,7 @@ mod tests {
     fn a_full_cache_forgets_what_was_used_longest_ago() {
         let root = tempfile::tempdir().unwrap();
         let caches = ["a", "b"].map(|name| Cache::open(root.path(), &name.repeat(64)).unwrap());
-        // Another program's files stay, in a cache's directory too.
+        // Files of other programs stay, even in the directory of a cache.
         std::fs::create_dir(root.path().join("mine")).unwrap();
         let others = [root.path().join("mine/book"), caches[0].dir.join("notes.txt"), root.path().join("letter")];
         others.iter().for_each(|path| std::fs::write(path, [0; 4096]).unwrap());
@@ -305,7 +305,7 @@ mod tests {
         let size = encode(&some()).len() as u64;
         caches[0].prune(8 * size);
         assert!((0..8).all(|i| caches[i % 2].get(&texts[i], 2).is_some()));
-        // Looking at one has made it the newest.
+        // Reading an entry makes it the newest.
         for i in (0..8).rev() {
             let now = SystemTime::now() - std::time::Duration::from_secs(100 + i as u64);
             File::options().write(true).open(caches[i % 2].path(&texts[i])).unwrap().set_modified(now).unwrap();

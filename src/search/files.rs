@@ -37,7 +37,7 @@ pub struct Files {
 /// A file to search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where the file is.
+    /// The path of the file.
     pub path: PathBuf,
     /// Whether the user named the file itself, and not a directory that contains it.
     pub is_named: bool,
@@ -78,7 +78,7 @@ impl Files {
                 let entries = std::fs::read_dir(&path).and_then(|all| all.collect::<std::io::Result<Vec<_>>>());
                 match entries {
                     Ok(mut entries) => {
-                        // The last one is taken first.
+                        // The last entry is taken first.
                         entries.sort_by_key(|entry| std::cmp::Reverse(entry.file_name()));
                         let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
                         let (hidden, shown): (Vec<_>, Vec<_>) =
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(files.found[4].path, odd);
         assert_eq!((files.found.len(), files.hidden, files.links, files.others), (5, 2, 3, 3));
         assert!(files.skipped.is_empty());
-        // What is named is read whatever it is called, through links too.
+        // A named file is read whatever its name is, and through links.
         let named = Files::find(&[at(".hidden.md"), at("x.png"), at("link.md")]).unwrap();
         assert!(named.found.len() == 3 && named.found.iter().all(|found| found.is_named));
         assert_eq!(Files::find(&[at("none.md")]).unwrap_err().code(), "io");

@@ -17,7 +17,7 @@ use crate::text::Offsets;
 use cache::{Cache, Vectors};
 use files::Found;
 
-/// About how many passages and bytes are embedded together.
+/// The approximate number of passages and bytes that are embedded together.
 const MOST_WAITING: usize = 256;
 const MOST_WAITING_BYTES: usize = 8 << 20;
 
@@ -81,7 +81,7 @@ pub struct Search<'a> {
     read: Read,
 }
 
-/// A file whose passages have their vectors or wait for them.
+/// A file whose passages have vectors or wait for them.
 #[derive(Debug)]
 struct Waiting {
     file: usize,
@@ -226,7 +226,7 @@ impl<'a> Search<'a> {
                 score: None,
                 file: *file,
             });
-            // What cannot be among the best any more need not be held.
+            // Hits that can no longer be among the best are dropped.
             if self.hits.len() / 2 > self.most.max(MOST_WAITING) {
                 self.keep_best();
             }

@@ -66,7 +66,7 @@ fn blocks(text: &str, form: Form) -> Vec<Block> {
     for line in text.split_inclusive('\n') {
         let bytes = at..at + line.len();
         at = bytes.end;
-        // A byte order mark is no part of the first line.
+        // A byte order mark is not part of the first line.
         let shown = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
         let is_indented = form == Form::Plain || line.starts_with('\t') || line.starts_with("    ");
         let is_fence = !is_indented && fence_of(shown).is_some();
@@ -89,7 +89,7 @@ fn blocks(text: &str, form: Form) -> Vec<Block> {
             all.extend(open.take());
             all.push(Block { bytes, lines: 1, is_heading: true });
         } else if is_rule(shown) {
-            // Under a line of text it makes that a heading; by itself it only separates.
+            // Under a line of text, it makes that line a heading. Alone, it only separates.
             if let Some(mut block) = open.take() {
                 block.is_heading = block.lines == 1 && !shown.starts_with(['*', '_']);
                 block.bytes.end = bytes.end;
@@ -162,7 +162,7 @@ fn fitting(text: &str, bytes: Range<usize>, tokenizer: &Tokenizer, room: usize) 
             None => bytes.end,
         };
         let part = trimmed(text, start..end);
-        // What the vocabulary lacks is one token however long it is: it must not make endless passages.
+        // A word that is not in the vocabulary is one token, however long it is. It must not make endless passages.
         let weight = (next - first).max(part.len() / 16);
         parts.push((part, weight));
         (first, start) = (next, end);
@@ -171,7 +171,7 @@ fn fitting(text: &str, bytes: Range<usize>, tokenizer: &Tokenizer, room: usize) 
     Ok(parts)
 }
 
-/// The best token to end a part before, among those from `first` on, so that the part has at most `room` tokens.
+/// The best token to end a part before, among those from `first` on. The part then has at most `room` tokens.
 fn last_cut(piece: &str, encoding: &Encoding, first: usize, room: usize) -> usize {
     let candidates = || (first + room.div_ceil(2)..=first + room).rev();
     let between = |at: usize| {
@@ -185,7 +185,7 @@ fn last_cut(piece: &str, encoding: &Encoding, first: usize, room: usize) -> usiz
             || gap.contains('\n')
     };
     let word = |at: &usize| encoding.words[*at] != encoding.words[*at - 1] && !between(*at).1.is_empty();
-    // Between words the parts are made about equally long, so that no scrap is left over.
+    // If the cut is between words, the parts are made about equally long, so that no short rest remains.
     let left = encoding.len() - first;
     let even = first + left.div_ceil(left.div_ceil(room));
     let found = candidates()
@@ -213,7 +213,7 @@ struct Part {
 struct Joiner<'a> {
     text: &'a str,
     room: usize,
-    /// The line of the byte up to which lines are counted.
+    /// The line of the byte `counted`, up to which lines were counted.
     line: usize,
     counted: usize,
     /// The passage that may still grow, or a heading if there is nothing but headings so far.
@@ -278,7 +278,7 @@ mod tests {
                 (17, "Old style\n---------\nText.\n\n---\n\nLast one."),
             ]
         );
-        // To plain text a number sign is no heading.
+        // In plain text, a number sign does not make a heading.
         assert_eq!(found("# a\nb\n# c\n", Form::Plain, 64), [(1, "# a\nb\n# c")]);
         for (open, lines) in [("```\n# a\n\n# b", 1), ("~~~~\n~~~\n# a\n~~~~\n# b", 2)] {
             assert_eq!(found(open, Form::Markdown, 64).len(), lines, "{open}");
@@ -315,7 +315,7 @@ mod tests {
                 for Passage { bytes, .. } in &all {
                     assert!(bytes.start >= end && !bytes.is_empty(), "{bytes:?} after {end} in {text:?}");
                     end = bytes.end;
-                    // A word that is cut may fall into more pieces than it had as a whole.
+                    // A word that is cut may have more pieces than the whole word.
                     let tokens = tokenizer.encode(&text[bytes.clone()]).unwrap().len();
                     assert!(tokens <= room + 8, "{tokens} tokens, room for {room}: {:?}", &text[bytes.clone()]);
                 }
