@@ -110,7 +110,7 @@ fn lines(context: &str, answers: Vec<Answer>) -> Vec<Line> {
     answers.into_iter().map(line).collect()
 }
 
-/// A batch; what a line lacks the arguments give.
+/// Runs a batch. The arguments replace fields that a line lacks.
 fn many(args: &AnswerArgs, options: &AnswerOptions, common: &Common) -> Result<Outcome> {
     let given = match &args.context_file {
         Some(_) => Some(context(args, common)?),
@@ -139,7 +139,7 @@ const ANSWER: Reads = Reads {
     ..Reads::QUESTION
 };
 
-/// Bytes of a text: more than the largest encyclopedia's longest article by far.
+/// The most bytes of a text: far more than the longest article of any encyclopedia.
 const MOST: u64 = 64 << 20;
 
 fn context(args: &AnswerArgs, common: &Common) -> Result<String> {

@@ -1,4 +1,4 @@
-//! The commands, and the help that stands above them all; each command's own arguments are in its file.
+//! The list of commands, and the general help. Each command's own arguments are in its file.
 
 use clap::{Parser, Subcommand};
 

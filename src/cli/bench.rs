@@ -51,7 +51,7 @@ struct Line<'a> {
 }
 
 pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
-    // A download is no part of the loading time.
+    // The download must not count as loading time.
     common.model_dir()?;
     let begun = Instant::now();
     let model = common.any_model(common.open_device()?.device)?;
@@ -112,7 +112,7 @@ pub fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Token ids without meaning but with spread.
+/// Well-spread token ids without a meaning.
 pub fn pattern(batch: usize, seq: usize, vocab: usize) -> Batch {
     let mut packed = Batch::default();
     for b in 0..batch {

@@ -1,4 +1,4 @@
-//! What every command takes: the model, the device, how results are shown.
+//! The arguments of every command: the model, the device, and the form of results.
 
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use cloze::text::Tokenizer;
 use super::batch::Told;
 use super::show;
 
-/// More than any machine has cores; far more would take all memory for their stacks.
+/// More than the cores of any machine. Far more threads would take all memory for their stacks.
 const MOST_THREADS: u64 = 1024;
 
 /// Accepted by every command, before its own arguments or after.
@@ -54,7 +54,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// The device asked for; says on stderr which it is and why.
+    /// Opens the chosen device, and says on stderr which one it is and why.
     pub fn open_device(&self) -> Result<Chosen> {
         let chosen = cloze::block_on(open(self.device, || Cpu::new(self.threads), Default::default()))?;
         for error in &chosen.refused {
@@ -64,7 +64,7 @@ impl Common {
         Ok(chosen)
     }
 
-    /// The question answering model asked for, on the device asked for.
+    /// Opens the chosen question answering model on the chosen device.
     pub fn open_model(&self) -> Result<QuestionAnswering> {
         let device = self.open_device()?.device;
         match self.model_dir()? {
@@ -73,7 +73,7 @@ impl Common {
         }
     }
 
-    /// The model asked for with whatever head it has, on `device`.
+    /// Opens the chosen model on `device`, with any head.
     pub fn any_model(&self, device: Device) -> Result<Model> {
         let checkpoint = match self.model_dir()? {
             Some(dir) => Checkpoint::open(dir)?,
@@ -83,14 +83,14 @@ impl Common {
         Model::load(checkpoint, head, device)
     }
 
-    /// The model asked for as what no output may be written over, with what it depends on.
+    /// The files of the model, which no output may overwrite.
     pub fn inputs(&self) -> Result<Inputs> {
         let mut inputs = Inputs::default();
         self.model_dir()?.into_iter().for_each(|dir| inputs.add_model(dir));
         Ok(inputs)
     }
 
-    /// A line on stderr, unless --quiet.
+    /// Writes a line to stderr, unless --quiet is given.
     pub fn note(&self, line: &str) {
         if !self.quiet {
             show::note(line);

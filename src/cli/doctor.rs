@@ -14,20 +14,20 @@ use super::info::Adapter;
 use super::machine::Machine;
 use super::show::{self, BOLD, DIM, PLAIN};
 
-/// What is known of a device once it was tried.
+/// The results of testing a device.
 #[derive(Serialize)]
 struct Patient {
-    /// As `--device` takes it.
+    /// The name that `--device` accepts.
     device: String,
     name: String,
-    /// Absent for the CPU and for an adapter that does not open.
+    /// Missing for the CPU, and for an adapter that cannot be opened.
     adapter: Option<Adapter>,
     self_test: Vec<Tested>,
     /// The best matmul alone, 512x768x768 in f32.
     gemm_gflops: Option<f64>,
     /// One sequence of 128 tokens through the default model.
     encoder_ms: Option<f64>,
-    /// The first thing that is wrong, in words.
+    /// The first fault, in words.
     fault: Option<String>,
     #[serde(skip)]
     error: Option<Error>,
@@ -37,7 +37,7 @@ struct Patient {
 #[derive(Serialize)]
 struct Tested {
     weights: &'static str,
-    /// Of the logits from PyTorch's; null if they are not numbers.
+    /// The largest difference of the logits from PyTorch's; null if they are not numbers.
     difference: f32,
     right: bool,
 }
@@ -71,7 +71,7 @@ pub fn run(common: &Common) -> Result<()> {
         patients.push(Patient::examine(format!("gpu:{number}"), info.name, described, device, common));
     }
     if patients.is_empty() {
-        // Says why there is none.
+        // The error says why there is no device.
         cloze::block_on(open(common.device, || Cpu::new(common.threads), Default::default()))?;
     }
     let auto = cloze::block_on(open(Choice::Auto, || Cpu::new(common.threads), Default::default()))?;
@@ -100,7 +100,7 @@ pub fn run(common: &Common) -> Result<()> {
 }
 
 impl Patient {
-    /// Tests and times a device; whatever fails is part of what is found.
+    /// Tests and times a device. A failure becomes part of the results.
     fn examine(
         device: String,
         name: String,
@@ -138,7 +138,7 @@ impl Patient {
         common.note(&format!("{} {}: {what}", self.device, self.name));
     }
 
-    /// Every case, also after one that was wrong.
+    /// Runs all cases, even after a failure.
     fn test(&mut self, device: &Arc<Device>) -> Result<()> {
         let mut first_wrong = Ok(());
         for case in &CASES {
@@ -190,12 +190,12 @@ fn show_machine(version: &str, machine: &Machine) -> Result<()> {
     titled("Memory", &format!("     {total}, {available} available"))
 }
 
-/// On one line: a driver's message can have many.
+/// The text on one line, because a driver's message can have many.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The shortest forward of 1x128 tokens within half a second.
+/// The fastest forward pass of 1x128 tokens within half a second.
 #[cfg(feature = "embedded-model")]
 fn encoder_ms(device: &Arc<Device>) -> Result<Option<f64>> {
     use std::time::Instant;
@@ -212,7 +212,7 @@ fn encoder_ms(device: &Arc<Device>) -> Result<Option<f64>> {
         cloze::block_on(qa.model().forward(&batch, &Cancel::new()))?;
         Ok(milliseconds(begun))
     };
-    // The first compiles and warms.
+    // The first pass compiles kernels and warms up.
     forward()?;
     let begun = Instant::now();
     let mut best = forward()?;

@@ -135,7 +135,8 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
     }
 }
 
-/// Writes an array of a row an input; the row of an input that cannot be embedded is NaN, and stderr says why.
+/// Writes an array with one row for each input. If an input cannot be embedded, its row is NaN, and stderr has the
+/// reason.
 fn array(
     task: &Embedder,
     options: &EmbedOptions,

@@ -92,7 +92,7 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     let qa = common.open_model()?;
     let options =
         SquadOptions { version_2, null_score_diff_threshold: threshold, ..SquadOptions::for_model(qa.max_len())? };
-    // indicatif draws nothing where stderr is no terminal.
+    // indicatif draws nothing if stderr is not a terminal.
     let bar = if common.quiet { ProgressBar::hidden() } else { ProgressBar::new(data.questions.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} questions, {per_sec}, {eta} left") {
         bar.set_style(style);
@@ -144,7 +144,7 @@ fn show_figures(figures: &Figures) -> Result<()> {
     row("best threshold", figures.best_exact, figures.best_f1, &thresholds)
 }
 
-/// The files of --output-dir.
+/// The files in --output-dir.
 fn outputs(version_2: bool) -> &'static [&'static str] {
     const ALL: [&str; 3] = ["predictions.json", "nbest_predictions.json", "null_odds.json"];
     if version_2 { &ALL } else { &ALL[..2] }
@@ -175,7 +175,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     files::write_atomically(path, &text)
 }
 
-/// Refuses a file that could not be written, before the hours that its contents take.
+/// Refuses a file that cannot be written, before hours of work for its contents.
 fn writable(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let problem = match (path.is_dir(), parent.is_dir()) {

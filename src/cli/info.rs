@@ -84,7 +84,7 @@ fn memory(common: &Common, device: Device) -> Result<Memory> {
             let sentence = Some(Described::of(&task)?);
             Ok(Memory { sentence, ..memory_of(common, task.model())? })
         }
-        // Such as a cross-encoder, which is a model as any other.
+        // For example a cross-encoder, which is a model like any other.
         None | Some(Err(Error::Unsupported { .. })) => memory_of(common, &common.any_model(device)?),
         Some(Err(error)) => Err(error),
     }
@@ -132,7 +132,7 @@ impl Described {
         })
     }
 
-    /// Two lines, or one where there are no prompts.
+    /// Prints two lines, or one if there are no prompts.
     fn show(&self) -> Result<()> {
         let Self { dimensions, similarity, max_tokens, .. } = self;
         let modules = self.modules.join(", ");
@@ -189,7 +189,7 @@ impl Adapter {
         }
     }
 
-    /// Three lines.
+    /// Prints three lines.
     pub fn show(&self) -> Result<()> {
         let driver = format!("{}, {}, {}", self.kind, self.backend, self.driver);
         let name = format!("  {}  ", self.name);

@@ -1,4 +1,4 @@
-//! What machine this is: nothing that names its owner.
+//! Describes the machine, without anything that identifies its owner.
 
 use cloze::device::cpu::micro::Isa;
 use cloze::model::memory;
@@ -9,14 +9,14 @@ use serde::Serialize;
 pub struct Machine {
     pub os: &'static str,
     pub arch: &'static str,
-    /// The processor's own name, where it tells it.
+    /// The name of the processor, if the system reports it.
     pub processor: Option<String>,
-    /// Of the instruction sets that matter here, those it has.
+    /// The instruction sets that it has, of those that matter here.
     pub features: Vec<&'static str>,
-    /// The instruction set that the CPU device's kernels use.
+    /// The instruction set of the CPU device's kernels.
     pub kernels: &'static str,
     pub cores: usize,
-    /// Bytes; absent where the system does not say.
+    /// The memory in bytes; missing if the system does not report it.
     pub memory: Option<u64>,
     pub memory_available: Option<u64>,
 }
@@ -51,7 +51,7 @@ fn processor() -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// What Linux says; elsewhere the name of the architecture must do.
+/// The name in /proc on Linux; elsewhere only the architecture is known.
 #[cfg(not(target_arch = "x86_64"))]
 fn processor() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;

@@ -31,7 +31,8 @@ use args::{Cli, Command};
 use batch::Outcome;
 use cloze::{Error, Result};
 
-/// The exit status after Ctrl-C, as shells count it: 128 and the signal's number. That after SIGTERM is the same.
+/// The exit status after Ctrl-C, by the convention of shells: 128 plus the number of the signal. It is also used after
+/// SIGTERM.
 const INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
@@ -43,9 +44,9 @@ fn main() -> ExitCode {
     });
     let Cli { command, common } = match parsed {
         Ok(cli) => cli,
-        // Usage that is wrong: a message on stderr, and the status 2.
+        // Wrong usage: a message on stderr, and the exit status 2.
         Err(usage) if usage.use_stderr() => usage.exit(),
-        // The help or the version, which somebody asked to be written.
+        // The user asked for the help or the version.
         Err(text) => return exit_code(text.print().map_err(stdout_failed).map(|()| Outcome::AllGood), false),
     };
     let level = if common.quiet { "cloze=error" } else { "cloze=warn" };
@@ -78,15 +79,15 @@ fn main() -> ExitCode {
     exit_code(done, common.json)
 }
 
-/// The status that the program ends with, once all that it wrote is out; an error is shown first.
+/// The exit status of the program, after all output is written. An error is shown first.
 fn exit_code(done: Result<Outcome>, as_json: bool) -> ExitCode {
-    // What is left in the buffer could only be lost in silence later.
+    // Otherwise the rest of the buffer could be lost silently.
     let done = done.and_then(|outcome| std::io::stdout().flush().map_err(stdout_failed).map(|()| outcome));
     match done {
         Ok(Outcome::AllGood) => ExitCode::SUCCESS,
         Ok(Outcome::BadLines) => ExitCode::from(1),
         Err(Error::Cancelled) => ExitCode::from(INTERRUPTED as u8),
-        // Whoever reads the results has seen enough: `cloze … | head` is no failure.
+        // The reader has seen enough: `cloze … | head` is not a failure.
         Err(Error::Io { source, path, .. })
             if source.kind() == ErrorKind::BrokenPipe && path == Path::new("stdout") =>
         {
@@ -94,7 +95,7 @@ fn exit_code(done: Result<Outcome>, as_json: bool) -> ExitCode {
         }
         Err(error) => {
             show::error(&error, as_json);
-            // What clap cannot see of an argument is wrong usage too.
+            // Wrong arguments that clap cannot detect are wrong usage, too.
             ExitCode::from(if matches!(error, Error::Option { .. }) { 2 } else { 1 })
         }
     }
@@ -104,15 +105,15 @@ fn stdout_failed(error: std::io::Error) -> Error {
     Error::io("write", "stdout", error)
 }
 
-/// Keeps Mesa's device-select layer out of the Vulkan loader where there is no session to ask.
+/// Keeps Mesa's device-select layer out of the Vulkan loader if there is no session.
 ///
-/// The layer moves the compositor's adapter to the front, for which it connects to Wayland; without a runtime directory,
-/// as on servers, libwayland then complains on stderr at each look at the adapters. Adapters are ordered by their kind here,
-/// so nothing is lost. A choice that the user made by the layer's own variable stays.
+/// The layer puts the compositor's adapter first, and for that it connects to Wayland. Without a runtime directory, as
+/// on servers, libwayland then complains on stderr whenever adapters are listed. This program orders adapters by their
+/// kind, so it does not need the layer. A choice by the layer's own environment variable is respected.
 fn quiet_device_select() {
     let unset = |name| std::env::var_os(name).is_none();
     if cfg!(target_os = "linux") && unset("XDG_RUNTIME_DIR") && unset("MESA_VK_DEVICE_SELECT") {
-        // SAFETY: the first thing in `main`, where there is no other thread.
+        // SAFETY: this comes first in `main`, when there is no other thread.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

@@ -1,9 +1,9 @@
-//! A NumPy array file, version 1.0, of f32.
+//! Writes a NumPy array file, version 1.0, of f32.
 
-/// Bytes of the whole head, a multiple of 64 as the format asks, whatever the number of rows.
+/// The bytes of the whole header for any number of rows: a multiple of 64, as the format requires.
 const LENGTH: usize = 128;
 
-/// What stands before the elements of an array `[rows, cols]` of little-endian f32.
+/// The header of an array `[rows, cols]` of little-endian f32.
 pub fn header(rows: u64, cols: usize) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((LENGTH as u16 - 10).to_le_bytes());
@@ -13,7 +13,7 @@ pub fn header(rows: u64, cols: usize) -> Vec<u8> {
     bytes
 }
 
-/// A row's bytes.
+/// The bytes of a row.
 pub fn elements(row: &[f32]) -> Vec<u8> {
     row.iter().flat_map(|x| x.to_le_bytes()).collect()
 }

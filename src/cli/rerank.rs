@@ -94,7 +94,7 @@ fn lines(query: &Query, ranking: Vec<Ranked>) -> Vec<Line> {
     ranking.into_iter().map(line).collect()
 }
 
-/// Ranks the input's texts for one query. A line that has no text is told on stderr and left out.
+/// Ranks the texts of the input for one query. A line without a text is reported on stderr and omitted.
 fn one_ranking(
     task: &Reranker,
     query: String,
@@ -127,7 +127,7 @@ fn one_ranking(
                 }
             }
         }
-        // What cannot be among the best any more need not be kept.
+        // Texts that can no longer be among the best are dropped.
         if all.len() / 2 > most {
             best(&mut all);
         }

@@ -83,7 +83,7 @@ pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
             return Err(Error::Option { name, problem: "it is 0".into(), help: "Give at least 1".into() });
         }
     }
-    // What is wrong with the paths is said before a model is loaded, or fetched.
+    // Wrong paths are reported before a model is loaded or downloaded.
     let files = Files::find(&args.paths)?;
     let cancel = interruptible()?;
     let device: Arc<Device> = common.open_device()?.device.into();
@@ -122,12 +122,12 @@ pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
     Ok(Outcome::AllGood)
 }
 
-/// The sentence encoder asked for, and the fingerprint of its vectors.
+/// The chosen sentence encoder, and the fingerprint of its vectors.
 fn encoder(common: &Common, device: &Arc<Device>) -> Result<(Embedder, String)> {
     let dir = common.required_model_dir()?;
     let embedder = Embedder::open(dir, device.clone())?;
     let inner = embedder.sentence().encoder.as_ref().map_or_else(|| dir.to_owned(), |path| dir.join(path));
-    // An adapter's vectors depend on its base too.
+    // The vectors of an adapter also depend on its base.
     let base = Checkpoint::place_of(&["model.safetensors", "model.safetensors.index.json"], &inner)?;
     let tokenizer = Checkpoint::place_of(&TOKENIZERS, &inner)?;
     let mut dirs = vec![dir, &inner, &base, &tokenizer];
@@ -136,7 +136,7 @@ fn encoder(common: &Common, device: &Arc<Device>) -> Result<(Embedder, String)> 
     Ok((embedder, sum))
 }
 
-/// Where vectors are kept. A search does without where they cannot be.
+/// The cache for vectors. If it cannot be used, the search works without it.
 fn cache(args: &SearchArgs, common: &Common, sum: &str) -> Option<Cache> {
     if args.no_cache {
         return None;
@@ -151,7 +151,7 @@ fn cache(args: &SearchArgs, common: &Common, sum: &str) -> Option<Cache> {
         .ok()
 }
 
-/// The directory in which programs of this user keep what they can make again.
+/// The directory for the caches of this user's programs.
 fn user_cache() -> Option<PathBuf> {
     let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if cfg!(windows) {
@@ -174,7 +174,7 @@ fn bar(files: usize, common: &Common) -> ProgressBar {
     }
 }
 
-/// What was read and what was not, on stderr.
+/// Reports on stderr what was read and what was not.
 fn say(common: &Common, files: &Files, mut skipped: Vec<String>, read: &Read) {
     const SHOWN: usize = 10;
     skipped.extend(files.skipped.iter().map(|(path, why)| format!("{}: {why}", path.display())));
@@ -201,7 +201,7 @@ fn line(hit: &Hit) -> Line<'_> {
     Line { file, line: hit.line, start: hit.start, end: hit.end, score, similarity, text: &hit.text }
 }
 
-/// A passage for people: its place, its score and how it begins.
+/// Prints a passage for people: its place, its score and its beginning.
 fn show_hit(number: usize, hit: &Hit) -> Result<()> {
     const MOST: usize = 400;
     let place = format!("{}:{}", show::flat(&hit.path.to_string_lossy(), 1000), hit.line);

@@ -1,4 +1,4 @@
-//! What a shell wants of a program: completions and manual pages.
+//! Completions for shells, and manual pages.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub fn man(args: &ManArgs, mut command: Command) -> Result<()> {
 }
 
 fn write_pages(command: &Command, name: &str, dir: &std::path::Path) -> Result<()> {
-    // A page's name is the whole command's.
+    // The name of a page is that of the whole command.
     let titled = command.clone().display_name(name.to_owned());
     cloze::files::write_atomically(&dir.join(format!("{name}.1")), &page(&titled)?)?;
     let inner = command.get_subcommands().filter(|c| c.get_name() != "help");

@@ -1,4 +1,4 @@
-//! What people see: errors, highlighted answers, lines of JSON.
+//! Output for people: errors, highlighted answers, lines of JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -22,39 +22,39 @@ pub const DIM: Style = Style::new().dimmed();
 const ANSWER: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green))).effects(Effects::BOLD);
 const FAULT: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red))).effects(Effects::BOLD);
 
-/// Without a style.
+/// Text without a style.
 pub const PLAIN: Style = Style::new();
 const WARNING: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow))).effects(Effects::BOLD);
 
-/// Characters of a part of a line, or of a note.
+/// The most characters of a part of a line, or of a note.
 const MOST_CHARS: usize = 4000;
 
-/// A line on stdout, of parts each in its style. Styles are dropped where it is no terminal. What the parts hold that would
-/// command a terminal is escaped, so all that is shown to people goes through here or through [`note`].
+/// Writes a line to stdout, in parts with their own styles. If stdout is not a terminal, styles are dropped. Characters
+/// that control a terminal are escaped, so all texts for people must go through here or through [`note`].
 pub fn spans(parts: &[(Style, &str)]) -> Result<()> {
     let styled = |(style, text): &(Style, &str)| format!("{style}{}{style:#}", printable(text, MOST_CHARS));
     let text: String = parts.iter().map(styled).collect();
     writeln!(anstream::stdout().lock(), "{text}").map_err(|e| Error::io("write", "stdout", e))
 }
 
-/// A line on stdout without styles.
+/// Writes a line without styles to stdout.
 pub fn line(text: &str) -> Result<()> {
     spans(&[(PLAIN, text)])
 }
 
-/// An object on a line of its own.
+/// Writes an object on a line of its own.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|e| Error::io("write", "stdout", e.into()))?;
     writeln!(std::io::stdout().lock(), "{}", json_text(&text)).map_err(|e| Error::io("write", "stdout", e))
 }
 
-/// The text of JSON as stdout takes it: as it is, but on a terminal with escapes for what would command it, which is the same
-/// JSON.
+/// The text of JSON for stdout. On a terminal, characters that control it are escaped, which does not change the JSON's
+/// meaning.
 pub fn json_text(text: &str) -> Cow<'_, str> {
     if !std::io::stdout().is_terminal() { Cow::Borrowed(text) } else { Cow::Owned(escaped(text)) }
 }
 
-/// The same JSON without characters that are unseen; they can only stand in its strings.
+/// The same JSON with escapes for invisible characters, which can only be in strings.
 fn escaped(json: &str) -> String {
     let mut text = String::new();
     for c in json.chars() {
@@ -67,12 +67,12 @@ fn escaped(json: &str) -> String {
     text
 }
 
-/// A line on stderr. If nobody can read it, there is nobody to tell.
+/// Writes a line to stderr. A failure is ignored, because nobody can read about it.
 pub fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", printable(text, MOST_CHARS));
 }
 
-/// The error, on stderr: for people, or as an object with the stable code.
+/// Writes the error to stderr: for people, or as an object with the stable code.
 pub fn error(error: &Error, as_json: bool) {
     let mut stderr = anstream::stderr().lock();
     let _ = if as_json {
@@ -83,7 +83,7 @@ pub fn error(error: &Error, as_json: bool) {
     };
 }
 
-/// An error's message in the words of the command line.
+/// The message of an error in the words of the command line.
 pub fn message(error: &Error) -> String {
     error.render(&CommandLine)
 }
@@ -94,11 +94,11 @@ fn collect_flags(command: &Command, flags: &mut BTreeSet<String>) {
     command.get_subcommands().for_each(|inner| collect_flags(inner, flags));
 }
 
-/// The command line's words for options and remedies.
+/// The words of the command line for options and remedies.
 struct CommandLine;
 
 impl Dialect for CommandLine {
-    /// `top_k` is `--top-k`. A name that is no flag, such as an environment variable's, stays.
+    /// Turns `top_k` into `--top-k`. A name that is not a flag, such as an environment variable's, stays.
     fn option(&self, OptionName(name): OptionName) -> String {
         static FLAGS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
             let mut flags = BTreeSet::new();
@@ -122,7 +122,7 @@ impl Dialect for CommandLine {
     }
 }
 
-/// What the library logs, as notes on stderr: `warning: …`.
+/// Writes the library's log to stderr as notes: `warning: …`.
 pub struct Logged;
 
 impl<S, N> FormatEvent<S, N> for Logged
@@ -145,7 +145,7 @@ where
     }
 }
 
-/// At most `most` characters of a text, with one space for all white space.
+/// At most `most` characters of a text, with each white space as one space.
 pub fn flat(text: &str, most: usize) -> String {
     // More characters than these are not needed.
     let start: String = text.chars().take(most * 4).collect();
@@ -157,7 +157,7 @@ pub fn flat(text: &str, most: usize) -> String {
     line
 }
 
-/// The answer inside its sentence, as parts of a line. Where there is no colour it stands between asterisks.
+/// The answer inside its sentence, as parts of a line. Without colours it is between asterisks.
 pub fn highlighted(context: &str, start: usize, end: usize) -> [(Style, String); 3] {
     let (from, to) = sentence(context, start, end);
     let plain = anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never;
@@ -176,7 +176,7 @@ pub fn highlighted(context: &str, start: usize, end: usize) -> [(Style, String);
     ]
 }
 
-/// The bytes of the sentence around a span; no more than a few lines, however long the sentence.
+/// The bytes of the sentence around a span, at most a few lines.
 fn sentence(context: &str, start: usize, end: usize) -> (usize, usize) {
     const MOST: usize = 300;
     let ends = |c: char| matches!(c, '.' | '!' | '?' | '。' | '！' | '？' | '\n');

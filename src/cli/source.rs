@@ -1,4 +1,4 @@
-//! Where `--model` leads: a directory, or a name on the Hub.
+//! Finds the model of `--model`: a directory, or a name on the Hub.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use cloze::{Error, Result};
 use super::common::Common;
 
 impl Common {
-    /// The directory of the model asked for, fetched first if it is a name on the Hub; none if none was asked for.
+    /// The directory of the chosen model, downloaded first if it is a name on the Hub; `None` if no model is chosen.
     pub fn model_dir(&self) -> Result<Option<&Path>> {
         let Some(model) = &self.model else { return Ok(None) };
         if self.located.get().is_none() {
-            // Only this function sets it, on one thread.
+            // Only this function sets it, and only on one thread.
             let _ = self.located.set(self.dir_of(model)?);
         }
         Ok(self.located.get().map(PathBuf::as_path))
     }
 
-    /// The directory of a model, fetched first if it is a name on the Hub.
+    /// The directory of a model, downloaded first if it is a name on the Hub.
     pub fn dir_of(&self, model: &OsStr) -> Result<PathBuf> {
-        // What is there wins, even where it is no directory: its loader says what is wrong with it.
+        // An existing path is preferred, even if it is not a directory. Then its loader reports the fault.
         if Path::new(model).exists() { Ok(PathBuf::from(model)) } else { self.fetched(model) }
     }
 
-    /// The directory that a command needs and that has no default.
+    /// The directory for a command that needs one and has no default.
     pub fn required_model_dir(&self) -> Result<&Path> {
         self.model_dir()?.ok_or_else(|| Error::Option {
             name: "model",
@@ -35,7 +35,7 @@ impl Common {
         })
     }
 
-    /// What people call the model.
+    /// The name of the model for people.
     pub fn model_name(&self) -> String {
         let Some(model) = &self.model else { return "minilm-l6-qa".into() };
         let dir = Path::new(model);
@@ -50,7 +50,7 @@ impl Common {
         let hub = cloze::hub::Hub::from_env()?.offline(self.offline);
         let mut bar = Bar { quiet: self.quiet, shown: None };
         hub.model_dir(&id, &mut |progress| bar.show(progress)).map_err(|error| match error {
-            // It may have been meant as a path.
+            // The user may have meant a path.
             Error::Hub { fault, what, problem, help } if matches!(fault, HubFault::NotFound | HubFault::NoAccess) => {
                 Error::Hub { fault, what, problem, help: help.and(format!(". Nor is there a directory {}", id.repo())) }
             }
@@ -67,7 +67,7 @@ impl Common {
     }
 }
 
-/// What is not there, nor the name of a model as far as this build knows names.
+/// The error for a model that is neither an existing path nor a name that this build can use.
 fn neither(model: &OsStr, help: &str) -> Error {
     let shown: String = model.to_string_lossy().chars().take(300).collect();
     Error::Option {
@@ -79,7 +79,7 @@ fn neither(model: &OsStr, help: &str) -> Error {
     }
 }
 
-/// The file that is on its way, on stderr.
+/// Shows the progress of a download on stderr.
 #[cfg(feature = "hub")]
 struct Bar {
     quiet: bool,
@@ -94,7 +94,7 @@ impl Bar {
         }
         if self.shown.as_ref().is_none_or(|(file, _)| file != progress.file) {
             self.clear();
-            // indicatif draws nothing where stderr is no terminal.
+            // indicatif draws nothing if stderr is not a terminal.
             let bar = indicatif::ProgressBar::new(progress.total).with_message(progress.file.to_owned());
             let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
             if let Ok(style) = indicatif::ProgressStyle::with_template(template) {

@@ -1,4 +1,5 @@
-//! The commands that run a text task: from arguments or lines to a [`Task`], and from its result to objects.
+//! The commands that run a text task. They make inputs of a [`Task`] from arguments or lines, and objects from its
+//! results.
 
 use clap::Args;
 use cloze::checkpoint::Head;
@@ -29,14 +30,14 @@ pub struct Text {
 }
 
 impl Common {
-    /// The model asked for, with this head, on the device asked for.
+    /// Opens the chosen model with this head, on the chosen device.
     pub fn text_model(&self, head: Head) -> Result<TextModel> {
         let dir = self.required_model_dir()?;
         TextModel::open(dir, head, self.open_device()?.device)
     }
 }
 
-/// Runs `task` on the one input or on every line of the batch; `objects` makes the printed objects of a result.
+/// Runs `task` on the single input or on every line of the batch. `objects` makes the printed objects of a result.
 pub fn perform<T: Task, O: Serialize>(
     task: &T,
     options: &T::Options,
@@ -117,10 +118,10 @@ pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
     perform(&task, &(), &batch, common, single, TEXT_PAIR, |_, scored| scored)
 }
 
-/// What a line gives of a text that may have a pair, and how.
+/// Reads a text and perhaps its pair from a line.
 pub const TEXT_PAIR: (Reads, fn(Fields) -> Result<TextPair>) = (Reads::TEXT_PAIR, text_pair);
 
-/// A line's text, and the second one if it has it.
+/// The text of a line, and the second text if it has one.
 fn text_pair(fields: Fields) -> Result<TextPair> {
     Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
 }
@@ -252,7 +253,7 @@ pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
     };
     batch::run(&batch, common, task.rows(&options), (ZERO_SHOT, input), |inputs: &[(String, Vec<String>)], cancel| {
         let mut all = Vec::with_capacity(inputs.len());
-        // Neighbours with the same labels are packed together.
+        // Neighbouring lines with the same labels are packed together.
         for group in inputs.chunk_by(|a, b| a.1 == b.1) {
             let labels = group.first().map(|(_, labels)| labels.clone()).unwrap_or_default();
             let options = ZeroShotOptions { labels, ..options.clone() };
@@ -264,7 +265,7 @@ pub fn zero_shot(args: ZeroShotArgs, common: &Common) -> Result<Outcome> {
     })
 }
 
-/// A text, and labels that are its own.
+/// A text, perhaps with labels of its own.
 const ZERO_SHOT: Reads = Reads {
     roles: &[Role::Text, Role::Labels],
     options: &[
@@ -274,7 +275,7 @@ const ZERO_SHOT: Reads = Reads {
     ],
 };
 
-/// A line's result.
+/// The result of a line.
 fn as_json(objects: &impl Serialize) -> Result<String> {
     serde_json::to_string(objects).map_err(|e| Error::io("write", "a result", e.into()))
 }

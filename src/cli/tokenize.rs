@@ -68,10 +68,10 @@ fn tokenizer(common: &Common) -> Result<Tokenizer> {
     }
 }
 
-/// Tokens of a text that are listed: each takes some hundred bytes.
+/// The most tokens to list; each takes about a hundred bytes.
 const MOST: usize = 1 << 20;
 
-/// Every token of the sequence that the model would read.
+/// All tokens of the sequence that the model would read.
 fn tokens(tokenizer: &Tokenizer, text: &str, pair: Option<&str>) -> Result<Vec<Token>> {
     let encode = |text: &str| {
         tokenizer.encode_short(text, MOST)?.ok_or_else(|| Error::Input {

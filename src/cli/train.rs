@@ -277,7 +277,7 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let RunArgs { data, eval, output, resume, .. } = args;
     let base = common.model_dir()?.map(Path::to_owned);
     let device = common.open_device()?.device;
-    // What is there is a directory, as everywhere.
+    // As everywhere, an existing path is a directory, not a name.
     let name = common.model.as_ref().filter(|model| !Path::new(model).exists());
     let base_name = name.map(|name| name.to_string_lossy().into_owned());
     let setup = Setup { task, base, base_name, data, eval, output: output.clone(), options, resume };
@@ -344,7 +344,7 @@ impl<'a> Shown<'a> {
             Event::Notice(text) => keep(&text),
             Event::Started { step, steps, tokens } => {
                 if !self.common.quiet {
-                    // indicatif draws nothing where stderr is no terminal.
+                    // indicatif draws nothing if stderr is not a terminal.
                     self.bar = ProgressBar::new(steps);
                     if let Ok(style) = ProgressStyle::with_template("{bar:30} step {pos}/{len}{msg}") {
                         self.bar.set_style(style);

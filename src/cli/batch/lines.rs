@@ -1,4 +1,4 @@
-//! Lines in: read ahead by a thread, parsed, and handed out as many at a time as are there.
+//! Reads input lines: a thread reads ahead, and the lines are parsed and processed as they arrive.
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
@@ -18,15 +18,15 @@ use serde_json::value::RawValue;
 
 use super::record::Mark;
 
-/// Bytes of an input line at most.
+/// The most bytes of an input line.
 const MOST: u64 = 16 << 20;
 
-/// Lines read ahead, and lines and bytes of a chunk.
+/// The number of lines to read ahead, and the lines and bytes of a chunk.
 const AHEAD: usize = 8;
 pub const CHUNK_LINES: usize = 256;
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// What an input line holds of what its command reads.
+/// The fields of an input line that its command reads.
 #[derive(Debug, Default)]
 pub struct Fields {
     pub text: Option<String>,
@@ -39,10 +39,10 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// A field that the command cannot do without.
+    /// A field that the command needs.
     ///
     /// # Errors
-    /// [`Error::Input`]
+    /// [`Error::Input`] if it is missing.
     pub fn need<T>(field: Option<T>, name: &str) -> Result<T> {
         field.ok_or_else(|| Error::Input {
             problem: format!("the line has no {name:?}"),
@@ -50,7 +50,7 @@ impl Fields {
         })
     }
 
-    /// Takes what each field holds. A null stands for nothing.
+    /// Converts the fields. A null means that the field is missing.
     fn of(raw: &Raw<'_>, reads: Reads) -> Result<Self> {
         let mut fields = Self::default();
         if let Some(problem) = &raw.problem {
@@ -98,7 +98,7 @@ fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
     })
 }
 
-/// Labels in an array, or in a string between commas, as `transformers` takes them.
+/// Labels in an array, or in a string with commas, which `transformers` also accepts.
 fn labels(name: &str, value: &RawValue) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -117,13 +117,13 @@ fn labels(name: &str, value: &RawValue) -> Result<Vec<String>> {
     }
 }
 
-/// A line's object as far as it concerns anyone: `id` as it is, the known fields unparsed, and what is wrong.
+/// The object of a line: `id` unchanged, the known fields unparsed, and the fault, if there is one.
 #[derive(Default)]
 struct Raw<'a> {
-    /// Also null is given back.
+    /// The output also repeats null.
     id: Option<Box<RawValue>>,
     known: Vec<(&'static str, Role, &'a RawValue)>,
-    /// The first unknown name that the command refuses.
+    /// The first unknown name, if the command refuses it.
     unknown: Option<String>,
     problem: Option<String>,
 }
@@ -178,33 +178,33 @@ impl<'de> DeserializeSeed<'de> for RawOf {
 pub struct Line {
     pub place: Place,
     pub fields: Result<Fields>,
-    /// Of the input: what it takes of memory, about.
+    /// The approximate memory of the input.
     bytes: usize,
 }
 
-/// Which line a result is for.
+/// The line that a result belongs to.
 #[derive(Debug)]
 pub struct Place {
     /// Its number, from 1.
     pub number: u64,
-    /// Where it ends, in bytes of the input.
+    /// The end of the line, in bytes of the input.
     pub end: u64,
-    /// A sum over the input's lines up to here.
+    /// A sum over the input's lines up to this one.
     pub sum: u64,
     pub id: Option<Box<RawValue>>,
 }
 
-/// Where a batch goes on.
+/// The position at which a batch continues.
 #[derive(Debug, Default)]
 pub struct Start {
-    /// Lines whose results are there.
+    /// The number of lines that already have results.
     pub skip: u64,
-    /// What is known of the input that those results are of.
+    /// The known sums over the input of those results.
     pub marks: Vec<Mark>,
 }
 
 impl Start {
-    /// Compares the input's lines so far with what they were.
+    /// Compares the sum over the lines so far with the known sum.
     fn check(&self, number: u64, sum: u64) -> Result<()> {
         match self.marks.iter().find(|mark| mark.lines == number) {
             Some(mark) if mark.sum != sum => {
@@ -214,7 +214,7 @@ impl Start {
         }
     }
 
-    /// The same at the input's end, after so many lines.
+    /// The same at the end of the input, after `count` lines.
     fn check_end(&self, count: u64) -> Result<()> {
         match self.marks.last().map_or(0, |mark| mark.lines).max(self.skip) {
             most if most > count => Err(other_input(format!("it has {count} lines, and had {most} or more"))),
@@ -223,7 +223,7 @@ impl Start {
     }
 }
 
-/// The error of a batch that would go on with another input.
+/// The error if a batch would continue with another input.
 fn other_input(problem: String) -> Error {
     Error::Option {
         name: "resume",
@@ -232,33 +232,34 @@ fn other_input(problem: String) -> Error {
     }
 }
 
-/// Lines as the reading thread sends them; nothing is the end.
+/// The lines from the reading thread; `None` is the end.
 pub struct Lines {
     receive: Receiver<Result<Option<Line>>>,
     ended: bool,
 }
 
 impl Lines {
-    /// Starts to read, from `start` on, what a command reads; errors call the input `path`.
+    /// Starts to read the fields of a command, from `start` on; `path` is the input's name in errors.
     ///
     /// # Errors
-    /// [`Error::Io`] where the system grants no thread.
+    /// [`Error::Io`] if the system refuses a thread.
     pub fn read(input: impl BufRead + Send + 'static, path: PathBuf, start: Start, reads: Reads) -> Result<Self> {
         let (send, receive) = sync_channel(AHEAD);
-        // Not joined: where the work stops early it may be waiting for a terminal.
+        // The thread is not joined, because it may be waiting for a terminal when the work stops early.
         let reader =
             Builder::new().name("cloze-read".into()).spawn(move || read_lines(input, (&path, &start, reads), &send));
         reader.map_err(|e| Error::io("start", "the thread that reads the input", e))?;
         Ok(Self { receive, ended: false })
     }
 
-    /// The next ones: those that are there, up to a chunk's worth, and at least one; nothing at the end.
+    /// The next lines that have arrived: at least one, and at most a chunk; `None` at the end.
     pub fn next_chunk(&mut self, most: usize, cancel: &Cancel) -> Result<Option<Vec<Line>>> {
         let mut chunk: Vec<Line> = Vec::new();
         let mut bytes = 0;
         while !self.ended && chunk.len() < most && bytes < CHUNK_BYTES {
             cancel.check()?;
-            // The reader is faster than the model: a short wait means that whoever writes the input waits for results.
+            // The reader is faster than the model. So after a short wait, the writer of the input is waiting for
+            // results.
             let patience = Duration::from_millis(if chunk.is_empty() { 100 } else { 5 });
             match self.receive.recv_timeout(patience) {
                 Ok(Ok(Some(line))) => {
@@ -286,7 +287,7 @@ impl Line {
             Some(b'{') => {
                 let mut from = serde_json::Deserializer::from_slice(bytes);
                 let object = RawOf(reads).deserialize(&mut from).and_then(|raw| from.end().map(|()| raw));
-                // The line it counts is within this one.
+                // The error counts lines within this one.
                 object
                     .map_err(|e| malformed(format!("the line is not valid: {}", e.to_string().replace(" line 1", ""))))
             }
@@ -303,7 +304,7 @@ impl Line {
     }
 }
 
-/// Sends every line after those that are skipped; ends when nobody listens.
+/// Sends every line after the skipped ones. It ends when the receiver is gone.
 fn read_lines(
     mut input: impl BufRead,
     (path, start, reads): (&Path, &Start, Reads),
@@ -321,7 +322,7 @@ fn read_lines(
             Ok((length, is_whole)) => {
                 end += length;
                 match is_whole {
-                    // The last line may have got its end since.
+                    // The last line may have got its line end since.
                     true => sum.add(bytes.trim_ascii()),
                     false => sum.add(&length.to_le_bytes()),
                 }
@@ -348,7 +349,8 @@ fn read_lines(
     }
 }
 
-/// Reads a line into `bytes`: its length, and whether all of it is there. What is too long is read and dropped.
+/// Reads a line into `bytes`. Returns its length, and whether it is complete. A line that is too long is read and
+/// dropped.
 fn read_line(input: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(u64, bool)> {
     bytes.clear();
     let mut length = input.by_ref().take(MOST + 1).read_until(b'\n', bytes)? as u64;
@@ -372,7 +374,7 @@ fn read_line(input: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<(
     }
 }
 
-/// What stdin was redirected from.
+/// The file that stdin was redirected from.
 pub fn stdin_metadata() -> Option<Metadata> {
     #[cfg(unix)]
     return File::from(std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().ok()?).metadata().ok();
@@ -380,7 +382,7 @@ pub fn stdin_metadata() -> Option<Metadata> {
     None
 }
 
-/// Whether the input can be read. A pipe is not opened for that: whoever writes to it would notice.
+/// Checks that the input can be read. It does not open a pipe, because the writer would notice.
 pub fn look_at_input(path: &Path) -> Result<Metadata> {
     let io = |e| Error::io("read", path, e);
     let found = std::fs::metadata(path).map_err(io)?;

@@ -49,11 +49,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Refuses what would lose something: to write over what is read, the model too, or over results that are there. Called
-    /// before the work begins.
+    /// Refuses an output that would overwrite an input, the model or existing results. Call it before the work begins.
     ///
     /// # Errors
-    /// [`Error::Option`]
+    /// [`Error::Option`] names the file.
     pub fn check(&self, common: &Common) -> Result<()> {
         let refused = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         if self.resume && self.input.is_none() {
@@ -67,7 +66,7 @@ impl Batch {
         }
         let there = std::fs::metadata(&self.output).ok().filter(|found| found.is_file());
         if let (Some(output), Some(input)) = (&there, &self.input) {
-            // What cannot be read is said before anything is written over.
+            // An unreadable input is reported before anything is overwritten.
             let found = if input == Path::new("-") { stdin_metadata() } else { Some(look_at_input(input)?) };
             if found.is_some_and(|input| same_file(&input, output)) {
                 return refused("output", format!("{} is the input", self.output.display()), "Give another file");
@@ -81,19 +80,19 @@ impl Batch {
     }
 }
 
-/// Objects of a chunk's results that are held at once, about.
+/// The approximate number of result objects that a chunk holds at once.
 const CHUNK_ROWS: usize = 100_000;
 
-/// How a batch went.
+/// The outcome of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     AllGood,
-    /// Some lines have an error in place of a result.
+    /// Some lines have an error instead of a result.
     BadLines,
 }
 
-/// Runs the lines of `batch.input`: `parse` makes an input of the fields that the command reads, `work` gives for each
-/// input the text of a JSON array, of about `rows` objects.
+/// Processes the lines of `batch.input`. `parse` makes an input from the fields. `work` returns the text of a JSON
+/// array for each input, of about `rows` objects.
 pub fn run<I>(
     batch: &Batch,
     common: &Common,
@@ -128,7 +127,7 @@ pub fn run<I>(
     Ok(if bad { Outcome::BadLines } else { Outcome::AllGood })
 }
 
-/// A result or an error for each line; `work` is given the inputs of those that have one, all at once.
+/// A result or an error for each line. `work` gets all valid inputs at once.
 pub fn results<I, R>(
     lines: Vec<Line>,
     parse: impl Fn(Fields) -> Result<I>,
@@ -152,8 +151,8 @@ pub fn results<I, R>(
     Ok(places.into_iter().map(|(place, error)| (place, result(error))).collect())
 }
 
-/// Hands the input's lines from `start` on to `work`, some at a time, and shows how far it is. Each gives about
-/// `rows` objects, which are held until they are written.
+/// Calls `work` with the input's lines from `start` on, several at a time, and shows the progress. Each line gives
+/// about `rows` objects, which are held until they are written.
 pub fn each_chunk(
     batch: &Batch,
     common: &Common,
@@ -185,7 +184,7 @@ pub fn each_chunk(
     Ok(())
 }
 
-/// A token that Ctrl-C cancels, or the signal that ends services; a second one ends the program at once.
+/// A token that Ctrl-C or SIGTERM cancels. A second signal ends the program at once.
 pub fn interruptible() -> Result<Cancel> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -196,7 +195,7 @@ pub fn interruptible() -> Result<Cancel> {
     Ok(Cancel::by(flag))
 }
 
-/// indicatif draws nothing where stderr is no terminal.
+/// A progress bar. indicatif draws nothing if stderr is not a terminal.
 fn bar(length: Option<u64>, common: &Common) -> ProgressBar {
     if common.quiet {
         return ProgressBar::hidden();
@@ -211,7 +210,7 @@ fn bar(length: Option<u64>, common: &Common) -> ProgressBar {
     }
 }
 
-/// The results of one input that was given as an argument: an object a line.
+/// Writes the results of a single input from the arguments, one object on each line.
 pub fn single(batch: &Batch, objects: &[impl serde::Serialize]) -> Result<()> {
     if batch.output == Path::new("-") {
         return objects.iter().try_for_each(show::json);

@@ -1,4 +1,4 @@
-//! Lines out: whole ones, whatever happens, and where an earlier run stopped.
+//! Writes result lines, always whole ones, and finds where an earlier run stopped.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -12,14 +12,14 @@ use super::record::{Mark, Record};
 use super::{Batch, Common, Place};
 use crate::show;
 
-/// Where result lines go.
+/// The output for result lines.
 pub struct Output {
     sink: Sink,
     path: PathBuf,
-    /// Result lines that were there before, and whether one of them is an error.
+    /// The number of earlier result lines, and whether one of them is an error.
     held: u64,
     pub bad: bool,
-    /// Of a regular file: what its lines are made of, and what is known of the input of those that were there.
+    /// The record of a regular file: what its lines depend on, and the known sums over the input of earlier lines.
     record: Option<Record>,
     marks: Vec<Mark>,
     has_begun: bool,
@@ -39,11 +39,12 @@ impl Sink {
     }
 }
 
-/// A file whose old contents are there until the first of the new is written: what stops a run before its first result, such
-/// as a model that cannot be loaded, costs nothing.
+/// A file that keeps its old contents until the first new line is written. So a failure before the first result, such
+/// as a model that cannot be loaded, loses nothing.
 struct Replacing {
     file: File,
-    /// Where the new contents begin, and whether the old ones from there on are gone; nothing of what is no regular file.
+    /// Where the new contents begin, and whether the old ones from there on are gone; `None` if it is not a regular
+    /// file.
     begins: Option<u64>,
     has_old: bool,
 }
@@ -71,10 +72,11 @@ impl Write for Replacing {
 }
 
 impl Output {
-    /// Opens the output, and finds out where it goes on.
+    /// Opens the output and finds where it continues.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] for a file that holds no results, [`Error::Option`] for results of another command.
+    /// [`Error::Io`]; [`Error::Data`] if the file does not have results, [`Error::Option`] for results of another
+    /// command.
     pub fn open(batch: &Batch, common: &Common) -> Result<Self> {
         let new = |sink, path: PathBuf, record| Self {
             sink,
@@ -111,7 +113,7 @@ impl Output {
         }
         if held.lines > 0 {
             marks = record.marks(&path)?;
-            // Lines that the record does not know of, after a power failure, are written again.
+            // After a power failure, lines that the record does not know are written again.
             let known = marks.last().map_or(0, |mark| mark.lines);
             if known < held.lines {
                 held = Held::of(&mut file, &path, known)?;
@@ -121,12 +123,12 @@ impl Output {
         Ok(Self { held: held.lines, bad: held.has_errors, marks, ..output })
     }
 
-    /// Where the input is to be gone on with.
+    /// The position at which the input continues.
     pub fn start(&self) -> Start {
         Start { skip: self.held, marks: self.marks.clone() }
     }
 
-    /// Says how far the input will have been taken with the lines that are written next.
+    /// Records how far the input will have been processed with the next lines.
     pub fn mark(&mut self, mark: Mark, common: &Common) -> Result<()> {
         let io = |e| Error::io("write", &self.path, e);
         let (Some(record), Sink::File(file)) = (&mut self.record, &mut self.sink) else { return Ok(()) };
@@ -135,7 +137,7 @@ impl Output {
             self.has_begun = true;
             let is_new = self.held == 0;
             match record.begin(is_new) {
-                // The results are worth more than what goes on from them.
+                // The results are more important than the possibility to resume.
                 Err(error) if is_new => {
                     common.note(&format!("--resume will not be possible: {}", show::message(&error)));
                     self.record = None;
@@ -147,14 +149,14 @@ impl Output {
         record.mark(mark)
     }
 
-    /// Takes back what was written: it is of another input than what was there.
+    /// Removes what this run has written, because it comes from another input than the earlier results.
     pub fn take_back(&mut self) -> Result<()> {
         self.flush()?;
         let Sink::File(file) = &mut self.sink else { return Ok(()) };
         file.get_mut().has_old = self.has_begun;
         file.get_mut().drop_old().map_err(|e| Error::io("write", &self.path, e))?;
         let Some(record) = self.record.as_mut().filter(|_| self.has_begun) else { return Ok(()) };
-        // Into both places, so that none is left of the other input.
+        // Both marks are set, so that none of the other input remains.
         self.marks.iter().cycle().take(2).try_for_each(|mark| record.mark(*mark))
     }
 
@@ -177,7 +179,7 @@ impl Output {
         self.sink.writer().flush().map_err(|e| Error::io("write", &self.path, e))
     }
 
-    /// Says that all lines were written: none, where the input has none.
+    /// Records that all lines were written; there are none if the input is empty.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         match &mut self.sink {
@@ -187,10 +189,10 @@ impl Output {
     }
 }
 
-/// Bytes of a result line at most.
+/// The most bytes of a result line.
 const MOST_HELD: u64 = 256 << 20;
 
-/// Result lines that a file holds, whether one of them is an error, and where they end.
+/// The result lines in a file: how many, whether one of them is an error, and where they end.
 #[derive(Default)]
 struct Held {
     lines: u64,
@@ -199,7 +201,7 @@ struct Held {
 }
 
 impl Held {
-    /// Counts the lines, but no more than `most`. A last line that was cut short is none.
+    /// Counts the lines, but at most `most`. An incomplete last line does not count.
     fn of(file: &mut File, path: &Path, most: u64) -> Result<Self> {
         #[derive(Deserialize)]
         struct Line {
@@ -215,7 +217,7 @@ impl Held {
             bytes.clear();
             let length = lines.by_ref().take(MOST_HELD).read_until(b'\n', &mut bytes).map_err(io)? as u64;
             let begins = format!(r#"{{"line":{},"#, held.lines + 1).into_bytes();
-            // Only what this program wrote is cut off.
+            // Only a line of this program is cut off.
             let ours = bytes.starts_with(&begins) || begins.starts_with(&bytes);
             if ours && bytes.last() != Some(&b'\n') && length < MOST_HELD {
                 break;
@@ -237,14 +239,14 @@ impl Held {
     }
 }
 
-/// Whether two names stand for one file, by hard links too.
+/// Whether two names mean the same file, also through hard links.
 #[cfg(unix)]
 pub fn same_file(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Elsewhere files are not told apart cheaply; a file that is there is not written over unasked anyway.
+/// Other systems have no cheap way to compare files. An existing file is not overwritten without --force anyway.
 #[cfg(not(unix))]
 pub fn same_file(_: &Metadata, _: &Metadata) -> bool {
     false

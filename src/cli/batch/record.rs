@@ -1,9 +1,9 @@
-//! What an output's lines were made of, so that `--resume` never joins the results of two runs.
+//! Records what the lines of an output depend on, so that `--resume` never mixes the results of two runs.
 //!
-//! Beside the output `NAME` lies `.NAME.cloze`: a line of JSON with the command, its options and a sum over the model's
-//! files, then two lines that each say how many lines of the input were taken and a sum over them. One of the two is
-//! rewritten before a chunk's results are written. So whatever stops a run, the lines of the output end between the two,
-//! and a sum that the input must have is known for each.
+//! The record of the output `NAME` is `.NAME.cloze`. It has a line of JSON with the command, its options and a sum over
+//! the model's files. Two lines follow, each with a number of input lines and a sum over them. One of the two is
+//! rewritten before the results of a chunk are written. So wherever a run stops, the end of the output lies between
+//! these two, and the sum of the input is known for each.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -16,20 +16,20 @@ use serde_json::{Map, Value};
 
 use crate::common::Common;
 
-/// No record is larger.
+/// The largest record, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// What a run was told that its results depend on, by name.
+/// The settings that a run's results depend on, by name.
 pub type Told = Map<String, Value>;
 
-/// How far the input had been taken: so many lines, and a sum over them.
+/// A position in the input: the number of lines, and a sum over them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     pub lines: u64,
     pub sum: u64,
 }
 
-/// Bytes of a mark's line.
+/// The bytes of a mark's line.
 const MARK_BYTES: usize = 20 + 1 + 16 + 1 + 16 + 1;
 
 impl Mark {
@@ -37,7 +37,7 @@ impl Mark {
         format!("{:20} {:016x} {:016x}\n", self.lines, self.sum, self.check())
     }
 
-    /// Tells a mark that was written in part.
+    /// A checksum, which reveals a mark that was written only in part.
     fn check(self) -> u64 {
         let mut check = Fingerprint::new();
         check.add(&self.lines.to_le_bytes());
@@ -59,14 +59,14 @@ impl Mark {
 pub struct Record {
     path: PathBuf,
     told: Vec<u8>,
-    /// None until the first result is about to be written, and where the file cannot be written.
+    /// `None` until the first result is about to be written, and if the file cannot be written.
     file: Option<File>,
-    /// Which of the two marks is written next.
+    /// The index of the mark that is written next.
     next: usize,
 }
 
 impl Record {
-    /// The record of an output that is there, or soon will be.
+    /// The record of an output that exists or will exist.
     pub fn of(output: &Path, told: &Told) -> Self {
         let target = output.canonicalize().unwrap_or_else(|_| output.to_owned());
         let name = target.file_name().unwrap_or_default().to_string_lossy();
@@ -77,7 +77,7 @@ impl Record {
     /// The marks of the run that wrote the output, the earlier one first.
     ///
     /// # Errors
-    /// [`Error::Option`] if there is no record, or it is of a run that was told otherwise.
+    /// [`Error::Option`] if there is no record, or if that run had other settings.
     pub fn marks(&mut self, output: &Path) -> Result<Vec<Mark>> {
         let refused = |problem: String, help: &str| Error::Option { name: "resume", problem, help: help.into() };
         const HELP: &str = "Give --overwrite to begin again, or another --output";
@@ -109,10 +109,10 @@ impl Record {
         Ok(marks)
     }
 
-    /// Makes the file, or opens it again where the output goes on.
+    /// Creates the file, or opens it again if the output continues.
     ///
     /// # Errors
-    /// [`Error::Io`] where an output that goes on would lose its record.
+    /// [`Error::Io`] if a continued output would lose its record.
     pub fn begin(&mut self, is_new: bool) -> Result<()> {
         if is_new {
             let zero = Mark { lines: 0, sum: 0 }.line().into_bytes();
@@ -123,7 +123,7 @@ impl Record {
         Ok(())
     }
 
-    /// Says how far the input will have been taken with the lines that are written next.
+    /// Records how far the input will have been processed with the next lines.
     pub fn mark(&mut self, mark: Mark) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let at = self.told.len() + self.next * MARK_BYTES;
@@ -133,7 +133,7 @@ impl Record {
     }
 }
 
-/// What differs between what two runs were told, in words.
+/// Describes the differences between the settings of two runs.
 fn difference(was: &Told, is: &Told) -> Option<String> {
     let text = |value: Option<&Value>| match value {
         None => "none".to_owned(),
@@ -141,7 +141,7 @@ fn difference(was: &Told, is: &Told) -> Option<String> {
     };
     let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let parts = names.into_iter().filter(|name| was.get(*name) != is.get(*name)).map(|name| match name.as_str() {
-        // Sums over bytes, which say nothing to people.
+        // These are fingerprints, which mean nothing to people.
         "model" | "context_file" => format!("the {} is not what it was", name.replace('_', "-")),
         _ => format!("{} was {}, now it is {}", name.replace('_', "-"), text(was.get(name)), text(is.get(name))),
     });
@@ -149,16 +149,16 @@ fn difference(was: &Told, is: &Told) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Arguments that the results do not depend on, or that are looked at otherwise.
+/// Arguments that do not affect the results, or that are compared in another way.
 const NOT_TOLD: [&str; 11] =
     ["model", "offline", "device", "threads", "json", "quiet", "input", "output", "resume", "overwrite", "format"];
 
-/// The command and its options, as they were given or are by default.
+/// The command and its options, given or by default.
 pub fn told(matches: &clap::ArgMatches) -> Told {
     let mut told = Told::new();
     let Some((command, matches)) = matches.subcommand() else { return told };
     told.insert("command".into(), command.into());
-    // Groups of arguments have ids too, those of their types.
+    // clap also has ids for groups of arguments, which are the names of their types.
     let is_argument = |id: &&str| !NOT_TOLD.contains(id) && !id.starts_with(char::is_uppercase);
     for id in matches.ids().map(clap::Id::as_str).filter(is_argument) {
         let Ok(Some(values)) = matches.try_get_raw(id) else { continue };
@@ -168,7 +168,7 @@ pub fn told(matches: &clap::ArgMatches) -> Told {
     told
 }
 
-/// A value, or a sum over one that is long, such as a context.
+/// A value, or a sum over it if it is long, such as a context.
 fn short(value: &str) -> String {
     const LONG: usize = 200;
     if value.len() <= LONG {
@@ -180,7 +180,7 @@ fn short(value: &str) -> String {
 }
 
 impl Common {
-    /// What the command was told, and what its model is.
+    /// The settings of the command, and the fingerprint of its model.
     pub fn told(&self) -> Result<Told> {
         let mut told = self.arguments.clone();
         let sum = match self.model_dir()? {
@@ -197,7 +197,7 @@ impl Common {
     }
 }
 
-/// A sum over a model's files, those of its modules included.
+/// A sum over the files of a model and of its modules.
 fn of_directory(dir: &Path) -> Result<String> {
     let list = |dir: &Path| -> Result<Vec<PathBuf>> {
         let read = || std::fs::read_dir(dir)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>();
