@@ -1,4 +1,4 @@
-//! The crate's errors as JavaScript's.
+//! Turns the crate's errors into JavaScript errors.
 
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
@@ -12,11 +12,11 @@ extern "C" {
     fn console_error(message: &str);
 }
 
-/// The npm package's words for options and remedies.
+/// The words of the npm package for options and remedies.
 pub(super) struct JavaScript;
 
 impl Dialect for JavaScript {
-    /// `top_k` is `topK`.
+    /// Turns `top_k` into `topK`.
     fn option(&self, OptionName(name): OptionName) -> String {
         let mut words = name.split('_');
         let mut camel = words.next().unwrap_or_default().to_owned();
@@ -41,7 +41,7 @@ impl From<Error> for JsValue {
     /// An `Error` with the message and the [`code`](Error::code).
     fn from(error: Error) -> Self {
         let value = js_sys::Error::new(&error.render(&JavaScript));
-        // Setting a property of an object made here cannot fail.
+        // Setting a property of this new object cannot fail.
         let _ = Reflect::set(&value, &"code".into(), &error.code().into());
         value.into()
     }

@@ -1,4 +1,4 @@
-//! Examples as JSON, and the sequences that a model learns from.
+//! Reads examples from JSON, and turns them into sequences for training.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::train::examples::data::{At, Classes, tag};
 use crate::train::examples::features::{self, Feature, Target};
 use crate::train::examples::random::Random;
 
-/// What errors call the caller's examples.
+/// The name of the caller's examples in errors.
 const EXAMPLES: At<'_> = At { file: "examples", line: 0 };
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ pub(super) enum Example {
     Document {
         text: String,
     },
-    /// A sequence that is made already.
+    /// A sequence that the caller has made.
     Ids {
         ids: Vec<u32>,
         types: Option<Vec<u32>>,
@@ -45,7 +45,7 @@ pub(super) enum Example {
     },
 }
 
-/// JavaScript has one kind of number: to a classifier it is a class, to a regression a value.
+/// A number. JavaScript has only one kind: for a classifier it is a class, for a regression a value.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum LabelJson {
@@ -70,31 +70,32 @@ pub(super) enum TargetJson {
     Masked(Vec<(u32, u32)>),
 }
 
-/// A sequence that the model is asked about.
+/// A sequence for which logits are requested.
 #[derive(Debug)]
 pub(super) struct Query {
     pub item: Item,
-    /// The rows of its logits that the example is about, where they are not all; nothing for a word that has none.
+    /// The rows of its logits that belong to the example, if not all do; `None` for a word without a token.
     pub rows: Option<Vec<Option<usize>>>,
 }
 
-/// How a model reads examples.
+/// The way in which a model reads examples.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub tokenizer: Tokenizer,
     pub kind: Kind,
     pub classes: Classes,
     pub vocab: u32,
-    /// Tokens of a sequence.
+    /// The most tokens of a sequence.
     pub max_len: usize,
     pub windows: SquadOptions,
 }
 
 impl Reader {
-    /// What there is to learn from an example: a question gives a sequence a window, a document may give several.
+    /// The features to learn from an example. A question has a sequence for each window, and a document may have
+    /// several.
     ///
     /// # Errors
-    /// [`Error::Input`] for an example that does not say what is right, and what the features refuse.
+    /// [`Error::Input`] for an example without an expected result, and those of the features.
     pub fn lesson(&self, example: &Example, random: &mut Random) -> Result<Vec<Feature>> {
         let feature = match example {
             Example::Text { text, pair, label: Some(label) } => {
@@ -122,10 +123,10 @@ impl Reader {
         Ok(vec![feature])
     }
 
-    /// What the model is asked about an example.
+    /// The sequences of an example for which logits are requested.
     ///
     /// # Errors
-    /// [`Error::Input`] for texts that are not to be worked on.
+    /// [`Error::Input`] for texts that cannot be used.
     pub fn query(&self, example: &Example) -> Result<Vec<Query>> {
         let one = |item: Item| Ok(vec![Query { item, rows: None }]);
         match example {
@@ -241,7 +242,7 @@ impl Reader {
     }
 }
 
-/// An answer's place in its context, in bytes.
+/// The bytes of an answer in its context.
 fn place(context: &str, answer: &AnswerJson) -> Result<Range<usize>> {
     let mut units = 0;
     let mut starts = context.char_indices().map(|(byte, c)| {
@@ -263,7 +264,7 @@ fn unsaid(what: &str) -> Error {
     wrong("it does not say what is right", &format!("Give its {what}"))
 }
 
-/// The error of one of several examples, which says which.
+/// The error of one of several examples, with its number.
 pub(super) fn of_example(index: u64, error: Error) -> Error {
     let name = format!("examples[{index}]");
     match error {

@@ -1,4 +1,4 @@
-//! A model's files, written by JavaScript as they come.
+//! The files of a model, which JavaScript writes as they arrive.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct Files(BTreeMap<String, File>);
 struct File {
     bytes: Vec<u8>,
     digest: Sha256,
-    /// Its bytes are dropped as they come.
+    /// Whether its bytes are dropped as they arrive.
     is_skimmed: bool,
 }
 
@@ -39,12 +39,12 @@ impl Files {
         Self::default()
     }
 
-    /// Begins a file, or begins it anew; `size` is its length in bytes, where it is known.
+    /// Begins a file, or begins it again. `size` is its length in bytes, if known.
     ///
     /// # Errors
-    /// `memory` if there is no room for it.
+    /// `memory` if there is too little memory for it.
     pub fn begin(&mut self, name: String, size: Option<f64>) -> Result<()> {
-        // What is there goes first, to make room.
+        // The old file is removed first, to free memory.
         self.0.remove(&name);
         let mut file = File::default();
         reserve(&name, &mut file.bytes, size.unwrap_or_default() as usize, true)?;
@@ -55,7 +55,7 @@ impl Files {
     /// Appends to a file that was begun.
     ///
     /// # Errors
-    /// `memory` if there is no room for it.
+    /// `memory` if there is too little memory for it.
     pub fn write(&mut self, name: &str, chunk: &Uint8Array) -> Result<()> {
         let file = self.0.entry(name.to_owned()).or_default();
         if file.is_skimmed {
@@ -71,7 +71,7 @@ impl Files {
         Ok(())
     }
 
-    /// Keeps the digest alone of a file that was begun.
+    /// Keeps only the digest of a file that was begun.
     pub fn skim(&mut self, name: &str) {
         if let Some(file) = self.0.get_mut(name) {
             file.is_skimmed = true;
@@ -79,12 +79,12 @@ impl Files {
         }
     }
 
-    /// Drops all files but these.
+    /// Drops all files except these.
     pub fn retain(&mut self, names: Vec<String>) {
         self.0.retain(|name, _| names.contains(name));
     }
 
-    /// The SHA-256 of what a file has, in hexadecimal digits.
+    /// The SHA-256 of a file so far, in hexadecimal digits.
     pub fn digest(&self, name: &str) -> String {
         let digest = self.0.get(name).map(|file| file.digest.clone()).unwrap_or_default().finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -101,7 +101,7 @@ fn reserve(name: &str, bytes: &mut Vec<u8>, more: usize, exact: bool) -> Result<
     })
 }
 
-/// Whether a file has weights of the model in `dir`, and not of a module that stands on it.
+/// Whether a file has weights of the model in `dir`, not of a module on top of it.
 fn is_weights(name: &str, dir: Option<&str>) -> bool {
     let (place, name) = name.rsplit_once('/').map_or((None, name), |(place, name)| (Some(place), name));
     place == dir && name.ends_with(".safetensors")
@@ -112,26 +112,26 @@ impl Files {
         self.0.get(name).map(|file| file.bytes.as_slice())
     }
 
-    /// All but the weights of the model itself.
+    /// All files except the weights of the model itself.
     #[cfg(feature = "train")]
     pub(super) fn beside(&self) -> BTreeMap<String, Vec<u8>> {
         let beside = self.0.iter().filter(|(name, _)| !is_weights(name, None));
         beside.map(|(name, file)| (name.clone(), file.bytes.clone())).collect()
     }
 
-    /// What a sentence-transformers model says about pooling; nothing in particular of any other.
+    /// The settings of a sentence-transformers model; for other models, the defaults.
     #[cfg(not(feature = "train"))]
     pub(super) fn sentence(&self) -> Result<Sentence> {
         Sentence::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
     }
 
-    /// What sentence-transformers says about a cross-encoder; nothing in particular of any other.
+    /// The settings of a cross-encoder of sentence-transformers; for other models, the defaults.
     #[cfg(not(feature = "train"))]
     pub(super) fn cross_encoder(&self) -> Result<CrossEncoder> {
         CrossEncoder::read(&mut |name| Ok(self.get(name).map(<[u8]>::to_vec)))
     }
 
-    /// The sentence encoder that is described so.
+    /// The sentence encoder with these settings.
     #[cfg(not(feature = "train"))]
     pub(super) fn embedder(mut self, sentence: Sentence, device: Arc<Device>) -> Result<Embedder> {
         let (checkpoint, tokenizer) = self.open(sentence.encoder.as_deref())?;
@@ -143,7 +143,7 @@ impl Files {
         Embedder::new(checkpoint, tokenizer, sentence, &mut weights, device)
     }
 
-    /// The model in `dir`, or in no directory of its own. The weights are taken, not copied.
+    /// Opens the model in the subdirectory `dir`, if it has one. It takes the weights without copying them.
     pub(super) fn open(&mut self, dir: Option<&str>) -> Result<(Checkpoint, Tokenizer)> {
         let path = |name: &str| dir.map_or(name.to_owned(), |dir| format!("{dir}/{name}"));
         let config = self.get(&path("config.json")).ok_or_else(|| Error::Config {
@@ -164,7 +164,7 @@ impl Files {
             model: Some(&config),
         };
         let tokenizer = Tokenizer::from_files(&files, checkpoint.config().vocab_size)?;
-        // A Unigram model's takes 17 MB, and uploading the weights needs room.
+        // The file of a Unigram model takes 17 MB, and uploading the weights needs memory.
         self.0.remove(&path("tokenizer.json"));
         Ok((checkpoint, tokenizer))
     }

@@ -1,4 +1,4 @@
-//! The device that a page's models run on.
+//! The device on which the models of a page run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,23 @@ use crate::device::gpu::GpuOptions;
 use crate::device::{Cpu, Device};
 use crate::error::{Error, Result};
 
-/// How long the CPU works at a time: with the tasks that it cannot cut, less than the 50 ms that browsers call long.
+/// How long the CPU works without a pause. Together with a task that cannot be cut, this is below the 50 ms of a long
+/// task in browsers.
 const SLICE: Duration = Duration::from_millis(40);
 
-/// What a device has done since it was opened.
+/// The work that a device has done since it was opened.
 #[wasm_bindgen]
 #[derive(Clone, Copy, Debug)]
 pub struct Counters {
-    /// Operations finished, on a GPU sent off.
+    /// The operations finished, or submitted to a GPU.
     pub ops: f64,
-    /// Batches of work that a GPU was given.
+    /// The batches of work that a GPU received.
     pub submissions: f64,
-    /// Times that results came back from a GPU.
+    /// How often results were read back from a GPU.
     pub readbacks: f64,
 }
 
-/// An open device, and why it was taken.
+/// An open device, with the reason for its choice.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Host {
@@ -40,11 +41,11 @@ pub struct Host {
 
 #[wasm_bindgen]
 impl Host {
-    /// Opens `auto`, `webgpu` or `wasm`. `auto` tests a GPU before it takes it. `pause` returns a promise that is
-    /// resolved in another turn of the event loop: long work on the CPU waits for one between its time slices.
+    /// Opens `auto`, `webgpu` or `wasm`. With `auto`, a GPU is tested before it is used. `pause` returns a promise that
+    /// is resolved in another turn of the event loop. Long work on the CPU awaits one between its time slices.
     ///
     /// # Errors
-    /// `option` for another word, `gpu` if a GPU was asked for and there is none.
+    /// `option` for another word, `gpu` if a GPU was requested and there is none.
     pub async fn open(device: String, pause: Function) -> Result<Host> {
         let choice = match device.as_str() {
             "auto" => Choice::Auto,
@@ -72,19 +73,19 @@ impl Host {
         }
     }
 
-    /// The adapter, for people.
+    /// The name of the adapter, for people.
     #[wasm_bindgen(getter)]
     pub fn name(&self) -> String {
         self.device.name()
     }
 
-    /// Why this device and no other, for people.
+    /// The reason for this device, for people.
     #[wasm_bindgen(getter)]
     pub fn reason(&self) -> String {
         self.reason.clone()
     }
 
-    /// What the device has done so far.
+    /// The work that the device has done so far.
     pub fn counters(&self) -> Counters {
         let counters = self.device.counters();
         let [ops, submissions, readbacks] =
@@ -92,20 +93,20 @@ impl Host {
         Counters { ops, submissions, readbacks }
     }
 
-    /// The rate in GFLOP/s of the device's best matmul: the yardstick of measurements.
+    /// The speed of the device's best matmul in GFLOP/s, for comparison with other measurements.
     pub async fn gemm_gflops(&self) -> Result<f64> {
         let device = self.device.clone();
         crate::measure::gemm_gflops(&device).await
     }
 }
 
-/// Calls `pause` and waits for its promise. Where it fails, work goes on at once.
+/// Calls `pause` and awaits its promise. If it fails, work continues at once.
 fn awaiting(pause: Function) -> Pause {
     Box::new(move || {
         let promise = pause.call0(&JsValue::UNDEFINED).ok().and_then(|promise| promise.dyn_into::<Promise>().ok());
         Box::pin(async move {
             if let Some(promise) = promise {
-                // A rejection says nothing more than that the pause is over.
+                // A rejected promise also means that the pause is over.
                 let _ = JsFuture::from(promise).await;
             }
         })

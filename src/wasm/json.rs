@@ -1,4 +1,4 @@
-//! What JavaScript asks for, as JSON.
+//! Reads requests from JavaScript, which are JSON.
 
 use serde::de::DeserializeOwned;
 

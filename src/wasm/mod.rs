@@ -29,12 +29,12 @@ pub use training::Training;
 
 use crate::device::Cancel;
 
-/// Says by being there that this module knows Unigram tokenizers.
+/// Exists only in a module that supports Unigram tokenizers.
 #[cfg(feature = "unigram")]
 #[wasm_bindgen]
 pub fn unigram() {}
 
-/// A wish to stop, which a running call looks at.
+/// A request to stop, which a running call checks.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
 pub struct CancelToken(Cancel);
@@ -47,13 +47,13 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Asks whatever runs with this token to stop.
+    /// Asks everything that runs with this token to stop.
     pub fn cancel(&self) {
         self.0.cancel();
     }
 }
 
-/// Lets a bug say where it is before the module stops.
+/// Reports the place of a bug before the module stops.
 #[wasm_bindgen(start)]
 pub fn start() {
     error::report_panics();

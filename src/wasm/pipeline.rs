@@ -17,28 +17,29 @@ pub struct Pipeline(Arc<Tasks>);
 
 #[wasm_bindgen]
 impl Pipeline {
-    /// Loads a model of `files` for a task. `options` are those of loading, as JSON.
+    /// Loads a model from `files` for a task. `options` are the options of loading, as JSON.
     ///
     /// # Errors
-    /// What the crate refuses: files that are broken or of another kind of model, too large a model.
+    /// The crate's errors: for broken files, files of another kind of model, and a model that is too large.
     pub fn load(task: &str, files: Files, host: &Host, options: &str) -> Result<Pipeline> {
         Tasks::load(task, files, host.device.clone(), options).map(|tasks| Pipeline(Arc::new(tasks)))
     }
 
-    /// Runs the request `{"inputs": […], "options": {…}}`, packed. Resolves to an array as JSON: a result an input, or
-    /// `{"error": {"code", "message"}}` in its place; for feature extraction to an array of `Float32Array`s or errors.
+    /// Runs the request `{"inputs": […], "options": {…}}` in packed batches. Resolves to a JSON array with a result for
+    /// each input, or `{"error": {"code", "message"}}` in its place. For feature extraction it resolves to an array of
+    /// `Float32Array`s or errors.
     ///
     /// # Errors
-    /// What concerns all inputs: options, the device's faults, `cancelled`.
+    /// Errors that concern all inputs: options, the device's errors, `cancelled`.
     pub async fn run(&self, request: String, cancel: &CancelToken) -> Result<JsValue> {
         let (tasks, cancel) = (self.0.clone(), cancel.0.clone());
         tasks.run(&request, &cancel).await
     }
 
-    /// The head's values of packed sequences of so many tokens each, row after row: for tests and measurements.
+    /// The head's values for packed sequences with these numbers of tokens, row by row: for tests and measurements.
     ///
     /// # Errors
-    /// `input` for ids or lengths that do not fit, and the device's faults.
+    /// `input` for ids or lengths that do not fit, and the device's errors.
     pub async fn logits(
         &self,
         ids: Vec<u32>,

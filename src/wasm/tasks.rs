@@ -28,7 +28,7 @@ use crate::tasks::text_model::{TextModel, TextPair};
 use crate::tasks::zero_shot::{ZeroShot, ZeroShotOptions};
 use crate::text::Offsets;
 
-/// A model with the task it was loaded for.
+/// A model with the task that it was loaded for.
 #[derive(Debug)]
 pub(super) enum Tasks {
     QuestionAnswering(QuestionAnswering),
@@ -41,14 +41,14 @@ pub(super) enum Tasks {
     Ranking(Reranker),
 }
 
-/// How a model is loaded.
+/// The options of loading a model.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LoadOptions {
     pooling: Option<String>,
 }
 
-/// What a call asks for.
+/// The request of a call.
 #[derive(Deserialize)]
 struct Request<I, O> {
     inputs: Vec<I>,
@@ -70,7 +70,7 @@ struct AnswerJson {
     doc_stride: Option<usize>,
     no_answer: bool,
     align_to_words: bool,
-    /// Give the tokens' scores too.
+    /// Whether to return the scores of tokens, too.
     explain: bool,
 }
 
@@ -142,7 +142,7 @@ struct RankJson {
 #[serde(default, deny_unknown_fields)]
 struct NoOptions {}
 
-/// A place in the input's text, in UTF-16 units: the caller, who has the text, cuts it out.
+/// A place in the input's text, in UTF-16 units. The caller has the text and cuts it out.
 #[derive(Serialize)]
 struct SpanJson {
     score: f64,
@@ -180,7 +180,7 @@ impl From<&Error> for ErrorJson {
     }
 }
 
-/// An input's error among results that are no JSON.
+/// The error of an input, among results that are not JSON.
 fn bad(error: &Error) -> JsValue {
     let text = serde_json::to_string(&ResultJson::<()>::Bad { error: error.into() }).unwrap_or_default();
     js_sys::JSON::parse(&text).unwrap_or(JsValue::NULL)
@@ -269,7 +269,7 @@ impl Tasks {
                 let options =
                     AnswerOptions { top_k, max_answer_tokens, no_answer, align_to_words, max_seq_len, doc_stride };
                 options.check()?;
-                // Always the task that explains itself: a second one would be as much code again.
+                // This always runs the task with token scores, because a second task would double the code.
                 let results = run(&Explaining(task), &inputs, &options, cancel).await?;
                 match explain {
                     true => values(&inputs, results, explained),
@@ -355,7 +355,7 @@ fn pooling_of(word: &str) -> Result<Pooling> {
 }
 
 /// # Errors
-/// [`Error::Option`] if a call asks for another pooling than its model was loaded with.
+/// [`Error::Option`] if a call requests another pooling than the one with which its model was loaded.
 fn loaded_with(task: &Embedder, word: &str) -> Result<()> {
     let asked = if word == "none" { None } else { Some(pooling_of(word)?) };
     match task.sentence().poolings() == asked.as_slice() && task.is_pooled() == asked.is_some() {
@@ -374,7 +374,8 @@ fn spans(context: &str, answers: Vec<Answer>) -> Vec<SpanJson> {
     answers.into_iter().map(span).collect()
 }
 
-/// `[answers as JSON, tokens read, starts, ends, start scores, end scores]`: a number a token of the context.
+/// `[answers as JSON, tokens read, starts, ends, start scores, end scores]`, with a number for each token of the
+/// context.
 fn explained(input: &Question, Explanation { answers, context, tokens }: Explanation) -> JsValue {
     let units = Offsets::in_utf16(&input.context);
     let answers = serde_json::to_string(&spans(&input.context, answers)).unwrap_or_default();
@@ -389,7 +390,7 @@ fn explained(input: &Question, Explanation { answers, context, tokens }: Explana
     [answers.into(), JsValue::from(tokens)].into_iter().chain(parts).collect::<Array>().into()
 }
 
-/// Results as values, where they are not JSON.
+/// Results as values that are not JSON.
 fn values<I, R>(inputs: &[I], results: Vec<Result<R>>, value: impl Fn(&I, R) -> JsValue) -> JsValue {
     let either = |(input, result): (&I, Result<R>)| match result {
         Ok(output) => value(input, output),
@@ -405,6 +406,6 @@ fn json<I, R, O: Serialize>(inputs: &[I], results: Vec<Result<R>>, object: impl 
         Err(e) => ResultJson::Bad { error: (&e).into() },
     };
     let results: Vec<_> = inputs.iter().zip(results).map(result).collect();
-    // Numbers, names and texts: nothing that cannot be written.
+    // The results have only numbers, names and texts, so writing them cannot fail.
     serde_json::to_string(&results).unwrap_or_default().into()
 }
