@@ -246,7 +246,7 @@ pub fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Other systems have no cheap way to compare files. An existing file is not overwritten without --force anyway.
+/// Other systems have no cheap way to compare files. An existing file is not overwritten without --overwrite anyway.
 #[cfg(not(unix))]
 pub fn same_file(_: &Metadata, _: &Metadata) -> bool {
     false
