@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::run::{Item, Single, Task};
-use super::text_model::{TextModel, TextPair, lowercase};
+use super::text_model::{TextModel, TextPair};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::module::ModuleWeights;
 use crate::device::{Cancel, Device};
@@ -49,6 +49,7 @@ impl Embedder {
         let modules = sentence.modules.iter().map(stacked).collect::<Result<Vec<_>>>()?;
         let model = Model::load_sentence(checkpoint, &modules, sentence.has_pooler, device)?;
         let text_model = TextModel::of(model, tokenizer);
+        let text_model = if sentence.do_lower_case { text_model.lowercased() } else { text_model };
         let positions = text_model.model().config().max_position_embeddings;
         let max_len = sentence.max_seq_length.map_or(text_model.max_len(), |n| n.min(positions));
         Ok(Self { text_model, sentence, max_len })
@@ -132,11 +133,7 @@ impl Embedder {
     }
 
     fn sequence(&self, text: &str, pair: Option<&String>) -> Result<crate::text::Sequence> {
-        let lower = |text: &str| match self.sentence.do_lower_case {
-            true => lowercase(text),
-            false => text.to_owned(),
-        };
-        let input = TextPair { text: lower(text), pair: pair.map(|pair| lower(pair)) };
+        let input = TextPair { text: text.to_owned(), pair: pair.cloned() };
         self.text_model.sequence(&input, self.max_len)
     }
 

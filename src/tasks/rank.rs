@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::run::{Item, Task};
 use super::scores::best;
-use super::text_model::{Side, TextModel, lowercase, room};
+use super::text_model::{Side, TextModel, room};
 use crate::activation::Activation;
 use crate::device::Cancel;
 use crate::device::cpu::math::activate;
@@ -80,6 +80,8 @@ impl Reranker {
             });
         }
         let activation = cross_encoder.activation(config)?;
+        let text_model = if cross_encoder.do_lower_case { text_model.lowercased() } else { text_model };
+        let config = text_model.model().config();
         let positions = config.max_position_embeddings;
         let max_len = cross_encoder.max_seq_length.map_or(text_model.max_len(), |n| n.min(positions));
         Ok(Self { text_model, cross_encoder, activation, max_len })
@@ -140,18 +142,13 @@ impl Task for Reranker {
     async fn begin(&self, input: &Query, options: &RankOptions, cancel: &Cancel) -> Result<Work> {
         let tokenizer = self.text_model.tokenizer();
         let room = room(self.max_len, tokenizer.special_count(true))?;
-        let read = |text: &str| match self.cross_encoder.do_lower_case {
-            true => lowercase(text),
-            false => text.to_owned(),
-        };
         let prompt = self.cross_encoder.prompts.text(options.prompt.as_deref())?;
-        let query = read(&format!("{prompt}{}", input.query));
+        let query = format!("{prompt}{}", input.query);
         let mut query = Side::new(tokenizer, &query, room)?;
         let mut texts = Vec::with_capacity(input.texts.len());
         for text in &input.texts {
             self.model().device().give_way(cancel).await?;
-            let text = read(text);
-            let mut text = Side::new(tokenizer, &text, room)?;
+            let mut text = Side::new(tokenizer, text, room)?;
             let (kept, own) = query.fit(&mut text, room)?;
             texts.push((kept, text.some(own).to_vec()));
         }

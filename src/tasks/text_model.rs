@@ -67,6 +67,11 @@ impl TextModel {
         Self { tokenizer, model }
     }
 
+    /// Changes every text to lower case first, as `do_lower_case` of sentence-transformers asks; see [`Tokenizer::lowercased`].
+    pub(super) fn lowercased(self) -> Self {
+        Self { tokenizer: self.tokenizer.lowercased(), ..self }
+    }
+
     /// Opens a Hugging Face directory.
     ///
     /// # Errors
@@ -116,11 +121,6 @@ pub fn sequence(tokenizer: &Tokenizer, input: &TextPair, most: usize) -> Result<
     let (mut a, mut b) = (Side::new(tokenizer, &input.text, room)?, Side::new(tokenizer, pair, room)?);
     let (first, second) = a.fit(&mut b, room)?;
     Ok(tokenizer.pair(a.some(first), b.some(second)))
-}
-
-/// Converts like do_lower_case of sentence-transformers: each character alone, without its context.
-pub(super) fn lowercase(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 /// The tokens that are left for texts beside `special` special tokens.

@@ -239,6 +239,7 @@ mod tests {
             flags in any::<[bool; 3]>(),
             accents in any::<Option<bool>>(),
             text in text(),
+            is_lowercased in any::<bool>(),
             piece in 1usize..60,
         ) {
             let mut file = base();
@@ -249,7 +250,13 @@ mod tests {
             let [clean, chinese, lowercase] = flags;
             file["normalizer"] = json!({"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese,
                 "strip_accents": accents, "lowercase": lowercase});
-            let (tokenizer, crates) = both(&file);
+            let (mut tokenizer, mut crates) = both(&file);
+            if is_lowercased {
+                // As sentence-transformers does it for `do_lower_case`.
+                tokenizer = tokenizer.lowercased();
+                let own = crates.get_normalizer().unwrap().clone();
+                crates.with_normalizer(Some(tokenizers::normalizers::Sequence::new(vec![tokenizers::normalizers::Lowercase.into(), own])));
+            }
             let whole = tokenizer.encode(&text).unwrap();
             prop_assert_eq!(&pieces(&tokenizer, &text, piece), &whole);
             // The crate finds a token whose normalized content is empty between all bytes, and panics within a character.

@@ -1,5 +1,7 @@
 //! The kinds of tokenizer models. A model normalizes a text, splits it into words, and splits words into tokens.
 
+use std::cmp::Reverse;
+
 use super::added::Added;
 use super::bert::BertNormalizer;
 use super::tokenizer::Encoding;
@@ -48,7 +50,7 @@ impl ModelParts {
         }
     }
 
-    /// The token with the largest id.
+    /// The token with the largest id. If several have it, the first by its bytes.
     pub fn last(&self) -> Option<(&str, u32)> {
         match self {
             // The empty one, as of a blank line at the end of a file, is in no text.
@@ -56,7 +58,7 @@ impl ModelParts {
                 .vocab
                 .iter()
                 .filter(|(token, _)| !token.is_empty())
-                .max_by_key(|(_, id)| **id)
+                .max_by_key(|(token, id)| (**id, Reverse(*token)))
                 .map(|(token, id)| (token.as_str(), *id)),
             #[cfg(feature = "unigram")]
             Self::Unigram(model) => {
@@ -122,6 +124,15 @@ impl Model {
             Self::WordPiece(model) => model.id_to_token(id),
             #[cfg(feature = "unigram")]
             Self::Unigram(model) => model.id_to_token(id),
+        }
+    }
+
+    /// Changes texts to lower case before everything else that the normalizer does.
+    pub fn lowercase(&mut self) {
+        match self {
+            Self::WordPiece(model) => model.normalizer.lowercase_first(),
+            #[cfg(feature = "unigram")]
+            Self::Unigram(model) => model.lowercase_first(),
         }
     }
 

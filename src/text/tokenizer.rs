@@ -167,6 +167,13 @@ impl Tokenizer {
         })
     }
 
+    /// Changes every text to lower case before the tokenizer's own normalization, as `do_lower_case` of sentence-transformers asks. Added tokens in a
+    /// text, such as `[MASK]`, keep their case.
+    pub fn lowercased(mut self) -> Self {
+        self.model.lowercase();
+        self
+    }
+
     /// The ids of the special tokens.
     pub fn special(&self) -> SpecialTokens {
         self.special

@@ -103,6 +103,11 @@ impl Unigram {
         self.id_to_token(self.model.unk?)
     }
 
+    /// Changes texts to lower case before the other normalizers.
+    pub fn lowercase_first(&mut self) {
+        self.normalizer.lowercase_first();
+    }
+
     /// Normalizes an added token.
     ///
     /// # Errors

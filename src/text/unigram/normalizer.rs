@@ -35,6 +35,11 @@ impl Normalizer {
         Ok(Self(steps))
     }
 
+    /// Changes texts to lower case before the other steps.
+    pub fn lowercase_first(&mut self) {
+        self.0.insert(0, Step::Lowercase);
+    }
+
     /// Normalizes a text, and says whether the start of it vanished; see [`Charsmap::normalize`].
     pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<bool> {
         let mut start_is_lost = false;
