@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::added::AddedToken;
@@ -17,6 +19,7 @@ pub(super) const ADDED: &str = "added_tokens.json";
 pub(super) const MODEL: &str = "config.json";
 const ADDITIONAL: &str = "additional_special_tokens";
 const DECODER: &str = "added_tokens_decoder";
+const EXTRA: &str = "extra_special_tokens";
 
 /// The roles of special tokens, in transformers' order, and BERT's spelling of each.
 const ROLES: [(&str, Option<&str>); 7] = [
@@ -168,13 +171,14 @@ impl Settings {
         if !class.is_bert && class.roles.is_none() && !is_said[PAD] {
             roles[PAD] = pad.map(Special::Name);
         }
-        let extra = match config.get("extra_special_tokens") {
-            Some(Value::Object(map)) => map.values().collect(),
-            Some(Value::Array(list)) => list.iter().collect(),
+        let extra = match config.get(EXTRA) {
+            Some(Value::Object(_) | Value::Array(_)) => {
+                parse::<Extra>(CONFIG, files.config.unwrap_or_default())?.extra_special_tokens.0
+            }
             _ => Vec::new(),
         };
-        for token in extra {
-            others.extend(special(CONFIG, "extra_special_tokens", Some(token), false)?);
+        for token in &extra {
+            others.extend(special(CONFIG, EXTRA, Some(token), false)?);
         }
         Ok(Self { class, config, roles, is_said, others, decoder })
     }
@@ -280,7 +284,7 @@ pub(super) const MASK: usize = 6;
 impl Class {
     /// The class that tokenizer_config.json names, or else config.json, or else BERT's own.
     fn new(files: &TokenizerFiles<'_>, config: &Map<String, Value>) -> Self {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
         struct Model {
             tokenizer_class: Option<String>,
         }
@@ -309,6 +313,45 @@ impl Class {
     }
 }
 
+/// The key [`EXTRA`] of tokenizer_config.json.
+#[derive(Deserialize)]
+struct Extra {
+    extra_special_tokens: Ordered,
+}
+
+/// The values of an object or an array in the order of the file. New tokens get their ids in this order, and a [`Map`] does not keep it.
+struct Ordered(Vec<Value>);
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Values;
+        impl<'de> Visitor<'de> for Values {
+            type Value = Ordered;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object or an array")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Ordered, A::Error> {
+                let mut values = Vec::new();
+                while let Some((IgnoredAny, value)) = map.next_entry()? {
+                    values.push(value);
+                }
+                Ok(Ordered(values))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Ordered, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Ordered(values))
+            }
+        }
+        deserializer.deserialize_any(Values)
+    }
+}
+
 /// The object in a file, or an empty one if there is no file.
 fn object(file: &str, bytes: Option<&[u8]>) -> Result<Map<String, Value>> {
     bytes.map_or_else(|| Ok(Map::new()), |bytes| parse(file, checked(file, bytes)?))
@@ -331,7 +374,6 @@ fn special(file: &str, key: &str, value: Option<&Value>, is_map: bool) -> Result
 }
 
 fn token(file: &str, key: &str, value: &Value) -> Result<AddedToken> {
-    use serde::Deserialize;
     let help = "Download or export the file again";
     AddedToken::deserialize(value).map_err(|e| broken(file, format!("{}: {}", clip(key), clip_message(&e)), help))
 }

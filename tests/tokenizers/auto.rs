@@ -152,6 +152,32 @@ fn of_two_tokens_with_one_id_always_the_same_is_shown() {
         assert_eq!(tokenizer.encode("dog cat mat").unwrap().ids, [7, 7, 7]);
         assert_eq!(tokenizer.id_to_token(7).as_deref(), Some("cat"));
     }
+    // And so in an error.
+    let vocab = files["tokenizer.json"]["model"]["vocab"].as_object_mut().unwrap();
+    for word in ["dog", "cat", "mat"] {
+        vocab.insert(word.into(), json!(2000));
+    }
+    for _ in 0..20 {
+        let error = load(&files, 1000).unwrap_err().to_string();
+        assert!(error.contains("\"cat\"") && error.contains("2000"), "{error}");
+    }
+}
+
+/// The values are AutoTokenizer's. The order of the names is not that of the file.
+#[test]
+fn extra_special_tokens_are_numbered_in_the_order_of_the_file() {
+    let cases = Cases::read();
+    let mut files = cases.files(cases.named("usual"));
+    let size = cases.shared["vocabs"]["vocab"].as_object().unwrap().len() as u32;
+    for (extra, ids) in [
+        (r#"{"z_token": "[E1]", "a_token": "[/E1]"}"#, [size, size + 1]),
+        (r#"{"a_token": "[/E1]", "z_token": "[E1]"}"#, [size + 1, size]),
+    ] {
+        let config = format!(r#"{{"tokenizer_class": "BertTokenizer", "extra_special_tokens": {extra}}}"#);
+        files.insert("tokenizer_config.json".into(), config.into());
+        let tokenizer = load(&files, 1000).unwrap();
+        assert_eq!(["[E1]", "[/E1]"].map(|token| tokenizer.token_to_id(token)), ids.map(Some), "{extra}");
+    }
 }
 
 #[test]
