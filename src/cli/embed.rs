@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use cloze::device::Cancel;
+use cloze::fields::Reads;
 use cloze::files::AtomicFile;
 use cloze::pooling::Pooling;
 use cloze::sentence::Sentence;
@@ -14,7 +15,7 @@ use cloze::tasks::text_model::TextPair;
 use cloze::{Error, Result};
 use serde::Serialize;
 
-use super::batch::{self, Batch, Outcome, Start};
+use super::batch::{self, Batch, Fields, Outcome, Start};
 use super::common::Common;
 use super::npy;
 
@@ -91,6 +92,23 @@ struct Line {
     embedding: Vec<f32>,
 }
 
+/// A line's text, and optionally a second one.
+const INPUT: (Reads, fn(Fields) -> Result<TextPair>) = (
+    Reads {
+        options: &[
+            ("prompt", "Give --prompt"),
+            ("prompt_name", "Give --prompt"),
+            ("dimensions", "Give --dimensions"),
+            ("truncate_dim", "Give --dimensions"),
+            ("pooling", "Give --pooling"),
+            ("normalize", "Give --no-normalize"),
+            ("normalize_embeddings", "Give --no-normalize"),
+        ],
+        ..Reads::TEXT_PAIR
+    },
+    super::tasks::text_pair,
+);
+
 pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
     args.batch.check(common)?;
     if args.format == Format::Npy && args.batch.resume {
@@ -124,7 +142,7 @@ pub fn embed(args: EmbedArgs, common: &Common) -> Result<Outcome> {
         (Format::Npy, _) => array(&task, &options, &args.batch, common, &texts),
         (Format::Jsonl, true) => {
             let objects = |_: &TextPair, embedding| vec![Line { embedding }];
-            super::tasks::perform(&task, &options, &args.batch, common, None, super::tasks::TEXT_PAIR, objects)
+            super::tasks::perform(&task, &options, &args.batch, common, None, INPUT, objects)
         }
         (Format::Jsonl, false) => {
             let found = cloze::block_on(run(&task, &texts, &options, &Cancel::new()))?;
@@ -159,7 +177,7 @@ fn array(
     let mut file = AtomicFile::create(&batch.output)?;
     file.write(&npy::header(0, cols))?;
     let (mut rows, mut bad) = (0, false);
-    let (reads, text_pair) = super::tasks::TEXT_PAIR;
+    let (reads, text_pair) = INPUT;
     batch::each_chunk(batch, common, (Start::default(), reads), 1, |lines, cancel| {
         for (place, row) in batch::results(lines, text_pair, |inputs| run(inputs, cancel))? {
             let row = row.unwrap_or_else(|error| {

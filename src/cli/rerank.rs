@@ -52,7 +52,10 @@ struct Line {
 }
 
 /// A query and its texts.
-const QUERY: Reads = Reads { options: &[("top_k", "Give --top-k")], ..Reads::QUERY };
+const QUERY: Reads = Reads {
+    options: &[("top_k", "Give --top-k"), ("prompt", "Give --prompt"), ("prompt_name", "Give --prompt")],
+    ..Reads::QUERY
+};
 
 pub fn rerank(args: RerankArgs, common: &Common) -> Result<Outcome> {
     args.batch.check(common)?;

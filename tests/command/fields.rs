@@ -86,6 +86,8 @@ fn what_is_not_read_is_named() {
         assert!(words.iter().all(|word| message.contains(word)), "{line}: {message}");
     };
     says(&["classify"], "nli", json!({"text": "a", "text_b": "b"}), &["\"text_b\"", "Write \"text_pair\""]);
+    says(&["embed"], "mean", json!({"text": "a", "prompt": "query: "}), &["\"prompt\"", "Give --prompt"]);
+    says(&["embed"], "mean", json!({"text": "a", "prompt_name": "query"}), &["\"prompt_name\"", "Give --prompt"]);
     says(&["classify"], "nli", json!({"text": "a", "Text_Pair": "b"}), &["\"Text_Pair\"", "Write \"text_pair\""]);
     says(&["classify"], "nli", json!({"text": "a", "pairs": "b"}), &["\"pairs\"", "Write \"pair\""]);
     says(

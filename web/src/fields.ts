@@ -28,6 +28,9 @@ const ORDINARY = ['content', 'contest', 'ext', 'next', 'test', 'air', 'fair', 'h
 const SECONDS = ['b', 'two', 'second', 'right', 'pair'];
 const AFFIXES = [...SECONDS, 'a', 'one', 'first', 'left'];
 
+/** Options that some libraries accept in an input. Here they hold for a whole call. */
+const OPTIONS = new Set(['prompt', 'prompt_name', 'truncate_dim', 'top_k']);
+
 const ROLES = new Map<string, Role>(
   Object.entries(NAMES).flatMap(([role, names]) => names.map((name) => [name, role as Role])),
 );
@@ -54,6 +57,10 @@ export function fieldsOf(
     if (isAsked && name === 'question') role = 'text';
     if (isAsked && (name === 'sentence' || name === 'context')) role = 'pair';
     if (!role) {
+      if (OPTIONS.has(name)) {
+        const help = 'Give it as an option of the call, which holds for all inputs';
+        throw wrong(`'${name}' is an option, not a field of an input`, help);
+      }
       const like = resembled(name);
       if (like === undefined) continue;
       const help = `Write '${like}' if that is meant, else give the field another name`;

@@ -45,6 +45,7 @@ test('the names of transformers and of data sets are known', async () => {
     [{ text, text_b: pair }, /'text_b' is not a known field.*'text_pair'/],
     [{ text, Pair: pair }, /'Pair' is not a known field.*'pair'/],
     [{ text, context: pair }, /'context' is a field that this task does not read/],
+    [{ text, prompt: 'query: ' }, /'prompt' is an option, not a field/],
     [{ text, sentence: pair }, /'text' and 'sentence' stand for the same/],
   ]) {
     const error = await failing(classify(input));
