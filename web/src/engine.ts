@@ -241,9 +241,8 @@ class NeedsUnigram extends Error {}
 async function open(crate: Crate, request: OpenRequest, device: OpenRequest['device'], hooks: Hooks): Promise<Opened> {
   const { module, unigram } = request;
   if (crate.learns) {
-    const notice = new Notice();
-    return openBy(crate, request, device, hooks, notice).catch((error: unknown) => {
-      if (!notice.found || !(error instanceof ClozeError) || error.code !== 'unsupported') throw error;
+    return openBy(crate, request, device, hooks, new Notice()).catch((error: unknown) => {
+      if (!(error instanceof NeedsUnigram)) throw error;
       const problem = 'tokenizer.json: a model with a Unigram tokenizer cannot be trained in JavaScript';
       throw new ClozeError('unsupported', `${problem}. Train it with the command cloze train`, { cause: error });
     });
@@ -297,8 +296,7 @@ async function openBy(
       ...(onProgress && { onProgress }),
       ...(notice && {
         onFile: () => {
-          // Training has no other module to load: the crate refuses the tokenizer.
-          if (notice.found && crate.withUnigram) throw new NeedsUnigram();
+          if (notice.found) throw new NeedsUnigram();
         },
       }),
     },

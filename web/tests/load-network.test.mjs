@@ -271,6 +271,17 @@ test('other weights are named, with the help', async () => {
   }
 });
 
+test('an adapter is named, with the command that merges it', async () => {
+  const adapter = { 'adapter_config.json': Buffer.from('{}'), 'README.md': Buffer.from('x') };
+  const { 'vocab.txt': vocab } = model();
+  for (const weights of ['adapter_model.bin', 'adapter_model.safetensors']) {
+    for (const more of [{}, { 'vocab.txt': vocab }]) {
+      host.add('/models/adapter/', { ...adapter, ...more, [weights]: Buffer.from('x') });
+      await refused('/models/adapter/', {}, 'checkpoint', /this is an adapter.*cloze convert --model ADAPTER/);
+    }
+  }
+});
+
 test('addresses that are none are refused before any request', async () => {
   host.take();
   for (const url of [

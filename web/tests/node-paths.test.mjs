@@ -203,6 +203,8 @@ test('training refuses a Unigram tokenizer, and says where such a model can be t
   const model = join(dir, 'taught');
   cpSync(join(UNIGRAM, 'heads/classify'), model, { recursive: true });
   cpSync(join(UNIGRAM, 'small'), model, { recursive: true });
+  // Before the weights are loaded.
+  rmSync(join(model, 'model.safetensors'));
   await assert.rejects(train('text-classification', { model }), ({ code, message }) => {
     assert.deepEqual([code, /Unigram.*cloze train/.test(message)], ['unsupported', true], message);
     return true;

@@ -62,8 +62,14 @@ export async function walk(reader: Reader): Promise<string | undefined> {
   const required = async (file: string, problem: string) => {
     if (!(await reader.has(file))) throw reader.missing(file, problem);
   };
+  const config = async () => {
+    if (await reader.has(at('config.json'))) return;
+    await refuseAdapter(reader);
+    throw reader.missing(at('config.json'), 'it is missing, or there is no model here');
+  };
   const tokenizer = async () => {
     if ((await reader.has(at('tokenizer.json'))) || (await reader.has(at('vocab.txt')))) return;
+    await refuseAdapter(reader);
     throw new ClozeError(
       'tokenizer',
       `${reader.model}: neither ${at('tokenizer.json')} nor ${at('vocab.txt')}. Give the ` +
@@ -71,7 +77,7 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     );
   };
   const asks: (() => Promise<unknown>)[] = [
-    () => required(at('config.json'), 'it is missing, or there is no model here'),
+    config,
     () => tokens(reader, at),
     tokenizer,
   ];
@@ -95,6 +101,16 @@ export async function walk(reader: Reader): Promise<string | undefined> {
     await required(at(shard), `${at(INDEX)} names it, and it is missing`);
   }
   return encoder;
+}
+
+/** An adapter has no model's files, only the difference to its base. */
+async function refuseAdapter(reader: Reader): Promise<void> {
+  if (!(await reader.has('adapter_config.json'))) return;
+  throw new ClozeError(
+    'checkpoint',
+    `${reader.model}: this is an adapter, not a model. Merge it into its base with the command line: ` +
+      'cloze convert --model ADAPTER --output DIR',
+  );
 }
 
 /** What says which added and special tokens there are: older models have files of their own for it. */
