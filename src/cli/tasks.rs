@@ -121,7 +121,7 @@ pub fn classify(args: ClassifyArgs, common: &Common) -> Result<Outcome> {
 /// Reads a text and perhaps its pair from a line.
 pub const TEXT_PAIR: (Reads, fn(Fields) -> Result<TextPair>) = (Reads::TEXT_PAIR, text_pair);
 
-/// A line's text, and the second one if it has it.
+/// The text of a line, and the second text if it has one.
 pub fn text_pair(fields: Fields) -> Result<TextPair> {
     Ok(TextPair { text: Fields::need(fields.text, "text")?, pair: fields.pair })
 }

@@ -157,7 +157,7 @@ impl Hub {
             return Ok(store.snapshot(commit));
         }
         let remote = Remote::new(&self.endpoint, self.token.as_deref(), id, self.patience);
-        let config = match remote.meta(parts::CONFIG) {
+        let found = match first_of(&remote) {
             Err(error @ Error::Hub { fault: HubFault::Network, .. }) => {
                 let dir = cached(&store, known.as_deref(), id).map_err(|_| error)?;
                 tracing::warn!("the Hub cannot be reached: {id} is as it was when it was last fetched");
@@ -165,14 +165,14 @@ impl Hub {
             }
             other => other?,
         };
-        let Found::File(config) = config else {
+        let Some((file, meta)) = found else {
             let problem = format!("there is no such model or revision, or it has no {}", parts::CONFIG);
             return Err(remote.missing(problem));
         };
-        let mut fetch = Fetch { store: &store, remote: &remote, commit: &config.commit, progress };
-        let dir = store.snapshot(&config.commit);
-        if !is_settled(&store, &config.commit) {
-            fetch.file(parts::CONFIG, &config)?;
+        let mut fetch = Fetch { store: &store, remote: &remote, commit: &meta.commit, progress };
+        let dir = store.snapshot(&meta.commit);
+        if !is_settled(&store, &meta.commit) {
+            fetch.file(file, &meta)?;
             match parts::walk(&dir, &mut |file| fetch.have(file))? {
                 Parts::Whole => {}
                 Parts::Lacks(file) => return Err(remote.missing(format!("its index names {file}, which it has not"))),
@@ -181,13 +181,23 @@ impl Hub {
                 }
             }
         }
-        store.set_commit(id.revision(), &config.commit)?;
+        store.set_commit(id.revision(), &meta.commit)?;
         store.sweep();
         Ok(dir)
     }
 }
 
-/// Whether the cache has all files of a commit that the Hub could provide.
+/// Asks for the file that every model has: config.json, or modules.json if all other files are in directories.
+fn first_of(remote: &Remote<'_>) -> Result<Option<(&'static str, Meta)>> {
+    for file in [parts::CONFIG, parts::MODULES] {
+        if let Found::File(meta) = remote.meta(file)? {
+            return Ok(Some((file, meta)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the cache holds all files of a commit that the Hub could provide.
 fn is_settled(store: &Store, commit: &str) -> bool {
     let mut unknown = false;
     let whole = parts::walk(&store.snapshot(commit), &mut |file| {
@@ -210,13 +220,16 @@ fn cached(store: &Store, commit: Option<&str>, id: &ModelId) -> Result<PathBuf> 
     let commit = commit.ok_or_else(|| lacking("revision"))?;
     let dir = store.snapshot(commit);
     let has = |file: &str| store.state(commit, file) == State::Present;
-    if !has(parts::CONFIG) {
+    let places = parts::places(&dir, &mut |file| Ok(has(file)))?;
+    if places.is_empty() {
         return Err(lacking(parts::CONFIG));
     }
     // If the model has no tokenizer at all, the loader of tokenizers reports it.
-    let states = parts::TOKENIZERS.map(|file| store.state(commit, file));
-    if !states.contains(&State::Present) && states.contains(&State::Unknown) {
-        return Err(lacking("tokenizer.json or vocab.txt"));
+    for place in places {
+        let states = parts::TOKENIZERS.map(|file| store.state(commit, &format!("{place}{file}")));
+        if !states.contains(&State::Present) && states.contains(&State::Unknown) {
+            return Err(lacking("tokenizer.json or vocab.txt"));
+        }
     }
     match parts::walk(&dir, &mut |file| Ok(has(file)))? {
         Parts::Whole => Ok(dir),

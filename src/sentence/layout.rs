@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::settings::malformed;
 use crate::error::{Error, Result, clip, clip_message};
 
-pub(super) const MODULES: &str = "modules.json";
+pub(crate) const MODULES: &str = "modules.json";
 
 /// The possible names of a `Transformer`'s configuration. The first file with content is used.
 const READING: [&str; 7] = [

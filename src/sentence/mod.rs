@@ -15,6 +15,8 @@ mod tests;
 
 pub use cross_encoder::CrossEncoder;
 pub use layout::Layout;
+#[cfg(feature = "hub")]
+pub(crate) use layout::MODULES;
 pub use modules::{Dense, Module};
 pub use prompts::Prompts;
 pub use similarity::Similarity;

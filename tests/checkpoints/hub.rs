@@ -338,6 +338,34 @@ fn shards_and_modules_come_with_their_lists() {
     assert!(code == "hub_not_found" && message.contains("model-00002-of-00002.safetensors"), "{message}");
 }
 
+/// As sentence-transformers saved models until 2021: nothing but lists at the root.
+#[test]
+fn an_encoder_in_a_directory_of_its_own_comes_with_its_files() {
+    let own = tiny().into_iter().map(|(name, bytes)| (format!("0_Transformer/{name}"), bytes));
+    let mut files: BTreeMap<String, Vec<u8>> = own.collect();
+    let modules = r#"[{"path":"0_Transformer","type":"sentence_transformers.models.Transformer"},
+        {"path":"1_Pooling","type":"sentence_transformers.models.Pooling"}]"#;
+    let pooling = r#"{"word_embedding_dimension": 32, "pooling_mode_mean_tokens": true}"#;
+    files.insert("modules.json".into(), modules.into());
+    files.insert("1_Pooling/config.json".into(), pooling.into());
+    let server = Server::start(files.clone());
+    let home = tempfile::tempdir().unwrap();
+    let dir = fetch(&server, home.path()).unwrap();
+    for (name, bytes) in &files {
+        assert!(fs::read(dir.join(name)).is_ok_and(|got| got == *bytes), "{name}");
+    }
+    server.asked();
+    fetch(&server, home.path()).unwrap();
+    assert_eq!(server.asked().len(), 2, "config.json, which it has not, and modules.json");
+    assert_eq!(offline(home.path(), REPO).unwrap(), dir);
+    let embed = ["embed", "a cat sleeps", "--model", REPO, "--offline"];
+    assert!(good(&cloze(&embed, home.path(), &server.endpoint)).starts_with(r#"{"embedding":["#));
+    // Without the weights it is named as any model.
+    server.remove("0_Transformer/model.safetensors");
+    let (code, message) = code_of(fetch(&server, tempfile::tempdir().unwrap().path()));
+    assert!(code == "checkpoint" && message.contains("model.safetensors"), "{code}: {message}");
+}
+
 #[test]
 fn no_list_leads_out_of_the_directory() {
     let files = model(&fixture("encoder/sharded"));
