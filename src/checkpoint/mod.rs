@@ -42,6 +42,7 @@ pub use convert::{Converted, convert};
 #[cfg(all(feature = "native", feature = "train"))]
 pub(crate) use convert::{begin_beside, read_back};
 use header::{Entry, broken};
+pub(crate) use names::TABLES;
 pub use names::{Head, Param};
 use source::Shard;
 

@@ -74,6 +74,23 @@ impl Head {
         matches!(self, Head::MaskedLm | Head::PreTraining)
     }
 
+    /// Whether it tells classes apart that the configuration names.
+    pub const fn is_classifier(self) -> bool {
+        matches!(self, Head::SequenceClassification | Head::TokenClassification)
+    }
+
+    /// The linear layer that gives its logits, and what the model calls these logits.
+    pub(crate) const fn linear_layer(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Head::Encoder | Head::Embedding(_) | Head::Pooler | Head::MaskedLm => None,
+            Head::QuestionAnswering => Some(("qa_outputs", "logits")),
+            Head::NextSentence | Head::PreTraining => Some(("cls.seq_relationship", "seq_relationship_logits")),
+            Head::SequenceClassification | Head::TokenClassification | Head::MultipleChoice => {
+                Some(("classifier", "logits"))
+            }
+        }
+    }
+
     /// Its tensors besides those of the encoder, the pooler and the language model.
     const fn specs(self) -> &'static [Spec] {
         match self {
@@ -196,7 +213,30 @@ const LANGUAGE_MODEL: [Spec; 5] = [
 /// The decoder's own table, if it is not the word embeddings.
 const DECODER: [Spec; 1] = [matrix(OWN_DECODER, Vocab, Hidden)];
 
+/// The decoder's weight, if it is not the table of word embeddings.
 pub(crate) const OWN_DECODER: &str = "cls.predictions.decoder.weight";
+
+/// The tables of word, token type and position embeddings.
+pub(crate) const TABLES: [&str; 3] = [
+    "bert.embeddings.word_embeddings.weight",
+    "bert.embeddings.token_type_embeddings.weight",
+    "bert.embeddings.position_embeddings.weight",
+];
+
+/// The linear layers of an encoder layer, in the order of the computation. Those of the query, key and value are computed as one.
+pub(crate) const LINEAR_LAYERS: [&str; 6] = [
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+];
+
+/// The full name of a part of encoder layer `index`.
+pub(crate) fn in_layer(index: usize, part: &str) -> String {
+    format!("{PREFIX}{LAYERS}{index}.{part}")
+}
 
 /// The tensors of all heads, whose names have no prefix.
 const OF_HEADS: [&[Spec]; 5] = [&QUESTION_ANSWERING, &NEXT_SENTENCE, &CLASSIFIER, &LANGUAGE_MODEL, &DECODER];
@@ -254,6 +294,13 @@ pub fn params(config: &Config, head: Head) -> impl Iterator<Item = Param> {
     };
     let head = words.iter().chain(decoder).chain(head.specs()).map(move |s| named(s, String::new()));
     embeddings.chain(layers).chain(pooler).chain(head)
+}
+
+/// The layer of a linear layer's full name, and its place in [`LINEAR_LAYERS`].
+#[cfg(feature = "train")]
+pub(crate) fn place_in_layer(name: &str) -> Option<(usize, usize)> {
+    let (layer, part) = name.strip_prefix(PREFIX)?.strip_prefix(LAYERS)?.split_once('.')?;
+    Some((layer.parse().ok()?, LINEAR_LAYERS.iter().position(|known| *known == part)?))
 }
 
 /// The parameter of this model that a tensor's name means, in any spelling; `None` if it is not part of the model.

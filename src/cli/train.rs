@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
+use cloze::config::ProblemType;
 use cloze::ops::adamw::AdamW;
-use cloze::train::data::classify::{Columns, Kind};
+use cloze::train::data::classify::Columns;
 use cloze::train::data::conll::TagColumns;
 use cloze::train::evaluate::Scores;
 use cloze::train::run::{Event, Run, RunOptions, Setup, Summary, Task};
@@ -263,9 +264,9 @@ pub fn run(args: TrainArgs, common: &Common) -> Result<()> {
         TrainTask::Qa(QaArgs { run, doc_stride }) => (Task::QuestionAnswering, run, doc_stride),
         TrainTask::Classify(ClassifyArgs { run, columns, kind }) => {
             let kind = kind.map(|kind| match kind {
-                LabelKind::Single => Kind::SingleLabel,
-                LabelKind::Multi => Kind::MultiLabel,
-                LabelKind::Regression => Kind::Regression,
+                LabelKind::Single => ProblemType::SingleLabel,
+                LabelKind::Multi => ProblemType::MultiLabel,
+                LabelKind::Regression => ProblemType::Regression,
             });
             (Task::Classify { columns, kind }, run, None)
         }

@@ -56,7 +56,7 @@ pub struct Config {
     names: Option<Vec<(i64, String)>>,
     /// The numbers of the classes by their names, where the file says them.
     label2id: Value,
-    /// How a sequence classifier is trained: one label, several, or a regression.
+    /// The name of a [`ProblemType`], for a sequence classifier. See [`problem`](Self::problem).
     pub problem_type: Option<String>,
     /// Whether the masked language model's decoder is the table of word embeddings.
     pub tie_word_embeddings: bool,
@@ -72,6 +72,36 @@ pub struct Config {
     /// What sentence-transformers has to say about a cross-encoder, from version 4 on and before.
     sentence_transformers: Option<Value>,
     sbert_ce_default_activation_function: Option<Value>,
+}
+
+/// How the labels of a sequence classifier relate to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemType {
+    /// Each text has exactly one class.
+    SingleLabel,
+    /// Each text has any number of classes.
+    MultiLabel,
+    /// Each text has a value.
+    Regression,
+}
+
+impl ProblemType {
+    /// All problem types.
+    pub const ALL: [ProblemType; 3] = [ProblemType::SingleLabel, ProblemType::MultiLabel, ProblemType::Regression];
+
+    /// The spelling of [`Config::problem_type`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProblemType::SingleLabel => "single_label_classification",
+            ProblemType::MultiLabel => "multi_label_classification",
+            ProblemType::Regression => "regression",
+        }
+    }
+
+    /// The problem type with this [name](Self::name).
+    pub fn named(name: &str) -> Option<ProblemType> {
+        Self::ALL.into_iter().find(|problem| problem.name() == name)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -182,6 +212,17 @@ impl Config {
     pub fn activation(&self) -> Activation {
         // Validated when the file was read; a configuration made by hand falls back to BERT's own.
         Activation::from_name(&self.hidden_act).unwrap_or(Activation::Gelu)
+    }
+
+    /// How the labels of a sequence classifier relate to each other, if [`problem_type`](Self::problem_type) says so.
+    pub fn problem(&self) -> Option<ProblemType> {
+        ProblemType::named(self.problem_type.as_deref()?)
+    }
+
+    /// The same for training. As in transformers, one label is a value if the file does not say.
+    pub fn trained_problem(&self) -> ProblemType {
+        let usual = if self.num_labels() == 1 { ProblemType::Regression } else { ProblemType::SingleLabel };
+        self.problem().unwrap_or(usual)
     }
 
     /// D: the width of one attention head.

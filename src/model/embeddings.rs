@@ -4,16 +4,13 @@
 //! 367 MB never have to fit a GPU binding, and an i8 table is widened a row at a time.
 
 use crate::batch::Batch;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, TABLES};
 use crate::error::{Error, Result};
 use crate::tensor::HostTensor;
 
-const WORD: &str = "bert.embeddings.word_embeddings.weight";
-const KIND: &str = "bert.embeddings.token_type_embeddings.weight";
-const POSITION: &str = "bert.embeddings.position_embeddings.weight";
-
-/// What the checkpoint must still have when the rest has been uploaded.
-pub const TABLES: [&str; 3] = [WORD, KIND, POSITION];
+const WORD: &str = TABLES[0];
+const KIND: &str = TABLES[1];
+const POSITION: &str = TABLES[2];
 
 /// `sum[T, H]` of `batch` into `out`, cleared first. In the order of `transformers`: word, then type, then position.
 pub fn gather(checkpoint: &Checkpoint, batch: &Batch, out: &mut Vec<f32>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The part that an adapter adds to a linear layer whose weight stays in 8 bits: `(x Aᵀ) Bᵀ`, two more matmuls.
 
-use super::layer::Pair;
+use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Weight};
@@ -21,7 +21,7 @@ pub(super) struct LowRank {
 
 impl LowRank {
     /// Loads the adapters of the layer `name`, whose outputs are those of the `parts`; `None` if no part is adapted.
-    pub fn load(checkpoint: &Checkpoint, device: &Device, name: &str, parts: &[&str]) -> Result<Option<Self>> {
+    pub fn load(checkpoint: &Checkpoint, device: &Device, name: &str, parts: &[String]) -> Result<Option<Self>> {
         let adapted: Vec<_> = parts.iter().map(|part| checkpoint.low_rank(part)).collect();
         let rank: usize = adapted.iter().flatten().map(|[a, _]| a.rows).sum();
         if rank == 0 {
@@ -64,7 +64,7 @@ impl LowRank {
         &self,
         g: &mut Graph,
         name: &str,
-        of: &Pair,
+        of: &Linear,
         x: Tensor,
         act: Activation,
         residual: Option<Tensor>,

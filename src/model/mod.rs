@@ -1,41 +1,44 @@
-//! BERT: its parameters on a device, and the recording of its computation. It knows the ops, but not how a device runs them.
+//! Models: their definition, their parameters on a device, and the recording of their computation. It knows the ops, but not how a device runs them.
 //!
-//! Start at [`Model`]. To add a head, start at `heads/mod.rs`.
+//! Start at [`Model`]. `bert` is the definition that inference and training share, over the traits in `recorder`. To add a head, start at
+//! [`Head`](crate::checkpoint::Head).
 
+pub(crate) mod bert;
 pub(crate) mod embeddings;
-mod encoder;
-mod heads;
-mod layer;
 #[cfg(feature = "train")]
 mod low_rank;
 pub mod memory;
+mod parameters;
+pub(crate) mod recorder;
+mod tower;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::Batch;
 use crate::checkpoint::module::ModuleWeights;
-use crate::checkpoint::{Checkpoint, Head};
+use crate::checkpoint::{Checkpoint, Head, TABLES};
 use crate::config::Config;
 use crate::device::{BatchSizes, CallList, Cancel, Device, Input, Plan, Rows, TensorId, Weight};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::sentence::Module;
-use encoder::Encoder;
-use heads::{Stacked, Top};
+use bert::Bert;
 use memory::Footprint;
+use parameters::{LayerNorm, Linear, Upload};
+use tower::{Stacked, Tower};
 
 /// A BERT model on a device, ready to run.
 #[derive(Debug)]
 pub struct Model {
     checkpoint: Checkpoint,
     device: Arc<Device>,
-    encoder: Encoder,
+    bert: Bert<Graph>,
     head: Head,
-    top: Top,
+    tower: Tower,
     list: CallList,
     inputs: [TensorId; 3],
     skipped: Option<TensorId>,
-    outputs: Vec<heads::Output>,
+    outputs: Vec<bert::Output>,
     /// The plan of the largest batch yet; a smaller batch runs on it at no cost. Taken out while it runs.
     plan: Mutex<Option<Plan>>,
 }
@@ -104,7 +107,7 @@ impl Model {
 
     fn load_with(mut checkpoint: Checkpoint, head: Head, modules: &[Stacked], device: Arc<Device>) -> Result<Self> {
         checkpoint.require(head)?;
-        if matches!(head, Head::SequenceClassification | Head::TokenClassification) {
+        if head.is_classifier() {
             checkpoint.config().check_labels()?;
         }
         let kept = checkpoint.dtype()?.uploaded();
@@ -113,16 +116,23 @@ impl Model {
         let module_bytes = modules.iter().filter_map(|(_, weights)| weights.as_ref()).map(ModuleWeights::bytes);
         footprint.weights = module_bytes.fold(footprint.weights, u64::saturating_add);
         footprint.check("the model")?;
-        let encoder = Encoder::load(&mut checkpoint, &device)?;
-        let top = Top::load(&checkpoint, head, modules, &device)?;
-        checkpoint.keep(&embeddings::TABLES);
+        let bert = Bert::load(&mut Upload { checkpoint: &mut checkpoint, device: &device }, head)?;
+        let hidden = checkpoint.config().hidden_size;
+        let tower = Tower::load(modules, hidden, &device)?;
+        checkpoint.keep(&TABLES);
         let mut g = Graph::new();
-        let recorded = encoder.record(&mut g, top.skips());
-        let outputs = top.record(&mut g, &recorded, encoder.shape());
+        let embedded = g.input("embeddings.sum", Rows::Tokens, hidden as u32);
+        let bounds = g.input("bounds", Rows::Bounds, 1);
+        let picked = g.input("picked", Rows::Picked, 1);
+        let skipped = tower.skips().then(|| g.input("skipped", Rows::Sequences, 1));
+        let mut recorded = bert.record(&mut g, embedded, bounds, picked);
+        let outputs = match std::mem::take(&mut recorded.logits) {
+            none if none.is_empty() => vec![tower.record(&mut g, &recorded, bounds, skipped)],
+            logits => logits,
+        };
         let list = g.finish(&outputs.iter().flat_map(|o| o.parts.iter().copied()).collect::<Vec<_>>());
-        let inputs = [recorded.embedded, recorded.bounds, recorded.picked].map(|t| t.id);
-        let skipped = recorded.skipped.map(|t| t.id);
-        Ok(Self { checkpoint, device, encoder, head, top, list, inputs, skipped, outputs, plan: Mutex::new(None) })
+        let (inputs, skipped) = ([embedded, bounds, picked].map(|t| t.id), skipped.map(|t| t.id));
+        Ok(Self { checkpoint, device, bert, head, tower, list, inputs, skipped, outputs, plan: Mutex::new(None) })
     }
 
     /// What it has on top.
@@ -152,12 +162,13 @@ impl Model {
 
     /// Columns of a row of the first output: the numbers of an embedding.
     pub fn width(&self) -> usize {
-        self.outputs.first().map_or(0, heads::Output::cols)
+        self.outputs.first().map_or(0, bert::Output::cols)
     }
 
     /// The parameters in the device's memory; the embedding tables are not among them.
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.encoder.weights().chain(self.top.weights())
+        let linears = self.bert.linears().flat_map(Linear::weights);
+        linears.chain(self.bert.layer_norms().flat_map(LayerNorm::weights)).chain(self.tower.weights())
     }
 
     /// The most tokens a batch may have on this device.
@@ -190,7 +201,8 @@ impl Model {
 
     /// The most tokens that may be picked in one batch: their logits are as wide as the vocabulary.
     pub fn max_picked(&self) -> usize {
-        let Some(widest) = self.top.logits_per_pick() else { return MAX_SEQUENCES };
+        let parts = self.bert.decoder().iter().map(|part| part.weight.rows());
+        let Some(widest) = parts.max() else { return MAX_SEQUENCES };
         let in_memory = MAX_LOGITS_BYTES / (self.config().vocab_size * 4);
         let most = in_memory.min(self.device.max_rows(widest as u32) as usize);
         (most / PICKED_BUCKET * PICKED_BUCKET).clamp(PICKED_BUCKET, MAX_SEQUENCES)
@@ -281,7 +293,7 @@ impl Model {
 }
 
 /// One output from the values of its parts.
-fn side_by_side(output: &heads::Output, values: impl Iterator<Item = Vec<f32>>) -> Output {
+fn side_by_side(output: &bert::Output, values: impl Iterator<Item = Vec<f32>>) -> Output {
     let cols = output.cols();
     let mut parts: Vec<Vec<f32>> = values.take(output.parts.len()).collect();
     if parts.len() == 1 {

@@ -7,7 +7,7 @@
 use super::run::{Item, Single, Task};
 use super::scores::{ranked, sigmoid, softmax};
 use super::text_model::{TextModel, TextPair};
-use crate::config::Config;
+use crate::config::{Config, ProblemType};
 use crate::device::Cancel;
 use crate::error::Result;
 use crate::model::Model;
@@ -35,9 +35,10 @@ enum Scoring {
 
 impl Scoring {
     fn of(config: &Config) -> Self {
-        match config.problem_type.as_deref() {
-            Some("regression") => Scoring::Raw,
-            Some("multi_label_classification") => Scoring::Sigmoid,
+        match config.problem() {
+            Some(ProblemType::Regression) => Scoring::Raw,
+            Some(ProblemType::MultiLabel) => Scoring::Sigmoid,
+            // Training takes one label as a value. So does transformers, in training alone.
             _ if config.num_labels() == 1 => Scoring::Sigmoid,
             _ => Scoring::Softmax,
         }

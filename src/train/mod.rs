@@ -52,7 +52,6 @@ pub use parameters::lora;
 pub use trainer::{save, schedule, step};
 
 pub use step::Trainer;
-pub use trainer::bert::Problem;
 
 use crate::checkpoint::adapter::Lora;
 use crate::error::{Error, Result, clip};

@@ -14,7 +14,7 @@ use crate::batch::Batch;
 use crate::checkpoint::adapter::Base;
 use crate::checkpoint::names::{self, Per};
 use crate::checkpoint::{Checkpoint, Head};
-use crate::config::Config;
+use crate::config::{Config, ProblemType};
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::model::BATCH_TOKENS;
@@ -24,7 +24,6 @@ use crate::tasks::squad::SquadOptions;
 use crate::text::windows::WindowOptions;
 use crate::train::examples::collate::Collated;
 use crate::train::examples::data::Classes;
-use crate::train::examples::data::classify::Kind;
 use crate::train::examples::random::Random;
 use crate::train::trainer::save::{self, Purpose};
 use crate::train::{Adapters, Method, TrainOptions, trainer::step::Trainer};
@@ -331,12 +330,12 @@ fn head_of(task: &str) -> Result<Head> {
 fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u8]) -> Result<(Checkpoint, Vec<u8>)> {
     let base = checkpoint.config();
     check_labels(head, options)?;
-    if options.labels.is_none() && matches!(head, Head::SequenceClassification | Head::TokenClassification) {
+    if options.labels.is_none() && head.is_classifier() {
         base.check_labels()?;
     }
     let kind = options.problem_type.as_deref().map(kind_named).transpose()?;
     let knows_all = options.labels.as_ref().is_none_or(|labels| labels == classes_of(base).names());
-    let is_kind = kind.is_none_or(|kind| kind == kind_of(base));
+    let is_kind = kind.is_none_or(|kind| kind == base.trained_problem());
     let is_same = checkpoint.require(head).is_ok() && base.is_architecture(head.architecture());
     let is_text = head == Head::SequenceClassification;
     // A value is one output, however many classes the base tells apart.
@@ -344,11 +343,11 @@ fn recast(checkpoint: Checkpoint, head: Head, options: &OptionsJson, config: &[u
     let own = classes_of(base);
     let labels = match &options.labels {
         Some(labels) => labels.as_slice(),
-        None if is_text && kind == Some(Kind::Regression) && base.num_labels() != 1 => &one,
+        None if is_text && kind == Some(ProblemType::Regression) && base.num_labels() != 1 => &one,
         None => own.names(),
     };
     let labels = (is_text || head == Head::TokenClassification).then_some(labels);
-    let purpose = Purpose { head, labels, kind: is_text.then(|| kind.unwrap_or_else(|| kind_of(base))) };
+    let purpose = Purpose { head, labels, kind: is_text.then(|| kind.unwrap_or_else(|| base.trained_problem())) };
     let text = save::config(config, CONFIG, purpose)?;
     let known = match head {
         Head::SequenceClassification | Head::TokenClassification => is_same && knows_all && is_kind,
@@ -383,18 +382,12 @@ fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
     }
 }
 
-fn kind_named(word: &str) -> Result<Kind> {
-    Kind::named(word).ok_or_else(|| Error::Option {
+fn kind_named(word: &str) -> Result<ProblemType> {
+    ProblemType::named(word).ok_or_else(|| Error::Option {
         name: "problem_type",
         problem: format!("there is no problem type '{}'", clip(word)),
-        help: format!("Use {}", Kind::ALL.map(Kind::word).join(", ")).into(),
+        help: format!("Use {}", ProblemType::ALL.map(ProblemType::name).join(", ")).into(),
     })
-}
-
-/// As transformers takes a model that does not say: one class is a regression.
-fn kind_of(config: &Config) -> Kind {
-    let said = config.problem_type.as_deref().and_then(Kind::named);
-    said.unwrap_or(if config.num_labels() == 1 { Kind::Regression } else { Kind::SingleLabel })
 }
 
 fn classes_of(config: &Config) -> Classes {

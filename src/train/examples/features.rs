@@ -1,11 +1,12 @@
 //! Turns examples into sequences for the encoder, with the expected results.
 
+use crate::config::ProblemType;
 use crate::error::{Error, Result};
 use crate::tasks::answer::Windowed;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, room, sequence};
 use crate::text::{Sequence, Tokenizer};
-use crate::train::examples::data::classify::{self, Kind, Label};
+use crate::train::examples::data::classify::{self, Label};
 use crate::train::examples::data::{At, Classes, tag};
 use crate::train::examples::random::Random;
 
@@ -73,22 +74,22 @@ fn span(windowed: &Windowed, window: usize, place: &std::ops::Range<usize>) -> O
 pub fn labelled(
     tokenizer: &Tokenizer,
     example: &classify::Example,
-    (kind, classes): (Kind, &Classes),
+    (kind, classes): (ProblemType, &Classes),
     max_len: usize,
     at: At<'_>,
 ) -> Result<Feature> {
     let input = TextPair { text: example.text.clone(), pair: example.pair.clone() };
     let target = match (&example.label, kind) {
-        (Label::Class(name), Kind::SingleLabel) => Target::Class(classes.id(name, at)? as u32),
-        (Label::Classes(names), Kind::MultiLabel) => {
+        (Label::Class(name), ProblemType::SingleLabel) => Target::Class(classes.id(name, at)? as u32),
+        (Label::Classes(names), ProblemType::MultiLabel) => {
             let mut ids = names.iter().map(|name| Ok(classes.id(name, at)? as u32)).collect::<Result<Vec<u32>>>()?;
             ids.sort_unstable();
             ids.dedup();
             Target::Classes(ids, classes.names().len() as u32)
         }
-        (Label::Value(value), Kind::Regression) => Target::Value(*value),
+        (Label::Value(value), ProblemType::Regression) => Target::Value(*value),
         (label, kind) => {
-            let problem = format!("the label is {}, which is none of {}", label.in_words(), kind.word());
+            let problem = format!("the label is {}, which is none of {}", label.in_words(), kind.name());
             return Err(at.wrong(problem, "Give labels that are all of one kind"));
         }
     };

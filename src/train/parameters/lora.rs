@@ -2,6 +2,7 @@
 //! those of PEFT.
 
 use crate::checkpoint::adapter::Lora;
+use crate::checkpoint::names::{LINEAR_LAYERS, in_layer};
 use crate::error::{Error, Result, clip};
 use crate::graph::Tensor;
 use crate::ops::columns::{add_columns, take_columns};
@@ -10,22 +11,7 @@ use crate::ops::matmul_backward::{matmul_dw, matmul_dx, matmul_onto};
 use crate::train::autodiff::nodes::Trained;
 use crate::train::autodiff::tape::Tape;
 
-/// The linear layers of an encoder layer that can have adapters.
-pub const MODULES: [&str; 6] = [
-    "attention.self.query",
-    "attention.self.key",
-    "attention.self.value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "output.dense",
-];
-
 const TARGETS: &str = "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense, dense";
-
-/// The full name of a linear layer in encoder layer `i`.
-pub fn module(i: usize, module: &str) -> String {
-    format!("bert.encoder.layer.{i}.{module}")
-}
 
 /// The same adapters, but only for the encoder layers `layers`. Their targets match the ends of no other layers' names;
 /// for example, a bare `dense` would also match the pooler.
@@ -43,8 +29,8 @@ pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
         });
     }
     let named = |wanted: &Lora| -> Vec<(usize, &'static str)> {
-        let all = layers.clone().flat_map(|i| MODULES.map(|name| (i, name)));
-        all.filter(|(i, name)| wanted.applies_to(&module(*i, name))).collect()
+        let all = layers.clone().flat_map(|i| LINEAR_LAYERS.map(|name| (i, name)));
+        all.filter(|(i, name)| wanted.applies_to(&in_layer(*i, name))).collect()
     };
     for target in &lora.targets {
         if named(&Lora { targets: vec![target.clone()], ..*lora }).is_empty() {
@@ -56,14 +42,14 @@ pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
     if found.is_empty() {
         return wrong("there is none".into());
     }
-    let in_each = MODULES.map(|name| found.iter().filter(|(_, found)| *found == name).count());
+    let in_each = LINEAR_LAYERS.map(|name| found.iter().filter(|(_, found)| *found == name).count());
     let everywhere = layers.start == 0 && in_each.iter().all(|n| *n == 0 || *n == layers.len());
     let targets = match everywhere {
         true => {
-            let names = MODULES.iter().zip(in_each).filter(|(_, n)| *n > 0);
+            let names = LINEAR_LAYERS.iter().zip(in_each).filter(|(_, n)| *n > 0);
             names.map(|(name, _)| name.strip_prefix("attention.self.").unwrap_or(name).to_owned()).collect()
         }
-        false => found.iter().map(|(i, name)| module(*i, name)).collect(),
+        false => found.iter().map(|(i, name)| in_layer(*i, name)).collect(),
     };
     Ok(Lora { targets, ..*lora })
 }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::Head;
-use crate::config::Config;
+use crate::config::{Config, ProblemType};
 use crate::error::{Error, OptionName, Result, clip, help};
 use crate::files::{open_regular, read_at_most};
 use crate::fingerprint::Fingerprint;
 use crate::tasks::squad::{Question, Squad};
-use crate::train::examples::data::classify::{self, Columns, Kind, Label};
+use crate::train::examples::data::classify::{self, Columns, Label};
 use crate::train::examples::data::conll::TagColumns;
 use crate::train::examples::data::{At, Classes, Format, tag, text};
 use crate::train::trainer::save::Purpose;
@@ -27,7 +27,7 @@ pub enum Task {
         /// The columns of the files; found by their usual names if absent.
         columns: Option<Columns>,
         /// The kind of the labels; found from the labels if absent.
-        kind: Option<Kind>,
+        kind: Option<ProblemType>,
     },
     /// Tags of words: CoNLL, or JSONL with spans.
     Tag {
@@ -68,7 +68,7 @@ pub struct Data {
     /// The evaluation examples.
     pub eval: Option<Source>,
     /// The kind of labels, for a sequence classifier.
-    pub kind: Option<Kind>,
+    pub kind: Option<ProblemType>,
     /// The classes of the labels, in the order of their ids.
     pub classes: Option<Classes>,
     /// Notes for people on how the files were read and what was omitted.
@@ -129,9 +129,9 @@ impl Data {
         let Some(classes) = self.classes.as_mut().filter(|_| has_head) else { return has_head };
         let names: Vec<String> = (0..base.num_labels()).map(|i| base.label(i)).collect();
         let said = base.problem_type.as_deref();
-        let is_kind = |kind: Kind| said.is_none_or(|said| said == kind.word());
+        let is_kind = |kind: ProblemType| said.is_none_or(|said| said == kind.name());
         // The one output of a regression has an arbitrary name.
-        let is_width = self.kind != Some(Kind::Regression) || names.len() == 1;
+        let is_width = self.kind != Some(ProblemType::Regression) || names.len() == 1;
         if base.check_labels().is_err()
             || !is_width
             || !classes.names().iter().all(|class| names.contains(class))
@@ -150,9 +150,9 @@ impl Data {
     pub fn check_classes(&self) -> Result<()> {
         let names = self.classes.as_ref().map(Classes::names);
         let problem = match (names, self.kind) {
-            (None, _) | (_, Some(Kind::Regression)) => return Ok(()),
+            (None, _) | (_, Some(ProblemType::Regression)) => return Ok(()),
             (Some([]), _) => "no example has a label".to_owned(),
-            (Some([only]), Some(Kind::SingleLabel) | None) => format!("all labels are {:?}", clip(only)),
+            (Some([only]), Some(ProblemType::SingleLabel) | None) => format!("all labels are {:?}", clip(only)),
             _ => return Ok(()),
         };
         let help = help!(
@@ -167,8 +167,8 @@ impl Data {
     pub fn labels_in_words(&self) -> Option<String> {
         let names = self.classes.as_ref()?.names();
         let of = match self.kind {
-            Some(Kind::Regression) => return Some("numbers".into()),
-            Some(Kind::MultiLabel) => "any of ",
+            Some(ProblemType::Regression) => return Some("numbers".into()),
+            Some(ProblemType::MultiLabel) => "any of ",
             _ => "",
         };
         let shown = names.iter().take(8).map(|name| clip(name)).collect::<Vec<_>>().join(", ");
@@ -179,8 +179,8 @@ impl Data {
     pub fn measures(&self) -> &'static [&'static str] {
         match (&self.train, self.kind) {
             (Source::Questions(_), _) => &["f1", "exact_match"],
-            (Source::Texts(_), Some(Kind::Regression)) => &["pearson", "spearman", "loss"],
-            (Source::Texts(_), Some(Kind::MultiLabel)) => &["f1", "precision", "recall", "loss"],
+            (Source::Texts(_), Some(ProblemType::Regression)) => &["pearson", "spearman", "loss"],
+            (Source::Texts(_), Some(ProblemType::MultiLabel)) => &["f1", "precision", "recall", "loss"],
             (Source::Texts(_), _) => &["accuracy", "f1", "matthews", "loss"],
             (Source::Tagged(_), _) => &["f1", "precision", "recall", "accuracy", "loss"],
             (Source::Documents(_), _) => &["loss", "perplexity", "accuracy"],
@@ -196,7 +196,12 @@ impl Data {
 impl Source {
     /// Reads the examples of all files and a fingerprint of their bytes. `kind` is the known kind of labels, and is set
     /// to the kind that was found. Omitted lines are counted.
-    fn read(task: &Task, files: &[PathBuf], kind: &mut Option<Kind>, notes: &mut Vec<String>) -> Result<(Self, u64)> {
+    fn read(
+        task: &Task,
+        files: &[PathBuf],
+        kind: &mut Option<ProblemType>,
+        notes: &mut Vec<String>,
+    ) -> Result<(Self, u64)> {
         let mut sum = Fingerprint::new();
         let mut all = match task {
             Task::QuestionAnswering => Source::Questions(Squad::default()),
@@ -235,10 +240,10 @@ impl Source {
         Ok((all, sum.value()))
     }
 
-    fn classes(&self, kind: Option<Kind>) -> Option<Classes> {
+    fn classes(&self, kind: Option<ProblemType>) -> Option<Classes> {
         match self {
             // Its one output has no name.
-            Source::Texts(_) if kind == Some(Kind::Regression) => Some(Classes::listed(vec!["LABEL_0".into()])),
+            Source::Texts(_) if kind == Some(ProblemType::Regression) => Some(Classes::listed(vec!["LABEL_0".into()])),
             Source::Texts(examples) => Some(Classes::of(examples.iter().flat_map(|(_, example)| {
                 match &example.label {
                     Label::Class(name) => std::slice::from_ref(name),
@@ -291,7 +296,7 @@ impl Source {
 fn texts(
     files: &[PathBuf],
     columns: Option<&Columns>,
-    kind: &mut Option<Kind>,
+    kind: &mut Option<ProblemType>,
     sum: &mut Fingerprint,
     notes: &mut Vec<String>,
 ) -> Result<Vec<(Place, classify::Example)>> {
@@ -302,8 +307,10 @@ fn texts(
         let read = classify::read(&name, &bytes, Format::of(&name)?, columns, *kind)?;
         all.push((path, name, read));
     }
-    let said = |kind: &Kind| all.iter().any(|(_, _, read)| read.kind == *kind);
-    *kind = kind.or_else(|| [Kind::MultiLabel, Kind::Regression, Kind::SingleLabel].into_iter().find(said));
+    let said = |kind: &ProblemType| all.iter().any(|(_, _, read)| read.kind == *kind);
+    *kind = kind.or_else(|| {
+        [ProblemType::MultiLabel, ProblemType::Regression, ProblemType::SingleLabel].into_iter().find(said)
+    });
     let mut examples = Vec::new();
     for (path, name, mut read) in all {
         if Some(read.kind) != *kind {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::RunOptions;
 use super::data::{Data, Place, Source};
-use crate::config::Config;
+use crate::config::{Config, ProblemType};
 use crate::device::{BatchSizes, Cancel};
 use crate::error::{Error, Result};
 use crate::tasks::squad::{Squad, SquadOptions};
@@ -12,7 +12,6 @@ use crate::text::windows::WindowOptions;
 use crate::text::{Sequence, Tokenizer};
 use crate::train::evaluation::{self as evaluate, Scores};
 use crate::train::examples::data::Classes;
-use crate::train::examples::data::classify::Kind;
 use crate::train::examples::features::{self, Feature, Target};
 use crate::train::examples::random::Random;
 use crate::train::trainer::step::Trainer;
@@ -170,7 +169,7 @@ struct Making<'a> {
     tokenizer: &'a Tokenizer,
     max_len: usize,
     windows: &'a SquadOptions,
-    kind: Option<Kind>,
+    kind: Option<ProblemType>,
     classes: Option<&'a Classes>,
 }
 
@@ -190,7 +189,7 @@ impl Making<'_> {
                 all
             }
             Source::Texts(examples) => {
-                let of = (kind.unwrap_or(Kind::SingleLabel), classes);
+                let of = (kind.unwrap_or(ProblemType::SingleLabel), classes);
                 let feature =
                     |(place, example): (Place, _)| features::labelled(tokenizer, &example, of, max_len, place.at());
                 examples.into_iter().map(feature).collect::<Result<_>>()?

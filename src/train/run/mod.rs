@@ -29,13 +29,13 @@ pub use data::{Data, Task};
 pub use log::StepLine;
 pub use options::RunOptions;
 
+use crate::config::ProblemType;
 use crate::device::{BatchSizes, Cancel, Device};
 use crate::error::{Error, Help, OptionName, Result, help};
 use crate::files::write_atomically;
 use crate::inputs::Inputs;
 use crate::train::evaluation::Scores;
 use crate::train::examples::collate::Collated;
-use crate::train::examples::data::classify::Kind;
 use crate::train::examples::order;
 use crate::train::trainer::schedule::Schedule;
 use examples::Examples;
@@ -180,7 +180,7 @@ impl Run {
         let mut settings = flat(&json!({
             "task": task.name(), "device": kind, "base": hex(model.fingerprint), "data": hex(data.fingerprint),
             "eval": data.eval_fingerprint.map(hex), "classes": data.classes.as_ref().map(|c| c.names()),
-            "kernels": model.trainer.kernels(), "labels": data.kind.map(Kind::word),
+            "kernels": model.trainer.kernels(), "labels": data.kind.map(ProblemType::name),
         }));
         let columns = match task {
             Task::Classify { columns, .. } => columns.as_ref().map(ToString::to_string),

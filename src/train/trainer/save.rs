@@ -10,9 +10,9 @@ use crate::checkpoint::names::{self, Param};
 use crate::checkpoint::{Head, write};
 #[cfg(feature = "native")]
 use crate::checkpoint::{begin_beside, read_back};
+use crate::config::ProblemType;
 use crate::error::{Error, Result, clip_message};
 use crate::tensor::DType;
-use crate::train::examples::data::classify::Kind;
 use crate::train::{Method, trainer::step::Trainer};
 
 /// The purpose of a trained model, for its configuration.
@@ -23,7 +23,7 @@ pub struct Purpose<'a> {
     /// The names of a classifier's classes, by id.
     pub labels: Option<&'a [String]>,
     /// The kind of labels of a sequence classifier.
-    pub kind: Option<Kind>,
+    pub kind: Option<ProblemType>,
 }
 
 /// The `config.json` of the trained model, made from that of the base. It drops the keys that describe the classes of
@@ -50,7 +50,7 @@ pub fn config(base: &[u8], file: &str, purpose: Purpose<'_>) -> Result<Vec<u8>> 
         set("label2id", by_label.into());
     }
     if let Some(kind) = purpose.kind {
-        set("problem_type", kind.word().into());
+        set("problem_type", kind.name().into());
     }
     let dtype = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
     config.insert(dtype.into(), "float32".into());
@@ -192,7 +192,7 @@ mod tests {
         let out = dir.path().join("classifier");
         let labels = ["no".to_owned(), "yes".into(), "perhaps".into()];
         let purpose =
-            Purpose { head: Head::SequenceClassification, labels: Some(&labels), kind: Some(Kind::MultiLabel) };
+            Purpose { head: Head::SequenceClassification, labels: Some(&labels), kind: Some(ProblemType::MultiLabel) };
         let json = config(&std::fs::read(base.join("config.json")).unwrap(), "config.json", purpose).unwrap();
         let parsed = Config::from_json(&json, "config.json").unwrap();
         let checkpoint = Checkpoint::open(&base).unwrap().recast(parsed, |name| !name.starts_with("bert.")).unwrap();

@@ -17,7 +17,7 @@ use crate::train::autodiff::recorded::Recorded;
 use crate::train::autodiff::tape::Tape;
 use crate::train::parameters::lora::checked;
 use crate::train::parameters::params::{Entry, Params, unknown};
-use crate::train::trainer::bert::{Bert, Inputs};
+use crate::train::trainer::model::{Inputs, TrainedModel};
 use crate::train::trainer::targets;
 use crate::train::{Labels, Method, TrainOptions};
 
@@ -29,7 +29,7 @@ pub struct Trainer {
     head: Head,
     options: TrainOptions,
     params: Params,
-    bert: Bert,
+    model: TrainedModel,
     /// The lists. Each is recorded when it is first used.
     logits: Option<Recorded<Inputs>>,
     gradients: Option<Recorded<Inputs>>,
@@ -75,7 +75,7 @@ impl Trainer {
                 help: "Give at most as many as it has".into(),
             });
         }
-        let is_classifier = matches!(head, Head::SequenceClassification | Head::TokenClassification);
+        let is_classifier = head.is_classifier();
         if is_classifier && checkpoint.config().num_labels() == 0 {
             return Err(Error::Input {
                 problem: "the model has no classes".into(),
@@ -86,7 +86,7 @@ impl Trainer {
             options.method = Method::Lora(checked(lora, options.freeze_layers..layers)?);
         }
         let mut params = Params::new(device.clone());
-        let bert = Bert::load(&mut params, &checkpoint, head, &options)?;
+        let model = TrainedModel::load(&mut params, &checkpoint, head, &options)?;
         let squared_norm = device.state("squared_norm", 1, 1)?;
         Ok(Self {
             device,
@@ -94,7 +94,7 @@ impl Trainer {
             head,
             options,
             params,
-            bert,
+            model,
             logits: None,
             gradients: None,
             update: None,
@@ -178,7 +178,7 @@ impl Trainer {
     /// # Errors
     /// The device's errors.
     pub async fn reserve(&mut self, largest: BatchSizes) -> Result<()> {
-        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(TrainedModel::record));
         let outcome = recorded.plan(&self.device, largest).await;
         self.gradients = Some(recorded);
         outcome
@@ -188,7 +188,7 @@ impl Trainer {
     /// and for the optimizer's step. If it is equal for two trainers with the same state, they continue in the same
     /// way. It does not depend on the batches.
     pub fn kernels(&mut self) -> BTreeMap<String, String> {
-        let gradients = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
+        let gradients = self.gradients.take().unwrap_or_else(|| self.record(TrainedModel::record));
         let update = self.update.take().unwrap_or_else(|| self.record_update());
         let mut all = self.device.kernels(&gradients.list);
         for (op, variants) in self.device.kernels(&update.list) {
@@ -211,8 +211,8 @@ impl Trainer {
     /// [`Error::Input`] for labels that do not fit, [`Error::Diverged`] for a loss that is not finite, and the device's
     /// errors. After an error, the gradients are zero.
     pub async fn accumulate(&mut self, batch: &Batch, labels: &Labels<'_>, share: f32, cancel: &Cancel) -> Result<f64> {
-        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(Bert::record));
-        let outcome = match targets::of(&self.checkpoint, (self.head, self.bert.problem()), batch, labels, share) {
+        let mut recorded = self.gradients.take().unwrap_or_else(|| self.record(TrainedModel::record));
+        let outcome = match targets::of(&self.checkpoint, (self.head, self.model.problem()), batch, labels, share) {
             Ok(targets) => self.run_batch(&mut recorded, batch, &targets, cancel).await,
             Err(error) => Err(error),
         };
@@ -315,7 +315,7 @@ impl Trainer {
     /// # Errors
     /// The device's errors.
     pub async fn logits(&mut self, batch: &Batch, cancel: &Cancel) -> Result<Vec<Vec<f32>>> {
-        let mut recorded = self.logits.take().unwrap_or_else(|| self.record(Bert::record_logits));
+        let mut recorded = self.logits.take().unwrap_or_else(|| self.record(TrainedModel::record_logits));
         let outcome = self.run_batch(&mut recorded, batch, &[], cancel).await;
         self.logits = Some(recorded);
         outcome
@@ -368,10 +368,10 @@ impl Trainer {
         self.params.entries.iter().flat_map(|e| e.parts.iter().map(|p| p.name.as_str()))
     }
 
-    fn record(&self, what: impl Fn(&Bert, &mut Tape, Tensor) -> (Inputs, Vec<Tensor>)) -> Recorded<Inputs> {
+    fn record(&self, what: impl Fn(&TrainedModel, Tape, Tensor) -> (Tape, Inputs, Vec<Tensor>)) -> Recorded<Inputs> {
         let mut tape = Tape::new();
         let control = control(tape.graph());
-        let (inputs, outputs) = what(&self.bert, &mut tape, control);
+        let (tape, inputs, outputs) = what(&self.model, tape, control);
         Recorded::new(tape.into_graph().finish(&outputs), inputs)
     }
 

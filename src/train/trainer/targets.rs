@@ -2,9 +2,9 @@
 
 use crate::batch::Batch;
 use crate::checkpoint::{Checkpoint, Head};
+use crate::config::ProblemType;
 use crate::error::{Error, Result};
 use crate::train::Labels;
-use crate::train::trainer::bert::Problem;
 
 /// The labels and weights for each loss of the head. The weights make means over everything that has a label, times
 /// `share`.
@@ -14,7 +14,7 @@ use crate::train::trainer::bert::Problem;
 /// [`Error::Option`] for an invalid share.
 pub(in crate::train) fn of(
     checkpoint: &Checkpoint,
-    (head, problem): (Head, Problem),
+    (head, problem): (Head, ProblemType),
     batch: &Batch,
     labels: &Labels<'_>,
     share: f32,
@@ -51,14 +51,14 @@ pub(in crate::train) fn of(
             let weights = counts.map(|count| 0.5 * share / count.max(1) as f32);
             Ok(vec![(spans.as_flattened().to_vec(), weights.repeat(sequences))])
         }
-        (Head::SequenceClassification, Labels::Targets(targets)) if problem != Problem::Single => {
+        (Head::SequenceClassification, Labels::Targets(targets)) if problem != ProblemType::SingleLabel => {
             if targets.len() != sequences * classes as usize {
                 return Err(misfit(targets.len(), sequences * classes as usize, None));
             }
             let weight = share / targets.len().max(1) as f32;
             Ok(vec![(bytemuck::cast_slice(targets).to_vec(), vec![weight; sequences])])
         }
-        (Head::SequenceClassification, Labels::Classes(labels)) if problem == Problem::Single => {
+        (Head::SequenceClassification, Labels::Classes(labels)) if problem == ProblemType::SingleLabel => {
             Ok(vec![single(labels, sequences, classes)?])
         }
         (Head::TokenClassification, Labels::Classes(labels)) => Ok(vec![single(labels, batch.tokens(), classes)?]),

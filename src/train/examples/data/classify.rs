@@ -11,6 +11,7 @@ pub use super::columns::Columns;
 use super::columns::{named, recognised};
 use super::table::{self, Cells, Row};
 use super::{At, Format, empty};
+use crate::config::ProblemType;
 use crate::error::{Error, Help, OptionName, Result, clip, help};
 
 /// A text, or a pair of texts, with its label.
@@ -46,36 +47,6 @@ impl Label {
     }
 }
 
-/// The kind of all labels of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Each text has exactly one class.
-    SingleLabel,
-    /// Each text has any number of classes.
-    MultiLabel,
-    /// Each text has a number.
-    Regression,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 3] = [Kind::SingleLabel, Kind::MultiLabel, Kind::Regression];
-
-    /// Its name in `problem_type` of a configuration.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Kind::SingleLabel => "single_label_classification",
-            Kind::MultiLabel => "multi_label_classification",
-            Kind::Regression => "regression",
-        }
-    }
-
-    /// The kind with this [word](Self::word).
-    pub fn named(word: &str) -> Option<Kind> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
-    }
-}
-
 /// The columns of text and label in CoLA, which has: source, acceptability, the author's mark, sentence.
 const COLA: [usize; 2] = [3, 1];
 
@@ -87,7 +58,7 @@ fn is_cola(cells: &[String]) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// The kind of the labels.
-    pub kind: Kind,
+    pub kind: ProblemType,
     /// The examples, each with its line.
     pub examples: Vec<(u64, Example)>,
     /// The columns that were used, if they have names.
@@ -112,7 +83,13 @@ fn is_broken_qqp(header: &[String], cells: &[String]) -> bool {
 /// # Errors
 /// [`Error::Data`] for a line that is broken, has other columns, no text, or a label of another kind; [`Error::Option`]
 /// if the file lacks the columns.
-pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>, kind: Option<Kind>) -> Result<Read> {
+pub fn read(
+    file: &str,
+    bytes: &[u8],
+    format: Format,
+    columns: Option<&Columns>,
+    kind: Option<ProblemType>,
+) -> Result<Read> {
     let is_headless = |first: &[String]| columns.is_none() && is_cola(first);
     let is_broken = |header: &[String], cells: &[String]| columns.is_none() && is_broken_qqp(header, cells);
     let table = table::read(file, bytes, format, is_headless, is_broken)?;
@@ -150,18 +127,18 @@ pub fn read(file: &str, bytes: &[u8], format: Format, columns: Option<&Columns>,
     let said = || {
         let is = |test: fn(&Value) -> bool| found.iter().any(|(.., label)| test(label));
         if is(Value::is_array) {
-            Kind::MultiLabel
+            ProblemType::MultiLabel
         } else if is(Value::is_f64) || are_fractions(&found) || chosen.as_ref().is_some_and(|c| c.label == "score") {
-            Kind::Regression
+            ProblemType::Regression
         } else {
-            Kind::SingleLabel
+            ProblemType::SingleLabel
         }
     };
     if kind.is_none() {
         check_numbers(&found)?;
     }
     let kind = kind.unwrap_or_else(said);
-    if let (Kind::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
+    if let (ProblemType::MultiLabel, Some((at, ..)), true) = (kind, found.first(), are_marks(&found)) {
         let help = "Give the names of the classes that apply: [\"a\", \"c\"] for [1, 0, 1] of a, b and c";
         return Err(at.wrong("its labels are marks, such as 0 and 1, that name no class", help));
     }
@@ -268,7 +245,7 @@ fn cells<'a>(
     Ok((at, text, pair, label))
 }
 
-fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
+fn label_of(at: At<'_>, label: Value, kind: ProblemType) -> Result<Label> {
     let wrong = |what: &str, help: Help| at.wrong(format!("the label {} is {what}", clip(&label.to_string())), help);
     let class = |value: &Value| match value {
         Value::String(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
@@ -277,15 +254,17 @@ fn label_of(at: At<'_>, label: Value, kind: Kind) -> Result<Label> {
         _ => Err(wrong("no class", "Give a name or a number".into())),
     };
     match (kind, &label) {
-        (Kind::SingleLabel, value) => class(value).map(Label::Class),
-        (Kind::MultiLabel, Value::Array(names)) => names.iter().map(class).collect::<Result<_>>().map(Label::Classes),
+        (ProblemType::SingleLabel, value) => class(value).map(Label::Class),
+        (ProblemType::MultiLabel, Value::Array(names)) => {
+            names.iter().map(class).collect::<Result<_>>().map(Label::Classes)
+        }
         // In a table, names are separated by commas.
-        (Kind::MultiLabel, Value::String(names)) => {
+        (ProblemType::MultiLabel, Value::String(names)) => {
             let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
             Ok(Label::Classes(names.map(str::to_owned).collect()))
         }
-        (Kind::MultiLabel, _) => Err(wrong("no list of classes", "Give a list of names".into())),
-        (Kind::Regression, value) => {
+        (ProblemType::MultiLabel, _) => Err(wrong("no list of classes", "Give a list of names".into())),
+        (ProblemType::Regression, value) => {
             let number = match value {
                 Value::Number(n) => n.as_f64(),
                 Value::String(text) => text.trim().parse().ok(),
@@ -309,13 +288,13 @@ mod tests {
         bytes: &[u8],
         format: Format,
         columns: Option<&Columns>,
-        kind: Option<Kind>,
-    ) -> Result<(Kind, Vec<Example>)> {
+        kind: Option<ProblemType>,
+    ) -> Result<(ProblemType, Vec<Example>)> {
         let Read { kind, examples, .. } = super::read(file, bytes, format, columns, kind)?;
         Ok((kind, examples.into_iter().map(|(_, example)| example).collect()))
     }
 
-    fn tsv(text: &str) -> Result<(Kind, Vec<Example>)> {
+    fn tsv(text: &str) -> Result<(ProblemType, Vec<Example>)> {
         read("train.tsv", text.as_bytes(), Format::Tsv, None, None)
     }
 
@@ -328,7 +307,7 @@ mod tests {
         let mrpc =
             tsv("\u{feff}Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t7\t8\tHe said \"no\t\" No , he said\r\n")
                 .unwrap();
-        assert_eq!(mrpc, (Kind::SingleLabel, vec![example("He said \"no", Some("\" No , he said"), "1")]));
+        assert_eq!(mrpc, (ProblemType::SingleLabel, vec![example("He said \"no", Some("\" No , he said"), "1")]));
         let cola = tsv("gj04\t1\t\tThe boat sank.\ngj04\t0\t*\tSank boat the.\n").unwrap();
         assert_eq!(cola.1, [example("The boat sank.", None, "1"), example("Sank boat the.", None, "0")]);
         let sst = tsv("sentence\tlabel\nfine \t1\n").unwrap();
@@ -338,7 +317,7 @@ mod tests {
         let qnli = tsv("index\tquestion\tsentence\tlabel\n0\ta\tb\tentailment\n").unwrap();
         assert_eq!(qnli.1, [example("a", Some("b"), "entailment")]);
         let (kind, stsb) = tsv("index\tsource\tsentence1\tsentence2\tscore\n0\tnone\ta\tb\t3.800\n").unwrap();
-        assert_eq!((kind, &stsb[0].label), (Kind::Regression, &Label::Value(3.8)));
+        assert_eq!((kind, &stsb[0].label), (ProblemType::Regression, &Label::Value(3.8)));
     }
 
     #[test]
@@ -348,22 +327,22 @@ mod tests {
         assert_eq!(rows, [example("a, \"b\"\nc", None, "x"), example("d", None, "y")]);
         let jsonl = "{\"text\": \"a\", \"label\": 2}\n\n{\"label\": true, \"text\": \"b\"}\n";
         let (kind, rows) = read("t.jsonl", jsonl.as_bytes(), Format::Jsonl, None, None).unwrap();
-        assert_eq!((kind, rows), (Kind::SingleLabel, vec![example("a", None, "2"), example("b", None, "true")]));
+        assert_eq!((kind, rows), (ProblemType::SingleLabel, vec![example("a", None, "2"), example("b", None, "true")]));
         let many = "{\"text\": \"a\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": []}";
         let (kind, rows) = read("t.jsonl", many.as_bytes(), Format::Jsonl, None, None).unwrap();
-        assert_eq!(kind, Kind::MultiLabel);
+        assert_eq!(kind, ProblemType::MultiLabel);
         assert_eq!(rows[0].label, Label::Classes(vec!["x".into(), "y".into()]));
         assert_eq!(rows[1].label, Label::Classes(vec![]));
         let half = "{\"text\": \"a\", \"label\": 0.5}\n{\"text\": \"a\", \"label\": 1}";
         let (kind, rows) = read("t.jsonl", half.as_bytes(), Format::Jsonl, None, None).unwrap();
-        assert_eq!((kind, &rows[1].label), (Kind::Regression, &Label::Value(1.0)));
+        assert_eq!((kind, &rows[1].label), (ProblemType::Regression, &Label::Value(1.0)));
         let half = "text,label\na,0.5\nb, 1\n";
         let (kind, rows) = read("t.csv", half.as_bytes(), Format::Csv, None, None).unwrap();
-        assert_eq!((kind, &rows[1].label), (Kind::Regression, &Label::Value(1.0)));
+        assert_eq!((kind, &rows[1].label), (ProblemType::Regression, &Label::Value(1.0)));
         let named = "text,label\na,0.5\nb,half\n";
-        assert_eq!(read("t.csv", named.as_bytes(), Format::Csv, None, None).unwrap().0, Kind::SingleLabel);
+        assert_eq!(read("t.csv", named.as_bytes(), Format::Csv, None, None).unwrap().0, ProblemType::SingleLabel);
         let score = "text\tpair\tscore\na\tb\t1\n";
-        assert_eq!(tsv(score).unwrap().0, Kind::Regression);
+        assert_eq!(tsv(score).unwrap().0, ProblemType::Regression);
         // A pair may be missing in any line, even the first.
         let some = ["{\"text\": \"a\", \"label\": 2}", "{\"text\": \"b\", \"pair\": \"c\", \"label\": 1}"];
         let null = "{\"text\": \"d\", \"pair\": null, \"label\": 1}";
@@ -381,7 +360,7 @@ mod tests {
         let text = "id,review,stars\n1,good,5\n";
         let read = |kind| read("t.csv", text.as_bytes(), Format::Csv, Some(&columns), kind).unwrap();
         assert_eq!(read(None).1, [example("good", None, "5")]);
-        assert_eq!(read(Some(Kind::Regression)).1[0].label, Label::Value(5.0));
+        assert_eq!(read(Some(ProblemType::Regression)).1[0].label, Label::Value(5.0));
         for bad in ["text=a", "text=a,label=b,text=c", "text", "a=b,text=c,label=d"] {
             assert_eq!(bad.parse::<Columns>().unwrap_err().code(), "option", "{bad}");
         }
@@ -405,12 +384,12 @@ mod tests {
                 "{labels}: {error}"
             );
             let single = format!("text\tlabel\n{rows}");
-            let read = read("t.tsv", single.as_bytes(), Format::Tsv, None, Some(Kind::SingleLabel)).unwrap();
+            let read = read("t.tsv", single.as_bytes(), Format::Tsv, None, Some(ProblemType::SingleLabel)).unwrap();
             assert_eq!(read.1.len(), labels.split(' ').count());
         }
         assert!(tsv("text\tlabel\na\t1\nb\t\n").unwrap_err().to_string().contains("line 3"));
         for names in ["text\tlabel\na\t1\nb\tnone\nc\tother\n", "text\tlabel\na\tnan\nb\tinf\n"] {
-            assert_eq!(tsv(names).unwrap().0, Kind::SingleLabel, "{names}");
+            assert_eq!(tsv(names).unwrap().0, ProblemType::SingleLabel, "{names}");
         }
     }
 
@@ -478,7 +457,7 @@ mod tests {
         let columns = "text=a,label=z".parse().unwrap();
         let error = read("t.csv", b"a,b\n1,2\n", Format::Csv, Some(&columns), None).unwrap_err();
         assert!(error.to_string().contains("no column \"z\""), "{error}");
-        let error = read("t.csv", b"text,label\na,x\n", Format::Csv, None, Some(Kind::Regression)).unwrap_err();
+        let error = read("t.csv", b"text,label\na,x\n", Format::Csv, None, Some(ProblemType::Regression)).unwrap_err();
         assert!(error.to_string().contains("is no number"), "{error}");
     }
 }

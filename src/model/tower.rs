@@ -1,14 +1,13 @@
 //! The modules of sentence-transformers on top of the encoder: a list, in which each reads the result of the one
 //! before.
 
-use super::Output;
+use super::bert::{Output, Recorded};
+use super::parameters::{LayerNorm, Linear};
 use crate::activation::Activation;
 use crate::checkpoint::module::ModuleWeights;
 use crate::device::{Device, Weight};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
-use crate::model::encoder::Recorded;
-use crate::model::layer::Pair;
 use crate::ops::pool::pool;
 use crate::ops::unit_rows::unit_rows;
 use crate::pooling::Pooling;
@@ -28,8 +27,8 @@ pub(super) struct Tower(Vec<Step>);
 #[derive(Debug)]
 enum Step {
     Pool { poolings: Vec<Pooling>, skips: bool },
-    Dense(Pair, Activation),
-    Norm(Pair),
+    Dense(Linear, Activation),
+    Norm(LayerNorm),
     Normalize,
 }
 
@@ -55,7 +54,7 @@ impl Tower {
                     fits(dir, *cols)?;
                     let [gain, offset] = weights()?.exactly([("norm.weight", &[*cols]), ("norm.bias", &[*cols])])?;
                     let upload = |kind: &str, tensor| device.upload_vector(&format!("{dir}.{kind}"), &[tensor]);
-                    Step::Norm(Pair::new(upload("weight", gain)?, upload("bias", offset)?))
+                    Step::Norm(LayerNorm { gain: upload("weight", gain)?, offset: upload("bias", offset)? })
                 }
                 Module::Normalize => Step::Normalize,
             });
@@ -64,39 +63,36 @@ impl Tower {
     }
 
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {
-        self.0
-            .iter()
-            .filter_map(|step| match step {
-                Step::Dense(pair, _) | Step::Norm(pair) => Some(pair.weights()),
-                Step::Pool { .. } | Step::Normalize => None,
-            })
-            .flatten()
+        let dense =
+            self.0.iter().filter_map(|step| if let Step::Dense(linear, _) = step { Some(linear) } else { None });
+        let norms = self.0.iter().filter_map(|step| if let Step::Norm(norm) = step { Some(norm) } else { None });
+        dense.flat_map(Linear::weights).chain(norms.flat_map(LayerNorm::weights))
     }
 
     pub fn skips(&self) -> bool {
         self.0.iter().any(|step| matches!(step, Step::Pool { skips: true, .. }))
     }
 
-    /// Records the modules on `x`, which is called `name`. Their result for a sequence is called "embedding".
-    pub fn record(&self, g: &mut Graph, name: &'static str, encoder: &Recorded, x: Tensor) -> Output {
-        let (mut name, mut x) = (name, x);
+    /// Records the modules on the pooler's vectors, or else on the hidden states. What they give for a sequence is its "embedding".
+    /// `skipped` is the number of tokens of each sequence that pooling ignores.
+    pub fn record(&self, g: &mut Graph, model: &Recorded, bounds: Tensor, skipped: Option<Tensor>) -> Output {
+        let (mut name, mut x) = model.pooled.map_or(("hidden", model.hidden), |pooled| ("pooled", pooled));
         for step in &self.0 {
             x = match step {
                 Step::Pool { poolings, skips } => {
                     name = "embedding";
-                    let skip = encoder.skipped.filter(|_| *skips);
-                    pool(g, name, x, encoder.bounds, poolings, skip)
+                    pool(g, name, x, bounds, poolings, skipped.filter(|_| *skips))
                 }
-                Step::Dense(pair, activation) => pair.apply(g, name, x, *activation, None),
-                Step::Norm(pair) => pair.normalize(g, name, x, EPS),
+                Step::Dense(linear, activation) => linear.apply(g, name, x, *activation, None),
+                Step::Norm(norm) => norm.apply(g, name, x, EPS),
                 Step::Normalize => unit_rows(g, name, x),
             };
         }
-        Output::whole(name, x)
+        Output { name, parts: vec![x] }
     }
 }
 
-fn linear(dense: &Dense, weights: &ModuleWeights, device: &Device) -> Result<Pair> {
+fn linear(dense: &Dense, weights: &ModuleWeights, device: &Device) -> Result<Linear> {
     let Dense { dir, rows, cols, .. } = dense;
     let zeros;
     let (weight, bias) = if dense.has_bias {
@@ -109,7 +105,7 @@ fn linear(dense: &Dense, weights: &ModuleWeights, device: &Device) -> Result<Pai
         (weight, HostTensor::new(DType::F32, 1, *rows, &zeros, &[]))
     };
     let weight = device.upload_matrix(&format!("{dir}.weight"), &[weight])?;
-    Ok(Pair::new(weight, device.upload_vector(&format!("{dir}.bias"), &[bias])?))
+    Ok(Linear::new(weight, device.upload_vector(&format!("{dir}.bias"), &[bias])?))
 }
 
 fn missing(dir: &str) -> Error {
