@@ -200,11 +200,11 @@ fn make(place: &Path, stem: &str) -> Result<(PathBuf, Option<File>)> {
     loop {
         let dir = place.join(format!("{stem}{}-{attempt}.partial", std::process::id()));
         match fs::create_dir(&dir) {
-            // Another process that removes partial directories may have come before the lock.
+            // Another process may sweep it before it is locked.
             Ok(()) => match lock(&dir) {
-                Some(Ok(lock)) if dir.is_dir() => return Ok((dir, Some(lock))),
-                None => return Ok((dir, None)),
-                _ => attempt += 1,
+                Some(Err(())) => attempt += 1,
+                _ if !dir.is_dir() => attempt += 1,
+                lock => return Ok((dir, lock.and_then(std::result::Result::ok))),
             },
             Err(e) if e.kind() == ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
             Err(e) => return Err(Error::io("create", dir, e)),
@@ -362,6 +362,25 @@ mod tests {
 
     fn read(path: PathBuf) -> String {
         fs::read_to_string(path).unwrap()
+    }
+
+    /// The sweep can come between the making of a directory and its lock.
+    #[test]
+    fn a_sweep_takes_no_directory_that_is_being_built() {
+        let temp = tempfile::tempdir().unwrap();
+        let out = temp.path().join("out");
+        let is_done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweeper = scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                    Staging::sweep(&out).unwrap();
+                }
+            });
+            let built = (0..2000).all(|_| Staging::begin(&out).is_ok_and(|staging| staging.write("a", b"1").is_ok()));
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+            sweeper.join().unwrap();
+            assert!(built);
+        });
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(crate) trait Recorder: Sized {
 
 /// A place where training drops elements.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "train"), allow(dead_code, reason = "inference drops nothing"))]
 pub(crate) struct DropoutSite {
     /// Its number in the model. No two sites have the same, so that each drops other elements.
     pub index: u32,
