@@ -28,7 +28,7 @@ pub(crate) struct Bert<R: Recorder> {
 
 /// One encoder layer: self-attention and feed-forward, each with its residual and LayerNorm.
 #[derive(Debug)]
-pub(crate) struct Layer<R: Recorder> {
+struct Layer<R: Recorder> {
     qkv: R::Linear,
     out: R::Linear,
     attention_norm: R::LayerNorm,
@@ -48,10 +48,10 @@ struct LanguageModel<R: Recorder> {
 
 /// The numbers of a configuration that layers need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    pub heads: u32,
-    pub eps: f32,
-    pub activation: Activation,
+struct Shape {
+    heads: u32,
+    eps: f32,
+    activation: Activation,
 }
 
 /// The results of a recording.
@@ -79,7 +79,7 @@ impl Output {
     }
 }
 
-impl<R: Recorder> Bert<R> {
+impl<R: Recorder + 'static> Bert<R> {
     /// Loads the encoder and the head.
     pub fn load<S: Source<R>>(source: &mut S, head: Head) -> Result<Self> {
         let config = source.config();
@@ -103,7 +103,8 @@ impl<R: Recorder> Bert<R> {
         let x = r.layer_norm("embeddings.output", embedded, &self.embeddings_norm, eps);
         let mut hidden = r.dropout("embeddings.dropped", x, site(0, DropoutRate::Hidden));
         for (index, layer) in (0..).zip(&self.layers) {
-            hidden = r.layer(layer, index, hidden, bounds, self.shape);
+            let (layer, shape) = (Arc::clone(layer), self.shape);
+            hidden = r.segment(hidden, move |r, x| layer.record(r, index, x, bounds, shape));
         }
         let mut logits = Vec::new();
         if let Some(LanguageModel { dense, norm, decoder }) = &self.language_model {
@@ -167,7 +168,7 @@ impl<R: Recorder> Layer<R> {
     }
 
     /// Records the layer on `x [T, H]`. Its results are named `layer.{index}.…`.
-    pub fn record(&self, r: &mut R, index: u32, x: Tensor, bounds: Tensor, shape: Shape) -> Tensor {
+    fn record(&self, r: &mut R, index: u32, x: Tensor, bounds: Tensor, shape: Shape) -> Tensor {
         let Shape { heads, eps, activation } = shape;
         let name = |n: &str| format!("layer.{index}.{n}");
         let site = |at: u32, rate| DropoutSite { index: Self::SITES * index + 1 + at, rate };

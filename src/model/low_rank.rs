@@ -1,6 +1,5 @@
 //! The part that an adapter adds to a linear layer whose weight stays in 8 bits: `(x Aᵀ) Bᵀ`, two more matmuls.
 
-use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Device, Weight};
@@ -58,23 +57,18 @@ impl LowRank {
         [&self.a, &self.b].into_iter().chain(&self.none)
     }
 
-    /// Records `act(x Wᵀ + b + (x Aᵀ) Bᵀ) + residual` for the layer `of`. There must be no residual beside an
-    /// activation.
+    /// Records `act(x Wᵀ + b + (x Aᵀ) Bᵀ) + residual` for a layer with this weight and bias. There must be no residual beside an activation.
     pub fn apply(
         &self,
         g: &mut Graph,
         name: &str,
-        of: &Linear,
+        [weight, bias]: [Tensor; 2],
         x: Tensor,
         act: Activation,
         residual: Option<Tensor>,
     ) -> Tensor {
-        debug_assert!(
-            act == Activation::Linear || residual.is_none(),
-            "{name}: the residual comes after the activation"
-        );
+        assert!(act == Activation::Linear || residual.is_none(), "{name}: the residual comes after the activation");
         let [a, b, none_of_a, none_of_b] = [&self.a, &self.b, &self.none[0], &self.none[1]].map(|w| g.weight(w));
-        let (weight, bias) = (g.weight(&of.weight), g.weight(&of.bias));
         let linear = Activation::Linear;
         let inner = matmul(g, &format!("{name}.lora_A"), x, a, none_of_a, linear, None);
         let base = matmul(g, &format!("{name}.base"), x, weight, bias, linear, residual);

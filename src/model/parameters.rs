@@ -57,11 +57,11 @@ impl Linear {
 
     /// Records `activation(x Wᵀ + b) + residual`.
     pub fn apply(&self, g: &mut Graph, name: &str, x: Tensor, act: Activation, residual: Option<Tensor>) -> Tensor {
+        let (w, b) = (g.weight(&self.weight), g.weight(&self.bias));
         #[cfg(feature = "train")]
         if let Some(low_rank) = &self.low_rank {
-            return low_rank.apply(g, name, self, x, act, residual);
+            return low_rank.apply(g, name, [w, b], x, act, residual);
         }
-        let (w, b) = (g.weight(&self.weight), g.weight(&self.bias));
         matmul(g, name, x, w, b, act, residual)
     }
 }

@@ -1,9 +1,8 @@
 //! What a model's definition asks of its two users: inference uploads parameters and fuses ops, training keeps what gradients need.
 //!
-//! A definition such as [`Bert`](super::bert::Bert) is written once over these traits. [`parameters`](super::parameters) implements them for
-//! inference, and `train::trainer::model` for training.
+//! A definition such as `bert` is written once over these traits. `parameters` implements them for inference, and `train::trainer::model` for
+//! training.
 
-use super::bert::{Layer, Shape};
 use crate::activation::Activation;
 use crate::config::Config;
 use crate::error::Result;
@@ -62,16 +61,9 @@ pub(crate) trait Recorder: Sized {
     /// Records each sequence's first row of `x` `[B, H]`.
     fn first(&mut self, name: &str, x: Tensor, bounds: Tensor) -> Tensor;
 
-    /// Records one encoder layer. Training can record it so that its activations are computed again for the gradients.
-    fn layer(
-        &mut self,
-        layer: &std::sync::Arc<Layer<Self>>,
-        index: u32,
-        x: Tensor,
-        bounds: Tensor,
-        shape: Shape,
-    ) -> Tensor {
-        layer.record(self, index, x, bounds, shape)
+    /// Records a part of the model that depends on `x` alone. Training can compute its activations again instead of keeping them.
+    fn segment(&mut self, x: Tensor, record: impl Fn(&mut Self, Tensor) -> Tensor + 'static) -> Tensor {
+        record(self, x)
     }
 }
 

@@ -10,7 +10,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/checkpoint/convert.rs", "src/checkpoint/adapter/directory.rs"),
     ("src/checkpoint/adapter/mod.rs", "src/checkpoint/adapter/directory.rs"),
     ("src/inputs.rs", "src/checkpoint/adapter/directory.rs"),
-    ("src/model/low_rank.rs", "src/model/layer.rs"),
     ("src/cli/common.rs", "src/cli/batch/mod.rs"),
     ("src/text/tokenizer.rs", "src/text/encoder.rs"),
     ("src/text/json.rs", "src/text/files.rs"),

@@ -1,7 +1,5 @@
 //! A model in training: its parameters, the recording of its definition on the tape with dropout, and its losses.
 
-use std::sync::Arc;
-
 use crate::activation::Activation;
 use crate::checkpoint::names::{self, LINEAR_LAYERS};
 use crate::checkpoint::{Checkpoint, Head, TABLES};
@@ -9,7 +7,7 @@ use crate::config::{Config, ProblemType};
 use crate::device::Rows;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
-use crate::model::bert::{Bert, Layer, Shape};
+use crate::model::bert::Bert;
 use crate::model::recorder::{DropoutRate, DropoutSite, Recorder, Source};
 use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::dropout::Dropout;
@@ -351,15 +349,15 @@ impl Recorder for TapeRecorder {
         self.tape.first(name, x, bounds, sorted)
     }
 
-    fn layer(&mut self, layer: &Arc<Layer<Self>>, index: u32, x: Tensor, bounds: Tensor, shape: Shape) -> Tensor {
+    fn segment(&mut self, x: Tensor, record: impl Fn(&mut Self, Tensor) -> Tensor + 'static) -> Tensor {
         if !self.checkpoints {
-            return layer.record(self, index, x, bounds, shape);
+            return record(self, x);
         }
-        let (layer, inputs, rates) = (Arc::clone(layer), self.inputs, self.rates);
+        let (inputs, rates) = (self.inputs, self.rates);
         self.tape.checkpoint(x, move |tape, x| {
             let tape_so_far = std::mem::take(tape);
             let mut recorder = Self { tape: tape_so_far, inputs, rates, checkpoints: false };
-            let y = layer.record(&mut recorder, index, x, bounds, shape);
+            let y = record(&mut recorder, x);
             *tape = recorder.tape;
             y
         })
