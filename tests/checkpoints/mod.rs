@@ -6,5 +6,6 @@ pub mod hostile;
 pub mod hub;
 #[cfg(feature = "hub")]
 pub mod hub_attacks;
+mod hub_parts;
 pub mod labels;
 pub mod torch;
