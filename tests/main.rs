@@ -1,4 +1,4 @@
-//! The integration tests: one binary, with a folder for each subject. [`support`] has what they share.
+//! The integration tests: one binary, with a folder for each subject. [`support`] has the shared code.
 
 mod checkpoints;
 mod command;

@@ -1,4 +1,4 @@
-//! Checkpoints that are right: every way of storing one gives the same tensors, and conversion keeps what it can.
+//! Valid checkpoints: every way of storing one gives the same tensors, and conversion keeps the model.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ fn an_index_may_list_what_is_not_there() {
     let tensors = fixture::tensors();
     fixture::save_sharded(dir.path(), &tensors, 2);
     let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
-    // The shards are confused, one tensor is listed twice, and one is nowhere: all of it loads in transformers.
+    // The shards are swapped, one tensor is listed twice, and one is in no shard. transformers loads all of this.
     let mut map: Vec<String> = tensors.iter().map(|t| format!(r#""{}": "{first}""#, t.name)).collect();
     map.push(format!(r#""{}": "{second}""#, tensors[3].name));
     map.push(format!(r#""cls.predictions.decoder.weight": "{second}""#));
@@ -84,7 +84,7 @@ fn an_index_may_list_what_is_not_there() {
     assert_values(&Checkpoint::open(dir.path()).unwrap(), &tensors, identity);
 }
 
-/// As in transformers a row that no text uses may hold anything; one that is used is an error that names it.
+/// As in transformers, a row that no text uses may have any values. If a bad row is used, the error names it.
 #[test]
 fn a_row_that_no_text_uses_may_be_no_number() {
     let word = "bert.embeddings.word_embeddings.weight";
@@ -102,11 +102,11 @@ fn a_row_that_no_text_uses_may_be_no_number() {
     assert_eq!(run(&bad).unwrap(), run(&model(None)).unwrap());
     let error = run(&model(Some(5))).unwrap_err();
     assert!(error.code() == "checkpoint" && error.to_string().contains(&format!("row 5 of {word}")), "{error}");
-    // As a whole the table is looked at: to decode words with it, or to convert it.
+    // To decode words or to convert the table, all of it is checked.
     assert!(bad.checkpoint().get(word).unwrap_err().to_string().contains("NaN at index 57"));
 }
 
-/// The last of two equal names counts, as in the safetensors crate.
+/// As in the safetensors crate, the last of two equal names is used.
 #[test]
 fn a_name_may_be_in_the_header_twice() {
     let tensors = fixture::tensors();
@@ -210,7 +210,7 @@ fn eight_bits_are_within_half_a_step() {
     }
     assert_eq!(in_i8, 1 + 2 * 6, "word embeddings and six matrices a layer");
 
-    // Again in 8 bits: the same bytes. In f32: the same values.
+    // Converting again to 8 bits gives the same bytes, and converting to f32 gives the same values.
     convert(&at("i8"), &at("same"), DType::I8).unwrap();
     let weights = |name: &str| fs::read(at(name).join("model.safetensors")).unwrap();
     assert_eq!(weights("i8"), weights("same"));

@@ -1,5 +1,5 @@
-//! Files that are wrong: whatever is in them, the answer is a typed error that names the file and what to do, no panic,
-//! and no more memory than the file is large.
+//! Malformed files. Any content gives a typed error that names the file and the remedy: no panic, and no more memory
+//! than the size of the file.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::support::alloc::measure;
 use crate::support::checkpoint::{self as fixture, CONFIG, Tensor};
 
-/// What may be taken beside the file's own size: names, messages, the configuration.
+/// The memory allowed besides the size of the file: for names, messages and the configuration.
 const SLACK: usize = 64 << 10;
 
 /// Opens the bytes as a checkpoint and reads every tensor.
@@ -28,7 +28,7 @@ fn read_all(bytes: &[u8]) -> Result<()> {
     result
 }
 
-/// A typed error of a file, with its name and help.
+/// Checks for a typed error about a file, with its name and help.
 fn assert_explained(error: &Error) {
     let (Error::Checkpoint { file, problem, help, .. } | Error::Config { file, problem, help }) = error else {
         panic!("{}: {error}", error.code())
@@ -45,7 +45,7 @@ fn assert_refused(bytes: &[u8], says: &[&str]) {
     }
 }
 
-/// The fixture's file as header text and data.
+/// The fixture's file, as header text and data.
 fn parts() -> (String, Vec<u8>) {
     let bytes = fixture::safetensors(&fixture::tensors());
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -68,7 +68,7 @@ proptest! {
         assert_refused(&bytes, &["model.safetensors"]);
     }
 
-    /// A few bytes of the header changed: refused, or still a file that the reference reads too.
+    /// Changes a few bytes of the header. The file is refused, or the reference implementation can read it too.
     #[test]
     fn mutated_header(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let (header, data) = parts();
@@ -82,7 +82,7 @@ proptest! {
         }
     }
 
-    /// One tensor with another type, shape or place.
+    /// Gives one tensor another type, shape or place.
     #[test]
     fn lying_entry(
         which in any::<prop::sample::Index>(),
@@ -100,7 +100,7 @@ proptest! {
         assert_refused(&fixture::with_header(&header.to_string(), &parts().1), &["model.safetensors"]);
     }
 
-    /// Bytes that never were a file.
+    /// Random bytes.
     #[test]
     fn noise(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         assert_refused(&bytes, &["model.safetensors"]);
@@ -108,7 +108,7 @@ proptest! {
         assert_explained(&error);
     }
 
-    /// A value that is no number, anywhere in any tensor.
+    /// Puts a value that is not finite anywhere in any tensor.
     #[test]
     fn not_finite(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), nan in any::<bool>()) {
         let mut tensors = fixture::tensors();
@@ -121,7 +121,7 @@ proptest! {
         assert_refused(&fixture::safetensors(&tensors), &[&name, &format!("{value} at index {i}")]);
     }
 
-    /// One key of the configuration with any value.
+    /// Gives one key of the configuration any value.
     #[test]
     fn lying_config(
         key in prop::sample::select(vec![
@@ -156,7 +156,7 @@ proptest! {
         }
     }
 
-    /// Whatever name an index gives a shard, nothing outside the directory is opened.
+    /// An index may give a shard any name, but nothing outside the directory is opened.
     #[test]
     fn lying_index(shard in prop_oneof!["[./a-z]{0,40}", ".{0,40}", Just("../outside.safetensors".to_string())]) {
         let dir = tempfile::tempdir().unwrap();
@@ -173,7 +173,7 @@ proptest! {
 
 #[test]
 fn header_too_dear() {
-    // Each would have cost a careless reader many times its length.
+    // A careless reader would use many times the size of each of these files.
     let data = [0u8; 8];
     let deep = |open: &str| fixture::with_header(&format!(r#"{{"a":{}"#, open.repeat(1 << 20)), &data);
     assert_refused(&deep("["), &["nested too deeply"]);
@@ -200,7 +200,7 @@ fn tensor_faults_are_named() {
         change(&mut tensors);
         fixture::safetensors(&tensors)
     };
-    // Everything that is missing at once, up to five by name.
+    // All missing tensors are reported together, up to five by name.
     let few = changed(&|t| t.truncate(3));
     assert_refused(&few, &["embeddings.LayerNorm.weight is missing", "more", "BERT"]);
     let misshaped = changed(&|t| t[0].shape = vec![8, 19]);
@@ -214,7 +214,7 @@ fn tensor_faults_are_named() {
         t.push(other);
     });
     assert_refused(&double, &["both bert.embeddings.word_embeddings.weight and embeddings.word_embeddings.weight"]);
-    // As in the safetensors crate the last of two equal names counts, and its bytes must be the file's.
+    // As in the safetensors crate, the last of two equal names is used, and its bytes must be in the file.
     assert_refused(&changed(&|t| t.push(t[0].clone())), &["608 bytes before the tensor bert.embeddings"]);
     assert_refused(
         &changed(&|t| t.retain(|t| !t.name.starts_with("qa"))),
@@ -259,7 +259,7 @@ fn eight_bit_faults_are_named() {
     assert_refused(&fixture::safetensors(&tensors), &["LayerNorm.weight is I8, which only matrices"]);
 }
 
-/// Opens a directory that `spoil` has changed after three good shards and their index were written.
+/// Writes three valid shards and their index, changes the directory with `spoil`, and opens it.
 fn sharded(spoil: impl FnOnce(&Path)) -> Error {
     let dir = tempfile::tempdir().unwrap();
     fixture::save_sharded(dir.path(), &fixture::tensors(), 3);
@@ -294,7 +294,7 @@ fn index_faults_are_named() {
     );
     let word = "bert.embeddings.word_embeddings.weight";
     let spoil = |map: String| sharded(move |dir| fixture::save_index(dir, &map));
-    // What is listed counts, wherever it lies; what is not listed does not.
+    // A listed tensor counts, in whichever shard it is. One that is not listed does not.
     says(
         spoil(format!(r#""{word}": "{SECOND}", "absent": "{FIRST}", "{word}": "{FIRST}""#)),
         "embeddings.position_embeddings.weight is missing",

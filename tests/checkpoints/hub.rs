@@ -1,4 +1,4 @@
-//! Models by name: the cache, a server that serves, one that breaks off, and one that means ill.
+//! Models by name: the cache, a normal server, one that breaks off, and a malicious one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(super) fn tiny() -> BTreeMap<String, Vec<u8>> {
     model(&fixture("encoder/tiny"))
 }
 
-/// A server with a model, and a cache without.
+/// A server with a model, and an empty cache.
 fn fresh() -> (Server, tempfile::TempDir) {
     (Server::start(tiny()), tempfile::tempdir().unwrap())
 }
@@ -34,7 +34,7 @@ pub(super) fn fetch(server: &Server, home: &Path) -> Result<PathBuf> {
 }
 
 pub(super) fn offline(home: &Path, id: &str) -> Result<PathBuf> {
-    // Nobody listens there.
+    // Nothing listens at this address.
     Hub::new(home.join("hub"), "http://127.0.0.1:1", None)?.offline(true).model_dir(&id.parse()?, &mut |_| {})
 }
 
@@ -48,7 +48,7 @@ fn root(home: &Path) -> PathBuf {
     home.join("hub/models--org--tiny")
 }
 
-/// A cache as another program leaves it.
+/// A cache as another program would leave it.
 fn prepare(home: &Path, files: &BTreeMap<String, Vec<u8>>) -> PathBuf {
     let snapshot = root(home).join("snapshots").join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
@@ -58,7 +58,7 @@ fn prepare(home: &Path, files: &BTreeMap<String, Vec<u8>>) -> PathBuf {
     snapshot
 }
 
-/// Every file that bears a final name is whole; the rest is none of a model's.
+/// Checks that every file with a final name is complete, and that no other files belong to a model.
 fn nothing_half_written(home: &Path, files: &BTreeMap<String, Vec<u8>>) {
     for entry in fs::read_dir(root(home).join("snapshots").join(COMMIT)).into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap();
@@ -104,10 +104,10 @@ fn a_model_is_downloaded_once_and_answers() {
     assert_eq!(asked.iter().filter(|a| a.wants(WEIGHTS)).count(), 1);
     assert!(asked.iter().all(|a| a.path.starts_with("/org/tiny/resolve/main/") && a.token.is_none()), "{asked:?}");
 
-    // A branch may have moved: one question, and nothing is fetched.
+    // A branch may have moved. So there is one request, and no download.
     assert_eq!(good(&cloze(&ASK, home, &server.endpoint)), first);
     assert_eq!(server.asked().len(), 1);
-    // What never changes, or must not be asked for, is not.
+    // There is no request for a fixed commit, or without the network.
     let pinned = format!("{REPO}@{COMMIT}");
     let no_network = [&ASK[..], &["--offline"]].concat();
     assert_eq!(good(&cloze(&no_network, home, &server.endpoint)), first);
@@ -115,7 +115,7 @@ fn a_model_is_downloaded_once_and_answers() {
         good(&cloze(&["answer", "--model", &pinned, ASK[3], ASK[4], ASK[5], ASK[6]], home, &server.endpoint)),
         first
     );
-    // The other commands know names, too.
+    // The other commands accept names, too.
     let info = good(&cloze(&["info", "--model", REPO, "--offline"], home, &server.endpoint));
     assert!(info.contains(REPO), "{info}");
     good(&cloze(
@@ -129,7 +129,7 @@ fn a_model_is_downloaded_once_and_answers() {
     assert!(out.join("vocab.txt").is_file());
     assert_eq!(server.asked().len(), 0);
 
-    // As the Hub's own programs lay it out.
+    // The layout is that of the Hub's own programs.
     nothing_half_written(home, &tiny());
     assert_eq!(fs::read_to_string(root(home).join("refs/main")).unwrap(), COMMIT);
     assert!(root(home).join(".no_exist").join(COMMIT).join("modules.json").is_file());
@@ -153,7 +153,7 @@ fn a_prepared_cache_needs_no_network() {
     command.args(ASK).args(["--device", "cpu", "--quiet"]).env("HF_HUB_OFFLINE", "1").env("HF_HOME", home);
     good(&command.env_remove("HF_HUB_CACHE").output().unwrap());
 
-    // What is missing is named, with the way to get it.
+    // The error names what is missing, and how to get it.
     for file in ["config.json", "vocab.txt", WEIGHTS] {
         fs::rename(snapshot.join(file), home.join(file)).unwrap();
         let (code, message) = code_of(offline(home, REPO));
@@ -164,7 +164,7 @@ fn a_prepared_cache_needs_no_network() {
         let (code, message) = code_of(offline(home, id));
         assert!(code == "hub_not_cached" && message.starts_with(id), "{message}");
     }
-    // A reference that leads elsewhere is none.
+    // A reference with invalid contents is ignored.
     for bad in ["../../../../etc", "", "main", &"0".repeat(1 << 16)] {
         fs::write(root(home).join("refs/main"), bad).unwrap();
         assert_eq!(code_of(offline(home, REPO)).0, "hub_not_cached");
@@ -188,7 +188,7 @@ fn a_download_that_broke_off_is_continued() {
     assert!(!root(home).join("snapshots").join(COMMIT).join(WEIGHTS).exists());
     assert!(!root(home).join("refs/main").exists());
     assert_eq!(code_of(offline(home, REPO)).0, "hub_not_cached");
-    // The program says the same.
+    // The command line gives the same error.
     let failed = cloze(&ASK, home, &server.endpoint);
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&failed.stderr).contains("hub_network"));
@@ -217,12 +217,12 @@ fn what_a_broken_run_left_is_no_trap() {
         let blobs = root(home.path()).join("blobs");
         fs::create_dir_all(&blobs).unwrap();
         fs::write(blobs.join(format!("{}.part", etag(weights))), left).unwrap();
-        // A shorter blob of that name is not taken for the whole, nor is a link to nowhere.
+        // A shorter blob of that name does not count as the whole file, and neither does a broken link.
         fs::write(blobs.join(etag(weights)), b"short").unwrap();
         fetch(&server, home.path()).unwrap();
         nothing_half_written(home.path(), &tiny());
     }
-    // A server that knows no ranges sends the whole again.
+    // A server without ranges sends the whole file again.
     let (server, home) = fresh();
     let (bytes, tag) = (weights.clone(), etag(weights));
     let blobs = root(home.path()).join("blobs");
@@ -260,7 +260,7 @@ fn what_is_not_there_or_not_allowed() {
     let (code, message) = code_of(fetch(&server, home));
     assert!(code == "checkpoint" && message.contains("there is tf_model.h5"), "{message}");
     assert!(message.contains("from_pretrained(\"org/tiny\", from_tf=True)"), "{message}");
-    // What PyTorch wrote is fetched where there is nothing better.
+    // A PyTorch file is downloaded if there is nothing better.
     server.put("pytorch_model.bin", b"pickle");
     let fresh = tempfile::tempdir().unwrap();
     let dir = fetch(&server, fresh.path()).unwrap();
@@ -268,7 +268,7 @@ fn what_is_not_there_or_not_allowed() {
     server.remove("config.json");
     assert_eq!(code_of(fetch(&server, tempfile::tempdir().unwrap().path())).0, "hub_not_found");
 
-    // From the command line the path is thought of as well.
+    // On the command line, the name may also have been meant as a path.
     let output = cloze(&["info", "--model", "no/such"], home, &server.endpoint);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
@@ -372,7 +372,7 @@ fn contents_are_what_was_announced() {
     let longer = [&weights[..], b"!"].concat();
     let other = respond("206 Partial Content", "Content-Range: bytes 5-9/10\r\n", b"other");
     for (code, body) in [
-        // Without a length only the announced size shows that it is short, or long.
+        // Without a length, only the announced size shows that the body is too short or too long.
         ("hub_network", unframed(&weights[..100])),
         ("hub_answer", unframed(&longer)),
         ("hub_answer", respond("200 OK", "", &longer)),
@@ -385,11 +385,11 @@ fn contents_are_what_was_announced() {
         let (found, message) = code_of(fetch(&server, home.path()));
         assert_eq!(found, code, "{message}");
         nothing_half_written(home.path(), &tiny());
-        // None of it spoils the next run.
+        // None of this affects the next run.
         server.as_usual();
         Checkpoint::open(&fetch(&server, home.path()).unwrap()).unwrap();
     }
-    // Where the server vouches for a digest, every byte counts.
+    // If the server guarantees a digest, every byte counts.
     for (announced, right) in [(sha(&weights), true), (sha(b"other"), false)] {
         let (server, home) = fresh();
         let bytes = weights.clone();
@@ -404,7 +404,7 @@ fn contents_are_what_was_announced() {
     }
 }
 
-/// Large files lie on another host, which is none of the token's business.
+/// Large files are on another host, which must not get the token.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_token_goes_to_the_endpoint_alone() {
@@ -417,7 +417,7 @@ fn the_token_goes_to_the_endpoint_alone() {
     let headers =
         format!("Location: {location}\r\nX-Repo-Commit: {COMMIT}\r\nX-Linked-Etag: \"{}\"\r\n", etag(&weights));
     server.instead(move |asked| asked.path.ends_with(WEIGHTS).then(|| respond("302 Found", &headers, b"")));
-    // What an earlier run left is continued there, too.
+    // A download that an earlier run began is continued there, too.
     let blobs = root(home.path()).join("blobs");
     fs::create_dir_all(&blobs).unwrap();
     fs::write(blobs.join(format!("{}.part", etag(&weights))), &weights[..1000]).unwrap();

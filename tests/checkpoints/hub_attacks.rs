@@ -1,4 +1,4 @@
-//! The Hub as an attacker: who is sent the token, and servers that hold a connection or send without end.
+//! The Hub as an attacker: which servers get the token, and servers that hold a connection or send without end.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ fn blobs(home: &Path) -> PathBuf {
     home.join("hub/models--org--tiny/blobs")
 }
 
-/// All bytes below a directory.
+/// The number of bytes of all files below a directory.
 fn bytes_in(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
@@ -46,7 +46,7 @@ fn raw_server(answer: impl Fn(&str, bool, &mut TcpStream) -> std::io::Result<()>
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let answer = std::sync::Arc::new(answer);
-    // It ends with the tests' process.
+    // The thread ends with the process of the tests.
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let answer = answer.clone();
@@ -55,7 +55,7 @@ fn raw_server(answer: impl Fn(&str, bool, &mut TcpStream) -> std::io::Result<()>
                 let path = lines.next().and_then(|l| l.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
                 let head: Vec<String> = lines.take_while(|l| !l.is_empty()).collect();
                 let asks_what = head.iter().any(|l| l.ends_with("bytes=0-0"));
-                // Whoever is no longer listened to stops.
+                // An error means that the client has closed the connection.
                 let _ = answer(&path, asks_what, &mut stream);
             });
         }
@@ -63,8 +63,8 @@ fn raw_server(answer: impl Fn(&str, bool, &mut TcpStream) -> std::io::Result<()>
     endpoint
 }
 
-/// A redirect to another port, or to another name of the host, is followed without the token; nor does the other server
-/// lead it back.
+/// A redirect to another port, or to another name of the host, is followed without the token. A redirect back from
+/// there does not get it either.
 #[test]
 fn a_token_is_its_origins_alone() {
     let weights = tiny()[WEIGHTS].clone();
@@ -91,7 +91,7 @@ fn a_token_is_its_origins_alone() {
     }
 }
 
-/// A redirect within the endpoint is sent the token, as a model that was renamed needs it.
+/// A redirect within the endpoint gets the token. A renamed model needs this.
 #[test]
 fn a_renamed_model_is_found() {
     let (server, home) = (Server::start(tiny()), tempfile::tempdir().unwrap());
@@ -102,7 +102,7 @@ fn a_renamed_model_is_found() {
             return files.get(file).map(|bytes| part(asked, bytes));
         }
         let file = asked.path.rsplit('/').next().filter(|file| files.contains_key(*file))?;
-        // Both forms mean the same.
+        // Both forms mean the same address.
         let base = if file == WEIGHTS { endpoint.as_str() } else { "" };
         Some(respond("307 Moved", &format!("Location: {base}/new/name/{file}\r\n"), b""))
     });
@@ -136,12 +136,12 @@ fn redirects_that_no_server_needs_are_not_followed() {
     assert_eq!(elsewhere.asked().len(), 0);
 }
 
-/// Whatever a server does, it is given up after a while, with an error that says so, and neither memory nor disk fill up.
+/// Whatever a server does, the client gives up after a while with a clear error, and fills neither memory nor disk.
 #[test]
 fn no_server_holds_a_download() {
     type Answer = fn(&str, bool, &mut TcpStream) -> std::io::Result<()>;
 
-    /// What the file is, then `rest` in place of its bytes.
+    /// Answers with the file's metadata, then with `rest` instead of its bytes.
     fn described(what: bool, to: &mut TcpStream, headers: &str, rest: Answer) -> std::io::Result<()> {
         let known = format!("etag: \"t1\"\r\nx-repo-commit: {COMMIT}\r\n");
         if what {
@@ -228,10 +228,10 @@ fn no_server_holds_a_download() {
                 let endpoint = raw_server(answer);
                 let begun = Instant::now();
                 let error = fetch(&endpoint, home.path(), None).expect_err(name);
-                // Of a flood the buffers or the time may be full first.
+                // In a flood, either the buffers or the time may run out first.
                 assert!(error.code().starts_with(code), "{name}: {error}");
                 assert!(error.to_string().len() < 1000, "{name}: {error}");
-                // A loaded machine may be slow; without a limit none of these ends at all.
+                // A busy machine may be slow. Without a limit, none of these would ever end.
                 assert!(begun.elapsed() < Duration::from_secs(30), "{name}: {:?}", begun.elapsed());
                 assert!(bytes_in(home.path()) <= 100_000, "{name}: {} bytes", bytes_in(home.path()));
             });
@@ -268,7 +268,7 @@ fn passwords_and_bad_ports_of_an_endpoint() {
     let hub = Hub::new(home.path().into(), "http://user:s3cret@h:1/p", Some("hf_secret".into())).unwrap();
     let shown = format!("{hub:?}");
     assert!(shown.contains("http://***@h:1/p") && !shown.contains("secret"), "{shown}");
-    // As whom the endpoint is asked where no token is.
+    // The user and password of the endpoint are sent if there is no token.
     let server = Server::start(tiny());
     let with_password = server.endpoint.replace("//", "//user:s3cret@");
     fetch(&with_password, home.path(), None).unwrap();
@@ -290,7 +290,7 @@ fn the_time_to_wait_is_the_environments() {
     }
 }
 
-/// Beginnings of files are kept for a while, unless another process works on them.
+/// The beginnings of files are kept for a while, and longer if another process works on them.
 #[test]
 fn what_broken_downloads_left_is_swept() {
     let (server, home) = (Server::start(tiny()), tempfile::tempdir().unwrap());
@@ -314,7 +314,7 @@ fn what_broken_downloads_left_is_swept() {
     assert!(blobs.join("new.part").exists() && blobs.join("held.part").exists());
 }
 
-/// A link where a file is to grow leads nowhere.
+/// A link in the place of a partial file is not followed.
 #[cfg(unix)]
 #[test]
 fn links_in_the_cache_are_not_written_through() {

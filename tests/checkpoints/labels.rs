@@ -1,4 +1,4 @@
-//! The names of classes, as a model's `config.json` has them.
+//! The names of classes in a model's `config.json`.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Data sets whose classes are numbers leave numbers as names: they are names like others.
+/// If the classes of a data set are numbers, their names are numbers, and work like any others.
 #[test]
 fn names_may_be_numbers() {
     let classify = ["classify", "she was happy"];
@@ -49,7 +49,7 @@ fn names_may_be_numbers() {
     as_named(json!({"0": "x", "1": null, "2": "z"}), ["x", "LABEL_1", "z"]);
 }
 
-/// Names that are not those of all outputs would stand at the wrong ones.
+/// If names do not match the outputs, they would label the wrong ones.
 #[test]
 fn names_that_do_not_begin_at_0_are_refused() {
     let from_1 = json!({"1": "bad", "2": "so-so", "3": "good"});
@@ -61,10 +61,10 @@ fn names_that_do_not_begin_at_0_are_refused() {
         let (code, message) = with_labels(name, &labels, &args).error();
         let is_refused =
             code == "config" && message.contains("id2label has") && message.contains("Number the names from");
-        // A count that is not the weights' is refused before.
+        // A number of labels that differs from the weights' is refused earlier.
         assert!(is_refused || (name == "places" && code == "checkpoint"), "{code}: {message}");
     }
-    // What needs no names has no use for them.
+    // A task without labels ignores them.
     assert_eq!(with_labels("mean", &from_1, &["embed", "happy"]).code, Some(0));
     let not_numbers = with_labels("moods", &json!({"a": "bad"}), &["classify", "happy"]).error();
     assert!(not_numbers.0 == "config" && not_numbers.1.contains("id2label has no number but"), "{}", not_numbers.1);

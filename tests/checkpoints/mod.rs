@@ -1,4 +1,4 @@
-//! Model files: what is read, refused, converted, and fetched from the Hub.
+//! Model files: reading, refusing, converting, and downloading from the Hub.
 
 pub mod checkpoint;
 pub mod hostile;

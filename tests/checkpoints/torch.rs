@@ -1,4 +1,4 @@
-//! `pytorch_model.bin`: loaded as it is, converted, and refused where it is more than tensors.
+//! `pytorch_model.bin`: loading, converting, and refusing files that have more than tensors.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn a_model_loads_and_converts() {
     assert!(out.join("model.safetensors").is_file() && !out.join("pytorch_model.bin").exists());
     assert_values(&out, &tensors);
     fs::remove_dir_all(out).unwrap();
-    // Where both are there, safetensors is taken, as by transformers.
+    // As in transformers, safetensors is preferred if both exist.
     let mut other = tensors.clone();
     other[0].bytes[3] ^= 0x80;
     fs::write(dir.path().join("model.safetensors"), fixture::safetensors(&other)).unwrap();
@@ -66,7 +66,7 @@ fn shards_are_one_model() {
         (&shard(1), part(1)),
     ]);
     assert_values(dir.path(), &tensors);
-    // An index of .bin names no other files.
+    // An index of .bin files cannot name other files.
     fs::write(dir.path().join("pytorch_model.bin.index.json"), index.replace(".bin", ".safetensors")).unwrap();
     let error = Checkpoint::open(dir.path()).unwrap_err().to_string();
     assert!(error.contains("is not the name of a .bin file beside it"), "{error}");
@@ -82,7 +82,7 @@ fn other_archives_are_refused_by_what_is_wrong() {
         let error = Checkpoint::open(dir.path()).expect_err(says);
         let text = error.to_string();
         assert!(error.code() == "checkpoint" && text.contains(says), "{says}: {text}");
-        // The remedy keeps the model's head: it names the model's own class.
+        // The remedy names the model's own class, which keeps the head.
         assert!(
             text.contains("pytorch_model.bin: ") && text.contains("transformers.BertForQuestionAnswering"),
             "{text}"
@@ -108,7 +108,7 @@ fn other_archives_are_refused_by_what_is_wrong() {
     refused(&|r| r[0].bytes = torch::pickle(&tensors, "collections\nCounter\n"), "collections.Counter");
 }
 
-/// Bytes changed anywhere: an error, or a model, and never more memory than a few times the file.
+/// Changing any bytes gives an error or a model, and never takes more memory than a few times the file.
 #[test]
 fn changed_bytes_are_an_error_or_a_model() {
     let whole = torch::bin(&fixture::tensors());

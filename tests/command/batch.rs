@@ -1,4 +1,5 @@
-//! Batches as the command line runs them: a line out for each line in, whatever the line holds and whatever stops it.
+//! Batches on the command line: one output line for each input line, whatever the line contains and whatever stops the
+//! run.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -30,7 +31,7 @@ fn texts(dir: &Path, lines: &[Value]) -> PathBuf {
     path
 }
 
-/// Each command gives for a line what it gives for the same text as an argument.
+/// Each command gives the same result for a line as for the same text in its arguments.
 #[test]
 fn a_line_gets_what_an_argument_gets() {
     let cases: [(&[&str], &str, &[&str], Value); 7] = [
@@ -70,7 +71,7 @@ fn a_line_gets_what_an_argument_gets() {
     assert_eq!(many, [json!({"line": 1, "result": single})]);
 }
 
-/// Questions of a batch; what a line lacks, the arguments give.
+/// Questions in a batch. The arguments replace fields that a line lacks.
 #[test]
 fn questions_are_answered_in_a_batch() {
     let context = "Sea otters sleep on their backs in kelp forests.";
@@ -92,7 +93,7 @@ fn questions_are_answered_in_a_batch() {
     assert_eq!(found, expected);
 }
 
-/// What cannot be worked on has an error in its line's place, and the exit status says that there was one.
+/// A line that cannot be processed has an error in its place, and the exit status reports it.
 #[test]
 fn bad_lines_keep_their_place() {
     let mut input = "\u{feff}{\"text\": \"she was happy\", \"id\": 7}\n".as_bytes().to_vec();
@@ -133,7 +134,7 @@ fn bad_lines_keep_their_place() {
     assert!(found[12]["error"]["message"].as_str().unwrap().contains("longer than"), "{}", found[12]);
 }
 
-/// A task's own refusal of one text is that line's alone.
+/// If a task refuses one text, only that line has an error.
 #[test]
 fn a_refused_text_is_its_own_lines() {
     let input = "{\"text\": \"no mask\"}\n{\"text\": \"a [MASK]\"}\n";
@@ -159,7 +160,7 @@ fn a_stopped_batch_is_resumed() {
     let expected = fs::read_to_string(&whole).unwrap();
     assert_eq!(expected.lines().count(), 300);
 
-    // Stopped in the middle of a line, at the end of one, before the first, after the last.
+    // Stopped in the middle of a line, at the end of one, before the first, and after the last.
     let ends: Vec<usize> = expected.match_indices('\n').map(|(at, _)| at + 1).collect();
     for length in [0, 5, ends[0], ends[100] + 9, ends[200], expected.len()] {
         fs::write(&part, &expected[..length]).unwrap();
@@ -167,13 +168,13 @@ fn a_stopped_batch_is_resumed() {
         assert_eq!(classify(&part, &["--resume"]).code, Some(0), "{length}");
         assert_eq!(fs::read_to_string(&part).unwrap(), expected, "{length}");
     }
-    // An error that is there already counts.
+    // An error from the earlier run counts for the exit status.
     let erring = expected.replacen(r#"{"line":1,"id":0,"result":"#, r#"{"line":1,"id":0,"error":"#, 1);
     fs::write(&part, &erring).unwrap();
     assert_eq!(classify(&part, &["--resume"]).code, Some(1));
     assert_eq!(fs::read_to_string(&part).unwrap(), erring);
 
-    // What is there is not lost unless that is asked for.
+    // Existing results are only replaced on request.
     let refused = classify(&whole, &["--json"]);
     assert_eq!(refused.error().0, "option");
     assert_eq!(fs::read_to_string(&whole).unwrap(), expected);
@@ -189,7 +190,7 @@ fn a_stopped_batch_is_resumed() {
     assert_eq!(classify(&part, &["--overwrite"]).code, Some(0));
     assert_eq!(fs::read_to_string(&part).unwrap(), expected);
     assert_eq!(cloze(&["classify", "--input", "-", "--resume", "--json"], "moods", "").error().0, "option");
-    // Nor is what is read written over, by whatever name.
+    // An input is not overwritten either, under any of its names.
     let (soft, hard) = (dir.path().join("soft"), dir.path().join("hard"));
     std::os::unix::fs::symlink(&input, &soft).unwrap();
     fs::hard_link(&input, &hard).unwrap();
@@ -205,7 +206,7 @@ fn a_stopped_batch_is_resumed() {
     assert_eq!(nowhere.error().0, "io");
 }
 
-/// Results come as soon as they are there, and Ctrl-C leaves whole lines.
+/// Results come as soon as they are ready, and Ctrl-C leaves whole lines.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_whole_lines() {
@@ -218,7 +219,7 @@ fn ctrl_c_leaves_whole_lines() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for n in 1..=3 {
         writeln!(stdin, r#"{{"text": "she was happy"}}"#).unwrap();
-        // The next line is not written before this one is answered.
+        // The next line is written only after this one is answered.
         let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!(line["line"], n);
     }
@@ -243,7 +244,7 @@ fn ctrl_c_leaves_whole_lines() {
     assert!(fs::read_to_string(&output).unwrap().ends_with("]}\n"));
 }
 
-/// The input's size does not show in the memory: 300 MB of lines pass through 250 MB of address space.
+/// The memory does not depend on the size of the input: 300 MB of lines pass through 250 MB of address space.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_input() {
@@ -256,7 +257,7 @@ fn memory_does_not_grow_with_the_input() {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // Cheap lines, but each read, parsed and given its line of output.
+    // These lines are cheap, but each is read and parsed, and has an output line.
     let chunk = format!("{{\"text\": 5, \"other\": \"{}\"}}\n", "x".repeat(10_000)).repeat(100);
     let mut sent = 0;
     while sent < 300 << 20 {
@@ -268,7 +269,7 @@ fn memory_does_not_grow_with_the_input() {
     assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Nor does the number of texts that the model has read.
+/// The memory does not depend on the number of processed texts either.
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_does_not_grow_with_the_work() {
@@ -297,7 +298,7 @@ fn memory_does_not_grow_with_the_work() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// A NumPy array: its head, and its rows as `--format jsonl` gives them.
+/// A NumPy array: its header, and rows that equal those of `--format jsonl`.
 #[test]
 fn vectors_are_written_as_an_array() {
     let dir = tempfile::tempdir().unwrap();
@@ -332,7 +333,7 @@ fn vectors_are_written_as_an_array() {
     for args in [["--format", "npy", "--input", input].as_slice(), &["--format", "npy", "--input", input, "--resume"]] {
         assert_eq!(cloze(&[&["embed", "--json"], args].concat(), "mean", "").error().0, "option");
     }
-    // What was there before is whole until the array is, and is not replaced unasked.
+    // The old file stays until the array is complete, and is only replaced on request.
     for (more, status) in
         [(["--input", "none", "--overwrite"].as_slice(), 1), (&["--input", input], 2), (&["one text"], 2)]
     {
@@ -367,7 +368,7 @@ fn one_run_writes_an_output() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }
 
-/// A model of a great many labels: results are held for a few texts at a time.
+/// A model with very many labels: the results of only a few texts are held at a time.
 #[cfg(target_os = "linux")]
 #[test]
 fn many_labels_take_little_memory() {
@@ -389,7 +390,7 @@ fn many_labels_take_little_memory() {
     assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "100");
 }
 
-/// The model of the moods with so many labels instead of three.
+/// The model of moods with this many labels instead of three.
 #[cfg(target_os = "linux")]
 fn many_labels(dir: &Path, count: usize) {
     use safetensors::tensor::TensorView;
@@ -440,7 +441,7 @@ fn wrong_usage_is_status_2() {
     }
 }
 
-/// A line of just as many bytes as a line may have, and of one more, each beside a short one.
+/// A line with the most bytes that a line may have, and one with one byte more. Each is beside a short line.
 #[test]
 fn the_longest_line_takes_nothing_of_the_next() {
     const MOST: usize = 16 << 20;

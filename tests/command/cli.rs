@@ -1,4 +1,4 @@
-//! The program as its users meet it: the real binary, its output, its errors and exit codes.
+//! The program from the user's view: the real binary, its output, its errors and exit codes.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::support::fixture;
 pub const QUESTION: &str = "Where do otters sleep?";
 pub const CONTEXT: &str = "Sea otters sleep on their backs in kelp forests.";
 
-/// `cloze answer --json --device cpu` about the usual question.
+/// Runs `cloze answer --json --device cpu` with the usual question.
 fn answer(args: &[&str]) -> Ran {
     run(&[&["answer", "--json", "--device", "cpu", "-q", QUESTION], args].concat())
 }
@@ -24,7 +24,7 @@ fn default_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/minilm-l6-qa")
 }
 
-/// What the offsets of an answer cut out of its context, in code points.
+/// The text at an answer's offsets in its context, in code points.
 fn cut(context: &str, line: &Value) -> String {
     let at = |key: &str| line[key].as_u64().unwrap() as usize;
     context.chars().skip(at("start")).take(at("end") - at("start")).collect()
@@ -51,7 +51,7 @@ fn a_text_is_given_in_three_ways() {
 fn people_see_the_answer_in_its_sentence_and_the_device() {
     let ran = run(&["answer", "-q", QUESTION, "-c", &format!("It rained. {CONTEXT} It stopped.")]);
     assert_eq!(ran.code, Some(0));
-    // The answer stands between asterisks in its sentence, then its score.
+    // The sentence with the answer between asterisks, then the score.
     let (sentence, score) = ran.out.trim_end().split_once("  ").unwrap();
     assert_eq!((sentence.replace('*', "").as_str(), sentence.matches('*').count()), (CONTEXT, 2), "{}", ran.out);
     assert!(sentence.contains("kelp forests*.") && score.parse::<f64>().is_ok(), "{}", ran.out);
@@ -61,12 +61,12 @@ fn people_see_the_answer_in_its_sentence_and_the_device() {
     assert_eq!(asked.err, "device: CPU, 1 thread (asked for)\n");
     let quiet = run(&["answer", "-q", QUESTION, "-c", CONTEXT, "--quiet"]);
     assert_eq!((quiet.code, quiet.err.as_str(), quiet.out), (Some(0), "", asked.out));
-    // What the text holds does not command the terminal.
+    // The text cannot control the terminal.
     let hostile = run(&["answer", "-q", QUESTION, "-c", &CONTEXT.replace("kelp", "\x1b[2Jkelp\u{7}")]);
     assert!(!hostile.out.contains(['\x1b', '\u{7}']), "{:?}", hostile.out);
 }
 
-/// Where Vulkan is looked for but no session is there, no driver's complaint about that comes through.
+/// If Vulkan is available but there is no session, a driver's complaint about that is not shown.
 #[test]
 fn stderr_says_the_device_alone() {
     let args = ["answer", "-q", QUESTION, "-c", CONTEXT];
@@ -84,7 +84,7 @@ fn offsets_are_code_points() {
         "海獺は海に住む。Sea otters sleep in kelp forests。",
         "e\u{301}te\u{301}\u{200b} sea otters sleep in kelp\u{0} forests\u{feff}.",
     ] {
-        // An argument cannot hold a NUL; a file can.
+        // An argument cannot contain a NUL, but a file can.
         let ran = run_with(&["answer", "--json", "--quiet", "-q", QUESTION, "--top-k", "5"], context.as_bytes());
         let lines = ran.lines();
         assert_eq!(lines.len(), 5);
@@ -106,7 +106,7 @@ fn options_of_answer() {
     let empty: Vec<_> = none.iter().filter(|l| l["answer"] == "").collect();
     assert_eq!(empty.len(), 1);
     assert_eq!((&empty[0]["start"], &empty[0]["end"]), (&json!(0), &json!(0)));
-    // Numbers as large as they get.
+    // The largest possible numbers.
     let most = usize::MAX.to_string();
     let all = answer(&["-c", CONTEXT, "--top-k", &most, "--max-answer-tokens", &most]);
     assert_eq!(all.lines()[0]["answer"], "kelp forests");
@@ -185,7 +185,7 @@ fn failures_exit_with_1_and_say_what_to_do() {
         (&["-c", "x", "--model", path(dir.path())], "", "model.safetensors"),
         (&["-c", "x", "--model", "/dev/null"], "", "/dev/null"),
     ] {
-        // clap takes an option once.
+        // clap accepts an option only once.
         let question: &[&str] = if args.contains(&"-q") { &[] } else { &["-q", QUESTION] };
         let ran = run(&[&["answer", "--json"], question, args].concat());
         let (found, message) = ran.error();
@@ -223,7 +223,7 @@ fn broken_models_are_named() {
     std::fs::remove_file(broken.join("vocab.txt")).unwrap();
     let (code, message) = ask();
     assert!(code == "tokenizer" && message.contains("vocab.txt"), "{code}: {message}");
-    // A pipe that nobody writes to: no waiting for it.
+    // Nobody writes to this pipe, and the program must not wait for it.
     if cfg!(unix) {
         assert!(Command::new("mkfifo").arg(broken.join("vocab.txt")).status().unwrap().success());
         let (code, message) = ask();
@@ -246,7 +246,7 @@ fn a_reader_that_leaves_is_no_failure() {
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), err.as_str()), (Some(0), ""));
     }
-    // Nor is one that does not care for stderr.
+    // A closed stderr is not a failure either.
     let mut child = command(&["answer", "-q", QUESTION, "-c", CONTEXT]).spawn().unwrap();
     drop(child.stderr.take());
     let output = child.wait_with_output().unwrap();
@@ -273,12 +273,12 @@ fn convert_goes_there_and_back() {
     assert_eq!(convert(&small, "i8", "copy").1, once);
     assert!(once.len() < std::fs::metadata(tiny.join("model.safetensors")).unwrap().len() as usize);
 
-    // The default model answers the same from f16.
+    // The default model in f16 gives the same answers.
     let (half, _) = convert(&default_model(), "f16", "minilm");
     let answers = |model: &Path| answer(&["-c", CONTEXT, "--model", path(model)]).lines().remove(0);
     let (from_i8, from_f16) = (answers(&default_model()), answers(&half));
     assert_eq!(from_i8["answer"], from_f16["answer"]);
-    // f16 rounds a row's scale times its values once more.
+    // f16 rounds the product of a value and its row's scale once more.
     let score = |line: &Value| line["score"].as_f64().unwrap();
     assert!((score(&from_i8) - score(&from_f16)).abs() < 1e-2, "{from_i8} {from_f16}");
 
@@ -322,7 +322,7 @@ fn eval_squad_counts_and_keeps_predictions() {
     let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing is left over: {names:?}");
 
-    // What cannot be written is refused before the work.
+    // A file that cannot be written is refused before the work.
     for bad in [dir.path().join("missing/p.json"), dir.path().to_owned()] {
         let ran = eval(&["--predictions", path(&bad)]);
         assert_eq!((ran.error().0.as_str(), ran.err.lines().count()), ("option", 1), "{}", ran.err);
@@ -389,7 +389,7 @@ fn bench_has_a_line_for_each_batch_and_length() {
     }
 }
 
-/// Every command's help has examples that the command line itself understands.
+/// The examples in every command's help are valid commands.
 #[test]
 fn every_command_has_examples_and_a_manual_page() {
     let dir = tempfile::tempdir().unwrap();

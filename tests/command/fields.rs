@@ -1,4 +1,4 @@
-//! The names of an input's fields: known alike by every command, by training and by the package.
+//! The names of input fields, which are the same for every command, for training and for the npm package.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::command::{Ran, run_with};
 use crate::support::fixture;
 
-/// `cloze ARGS --input -` over these lines.
+/// Runs `cloze ARGS --input -` on these lines.
 fn lines(args: &[&str], model: &str, lines: &[Value]) -> Ran {
     let model = fixture("tasks").join(model).to_str().unwrap().to_owned();
     let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -19,12 +19,12 @@ fn names(role: Role) -> Vec<&'static str> {
     NAMES.iter().filter(|(_, of)| *of == role).map(|(name, _)| *name).collect()
 }
 
-/// The results alone.
+/// Only the results.
 fn results(ran: &Ran) -> Vec<Value> {
     ran.lines().into_iter().map(|mut line| line["result"].take()).collect()
 }
 
-/// All results are one and the same, and there are as many as lines.
+/// Checks that all results are equal, and that there is one for each line.
 fn alike(args: &[&str], model: &str, inputs: &[Value]) {
     let found = results(&lines(args, model, inputs));
     assert_eq!(found.len(), inputs.len());
@@ -56,7 +56,7 @@ fn every_command_knows_every_name() {
     );
 }
 
-/// Labels of a line's own, as an array or between commas; other lines have those of the arguments.
+/// A line's own labels, in an array or separated by commas. Other lines use those of the arguments.
 #[test]
 fn a_line_has_labels_of_its_own() {
     let text = "a program";
@@ -104,12 +104,12 @@ fn what_is_not_read_is_named() {
     says(&["zero-shot"], "nli", json!({"text": "a", "labels": ["b"]}), &["candidate_labels"]);
     says(&["zero-shot"], "nli", json!({"inputs": "a", "parameters": {}}), &["\"parameters\" is not read"]);
     says(&["next-sentence"], "sentences", json!({"text": "a"}), &["no \"pair\""]);
-    // A null stands for nothing, and what resembles nothing is free.
+    // A null means that the field is missing, and a name that resembles no known one is ignored.
     let free = json!({"text": "a", "pair": null, "label": 3, "title": "t", "test": true, "question_id": 1, "idx": 0});
     assert_eq!(lines(&["tag"], "places", &[free]).code, Some(0));
 }
 
-/// A row of SQuAD is a question with its context, whatever else is in it.
+/// A row of SQuAD is a question with its context. Its other fields are ignored.
 #[test]
 fn rows_of_data_sets_are_read_as_they_are() {
     let row = json!({"id": "q1", "title": "Otters", "context": "Otters sleep in kelp.", "question": "Where do otters sleep?",
@@ -123,7 +123,7 @@ fn rows_of_data_sets_are_read_as_they_are() {
     assert!(ran.code == Some(1) && ran.out.contains("is a field that this task does not read"), "{}", ran.out);
 }
 
-/// The package has the table of the crate.
+/// The npm package has the same table as the crate.
 #[test]
 fn the_package_has_the_same_table() {
     let text = include_str!("../../web/src/fields.ts");

@@ -1,4 +1,5 @@
-//! What the program writes: nothing old is lost for nothing, no failure is silent, and no thread that is not granted ends it.
+//! The program's outputs: old results are not lost without need, no failure is silent, and a refused thread does not
+//! crash it.
 
 use std::fs;
 use std::process::Stdio;
@@ -12,7 +13,7 @@ fn model(name: &str) -> String {
     fixture("tasks").join(name).to_str().unwrap().to_owned()
 }
 
-/// What stops a run before its first result leaves the results that are to be replaced.
+/// If a run stops before its first result, the old results stay.
 #[cfg(unix)]
 #[test]
 fn old_results_are_there_until_the_first_of_the_new() {
@@ -39,13 +40,13 @@ fn old_results_are_there_until_the_first_of_the_new() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let id = child.id().to_string();
-    // It may not have got as far as to catch the signal; then it ends all the same.
+    // If it does not handle the signal yet, it ends anyway.
     assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     child.wait().unwrap();
     drop(stdin);
     assert_eq!(fs::read_to_string(&output).unwrap(), old);
 
-    // No lines give no results, and one its own.
+    // No lines give no results, and one line gives one.
     let empty = dir.path().join("empty.jsonl");
     fs::write(&empty, "").unwrap();
     let quick = ["classify", "--model", &model, "--device", "cpu", "--quiet"];
@@ -56,7 +57,8 @@ fn old_results_are_there_until_the_first_of_the_new() {
     assert_eq!(fs::read_to_string(&output).unwrap().lines().count(), 1);
 }
 
-/// A limit on processes that leaves no room for a second thread: an error before anything is written, or one thread less.
+/// With a limit on processes that allows no second thread, there is an error before anything is written, or one thread
+/// less.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_that_are_not_granted_are_an_error() {
@@ -68,7 +70,7 @@ fn threads_that_are_not_granted_are_an_error() {
     fs::write(&input, "{\"text\":\"happy\"}\n").unwrap();
     fs::write(&output, "old").unwrap();
     fs::set_permissions(&output, fs::Permissions::from_mode(0o666)).unwrap();
-    // The limit is not one for root.
+    // The limit does not apply to root.
     let is_root = fs::read_to_string("/proc/self/status").unwrap().contains("Uid:\t0\t");
     let limited = |args: &[&str]| {
         let user: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
@@ -87,13 +89,13 @@ fn threads_that_are_not_granted_are_an_error() {
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains(r#""code":"io""#) && said.contains("cannot start the thread that reads the input"), "{said}");
     assert_eq!(fs::read_to_string(&output).unwrap(), "old");
-    // The kernels do with the calling thread.
+    // The kernels run on the calling thread alone.
     let ran = limited(&["answer", "-q", "who", "-c", "Ada", "--device", "cpu", "--threads", "8"]).unwrap();
     let said = String::from_utf8(ran.stderr).unwrap();
     assert_eq!((ran.status.code(), said.as_str()), (Some(0), "device: CPU, 1 thread (asked for)\n"));
 }
 
-/// What cannot be written is a failure, whatever was to be written.
+/// Output that cannot be written is a failure, for every command.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_noticed() {
@@ -123,19 +125,19 @@ fn a_full_disk_is_noticed() {
     std::io::Write::write_all(&mut batch.stdin.take().unwrap(), b"{\"text\": \"Ada\"}\n").unwrap();
     assert_eq!(batch.wait_with_output().unwrap().status.code(), Some(1));
 
-    // A reader that has seen enough is no failure.
+    // A reader that has seen enough is not a failure.
     for args in [&["--help"] as &[&str], &["man"], &["tokenize", "Ada", "--quiet"]] {
         let (read, write) = std::io::pipe().unwrap();
         drop(read);
         let output = command(args).stdout(Stdio::from(write)).output().unwrap();
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{args:?}");
     }
-    // Wrong usage is still said on stderr.
+    // Wrong usage is still reported on stderr.
     let wrong = run_with(&["answer", "--nonsense"], b"");
     assert!(wrong.code == Some(2) && wrong.err.contains("Usage"), "{}", wrong.err);
 }
 
-/// A file that is replaced stays as private as it was, by every command that replaces one.
+/// A replaced file keeps its permissions, with every command that replaces one.
 #[cfg(unix)]
 #[test]
 fn what_is_replaced_stays_private() {
@@ -159,7 +161,7 @@ fn what_is_replaced_stays_private() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left over");
 }
 
-/// Names from files come to the terminal without what would command it, and no file fills the screen.
+/// Names from files cannot control the terminal, and no file can fill the screen.
 #[test]
 fn files_do_not_command_the_terminal() {
     let evil = "\u{1b}]0;pwned\u{7}\u{1b}[2J\nerror: everything is fine\u{202e}\u{9b}1A\u{200b}";
@@ -206,7 +208,7 @@ fn files_do_not_command_the_terminal() {
             assert!(!ran.err.lines().any(|line| line.starts_with("error: everything")), "{name}: {}", ran.err);
         }
     }
-    // Results are exact: a label is what the model calls it.
+    // Results are exact: a label is the model's own text.
     let ran = run(&["classify", "x", "--model", &hostile, "--device", "cpu", "--quiet"]);
     let found: Vec<_> = ran.lines().iter().map(|line| line["label"].as_str().unwrap().to_owned()).collect();
     assert!(found.contains(&evil.to_owned()) && found.contains(&long));

@@ -1,4 +1,4 @@
-//! `--resume` goes on with the batch that was begun, and with no other.
+//! `--resume` continues the batch that was begun, and refuses any other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::command::{Ran, run, run_with};
 use crate::support::fixture;
 
-/// A directory with an input, `in.jsonl`, and an output of its first lines.
+/// A directory with an input, `in.jsonl`, and an output for its first lines.
 struct Begun {
     dir: tempfile::TempDir,
     output: String,
@@ -23,7 +23,7 @@ fn model(name: &str) -> String {
 }
 
 impl Begun {
-    /// `cloze classify` has done `held` of `lines` lines.
+    /// A state in which `cloze classify` has processed `held` of `lines` lines.
     fn new(lines: usize, held: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in.jsonl"), (0..lines).map(line).collect::<String>()).unwrap();
@@ -54,7 +54,7 @@ impl Begun {
         run(&self.args(command, model, more).iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// A resumed run is refused, and the output stays.
+    /// Checks that a resumed run is refused and the output stays.
     fn refused(&self, command: &[&str], model: &str, words: &str) {
         let (code, message) = self.run(command, model, &["--resume"]).error();
         assert!(code == "option" && message.contains(words), "{code}: {message}");
@@ -73,10 +73,10 @@ fn another_command_model_or_option_is_refused() {
     let whole = begun.read();
     let refused = begun.run(&["zero-shot", "--labels", "a,c"], "nli", &["--resume"]).error().1;
     assert!(refused.contains("labels was [\"a\",\"b\"], now it is [\"a\",\"c\"]"), "{refused}");
-    // The same by other words is the same.
+    // The same options in another form are the same.
     let same = begun.run(&["zero-shot", "--labels=a", "--labels", "b"], "nli", &["--resume", "--threads", "1"]);
     assert_eq!((same.code, begun.read()), (Some(0), whole));
-    // A model that was written anew is another, by whatever name.
+    // A model that was written again is another model, even under the same name.
     let begun = Begun::new(4, 2);
     let copy = begun.path("copy");
     fs::create_dir(&copy).unwrap();
@@ -109,7 +109,7 @@ fn another_input_is_refused() {
         begun.refused(&["classify"], "moods", "the input is not the one that the output is of");
         put("");
         begun.refused(&["classify"], "moods", "it has 0 lines");
-        // One that grew goes on, also behind a last line that had no end.
+        // An input that has grown continues, even if its last line had no line end.
         put(&format!("{}\r\n{}", input.trim_end(), line(lines)));
         let ran = begun.run(&["classify"], "moods", &["--resume"]);
         assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -118,7 +118,7 @@ fn another_input_is_refused() {
     }
 }
 
-/// An input that cannot be read twice: what was written of another one is taken back.
+/// An input that cannot be read twice: results of another input are removed again.
 #[test]
 fn another_input_from_a_pipe_is_refused() {
     let begun = Begun::new(700, 10);
@@ -164,7 +164,7 @@ fn an_output_without_its_record_is_not_gone_on_with() {
         assert!(message.contains(words), "{message}");
         assert_eq!(begun.read(), begun.output);
     }
-    // One of its two marks is enough.
+    // One of the two marks is enough.
     let mut torn = whole.clone();
     let end = torn.len();
     torn[end - 5..].fill(b'0');
@@ -173,7 +173,7 @@ fn an_output_without_its_record_is_not_gone_on_with() {
     assert_eq!(begun.read().lines().count(), 300);
 }
 
-/// Where no record can be kept the results are written all the same.
+/// If no record can be kept, the results are written anyway.
 #[cfg(unix)]
 #[test]
 fn results_are_worth_more_than_their_record() {

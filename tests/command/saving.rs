@@ -1,4 +1,5 @@
-//! What is written: never over what is read, and whole or not at all, whatever fails and whenever a process is killed.
+//! Saving files: an input is never overwritten, and an output is complete or unchanged, whatever fails and whenever a
+//! process is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Two models of the same sizes, with other labels and other weights.
+/// Two models of the same size with different labels and weights.
 fn two_models(dir: &Path) -> [PathBuf; 2] {
     let [old, new] = ["old", "new"].map(|name| dir.join(name));
     copy(&fixture("tasks/moods"), &old);
@@ -176,7 +177,7 @@ fn spellings_and_strays_convert_to_a_model_that_loads() {
     assert!(!at("differs-f32").exists());
 }
 
-/// The library that makes calls fail; nothing where there is no C compiler.
+/// A library that makes system calls fail; `None` if there is no C compiler.
 #[cfg(target_os = "linux")]
 fn faults(dir: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/faults.c");
@@ -193,8 +194,8 @@ fn faults(dir: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Makes the 1st, 2nd, … call fail until there is none left, each time on a fresh copy of the old model; what is there then is
-/// the old model or the new one, never a part of each, and after a success the new one.
+/// Makes the 1st, 2nd, … call fail until no call is left, each time on a fresh copy of the old model. Afterwards the
+/// directory has the old model or the new one, never a mix, and after a success the new one.
 #[cfg(target_os = "linux")]
 fn at_every_call(name: &str, step: usize) {
     let dir = tempfile::tempdir().unwrap();
@@ -234,7 +235,7 @@ fn at_every_call(name: &str, step: usize) {
         assert!(call < 200_000, "{name}: no end");
     }
     assert!(kept > 5 && replaced > 0, "{name}: {kept} kept, {replaced} replaced");
-    // What the killed ones left is swept by the next.
+    // The next process removes what the killed ones left.
     fresh();
     let killed = convert_command(&new, &out).env("LD_PRELOAD", &library).env("KILL_AT", "12").output().unwrap();
     assert_eq!(killed.status.code(), None);
@@ -251,7 +252,7 @@ fn a_conversion_killed_at_any_call_leaves_one_model() {
     at_every_call("KILL_AT", 1);
 }
 
-/// A full disk at every call: an error, and the old model, or the new one where only the old one's removal failed.
+/// A full disk at every call gives an error. The old model stays, unless only its removal failed.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_conversion_that_fails_at_any_call_leaves_one_model() {

@@ -1,4 +1,4 @@
-//! `cloze search`: passages by meaning, with a cache that knows when a text has changed.
+//! `cloze search`: passages by meaning, with a cache that notices changed texts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn model(name: &str) -> String {
     fixture("tasks").join(name).to_str().unwrap().to_owned()
 }
 
-/// Files to search, and a cache beside them.
+/// Files to search, with a cache beside them.
 struct Notes {
     dir: tempfile::TempDir,
 }
@@ -34,7 +34,7 @@ impl Notes {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// `cloze search ARGS --json --model cls --cache DIR`, in the directory.
+    /// Runs `cloze search ARGS --json --model cls --cache DIR` in the directory.
     fn search(&self, args: &[&str]) -> Ran {
         let model = model("cls");
         self.ran(&[&["search", "--json", "--model", &model, "--device", "cpu", "--cache", "cache"], args].concat())
@@ -52,7 +52,7 @@ impl Notes {
     }
 }
 
-/// What stands in the file where the passage is said to be.
+/// The text of the file at the reported place of the passage.
 fn cut(notes: &Notes, line: &Value) -> String {
     let text = fs::read_to_string(notes.path(line["file"].as_str().unwrap())).unwrap();
     let [start, end] = ["start", "end"].map(|key| line[key].as_u64().unwrap() as usize);
@@ -61,7 +61,7 @@ fn cut(notes: &Notes, line: &Value) -> String {
     text.chars().skip(start).take(end - start).collect()
 }
 
-/// Every passage has its place, and the cosine of its vector and the query's, as `cloze embed` gives them.
+/// Every passage has its place, and the cosine between its vector and the query's, as `cloze embed` computes them.
 #[test]
 fn passages_are_ranked_by_their_vectors() {
     let notes = Notes::new();
@@ -88,7 +88,7 @@ fn passages_are_ranked_by_their_vectors() {
     }
     let best = notes.search(&["Who wrote the program?", "notes", "--top-k", "1"]).lines();
     assert_eq!(best, found[..1]);
-    // Without --json it is for people.
+    // Without --json, the output is for people.
     let shown =
         notes.ran(&["search", "Who wrote?", "notes/days.md", "--model", &model("cls"), "--no-cache", "--quiet"]);
     assert!(shown.code == Some(0) && shown.err.is_empty(), "{}", shown.err);
@@ -118,7 +118,7 @@ fn the_cache_knows_when_a_text_has_changed() {
         "--no-cache",
     ]);
     assert_eq!((embedded(&without), &without.out), ("3 embedded now".into(), &fresh.out));
-    // A file that was moved is known by its text; one that has changed is not, whatever its date.
+    // A moved file is recognized by its text. A changed one is not, even if its date is the same.
     fs::rename(notes.path("notes/days.md"), notes.path("notes/old.md")).unwrap();
     assert_eq!(embedded(&search()), "0 embedded now");
     let water = notes.path("notes/more/water.txt");
@@ -128,7 +128,7 @@ fn the_cache_knows_when_a_text_has_changed() {
     let changed = search();
     assert_eq!(embedded(&changed), "1 embedded now");
     assert!(changed.out.contains("The river is warm.") && !changed.out.contains("cold"), "{}", changed.out);
-    // What is damaged is made again.
+    // Damaged entries are made again.
     for (number, path) in notes.cached().iter().enumerate() {
         let mut bytes = fs::read(path).unwrap();
         match number {
@@ -141,7 +141,7 @@ fn the_cache_knows_when_a_text_has_changed() {
     let repaired = search();
     assert_eq!((embedded(&repaired), &repaired.out), ("3 embedded now".into(), &changed.out));
     assert_eq!(embedded(&search()), "0 embedded now");
-    // Another model has vectors of its own.
+    // Another model has its own vectors.
     let other = notes.ran(&[
         "search",
         "Who?",
@@ -157,14 +157,14 @@ fn the_cache_knows_when_a_text_has_changed() {
     assert!(!embedded(&other).starts_with('0'), "{}", other.err);
 }
 
-/// Where vectors cannot be kept, the search does without, and says so.
+/// If vectors cannot be stored, the search works without the cache and reports it.
 #[test]
 fn a_cache_that_cannot_be_written_is_done_without() {
     let notes = Notes::new();
     notes.write("cache", "a file");
     let ran = notes.search(&["Who wrote?", "notes"]);
     assert_eq!((ran.lines().len(), ran.err.matches("vectors are not kept: ").count()), (3, 1), "{}", ran.err);
-    // By default they go where the user's programs keep such things.
+    // By default they are stored in the user's directory for caches.
     let home = tempfile::tempdir().unwrap();
     let model = model("cls");
     let args = ["search", "Who?", "notes", "--model", &model, "--device", "cpu", "--quiet"];
@@ -204,13 +204,13 @@ fn what_cannot_be_searched_is_left_out_and_told() {
     #[cfg(unix)]
     assert!(ran.err.contains("1 links"), "{}", ran.err);
     assert!(!ran.err.contains('\x1b'), "{:?}", ran.err);
-    // What is named must be readable.
+    // A named file must be readable.
     for name in ["notes/binary.txt", "notes/latin.txt", "notes/huge.txt"] {
         let (code, message) = notes.search(&["Who?", "notes", name]).error();
         assert!(code == "input" && message.contains(name), "{message}");
     }
     assert_eq!(notes.search(&["Who?", "notes/none"]).error().0, "io");
-    // Nothing to find is nothing found.
+    // No passages give no results.
     assert_eq!(notes.search(&["Who?", "notes/empty.md"]).lines(), [] as [Value; 0]);
     assert_eq!(notes.search(&["", "notes/days.md"]).lines().len(), 2);
     for args in [&["Who?"] as &[&str], &["Who?", "notes", "--top-k", "0"], &["Who?", "notes", "--candidates", "5"]] {
@@ -218,7 +218,7 @@ fn what_cannot_be_searched_is_left_out_and_told() {
     }
 }
 
-/// The cross-encoder's order and scores are those of `cloze rerank`, over the closest passages.
+/// The order and scores of the cross-encoder equal those of `cloze rerank` on the closest passages.
 #[test]
 fn a_cross_encoder_ranks_the_closest_passages() {
     let notes = Notes::new();
@@ -239,7 +239,8 @@ fn a_cross_encoder_ranks_the_closest_passages() {
     assert_eq!(wrong.error().0, "unsupported");
 }
 
-/// Prompts stand where sentence-transformers' encode_query and encode_document put them; the default one is for neither.
+/// Prompts are placed like those of encode_query and encode_document in sentence-transformers. The default prompt is
+/// used for neither.
 #[test]
 fn queries_and_passages_have_their_prompts() {
     let notes = Notes::new();
@@ -279,7 +280,7 @@ fn queries_and_passages_have_their_prompts() {
     assert_eq!(unknown.error().0, "option");
 }
 
-/// Hundreds of files go through in parts, and equal passages are in the files' order.
+/// Hundreds of files are processed in parts, and equal passages are in the order of the files.
 #[test]
 fn many_files_are_searched_in_parts() {
     let notes = Notes::new();

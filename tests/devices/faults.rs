@@ -1,4 +1,4 @@
-//! What happens when a device fails or is told to stop: an error, soon, and nothing worse.
+//! Failing and cancelled devices: the result is an error, soon, and nothing worse.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn model(device: impl Into<std::sync::Arc<Device>>) -> (Model, Expected) {
     (model, Expected::read(&dir.join("expected.safetensors")))
 }
 
-/// A lost device is said to be lost by every later call; none of them hangs.
+/// After a device is lost, every call reports that, and none hangs.
 #[test]
 fn a_lost_device_is_an_error() {
     for adapter in all_adapters() {
@@ -40,7 +40,7 @@ fn a_lost_device_is_an_error() {
     }
 }
 
-/// A cancelled forward says so, and the next one is as if nothing had been.
+/// A cancelled forward pass reports that, and does not affect the next one.
 #[test]
 fn a_cancelled_forward_is_an_error_and_leaves_the_model_whole() {
     for_each_device(|test| {

@@ -1,5 +1,5 @@
-//! Every op on every device, and every variant of its kernels, against naive loops in f64; and the same bits for a row
-//! or a sequence alone and in any batch.
+//! Compares every op on every device, with every variant of its kernels, with naive loops in f64. A row or a sequence
+//! must have the same bits alone and in any batch.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn pinned(gpu: &Gpu, list: &CallList, capacity: BatchSizes, name: &str) -> Plan 
     Plan::Gpu(Box::new(pollster::block_on(gpu.plan_pinned(list, capacity, Some(name))).expect("a plan")))
 }
 
-/// The variants that a plan uses.
+/// The variants in a plan.
 fn used(plan: &Plan) -> BTreeSet<&'static str> {
     match plan {
         Plan::Gpu(p) => p.variants().map(|(_, name)| name).collect(),
@@ -51,7 +51,7 @@ fn used(plan: &Plan) -> BTreeSet<&'static str> {
     }
 }
 
-/// Calls `check` with the device's own plan, and then with each variant of `op` that fits the one call of `list`.
+/// Calls `check` with the device's own plan, and then with each variant of `op` that fits the single call of `list`.
 pub fn for_each_plan(
     device: &Device,
     list: &CallList,
@@ -78,7 +78,7 @@ fn tokens(n: usize) -> BatchSizes {
 
 // ---- matmul
 
-/// A linear layer in numbers.
+/// The sizes and options of a linear layer.
 struct Layer {
     m: usize,
     n: usize,
@@ -88,12 +88,12 @@ struct Layer {
     activation: Activation,
 }
 
-/// A layer recorded on a device, and what goes in.
+/// A layer recorded on a device, with its inputs.
 struct Recorded {
     list: CallList,
     x: Tensor,
     r: Option<Tensor>,
-    /// W as the device has it, widened; the bias; x; the residual.
+    /// W as the device stores it, widened; the bias; x; the residual.
     w: Vec<f32>,
     b: Vec<f32>,
     xs: Vec<f32>,
@@ -124,7 +124,7 @@ impl Layer {
         Recorded { list: g.finish(&[y]), x, r, w: host.to_f32(), b, xs: noise(m * k, 5), rs: noise(m * n, 13) }
     }
 
-    /// y and how far rounding may take it.
+    /// Each element of y, with a bound on its rounding error.
     fn naive(&self, r: &Recorded) -> Vec<(f64, f64)> {
         let Layer { m, n, k, .. } = *self;
         let mut y = Vec::new();
@@ -137,8 +137,8 @@ impl Layer {
                     size += t.abs();
                 });
                 let add = if self.residual { f64::from(r.rs[i * n + j]) } else { 0.0 };
-                // A chain of k roundings; no activation here is steeper than twice its argument's size, and none is
-                // further from its function than 1e-6 of its value or its argument.
+                // A chain of k roundings. No activation here is steeper than twice the size of its argument, and each
+                // approximation differs from its function by at most 1e-6 of its value or its argument.
                 let steep = 2.0 * (1.0 + sum.abs());
                 let value = activate(self.activation as u32, sum);
                 let off = (k as f64 + 4.0) * EPS * size * steep + 1e-6 * (1.0 + sum.abs() + value.abs());
@@ -150,7 +150,7 @@ impl Layer {
 }
 
 impl Recorded {
-    /// y of the rows from `first` on.
+    /// The rows of y from `first` on.
     fn rows(&self, device: &Device, plan: &mut Plan, first: usize, count: usize) -> Vec<f32> {
         let k = self.x.cols as usize;
         let mut inputs = vec![(self.x.id, bytes(&self.xs[first * k..(first + count) * k]))];
@@ -185,7 +185,7 @@ fn activate(id: u32, x: f64) -> f64 {
     }
 }
 
-/// The normal distribution's function, by Simpson's rule.
+/// The distribution function of the normal distribution, by Simpson's rule.
 fn normal(x: f64) -> f64 {
     let end = x.clamp(-12.0, 12.0);
     let steps = 400;
@@ -215,7 +215,7 @@ fn matmul_is_the_naive_loop() {
             }
         }
     }
-    // A grid of more than one tile each way for the largest tile; the sum over K is long.
+    // The grid has more than one of the largest tiles in both directions, and the sum over K is long.
     let large = Layer { m: 130, n: 260, k: 768, dtype: DType::F32, residual: true, activation: layers[0].activation };
     layers.push(large);
     for_each_device(|test| {
@@ -292,7 +292,7 @@ impl Heads {
         (g.finish(&[ctx]), qkv, bounds)
     }
 
-    /// q, k and v; scores reach about +-30 so that the softmax is sharp in places.
+    /// q, k and v. Scores reach about ±30, so that the softmax is sharp in places.
     fn values(&self) -> Vec<f32> {
         let len = self.lengths.iter().sum::<usize>() * 3 * self.heads * self.size;
         noise(len, 21).iter().map(|v| v * 3.0).collect()
@@ -313,8 +313,8 @@ impl Heads {
                     let e: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
                     let sum: f64 = e.iter().sum();
                     let value: f64 = e.iter().zip(first..).map(|(e, u)| e * at(u, 2, c)).sum::<f64>() / sum;
-                    // exp turns a score's absolute error into a relative one: D roundings of products up to 9, twice
-                    // (score and maximum), and the sum over the keys.
+                    // exp turns the absolute error of a score into a relative one: D roundings of products up to 9,
+                    // twice (score and maximum), and the sum over the keys.
                     let off = 2.0 * (9.0 * d as f64).sqrt() * (d as f64 + 8.0) * EPS + (len as f64 + 8.0) * EPS;
                     ctx.push((value, off * 3.0));
                 }
@@ -408,7 +408,7 @@ fn layer_norm_is_the_naive_loop_and_a_row_has_the_same_bits_alone() {
                 let scale = 1.0 / (var + f64::from(eps)).sqrt();
                 for (c, v) in row.iter().enumerate() {
                     let (gamma, beta) = (f64::from(gamma[c]), f64::from(beta[c]));
-                    // The mean is off by C roundings of numbers up to 3, the deviation relatively by as many.
+                    // The mean has an error of C roundings of numbers up to 3; the deviation has as many, relatively.
                     let off = (n + 8.0) * EPS * (3.0 * scale + 4.0);
                     expected.push(((f64::from(*v) - mean) * scale * gamma + beta, off));
                 }
@@ -432,13 +432,13 @@ fn layer_norm_is_the_naive_loop_and_a_row_has_the_same_bits_alone() {
 fn every_op_has_a_variant_for_every_family_and_names_are_unique() {
     let mut names = BTreeSet::new();
     for (op, variant) in OPS.iter().flat_map(|op| op.variants.iter().map(move |v| (op, v))) {
-        // A gradient's kernels are the cores of its op, with other pieces.
+        // The kernels of a gradient are the cores of its op, with other pieces.
         let shared = op.name.ends_with("_backward") && !variant.name.starts_with(op.name);
         assert!(names.insert(variant.name) || shared, "{} twice", variant.name);
     }
     for_each_gpu(|_, gpu| {
         for op in OPS {
-            // What has no barrier and no tile to choose is one variant for both.
+            // A kernel without barriers and tiles is the same for both families.
             let own = op.variants.len() == 1 || op.variants.iter().any(|v| v.family == gpu.family());
             assert!(own, "{} on {}", op.name, gpu.family().name());
         }

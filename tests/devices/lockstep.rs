@@ -1,4 +1,4 @@
-//! Two devices side by side: they agree, and a kernel that was broken on purpose is named.
+//! Compares two devices: they agree, and a kernel that was broken on purpose is found.
 
 use cloze::batch::Batch;
 use cloze::checkpoint::{Checkpoint, Head};
@@ -12,7 +12,7 @@ use cloze::{activation::Activation, block_on};
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
-/// As the activations against PyTorch's.
+/// The tolerance of activations against PyTorch.
 const TOLERANCE: f32 = 1e-4;
 
 fn model(name: &str, device: impl Into<std::sync::Arc<Device>>) -> Model {
@@ -30,7 +30,7 @@ fn batch() -> Batch {
     batch
 }
 
-/// What lockstep says of `list` on `model`'s device, against `reference`.
+/// The result of lockstep for `list` on `model`'s device, against `reference`.
 fn compare(reference: &Model, model: &Model, list: &CallList) -> Option<Mismatch> {
     let batch = batch();
     let inputs = reference.inputs(&batch).unwrap();
@@ -49,19 +49,19 @@ fn every_device_agrees_with_the_cpu() {
     }
 }
 
-/// An op with every variant and the twin broken: in its shaders one text stands where another stood.
+/// An op whose variants and twin are all broken. In its shaders, one text replaces another.
 struct Broken {
     op: &'static Op,
     wgsl: [fn(&CallContext<'_>) -> Vec<&'static str>; MOST],
     twin: fn(&mut CpuCall<'_>),
-    /// The activation whose call is broken.
+    /// The activation of the broken call.
     tensor: &'static str,
 }
 
-/// More variants than any op has.
+/// A number above that of the variants of any op.
 const MOST: usize = 12;
 
-/// The functions that a `Variant` needs capture nothing: one for each place in the op's list.
+/// Defines the functions of a `Variant`, which cannot capture anything: one for each place in the op's list.
 macro_rules! broken {
     ($name:ident, $op:path, $from:literal => $to:literal) => {
         mod $name {
@@ -90,7 +90,7 @@ macro_rules! broken {
     };
 }
 
-// A wrong eps, a wrong scale, a weight that counts too much: nothing crashes, only numbers are off.
+// A wrong eps, a wrong scale, a weight that counts too much: nothing crashes, but the numbers are wrong.
 broken!(broken_layer_norm, layer_norm::OP, "params.eps" => "(params.eps + 0.1)");
 broken!(broken_attention, attention::OP, "params.scale" => "(1.5 * params.scale)");
 broken!(broken_matmul, matmul::OP, "sum * weight_scale(col)" => "1.1 * sum * weight_scale(col)");
@@ -150,7 +150,7 @@ fn a_broken_kernel_is_named() {
     });
 }
 
-/// The same for a call whose parameters are wrong: no kernel is broken, but it was asked for another thing.
+/// The same for a call with wrong parameters: no kernel is broken, but it computes something else.
 #[test]
 fn a_wrong_parameter_is_named() {
     let reference = model("tiny", Device::Cpu(Cpu::new(1)));

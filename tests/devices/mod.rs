@@ -1,4 +1,4 @@
-//! Devices and kernels: right values, same bits, failures and pauses.
+//! Devices and kernels: right values, the same bits, failures and pauses.
 
 pub mod faults;
 pub mod kernels;

@@ -1,4 +1,4 @@
-//! A CPU device that gives way: what it computes wherever it pauses, and how soon it stops.
+//! A CPU device that pauses: its results, wherever it pauses, and how soon it stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use cloze::{Result, block_on};
 use crate::models::golden::Expected;
 use crate::support::fixture;
 
-/// A device that pauses whenever it may, and does `each` with the number of the pause, counted from 1.
+/// A device that pauses as often as possible, and calls `each` with the number of the pause, counted from 1.
 fn pausing(slice: Duration, each: impl Fn(u64) + Clone + Send + Sync + 'static) -> (Arc<Device>, Arc<AtomicU64>) {
     let pauses = Arc::new(AtomicU64::new(0));
     let count = pauses.clone();
@@ -80,7 +80,7 @@ fn a_cancel_takes_effect_at_any_pause_and_spares_the_model() {
     }
 }
 
-/// A matmul `[m, 256]` by `[256, 512]`, and its x.
+/// A matmul of `[m, 256]` by `[256, 512]`, with its x.
 fn product(device: &Device, m: u32) -> Result<(CallList, cloze::device::TensorId)> {
     let weights: Vec<u8> = (0..512 * 256).flat_map(|i| ((i % 13) as f32 - 6.0).to_le_bytes()).collect();
     let mut g = Graph::new();
@@ -97,7 +97,7 @@ fn one_large_call_is_left_in_the_middle() {
     let cancel = Cancel::new();
     let token = cancel.clone();
     let (device, pauses) = pausing(Duration::ZERO, move |n| {
-        // The first pause is that before the call.
+        // The first pause comes before the call.
         if n == 3 {
             token.cancel();
         }
@@ -120,7 +120,7 @@ fn one_large_call_is_left_in_the_middle() {
     let (cancelled, ops, values) = run(&device, &cancel).unwrap();
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     assert_eq!(ops, 0, "the call was not finished");
-    // The last of the counted pauses is one of the second run, which has one before each task.
+    // The last counted pause is in the second run, which has one before each task.
     assert!(pauses.load(Ordering::Relaxed) > 3 + 64, "{pauses:?} pauses");
     let (_, ops, want) = run(&Device::Cpu(Cpu::new(2)), &Cancel::new()).unwrap();
     assert_eq!((ops, values == want), (1, true));

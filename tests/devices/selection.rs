@@ -1,4 +1,4 @@
-//! The ops that choose and pool rows, against naive loops on every device.
+//! The ops that select and pool rows, compared with naive loops on every device.
 
 use cloze::block_on;
 use cloze::device::{BatchSizes, Cancel, Rows};
@@ -23,7 +23,7 @@ fn gather_takes_the_rows_that_are_named() {
             let values = noise(9 * cols, 5);
             let capacity = BatchSizes { tokens: 9, sequences: 1, longest: 9, picked: 6 };
             let mut plan = block_on(test.device.plan(&list, capacity)).unwrap();
-            // None at all is a batch too.
+            // A batch without any picked token is also valid.
             for picked in [vec![8_u32, 0, 3, 3, 7, 8], vec![4], vec![]] {
                 let sizes = BatchSizes { picked: picked.len() as u32, ..capacity };
                 let inputs = [(x.id, bytemuck::cast_slice(&values)), (index.id, bytemuck::cast_slice(&picked))];
@@ -36,7 +36,7 @@ fn gather_takes_the_rows_that_are_named() {
     });
 }
 
-/// One column of a pooled sequence, whose tokens have these values and of which the first `skipped` do not count.
+/// One column of a pooled sequence whose tokens have these values, without the first `skipped`.
 fn pooled(pooling: Pooling, column: &[f64], skipped: usize) -> f64 {
     let counted = &column[skipped.min(column.len())..];
     let weights = (1..=column.len()).skip(skipped).map(|place| place as f64);
@@ -104,7 +104,7 @@ fn unit_rows_have_length_1() {
             let list = g.finish(&[y]);
             let sizes = BatchSizes { tokens: rows, sequences: rows, longest: 1, picked: 0 };
             let mut values = noise(rows as usize * cols, 7);
-            // A row of zeros stays one.
+            // A row of zeros stays zero.
             values[..cols].fill(0.0);
             let mut plan = block_on(test.device.plan(&list, sizes)).unwrap();
             let inputs = [(x.id, bytemuck::cast_slice(&values))];

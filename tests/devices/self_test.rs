@@ -1,4 +1,4 @@
-//! The self-test passes on every device, and a GPU that computes wrong is found out, named and not used.
+//! The self-test passes on every device. A GPU that computes wrong numbers is found, named and not used.
 
 use std::sync::Arc;
 
@@ -19,19 +19,19 @@ fn every_device_passes() {
             let outcome = block_on(run(&test.device, case)).expect("it runs");
             eprintln!("{}: {} off by {:.1e}", test.name, case.dtype.name(), outcome.difference);
             assert!(outcome.is_right() && outcome.wrong.is_none(), "{}: {outcome:?}", test.name);
-            // A test that any result would pass is none.
+            // A test that accepts any result would be useless.
             assert!(outcome.difference > 0.0 && outcome.difference <= TOLERANCE, "{}: {outcome:?}", test.name);
         }
     });
 }
 
-/// What `auto` does on a machine whose only GPU is this software adapter, with its kernels rewritten.
+/// The choice of `auto` on a machine whose only GPU is this software adapter, with rewritten kernels.
 fn auto_on(adapter: &str, family: Family, rewrite: Option<fn(&str, String) -> String>) -> Chosen {
     let options = GpuOptions { family: Some(family), rewrite, ..GpuOptions::default() };
     block_on(auto(|| Cpu::new(1), options, |info| info.name == adapter))
 }
 
-/// The one line in which `kernel` has `from` says `to`; other kernels are left alone.
+/// Replaces `from` by `to` in the one line of `kernel` that has it. Other kernels are unchanged.
 fn replaced(name: &str, kernel: &str, text: String, from: &str, to: &str) -> String {
     if name != kernel {
         return text;
@@ -40,8 +40,8 @@ fn replaced(name: &str, kernel: &str, text: String, from: &str, to: &str) -> Str
     text.replace(from, to)
 }
 
-/// A wrong kernel, by the family that has it, and what is said of it. Each is used by some case of the test alone, by
-/// its large batches alone, or in its small differences.
+/// A wrong kernel: the family that has it, and the words of the report. Each fault shows in only some cases of the
+/// test, only in its large batches, or only in small differences.
 type Fault = (Family, fn(&str, String) -> String, &'static [&'static str]);
 
 const FAULTS: [Fault; 6] = [
@@ -67,13 +67,13 @@ const FAULTS: [Fault; 6] = [
     ),
     (
         Family::Tiles,
-        // The scales of a row's neighbour: only i8 has any.
+        // The scales of the neighbouring row, which only i8 has.
         |name, text| {
             replaced(name, "matmul_tiles_32x32", text, "sum * weight_scale(col)", "sum * weight_scale(col & ~7u)")
         },
         &["i8", "matmul (matmul_tiles_32x32)", "layer.0.qkv"],
     ),
-    // What the driver refuses to compile.
+    // The driver refuses to compile this.
     (Family::Tiles, |_, text| text + "fn", &["GPU "]),
 ];
 
@@ -105,14 +105,14 @@ fn a_wrong_gpu_is_named_and_not_used() {
     eprintln!("{tried} wrong GPUs");
 }
 
-/// A GPU that is lost while it is tested is refused as well.
+/// A GPU that is lost during its test is refused as well.
 #[test]
 fn a_lost_gpu_does_not_pass() {
     for adapter in block_on(adapters()) {
         let gpu = block_on(Gpu::open(&adapter, GpuOptions::default())).expect("an adapter opens");
         gpu.destroy();
         let error = block_on(check(&Arc::new(Device::Gpu(Box::new(gpu))))).expect_err("it is lost");
-        // The driver may refuse the first buffer before it tells of the loss.
+        // The driver may refuse the first buffer before it reports the loss.
         assert!(["device_lost", "gpu"].contains(&error.code()), "{error}");
     }
 }
@@ -139,7 +139,7 @@ fn doctor_reports_and_is_well() {
         assert!(test["difference"].as_f64().unwrap() < 1e-4, "{test}");
     }
     assert!(devices[0]["gemm_gflops"].as_f64().unwrap() > 0.0 && devices[0]["encoder_ms"].as_f64().unwrap() > 0.0);
-    // Progress goes to stderr, unless it is not wanted.
+    // Progress goes to stderr, unless --quiet is given.
     assert!(ran.err.contains("cpu CPU") && ran.err.contains("self-test"), "{}", ran.err);
 
     let people = command(&["doctor", "--quiet", "--threads", "1"]);
@@ -149,7 +149,7 @@ fn doctor_reports_and_is_well() {
     {
         assert!(people.out.contains(part), "{}: no {part}", people.out);
     }
-    // Nothing that names whoever runs it.
+    // Nothing in the report identifies the user.
     for name in ["HOME", "USER", "PWD"].iter().filter_map(|key| std::env::var(key).ok()).filter(|v| v.len() > 1) {
         assert!(!people.out.contains(&name), "{name}: {}", people.out);
     }

@@ -1,4 +1,5 @@
-//! LoRA adapters that peft wrote: read, run on every device, written again, merged; and files that are none.
+//! LoRA adapters that peft wrote: read, run on every device, written again and merged. Also files that are not
+//! adapters.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use crate::support::command::run;
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
-/// Adapter, head, and how many of its matrices on a device are in 8 bits.
+/// The adapter, its head, and the number of its matrices that are in 8 bits on a device.
 const CASES: [(&str, Head, usize); 20] = [
     ("answer", Head::QuestionAnswering, 0),
     ("answer-i8", Head::QuestionAnswering, 4),
@@ -43,7 +44,7 @@ const CASES: [(&str, Head, usize); 20] = [
     ("words-whole", Head::MaskedLm, 0),
 ];
 
-/// How many of them are plain adapters as they are written here.
+/// The number of those that are plain adapters, in the form that is written here.
 const PLAIN: usize = 10;
 
 const FILES: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
@@ -52,7 +53,7 @@ fn directory(name: &str) -> PathBuf {
     fixture("adapters").join(name)
 }
 
-/// What peft computes; of words, for every token.
+/// The results of peft; those of a language model for every token.
 fn expected(name: &str, head: Head) -> (Batch, Vec<f32>) {
     let Expected { mut batch, mut activations } = Expected::read(&directory(name).join("expected.safetensors"));
     if head == Head::MaskedLm {
@@ -80,11 +81,11 @@ fn every_adapter_gives_pefts_logits() {
             let found = logits(&model, &batch);
             let difference = largest_difference(&expected, &found);
             assert!(difference <= TOLERANCE, "{name} on {}: logits differ by {difference}", test.name);
-            // Over 8 bits, the weights stay so, and the adapter lies beside them.
+            // Over an 8-bit base, the weights stay in 8 bits, with the adapter beside them.
             let eights = model.weights().filter(|w| w.dtype() == DType::I8).count();
             let beside = model.weights().filter(|w| w.name().ends_with(".lora_A")).count();
             assert_eq!((eights, beside > 0), (in_i8, in_i8 > 0), "{name}");
-            // The same bits alone as in the batch.
+            // The bits are the same alone and in the batch.
             if head.architecture() == Head::QuestionAnswering.architecture() {
                 let mut alone = Vec::new();
                 for range in batch.ranges() {
@@ -118,7 +119,7 @@ fn a_converted_adapter_is_one_model() {
         let (batch, expected) = expected(name, head);
         let difference = largest_difference(&expected, &logits(&on_cpu(&out, head), &batch));
         assert!(difference <= TOLERANCE, "{name}: {difference}");
-        // transformers reads a file whose names have no `bert.`, but none that has both kinds.
+        // transformers can read a file whose names all lack `bert.`, but not one with both kinds of names.
         let bytes = std::fs::read(out.join("model.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let names = file.names();
@@ -131,14 +132,14 @@ fn a_converted_adapter_is_one_model() {
     let difference = largest_difference(&expected, &logits(&on_cpu(&half, Head::QuestionAnswering), &batch));
     assert!(difference <= 0.05, "f16: {difference}");
     assert!(!convert(&fixture("encoder/i8"), &dir.path().join("plain"), DType::F32).unwrap().is_merged);
-    // An adapter's files beside a model's would be taken for it by those who look for them first.
+    // A program that looks for an adapter's files first would take such a model for an adapter.
     std::fs::copy(directory("answer").join(FILES[0]), half.join(FILES[0])).unwrap();
     assert_eq!(convert(&fixture("encoder/i8"), &half, DType::F32).unwrap_err().code(), "option");
 }
 
 #[test]
 fn what_peft_wrote_is_written_again() {
-    // A kind that is read as another is not written.
+    // A kind of adapter that was converted while reading cannot be written.
     let dora = Adapter::open(&directory("dora")).unwrap();
     assert!(
         !dora.beside.is_plain() && dora.write().unwrap_err().to_string().contains("merge the adapter into its base")
@@ -164,7 +165,7 @@ fn what_peft_wrote_is_written_again() {
     }
 }
 
-/// A directory with the adapter `name`, changed, beside a link to its base.
+/// A directory with a changed copy of the adapter `name`, beside a link to its base.
 fn changed(name: &str, change: impl FnOnce(&mut Adapter, &mut Value)) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut adapter = Adapter::open(&directory(name)).unwrap();
@@ -246,14 +247,14 @@ fn what_is_no_such_adapter_is_refused() {
     refused(edit(&|t| named(t, query, "bert.encoder.layer.9.attention.self.query")).path(), "checkpoint", &["layer.9"]);
     refused(edit(&|t| named(t, "classifier.", "score.")).path(), "checkpoint", &["score."]);
     refused(edit(&|t| t[0].values[3] = f32::NAN).path(), "checkpoint", &["NaN at index 3"]);
-    // What overflows only when it is merged is found as any weight that is not finite.
+    // An overflow that happens only in the merge is found, like any weight that is not finite.
     let huge = changed("answer", |a, _| a.tensors.iter_mut().for_each(|t| t.values.fill(3e38)));
     let checkpoint = Checkpoint::open(huge.path()).unwrap();
     let error = Model::load(checkpoint, Head::QuestionAnswering, Device::Cpu(Cpu::new(1))).unwrap_err();
     assert!(error.code() == "checkpoint" && error.to_string().contains("inf"), "{error}");
 }
 
-/// What PEFT wrote before 0.7.
+/// The format that PEFT wrote before 0.7.
 #[test]
 fn the_weights_of_an_adapter_may_be_pytorchs() {
     let dir = changed("answer", |_, _| {});
@@ -271,7 +272,7 @@ fn the_weights_of_an_adapter_may_be_pytorchs() {
     refused(dir.path(), "checkpoint", &["neither adapter_model.safetensors nor adapter_model.bin"]);
 }
 
-/// Training goes on from a plain adapter alone: another would be learnt as what it is not.
+/// Training continues only from a plain adapter. It would learn any other kind as something else.
 #[test]
 fn an_adapter_of_another_kind_is_not_trained_on() {
     let out = tempfile::tempdir().unwrap();
@@ -291,7 +292,7 @@ fn an_adapter_beside_its_base_is_not_trained_through() {
     assert!(error.code() == "unsupported" && error.to_string().contains("merge the adapter into its base"), "{error}");
 }
 
-/// Every place at which a file may end, and bytes that are any others.
+/// Cuts a file at every place, and changes its bytes.
 #[test]
 fn damaged_files_are_errors() {
     let [config, weights] = Adapter::open(&directory("classify-i8")).unwrap().write().unwrap();
@@ -309,7 +310,7 @@ fn damaged_files_are_errors() {
     for at in (0..header).step_by(3) {
         let mut other = weights.clone();
         other[at] ^= 0x15;
-        // Some of a header is blank, or a letter of a name that then is another's.
+        // A changed byte may be in a blank part of the header, or make another valid name.
         refused += usize::from(read(&config, &other).is_err());
     }
     assert!(refused > header / 6, "{refused} of {header}");
@@ -321,7 +322,7 @@ fn commands_take_an_adapters_directory() {
     let dir = tempfile::tempdir().unwrap();
     let (base, out, merged) = (fixture("tasks/moods"), dir.path().join("adapter"), dir.path().join("merged"));
     let path = |path: &Path| path.to_str().unwrap().to_owned();
-    // As a training leaves it: both files, the base's tokenizer, the configuration of what was trained.
+    // The state after training: both files, the base's tokenizer, and the configuration of the trained model.
     let mut adapter = Adapter::open(&directory("classify")).unwrap();
     let opened = Checkpoint::open(&base).unwrap();
     let hidden = opened.config().hidden_size;
@@ -353,7 +354,7 @@ fn commands_take_an_adapters_directory() {
     let converted = run(&args).lines();
     assert_eq!(converted[0]["merged"], json!(true));
     assert_eq!(classify(&merged), adapted, "merged in f32 when it is loaded, or before");
-    // Beside a whole model's weights an adapter would not be seen.
+    // Beside the weights of a whole model, an adapter would not be found.
     assert_eq!(adapter.save(&base, &merged, &config).unwrap_err().code(), "option");
     let error = Checkpoint::open(&merged).unwrap().adapt(&adapter, opened.config().clone()).unwrap_err();
     assert!(error.to_string().contains("another base"), "{error}");

@@ -1,4 +1,4 @@
-//! The encoder and its heads against PyTorch: every activation, on every device.
+//! Compares the encoder and its heads with PyTorch: every activation, on every device.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,11 +19,11 @@ use safetensors::SafeTensors;
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 
-/// Logits and activations against PyTorch in f32: sums of some hundred products, in another order.
+/// For logits and activations against PyTorch in f32: sums of some hundred products in another order.
 pub const TOLERANCE: f32 = 1e-4;
 
-/// The default model in 8 bits against PyTorch holding the same weights dequantised, on 20 real questions and passages;
-/// the text goes through our tokenizer.
+/// Compares the default model in 8 bits with PyTorch on the same weights, dequantized, for 20 real questions and
+/// passages. The text goes through our tokenizer.
 #[test]
 fn default_model_on_real_passages() {
     let qa = QuestionAnswering::embedded(Device::Cpu(Cpu::new(2))).expect("the default model");
@@ -42,7 +42,7 @@ fn default_model_on_real_passages() {
     assert!(difference <= TOLERANCE, "logits differ by {difference}");
 }
 
-/// Every function that a configuration may name, far out on both sides, against PyTorch in f64.
+/// Compares every activation that a configuration may name with PyTorch in f64, far out on both sides.
 #[test]
 fn named_activations_equal_pytorchs() {
     let bytes = std::fs::read(fixture("activations.safetensors")).expect("a committed fixture");
@@ -67,7 +67,7 @@ fn named_activations_equal_pytorchs() {
             let inputs = [(x.id, bytemuck::cast_slice(&xs))];
             let found = block_on(trace(&test.device, &g.finish(&[y]), sizes, &inputs)).expect("it runs").remove(0).1;
             for ((x, expected), found) in xs.iter().zip(values(name)).zip(found) {
-                // A GPU's exp is good to a few units in the last place of an argument up to 100.
+                // A GPU's exp has an error of a few units in the last place of an argument of up to 100.
                 let off = 1e-5 * expected.abs().max(1.0);
                 assert!((found - expected).abs() <= off, "{name}({x}) on {}: {found}, not {expected}", test.name);
             }
@@ -79,7 +79,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-/// A packed batch and what PyTorch makes of it.
+/// A packed batch with PyTorch's results.
 pub struct Expected {
     pub batch: Batch,
     pub activations: BTreeMap<String, Vec<f32>>,
@@ -114,7 +114,7 @@ fn load(name: &str, head: Head, device: &TestDevice) -> (Model, Expected) {
     (model, Expected::read(&dir.join("expected.safetensors")))
 }
 
-/// Every activation that the fixture holds, and every one that the model names, bar those the fixture leaves out.
+/// Checks every activation in the fixture, and every one that the model names, except those that the fixture omits.
 fn check(name: &str, head: Head, device: &TestDevice) {
     let (model, expected) = load(name, head, device);
     let inputs = model.inputs(&expected.batch).expect("the batch fits");
@@ -126,7 +126,7 @@ fn check(name: &str, head: Head, device: &TestDevice) {
     found.insert("embeddings.sum".into(), inputs.embedding_sum().to_vec());
     let mut compared = 0;
     for (activation, values) in &expected.activations {
-        // Not recorded here: heads.rs has the pooler.
+        // This list does not have it; heads.rs checks the pooler.
         if activation == "pooled" {
             continue;
         }

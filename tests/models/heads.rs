@@ -1,4 +1,4 @@
-//! Every head against PyTorch on every device, and the same bits in any batch.
+//! Compares every head with PyTorch on every device, and checks for the same bits in any batch.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::models::golden::{Expected, TOLERANCE};
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 
-/// Fixture, head, and the fixture's name for each of the head's outputs.
+/// The fixture, the head, and the fixture's name for each of the head's outputs.
 const CASES: [(&str, Head, &[&str]); 15] = [
     ("pooler", Head::Pooler, &["pooled"]),
     ("pooler", Head::Embedding(Pooling::Mean), &["mean"]),
@@ -61,7 +61,7 @@ fn every_head_equals_pytorchs() {
     });
 }
 
-/// The sequences `order` of `batch`, with the tokens that were picked of them.
+/// The sequences `order` of `batch`, with their picked tokens.
 fn pick(batch: &Batch, order: &[usize]) -> Batch {
     let ranges: Vec<_> = batch.ranges().collect();
     let mut picked = Batch::default();
@@ -74,12 +74,12 @@ fn pick(batch: &Batch, order: &[usize]) -> Batch {
     picked
 }
 
-/// A sequence's results, row after row; a batch's are its sequences' one after another.
+/// The results of each sequence, row by row.
 fn bits(outputs: &[Output]) -> Vec<Vec<u32>> {
     outputs.iter().map(|o| o.values.iter().map(|v| v.to_bits()).collect()).collect()
 }
 
-/// A sequence's results have the same bits alone and in any batch.
+/// The results of a sequence have the same bits alone and in any batch.
 #[test]
 fn same_bits_alone_and_in_any_batch() {
     for_each_device(|test| {
@@ -102,7 +102,7 @@ fn same_bits_alone_and_in_any_batch() {
     });
 }
 
-/// A head's tensor that is missing, or of another shape, is named, and so is the class that has it.
+/// If a tensor of the head is missing or has another shape, the error names it and the class that has it.
 #[test]
 fn a_heads_missing_tensor_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ fn a_heads_missing_tensor_is_named() {
                 std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
                 let checkpoint = Checkpoint::open(dir.path()).unwrap();
                 let loaded = Model::load(checkpoint, head, Arc::new(Device::Cpu(Cpu::new(1))));
-                // Some tensors are there twice, or belong to a head that is not asked for.
+                // Some tensors occur twice, or belong to a head that is not requested.
                 let Err(error) = loaded else { continue };
                 let says = error.to_string();
                 assert_eq!(error.code(), "checkpoint", "{says}");

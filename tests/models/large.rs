@@ -1,4 +1,4 @@
-//! A vocabulary as large as multilingual BERT's: its table, 367 MB in f32, is larger than a GPU binds at once.
+//! A vocabulary as large as that of multilingual BERT. Its table, 367 MB in f32, is larger than one GPU binding.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,10 +16,10 @@ use crate::support::devices::for_each_device;
 
 const VOCAB: usize = 119_547;
 
-/// What every WebGPU implementation binds at least.
+/// The largest binding that every WebGPU implementation supports.
 const BINDING: u64 = 128 << 20;
 
-/// A masked language model of one layer, H 768, written a row at a time.
+/// A masked language model with one layer and H 768, written row by row.
 fn write_model(dir: &Path) {
     let json = format!(
         r#"{{"model_type": "bert", "vocab_size": {VOCAB}, "hidden_size": 768, "num_hidden_layers": 1,

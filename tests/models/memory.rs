@@ -1,4 +1,4 @@
-//! What a model takes of memory: i8 stays i8, a warm forward takes next to nothing, and the prediction holds.
+//! The memory that a model takes: i8 stays i8, a warm forward pass takes almost nothing, and the prediction holds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ fn forward(model: &Model, batch: &Batch) -> Vec<f32> {
     block_on(model.forward(batch, &Cancel::new())).unwrap()
 }
 
-/// From loading to a second answer no thread asks for as many bytes at once as the smallest matrix would take in f32.
+/// From loading to a second answer, no thread allocates as many bytes at once as the smallest matrix would take in f32.
 #[test]
 fn no_f32_buffer_has_a_weights_size() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,14 +79,15 @@ fn no_f32_buffer_has_a_weights_size() {
             assert!(largest >= 3 * H * H, "{largest}: the weights themselves were not seen");
             assert!(largest < SMALLEST_IN_F32, "{largest} bytes at once, an f32 matrix has {SMALLEST_IN_F32}");
         }
-        // The default model: nothing is larger than its own largest matrix, 1536 x 384 in i8, whose f32 form is four times that.
+        // In the default model, no allocation is larger than its largest matrix, 1536 x 384 in i8. In f32 that would
+        // take four times as much.
         let (_, largest) = largest_anywhere(|| forward(&load(&default_model(), Device::Cpu(Cpu::new(2))), &batch(40)));
         assert_eq!(largest, 1536 * 384);
     });
 }
 
-/// On every device a matrix is held in its bytes and its scales, and nothing that is computed has a fixed size, as an expanded
-/// weight would.
+/// On every device, a matrix takes only its bytes and its scales, and no computed tensor has a fixed size, as an
+/// expanded weight would have.
 #[test]
 fn i8_stays_i8_on_every_device() {
     let dir = tempfile::tempdir().unwrap();
@@ -101,7 +102,7 @@ fn i8_stays_i8_on_every_device() {
         let mut matrices = 0;
         for weight in model.weights().filter(|w| w.rows() > 2) {
             assert_eq!(weight.dtype(), DType::I8, "{}: {weight:?}", device.name);
-            // Padded to 64 rows at most, each with its scale.
+            // Padded to a multiple of 64 rows, each with its scale.
             let (rows, cols) = (weight.rows().next_multiple_of(64), weight.cols().next_multiple_of(16));
             assert!(weight.bytes() <= (rows * cols + rows * 4) as u64, "{}: {weight:?}", device.name);
             matrices += 1;
@@ -114,7 +115,7 @@ fn i8_stays_i8_on_every_device() {
     });
 }
 
-/// A warm forward takes its inputs and outputs, and nothing that grows with the model.
+/// A warm forward pass takes memory for its inputs and outputs, and nothing that grows with the model.
 #[test]
 fn a_warm_forward_takes_little() {
     let dir = tempfile::tempdir().unwrap();
@@ -126,13 +127,13 @@ fn a_warm_forward_takes_little() {
         let (warm, usage) = measure(|| forward(&model, &batch));
         assert_eq!(warm, cold, "{}", device.name);
         let embedding_sum = 20 * H * 4;
-        // The rest: one embedding row, the bounds, the logits, and on a GPU the driver interface's own records.
+        // The rest is one embedding row, the bounds, the logits, and on a GPU the driver interface's own records.
         let rest = if device.device.kind() == "cpu" { 2 * H * 4 } else { 64 << 10 };
         assert!(usage.peak <= embedding_sum + rest, "{}: {usage:?}", device.name);
     });
 }
 
-/// The same for every thread, on the default model.
+/// The same for all threads, with the default model.
 #[test]
 fn no_thread_of_a_warm_forward_takes_more() {
     alone("models::memory::no_thread_of_a_warm_forward_takes_more", || {
@@ -144,7 +145,7 @@ fn no_thread_of_a_warm_forward_takes_more() {
     });
 }
 
-/// Weights in memory are not held twice, nor copied whole: what was uploaded is let go of.
+/// Weights in memory are not stored twice or copied as a whole: those on the device are released.
 #[test]
 fn a_model_from_memory_keeps_its_embedding_tables_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,10 +168,10 @@ fn a_model_from_memory_keeps_its_embedding_tables_alone() {
         .map(|name| table(&format!("bert.embeddings.{name}_embeddings.weight")))
         .sum();
     assert!(tables < file / 4, "{tables} of {file}: the model is not mostly tables");
-    // The file was taken before the measurement and given back within it, but for the tables.
+    // The file was allocated before the measurement and released during it, except for the tables.
     let difference = of_held.kept + (file - tables) as isize - of_mapped.kept;
     assert!(difference.abs() < 4096, "{of_held:?} against {of_mapped:?}, with {tables} of {file}");
-    // The tables are moved, and for a moment may be in both places.
+    // The tables are moved, and may be in both places for a moment.
     assert!(of_held.peak <= of_mapped.peak + tables, "{of_held:?} against {of_mapped:?}, with {tables}");
     assert!(!held.checkpoint().has("bert.encoder.layer.0.output.dense.weight"));
     assert_eq!(forward(&held, &batch(33)), forward(&mapped, &batch(33)));

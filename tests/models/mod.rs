@@ -1,4 +1,4 @@
-//! Models against PyTorch, and the memory they take.
+//! Models: results compared with PyTorch, and their memory.
 
 #[cfg(feature = "train")]
 pub mod adapter;

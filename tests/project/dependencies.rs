@@ -1,8 +1,8 @@
-//! What this crate stands on: where it comes from, under which licences, and what of it is there twice.
+//! The dependencies of this crate: their sources, their licences, and duplicates.
 //!
-//! These are the checks of `cargo deny` that need no network. They are made from `Cargo.lock` and `cargo metadata`, in a second:
-//! to build that tool takes several minutes of every run of the tests. Known vulnerabilities are not among them, since their
-//! list is on the network.
+//! These are the checks of `cargo deny` that need no network. They read `Cargo.lock` and `cargo metadata`, and take one
+//! second; building that tool takes several minutes in every test run. Known vulnerabilities are not checked, because
+//! their list is on the network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Licences under which anybody may use and pass on what is built, as long as their texts go along.
+/// Licences that allow anybody to use and redistribute the build, together with their texts.
 const LICENCES: [&str; 9] = [
     "MIT",
     "Apache-2.0",
@@ -22,13 +22,14 @@ const LICENCES: [&str; 9] = [
     "ISC",
     "Zlib",
     "Unicode-3.0",
-    // The list of certificate authorities, as data.
+    // For the list of certificate authorities, which is data.
     "CDLA-Permissive-2.0",
-    // Of a crate that is used unchanged (`option-ext`, of `hf-hub`): its own files stay under it, ours need not be.
+    // For a crate that is used unchanged (`option-ext`, of `hf-hub`). Its own files stay under this licence; ours need
+    // not be.
     "MPL-2.0",
 ];
 
-/// Crates that are there in several versions, since those that use them do not agree yet.
+/// Crates with several versions, because the crates that use them do not agree yet.
 const SEVERAL: [&str; 11] = [
     "base64",
     "bit-set",
@@ -81,12 +82,12 @@ fn what_is_there_twice_is_known() {
     assert!(gone.is_empty(), "{gone:?} need no exception any more");
 }
 
-/// Whether the licences that are allowed meet an expression, such as `(MIT OR Apache-2.0) AND Unicode-3.0`.
+/// Whether the allowed licences satisfy an expression such as `(MIT OR Apache-2.0) AND Unicode-3.0`.
 fn is_allowed(expression: &str) -> bool {
     fn any(words: &mut std::iter::Peekable<std::vec::IntoIter<String>>) -> bool {
         let mut found = all(words);
         while words.next_if(|word| word == "OR").is_some() {
-            // Both are read, whatever the first gives.
+            // Both sides must be read, whatever the result of the first.
             found |= all(words);
         }
         found
@@ -104,7 +105,7 @@ fn is_allowed(expression: &str) -> bool {
             let found = any(words);
             return words.next().as_deref() == Some(")") && found;
         }
-        // An exception only permits more.
+        // An exception only allows more.
         if words.next_if(|word| word == "WITH").is_some() {
             words.next();
         }
@@ -116,7 +117,7 @@ fn is_allowed(expression: &str) -> bool {
     any(&mut words) && words.next().is_none()
 }
 
-/// Of what is compiled on this kind of machine: the others' crates may not be here.
+/// For the crates that are compiled on this kind of machine. Those for others may be missing.
 #[test]
 fn licences_let_anybody_use_it() {
     for (expression, allowed) in [

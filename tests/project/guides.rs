@@ -1,4 +1,4 @@
-//! The guides' commands, run: each prints what its page shows.
+//! Runs the commands of the guides. Each must print what its page shows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Another processor's scores differ by this much at most from those on the page.
+/// The largest difference between the scores of another processor and those on the page.
 const TOLERANCE: f64 = 1e-4;
 
 /// The pages.
@@ -17,14 +17,14 @@ fn guides() -> Vec<PathBuf> {
     pages
 }
 
-/// A command and what the page shows of its output.
+/// A command, with the output that the page shows.
 #[derive(Default)]
 struct Shown {
     command: String,
     output: String,
 }
 
-/// The commands of a page's `console` blocks; one with a here-document goes on to its END.
+/// The commands in a page's `console` blocks. A command with a here-document continues to its END.
 fn commands(page: &str) -> Vec<Shown> {
     let mut all: Vec<Shown> = Vec::new();
     let (mut inside, mut document) = (false, false);
@@ -50,7 +50,7 @@ fn commands(page: &str) -> Vec<Shown> {
     all
 }
 
-/// Runs a command in `dir`, where the clone's tests are to be found, with this build of the program.
+/// Runs a command in `dir`, which has links to the repository's tests, with this build of the program.
 fn run(command: &str, dir: &Path) -> String {
     let bin = Path::new(env!("CARGO_BIN_EXE_cloze")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -61,7 +61,7 @@ fn run(command: &str, dir: &Path) -> String {
     String::from_utf8(ran.stdout).unwrap()
 }
 
-/// The same but for numbers of JSON, which may differ a little.
+/// Whether both are equal, except for numbers in JSON, which may differ slightly.
 fn alike(a: &str, b: &str) -> bool {
     fn values(a: &Value, b: &Value) -> bool {
         match (a, b) {
@@ -75,7 +75,7 @@ fn alike(a: &str, b: &str) -> bool {
     }
     let lines = |(a, b): (&str, &str)| match (serde_json::from_str(a), serde_json::from_str(b)) {
         (Ok(a), Ok(b)) => values(&a, &b),
-        // Numbers among words, as in a sentence with figures.
+        // Numbers among words, as in a sentence with numbers.
         _ => {
             let words =
                 |line: &str| line.split(' ').map(|w| w.trim_end_matches([',', ':']).to_owned()).collect::<Vec<_>>();
@@ -105,7 +105,7 @@ fn every_command_prints_what_its_page_shows() {
             assert!(alike(&found, &output), "{}: {command}\n{found}\nnot\n{output}", page.display());
             count += 1;
         }
-        // The package's pages have no commands: its own tests run what they show.
+        // These pages have no commands: the tests of the npm package run their examples.
         const NONE: [&str; 5] = ["README.md", "browser.md", "demo.md", "edge.md", "transformers-js.md"];
         if !NONE.contains(&page.file_name().unwrap().to_str().unwrap()) {
             assert!(!commands(&text).is_empty(), "{}: no command", page.display());

@@ -1,4 +1,4 @@
-//! Imports go one way: no files of `src` import each other in a circle, other than a module and what is inside it.
+//! Imports go one way: no files of `src` import each other in a circle, except a module and the modules inside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +30,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Every module of `src`, as its path from the crate's root (empty for the root), with its file.
+/// Every module of `src` with its file. A module is its path from the crate's root, which is empty for the root.
 fn modules(dir: &Path, module: &[String], found: &mut BTreeMap<Vec<String>, String>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -48,14 +48,14 @@ fn modules(dir: &Path, module: &[String], found: &mut BTreeMap<Vec<String>, Stri
     }
 }
 
-/// A source text without comments and without its module of tests.
+/// A source text without comments and without its test module.
 fn product(text: &str) -> String {
     let text = text.find("#[cfg(test)]\nmod tests {").map_or(text, |end| &text[..end]);
     let code = |line: &str| line.find("//").map_or(line, |end| &line[..end]).to_owned();
     text.lines().map(code).collect::<Vec<_>>().join("\n")
 }
 
-/// The files that are compiled into tests alone: `#[cfg(test)] mod name;`.
+/// The files that are compiled only for tests: `#[cfg(test)] mod name;`.
 fn is_test(module: &[String], texts: &BTreeMap<Vec<String>, String>) -> bool {
     let Some((name, parent)) = module.split_last() else { return false };
     texts.get(parent).is_some_and(|text| {
@@ -63,7 +63,7 @@ fn is_test(module: &[String], texts: &BTreeMap<Vec<String>, String>) -> bool {
     })
 }
 
-/// The paths that begin with `crate::` or `super::`, each as its parts; the braces of a `use` are expanded.
+/// The paths that begin with `crate::` or `super::`, each in parts. The braces of a `use` are expanded.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {
@@ -77,7 +77,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Adds the paths at the start of `text`, each behind `prefix`, and gives what follows them.
+/// Adds the paths at the start of `text`, each after `prefix`, and returns the rest.
 fn expand<'a>(text: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let mut path = prefix.to_vec();
     let mut text = text.trim_start();
@@ -96,7 +96,7 @@ fn expand<'a>(text: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) ->
             Some(rest) => text = rest.trim_start(),
             None => {
                 found.push(path);
-                // What is left of an item: `as name`, `*`.
+                // The rest of an item: `as name`, `*`.
                 let end = text.find([',', '}', ';', '\n', '(', ')', '{']).unwrap_or(text.len());
                 return &text[end..];
             }
@@ -104,8 +104,8 @@ fn expand<'a>(text: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) ->
     }
 }
 
-/// The imports of every file: of another file's module, and of each module inside its own. What a module takes from one
-/// that it is inside of does not count.
+/// The imports of every file: each file with the files whose modules it imports. An import from a module that contains
+/// the importing one does not count.
 fn graph() -> Graph {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = BTreeMap::new();

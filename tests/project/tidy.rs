@@ -1,4 +1,5 @@
-//! The rules that a compiler does not check: where shaders and ops belong, how large files grow, what a user's input must not reach.
+//! Rules that the compiler does not check: the places of shaders and ops, the length of files, and code that a user's
+//! input must not reach.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use cloze::ops::OPS;
 
-/// What ends a program that should have returned an error. `expect("why this cannot be")` is for what only this crate can break.
+/// Code that ends the program instead of returning an error. `expect("why this cannot be")` is for what only this crate
+/// can break.
 const FORBIDDEN: &[&str] = &[".unwrap()", "panic!(", "todo!(", "unimplemented!(", "dbg!("];
 
 const MOST_LINES: usize = 500;
@@ -15,7 +17,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below `dir` whose names end so, as paths from the repository's root, sorted.
+/// The files below `dir` whose names end with `end`, as sorted paths from the repository's root.
 fn files(dir: &str, end: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut dirs = vec![root().join(dir)];
@@ -38,7 +40,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The files that are compiled into tests alone: `#[cfg(test)] mod name;`.
+/// The files that are compiled only for tests: `#[cfg(test)] mod name;`.
 fn test_modules() -> BTreeSet<String> {
     let mut modules = BTreeSet::new();
     for path in files("src", ".rs") {
@@ -55,7 +57,7 @@ fn test_modules() -> BTreeSet<String> {
     modules
 }
 
-/// The lines of a source file with their numbers, without comments, up to its module of tests, which must be its last item.
+/// The lines of a source file with their numbers, without comments, up to its test module, which must be the last item.
 fn product_lines(path: &str) -> Vec<(usize, String)> {
     let text = read(path);
     let mut lines: Vec<&str> = text.lines().collect();
@@ -72,7 +74,7 @@ fn product_lines(path: &str) -> Vec<(usize, String)> {
 #[test]
 fn every_shader_belongs_to_an_op() {
     for op in OPS {
-        // A gradient may take the cores of its op.
+        // A gradient may use the cores of its op.
         let of = op.name.trim_end_matches("_backward");
         let source: String = BTreeSet::from([of, op.name])
             .into_iter()
@@ -146,7 +148,7 @@ fn the_product_does_not_panic_on_purpose() {
     }
 }
 
-/// Errors name options and remedies as values, which each front end writes in its own way.
+/// Errors name options and remedies as values, which each front end words in its own way.
 #[test]
 fn no_text_of_the_library_speaks_of_flags() {
     let tests = test_modules();
@@ -159,7 +161,7 @@ fn no_text_of_the_library_speaks_of_flags() {
     }
 }
 
-/// Results go to stdout and all else to stderr: only the command line may do either.
+/// Results go to stdout and everything else to stderr, and only the command line may write to either.
 #[test]
 fn only_the_command_line_prints() {
     for path in files("src", ".rs").into_iter().filter(|path| !path.starts_with("src/cli/")) {
@@ -169,15 +171,16 @@ fn only_the_command_line_prints() {
     }
 }
 
-/// An instruction that is a function of its own is a call for every vector: the compiler did not inline a part of a kernel.
-/// The program's symbols tell.
+/// If an instruction is a function of its own, every vector needs a call, because the compiler did not inline a part of
+/// a kernel. The symbols of the program show this.
 #[test]
 #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
 fn no_instruction_is_a_call() {
     let program = fs::read(env!("CARGO_BIN_EXE_cloze")).unwrap();
     let has = |name: &str| program.windows(name.len()).any(|bytes| bytes == name.as_bytes());
     assert!(has("avx5123run") && has("avx23run"), "the kernels are there by their names");
-    // Of the instructions those that this crate uses: other crates may have calls of theirs, as aho-corasick has.
+    // Only instructions that this crate uses count, because other crates may have calls of theirs, such as
+    // aho-corasick.
     let mut names: BTreeSet<String> = ["micro4tile", "micro4step", "micro6finish"].map(str::to_owned).into();
     for path in files("src", ".rs") {
         let text = read(&path);

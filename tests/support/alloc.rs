@@ -1,4 +1,4 @@
-//! How much memory a piece of work takes: the test binary's allocator counts.
+//! Measures the memory that some work takes, with the test binary's allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,7 +10,7 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 thread_local! {
-    /// Bytes this thread took less those it gave back, the most that was, and the largest it took at once.
+    /// The bytes that this thread holds, the most that it held, and its largest allocation.
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
@@ -20,7 +20,7 @@ thread_local! {
 static LARGEST_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
 
 fn took(bytes: usize) {
-    // A thread that is ending has no counters any more.
+    // A thread that is ending no longer has counters.
     let _ = LIVE.try_with(|sizes| {
         sizes.set(sizes.get() + bytes as isize);
         PEAK.set(PEAK.get().max(sizes.get()));
@@ -33,7 +33,7 @@ fn gave_back(bytes: usize) {
     let _ = LIVE.try_with(|sizes| sizes.set(sizes.get() - bytes as isize));
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: every call is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
@@ -51,14 +51,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // As if it moved: both are there for a moment.
+        // Counted like a move, in which both exist for a moment.
         took(size);
         gave_back(layout.size());
         unsafe { System.realloc(at, layout, size) }
     }
 }
 
-/// What a piece of work took.
+/// The memory that some work took.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// The most bytes that were held at once, beyond those held before.
@@ -69,7 +69,7 @@ pub struct Usage {
     pub largest: usize,
 }
 
-/// Runs `work` and says what it took on this thread.
+/// Runs `work` and measures its memory on this thread.
 pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -78,8 +78,8 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     (result, Usage { peak: (PEAK.get() - before) as usize, kept: LIVE.get() - before, largest: LARGEST.get() })
 }
 
-/// Runs `work` in a process of its own, where nothing else allocates, for what [`largest_anywhere`] is to say.
-/// `name` is the full path of the calling test.
+/// Runs `work` in a process of its own, where nothing else allocates, for [`largest_anywhere`]. `name` is the full path
+/// of the calling test.
 pub fn alone(name: &str, work: impl FnOnce()) {
     const KEY: &str = "CLOZE_TEST_ALONE";
     if std::env::var(KEY).is_ok_and(|alone| alone == name) {
@@ -91,7 +91,7 @@ pub fn alone(name: &str, work: impl FnOnce()) {
     assert!(run.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// Runs `work` and says how large the largest single allocation of any thread was. Only inside [`alone`].
+/// Runs `work` and returns the largest single allocation of any thread. Use it only inside [`alone`].
 pub fn largest_anywhere<T>(work: impl FnOnce() -> T) -> (T, usize) {
     LARGEST_ANYWHERE.store(0, Ordering::Relaxed);
     let result = work();

@@ -1,4 +1,4 @@
-//! Small BERT checkpoints, written by hand and not by the code under test.
+//! Small BERT checkpoints, written without the code under test.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use cloze::tensor::DType;
 use half::{bf16, f16};
 
-/// H 8, N 2, F 12, V 19, 2 layers: no two sizes alike.
+/// H 8, N 2, F 12, V 19, 2 layers. All sizes are different.
 pub const CONFIG: &str = r#"{"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "vocab_size": 19,
 "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "hidden_act": "gelu",
 "max_position_embeddings": 16, "type_vocab_size": 3, "torch_dtype": "float32", "custom": {"kept": [1, 2]}}"#;
@@ -31,7 +31,7 @@ impl Tensor {
         self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
     }
 
-    /// An F32 tensor in a narrower float type.
+    /// An F32 tensor, converted to a narrower float type.
     pub fn cast(&self, dtype: DType) -> Self {
         let values = self.values();
         let bytes = match dtype {
@@ -45,7 +45,7 @@ impl Tensor {
     }
 }
 
-/// Every tensor of the model that `CONFIG` describes with a question answering head, in F32 with values in -1..1.
+/// Every tensor of the model that `CONFIG` describes, with a question answering head, in F32 with values in -1..1.
 pub fn tensors() -> Vec<Tensor> {
     let (h, f, v, p, t) = (8, 12, 19, 16, 3);
     let mut shapes: Vec<(String, Vec<usize>)> = vec![
@@ -105,7 +105,7 @@ pub fn safetensors(tensors: &[Tensor]) -> Vec<u8> {
     with_header(&format!("{{{}}}", entries.join(",")), &data)
 }
 
-/// A safetensors file with this header, right or wrong.
+/// A safetensors file with this header, valid or not.
 pub fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -120,7 +120,7 @@ pub fn save(dir: &Path, tensors: &[Tensor]) {
     fs::write(dir.join("model.safetensors"), safetensors(tensors)).unwrap();
 }
 
-/// A model directory with these tensors dealt out to `n` shards and an index.
+/// A model directory with these tensors in `n` shards, and an index.
 pub fn save_sharded(dir: &Path, tensors: &[Tensor], n: usize) {
     fs::create_dir_all(dir).unwrap();
     fs::write(dir.join("config.json"), CONFIG).unwrap();

@@ -1,4 +1,4 @@
-//! The real binary, run.
+//! Runs the real binary.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,13 +12,13 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Results as objects, one a line.
+    /// The results as objects, one from each line.
     pub fn lines(&self) -> Vec<Value> {
         assert_eq!(self.code, Some(0), "{}", self.err);
         self.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 
-    /// The code and message of an error that --json wrote; nothing went to stdout.
+    /// The code and message of an error that --json wrote. stdout must be empty.
     pub fn error(&self) -> (String, String) {
         assert_eq!(self.out, "", "{}", self.err);
         let last = self.err.lines().last().expect("an error");
@@ -31,7 +31,7 @@ impl Ran {
     }
 }
 
-/// The binary on a machine without a GPU and a session, as a server is.
+/// The binary as on a server: a machine without a GPU and without a session.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloze"));
     command.args(args).env("VK_ICD_FILENAMES", "").env_remove("XDG_RUNTIME_DIR").env_remove("CLOZE_LOG");

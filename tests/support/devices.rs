@@ -1,17 +1,17 @@
-//! The devices that tests run on: the CPU, and each software adapter as every kind of GPU that kernels are written for.
+//! The devices for tests: the CPU, and each software adapter as every kind of GPU that there are kernels for.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use cloze::device::gpu::{GpuOptions, adapters};
 use cloze::device::{Cpu, Device, Family, Gpu};
 
-/// A device, opened once for the whole run so that kernels compile once, and what failures call it.
+/// A device and its name in failures. It is opened once for the whole run, so that kernels compile only once.
 pub struct TestDevice {
     pub name: String,
     pub device: Arc<Device>,
 }
 
-/// What an adapter's name contains, and where its driver comes from.
+/// A part of each adapter's name, and how to get its driver.
 const ADAPTERS: [(&str, &str); 2] = [
     ("llvmpipe", "install mesa-vulkan-drivers and name its lvp_icd file in VK_ICD_FILENAMES"),
     ("SwiftShader", "name a vk_swiftshader_icd.json with an absolute library_path in VK_ICD_FILENAMES"),
@@ -19,7 +19,7 @@ const ADAPTERS: [(&str, &str); 2] = [
 
 static DEVICES: LazyLock<Vec<TestDevice>> = LazyLock::new(|| cloze::block_on(open()));
 
-/// Runs `check` on every device, one test at a time: software adapters use every core already.
+/// Runs `check` on every device, one test at a time, because software adapters already use every core.
 pub fn for_each_device(mut check: impl FnMut(&TestDevice)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,7 +29,7 @@ pub fn for_each_device(mut check: impl FnMut(&TestDevice)) {
     }
 }
 
-/// The same for GPUs alone.
+/// The same, only for GPUs.
 pub fn for_each_gpu(mut check: impl FnMut(&Device, &Gpu)) {
     for_each_device(|test| {
         if let Device::Gpu(gpu) = &*test.device {
@@ -38,8 +38,8 @@ pub fn for_each_gpu(mut check: impl FnMut(&Device, &Gpu)) {
     });
 }
 
-/// Every adapter of this machine. A software adapter that is missing is named on stderr; it is a failure if
-/// `CLOZE_TEST_ADAPTERS` is `all`.
+/// All adapters of this machine. It names a missing software adapter on stderr, and fails if `CLOZE_TEST_ADAPTERS` is
+/// `all`.
 pub fn all_adapters() -> Vec<cloze::wgpu::Adapter> {
     let adapters = cloze::block_on(adapters());
     let all = std::env::var_os("CLOZE_TEST_ADAPTERS").is_some_and(|v| v == "all");
@@ -60,7 +60,7 @@ async fn open() -> Vec<TestDevice> {
     for (part, _) in ADAPTERS {
         let Some(adapter) = adapters.iter().find(|a| a.get_info().name.contains(part)) else { continue };
         for family in [Family::Registers, Family::Tiles] {
-            // The floor and the driver's index checks take turns with what users get.
+            // Some devices use WebGPU's smallest limits and the driver's index checks, and the others what users get.
             let strict = (part == "SwiftShader") == (family == Family::Tiles);
             let options = GpuOptions { family: Some(family), floor_limits: strict, checked: strict, rewrite: None };
             let kind = if strict { ", floor limits, checked" } else { "" };

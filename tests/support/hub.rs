@@ -1,4 +1,4 @@
-//! A small server that answers as the Hub does, and otherwise where a test wants it to.
+//! A small server that answers like the Hub, except where a test wants other answers.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -6,11 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// What every file of the served model belongs to.
+/// The commit of every file of the served model.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 pub const REPO: &str = "org/tiny";
 
-/// A request, as far as tests look at it.
+/// The parts of a request that tests need.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub path: String,
@@ -19,13 +19,13 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether it is about this file's bytes, and not about what it is.
+    /// Whether it asks for the bytes of this file, not for its metadata.
     pub fn wants(&self, file: &str) -> bool {
         self.path.ends_with(&format!("/{file}")) && self.range.as_deref() != Some("bytes=0-0")
     }
 }
 
-/// An answer in place of the usual one: all its bytes.
+/// A function for other answers than the usual ones: it returns all bytes.
 type Instead = Box<dyn Fn(&Asked) -> Option<Vec<u8>> + Send>;
 
 pub struct Server {
@@ -41,13 +41,13 @@ struct Shared {
 }
 
 impl Server {
-    /// Serves these files as the model `REPO`, on this address of the loopback.
+    /// Serves these files as the model `REPO`, at this loopback address.
     pub fn start_at(address: &str, files: BTreeMap<String, Vec<u8>>) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared { files: Mutex::new(files), ..Shared::default() });
         let theirs = Arc::clone(&shared);
-        // It ends with the tests' process.
+        // The thread ends with the process of the tests.
         std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| theirs.serve(stream)));
         Self { endpoint, shared }
     }
@@ -56,7 +56,7 @@ impl Server {
         Self::start_at("127.0.0.1", files)
     }
 
-    /// From now on `answer` is asked first.
+    /// From now on, `answer` is tried first.
     pub fn instead(&self, answer: impl Fn(&Asked) -> Option<Vec<u8>> + Send + 'static) {
         *self.shared.instead.lock().unwrap() = Some(Box::new(answer));
     }
@@ -73,7 +73,7 @@ impl Server {
         self.shared.files.lock().unwrap().remove(file);
     }
 
-    /// What was asked since this was last called.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.asked.lock().unwrap())
     }
@@ -112,20 +112,20 @@ impl Shared {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 pub fn respond(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
     [head.as_bytes(), body].concat()
 }
 
-/// What names a file's contents.
+/// The identifier of a file's contents.
 pub fn etag(bytes: &[u8]) -> String {
     let mix = |hash: u64, b: &u8| (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }
 
-/// The range of a file that was asked for.
+/// The requested range of a file.
 pub fn part(asked: &Asked, bytes: &[u8]) -> Vec<u8> {
     let headers = format!("ETag: \"{}\"\r\nX-Repo-Commit: {COMMIT}\r\n", etag(bytes));
     let Some((first, last)) = asked.range.as_deref().and_then(|r| r.strip_prefix("bytes=")?.split_once('-')) else {
@@ -144,7 +144,7 @@ pub fn part(asked: &Asked, bytes: &[u8]) -> Vec<u8> {
     respond("206 Partial Content", &range, &bytes[first..end])
 }
 
-/// The files of a committed model, with a vocabulary of its size.
+/// The files of a model in the repository, with a vocabulary of its size.
 pub fn model(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let named = |e: std::fs::DirEntry| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap());
     let mut files: BTreeMap<_, _> = std::fs::read_dir(dir).unwrap().map(|e| named(e.unwrap())).collect();

@@ -14,7 +14,7 @@ use half::f16;
 use super::devices::for_each_device;
 use crate::devices::kernels::noise;
 
-/// Ragged sequences, one of a single token, one longer than a tile of keys.
+/// Lengths of sequences: one has a single token, and one is longer than a tile of keys.
 pub const LENGTHS: [u32; 5] = [7, 1, 20, 3, 6];
 
 pub fn sizes() -> BatchSizes {
@@ -35,19 +35,19 @@ pub fn ends(lengths: &[u32]) -> Vec<u32> {
     bounds
 }
 
-/// A computation whose gradients are looked at.
+/// A computation whose gradients are checked.
 pub struct Lab<'a> {
     device: &'a Device,
     pub tape: Tape,
-    /// Every input with its bytes' values.
+    /// Every input with its values.
     inputs: Vec<(Tensor, Vec<f32>)>,
-    /// Those whose gradients are looked at.
+    /// The inputs whose gradients are checked.
     wanted: Vec<usize>,
-    /// What is trained, and its values.
+    /// The trained parameters, with their values.
     params: Vec<(Trained, Vec<f32>)>,
 }
 
-/// What a computation gives: the loss, and the gradient of everything wanted.
+/// The results of a computation: the loss, and the gradient of each wanted tensor.
 pub type Gradients = Vec<(String, Vec<f32>)>;
 
 impl<'a> Lab<'a> {
@@ -62,7 +62,7 @@ impl<'a> Lab<'a> {
         x
     }
 
-    /// An input with a gradient, of noise.
+    /// An input of noise, with a gradient.
     pub fn x(&mut self, rows: Rows, cols: u32) -> Tensor {
         let seed = 17 * self.inputs.len() as u32 + 3;
         let x = self.input(rows, cols, noise((rows.resolve(sizes()) * cols) as usize, seed));
@@ -84,7 +84,7 @@ impl<'a> Lab<'a> {
         Sorted { order: self.words(rows, 1, &order), segments: self.words(rows, 3, segments.as_flattened()) }
     }
 
-    /// A trained parameter, of noise.
+    /// A trained parameter of noise.
     pub fn param(&mut self, rows: usize, cols: usize) -> Param {
         let name = format!("param {}", self.params.len());
         let value = self.device.state(&name, rows, cols).expect("it fits");
@@ -95,7 +95,7 @@ impl<'a> Lab<'a> {
         Param::Trained(param)
     }
 
-    /// A matrix that is not trained, of noise.
+    /// A frozen matrix of noise.
     pub fn frozen(&self, dtype: DType, n: usize, k: usize) -> Param {
         let values = noise(n * k, 61);
         let bytes = |transposed: bool| -> Vec<u8> {
@@ -126,7 +126,7 @@ impl<'a> Lab<'a> {
         Dropout { control, site: 5, p }
     }
 
-    /// The loss is the sum of y times noise.
+    /// Checks gradients. The loss is the sum of y times noise.
     pub fn check(mut self, what: &str, y: Tensor) -> Gradients {
         let weights = noise((y.rows.resolve(sizes()) * y.cols) as usize, 99);
         let seed = self.input(y.rows, y.cols, weights.clone());
@@ -134,7 +134,7 @@ impl<'a> Lab<'a> {
         self.differences(what, y, Some(weights))
     }
 
-    /// The loss is the sum of a loss's rows.
+    /// Checks gradients. The loss is the sum of all rows of a loss.
     pub fn check_loss(mut self, what: &str, logits: Tensor, loss: Loss) -> Gradients {
         self.tape.give(logits, loss.d_logits);
         self.differences(what, loss.loss, None)
@@ -167,7 +167,7 @@ impl<'a> Lab<'a> {
             let values = block_on(self.device.read_state(&param.gradient)).expect("it reads");
             gradients.push((param.value.name().into(), values));
         }
-        // Along a direction for each tensor; and on the CPU, some of its elements one by one.
+        // Along one direction for each tensor; on the CPU also along some single elements.
         let elements = if self.device.kind() == "cpu" { 12 } else { 0 };
         for (at, (name, gradient)) in gradients.iter().enumerate().skip(1) {
             for probe in 0..=elements {
@@ -175,7 +175,7 @@ impl<'a> Lab<'a> {
                 let mut direction = vec![0.0; n];
                 match probe {
                     0 => direction = noise(n, 1000 + at as u32),
-                    // Spread over the tensor, its corners too.
+                    // Spread over the tensor, with its corners.
                     i => direction[(i - 1) * (n - 1) / (elements - 1).max(1)] = 1.0,
                 }
                 let step = 4e-3;
@@ -199,7 +199,8 @@ impl<'a> Lab<'a> {
                 let expected = (along(1.0) - along(-1.0)) / (2.0 * f64::from(step));
                 let pairs = gradient.iter().zip(&direction);
                 let known: f64 = pairs.clone().map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
-                // The differences' own error: f32's rounding of y over the step, and the third derivative.
+                // The error of the differences themselves: f32's rounding of y divided by the step, and the third
+                // derivative.
                 let size: f64 = pairs.map(|(g, d)| (f64::from(*g) * f64::from(*d)).powi(2)).sum::<f64>().sqrt();
                 let off = 2e-3 * (size + known.abs()) + 2e-3;
                 assert!(
@@ -225,7 +226,7 @@ pub fn everywhere(what: &str, run: impl Fn(Lab<'_>) -> Gradients) {
                 let off = 2e-5 * largest + 1e-6;
                 assert!((k - f).abs() <= off, "{what}, {name}[{i}] on {}: {f}, on the CPU {k}", test.name);
             }
-            // The same bits for any number of threads.
+            // The bits must be the same for any number of threads.
             assert!(!test.name.starts_with("cpu") || known == found, "{what}, {name} on {}", test.name);
         }
     });

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Code that the tests share.
 
 pub mod alloc;
 pub mod checkpoint;
@@ -12,7 +12,7 @@ pub mod torch;
 
 use std::path::PathBuf;
 
-/// A committed fixture.
+/// The path of a fixture in the repository.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }

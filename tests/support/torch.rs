@@ -1,4 +1,4 @@
-//! Files as `torch.save` writes them, made by hand and not by the code under test.
+//! Files in the format of `torch.save`, made without the code under test.
 
 use super::checkpoint::Tensor;
 
@@ -69,7 +69,7 @@ pub fn zip(records: &[Record]) -> Vec<u8> {
         let offset = out.len() as u32;
         let mut fields = vec![0u8, 0];
         fields.extend(method.to_le_bytes());
-        // Time, date and checksum are not looked at.
+        // Time, date and checksum are ignored.
         fields.extend([0; 8]);
         fields.extend([(bytes.len() as u32).to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat());
         fields.extend((name.len() as u16).to_le_bytes());

@@ -1,5 +1,5 @@
-//! Whole answers of the default model against transformers' pipeline on the same, dequantised, weights
-//! (tests/oracle/answers.py). On the CPU alone: the contexts are up to 5,000 words long.
+//! Compares whole answers of the default model with transformers' pipeline on the same dequantized weights
+//! (tests/oracle/answers.py). Only on the CPU, because contexts have up to 5,000 words.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::support::fixture;
 use crate::tokenizers::text::{answer, options, same_answers};
 
-/// What is promised of scores. Logits agree to 1e-4 and a score is at most 1 a window, so it leaves little room.
+/// The promised tolerance of scores. Logits agree to 1e-4, and a score is at most 1 in each window, so the test is
+/// tight.
 const TOLERANCE: f64 = 1e-4;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Every task against the pipelines of transformers: 150 texts through small models with tokenizers of their own.
+//! Compares every task with the pipelines of transformers: 150 texts through small models with their own tokenizers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::fixture;
 
-/// Probabilities and vectors of models in f32, against PyTorch's.
+/// For probabilities and vectors of models in f32, against PyTorch.
 const TOLERANCE: f64 = 1e-4;
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Case {
     model: String,
     input: Input,
     options: Map<String, Value>,
-    /// What the pipeline gives, or that it refuses.
+    /// The result of the pipeline, or its refusal.
     result: Value,
 }
 
@@ -63,7 +63,7 @@ fn open(model: &str, head: Head) -> TextModel {
     TextModel::open(&model_dir(model), head, Device::Cpu(Cpu::new(1))).unwrap()
 }
 
-/// Runs every case of `task`; `answer` gives the result in the form of the fixture.
+/// Runs every case of `task`. `answer` returns the result in the form of the fixture.
 fn check(task: &str, at_least: usize, mut answer: impl FnMut(&Case) -> Result<Value>) {
     let all = cases(task);
     assert!(all.len() >= at_least, "{task}: {} cases", all.len());
@@ -79,7 +79,7 @@ fn check(task: &str, at_least: usize, mut answer: impl FnMut(&Case) -> Result<Va
     }
 }
 
-/// The same value, numbers within the tolerance.
+/// Checks that both values are equal, with numbers within the tolerance.
 fn alike(found: &Value, expected: &Value, what: &str) {
     match (found, expected) {
         (Value::Number(a), Value::Number(b)) => {
@@ -114,7 +114,7 @@ fn strings(value: &Value) -> Vec<String> {
     }
 }
 
-/// Models that were opened, by name.
+/// The models that were opened, by name.
 struct Opened<T>(BTreeMap<String, T>);
 
 impl<T> Opened<T> {
@@ -251,7 +251,7 @@ fn texts_are_tokenized() {
     });
 }
 
-/// Many inputs at once give each what it gets alone, the bad ones an error in their place.
+/// Each of many inputs gets the same result as alone, and bad ones get an error in their place.
 #[test]
 fn a_batch_gives_each_input_its_own() {
     let task = FillMask::new(open("mlm", Head::MaskedLm)).unwrap();

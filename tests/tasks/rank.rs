@@ -1,4 +1,4 @@
-//! Rankings: the scores of sentence-transformers' CrossEncoder, and the command.
+//! Rankings: the scores of CrossEncoder in sentence-transformers, and the command.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::command::{Ran, run_with};
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
-/// Scores of models in f32, against PyTorch's.
+/// For scores of models in f32, against PyTorch.
 const TOLERANCE: f64 = 1e-4;
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ impl Case {
     }
 }
 
-/// The fixture's model with other keys in its config.json and other files beside it.
+/// The fixture's model, with other keys in its config.json and other files beside it.
 fn assemble(dir: &Path, model: &str, config: &Map<String, Value>, files: &Map<String, Value>) {
     fs::create_dir_all(dir).unwrap();
     for entry in fs::read_dir(fixture("tasks").join(model)).unwrap() {
@@ -95,7 +95,7 @@ fn scores_are_those_of_sentence_transformers() {
     assert!(ranked >= 34 && refused >= 4, "{ranked} ranked, {refused} refused");
 }
 
-/// On every device, and each query alone or among others.
+/// On every device, with each query alone and among others.
 #[test]
 fn a_ranking_has_the_same_bits_in_any_batch() {
     for_each_device(|test| {
@@ -122,7 +122,7 @@ fn a_ranking_has_the_same_bits_in_any_batch() {
     });
 }
 
-/// `cloze rerank ARGS --model one --device cpu --quiet`
+/// Runs `cloze rerank ARGS --model one --device cpu --quiet`.
 fn rerank(args: &[&str], stdin: &str) -> Ran {
     let model = fixture("tasks/one").to_str().unwrap().to_owned();
     run_with(&[&["rerank"], args, &["--model", &model, "--device", "cpu", "--quiet"]].concat(), stdin.as_bytes())
@@ -195,7 +195,7 @@ fn wrong_usage_of_rerank() {
     assert!(code == "unsupported" && message.contains("3 labels"), "{message}");
 }
 
-/// Thousands of texts go through in order and in little memory, with the scores that they have alone.
+/// Thousands of texts are ranked in order and with little memory, and have the same scores as alone.
 #[test]
 fn thousands_of_texts_are_ranked() {
     let words = ["cat", "dog", "river", "ada", "program", "machine", "bread", "wine"];

@@ -1,4 +1,4 @@
-//! Directories of sentence-transformers, against the vectors that the library makes with them.
+//! Compares directories of sentence-transformers with the vectors that the library computes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::support::command::run as run_command;
 use crate::support::devices::for_each_device;
 use crate::support::fixture;
 
-/// Vectors of models in f32, against PyTorch's.
+/// For vectors of models in f32, against PyTorch.
 const TOLERANCE: f32 = 1e-4;
 
 #[derive(Deserialize)]
@@ -54,7 +54,7 @@ fn case(name: &str) -> Case {
 }
 
 impl Case {
-    /// The case's directory.
+    /// Writes the case's directory.
     pub fn put(&self) -> TempDir {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
@@ -83,7 +83,7 @@ impl Run {
     }
 
     fn options(&self, sentence: &Sentence) -> EmbedOptions {
-        // Who does not ask for scaled vectors has the last module's say.
+        // If the case does not ask for normalization, the last module decides.
         let normalize = match (self.normalize, sentence.similarity) {
             (true, _) => Some(true),
             (false, Similarity::Cosine) => Some(sentence.normalize),
@@ -129,7 +129,7 @@ fn directories_give_the_librarys_vectors_on_every_device() {
     });
 }
 
-/// With its prompt or without, a text's vector has the same bits alone and among others of all lengths.
+/// With or without its prompt, a text's vector has the same bits alone and among others of all lengths.
 #[test]
 fn a_vector_has_the_same_bits_alone_and_in_a_batch() {
     for_each_device(|test| {
@@ -179,18 +179,18 @@ fn what_is_kept_of_a_vector_has_length_1() {
     }
 }
 
-/// A prompt that leaves no token to take the largest of.
+/// A prompt that leaves no token for max pooling.
 #[test]
 fn an_empty_maximum_is_an_error() {
     let dir = case("no-prompt-max").put();
     let task = Embedder::open(dir.path(), cpu()).unwrap();
-    // Its last word goes on in the text, and is one token less.
+    // Its last word continues in the text, so it has one token less.
     let options = EmbedOptions { prompt: Some(", ca".into()), ..Default::default() };
     let error = embed(&task, "t", &options).unwrap_err();
     assert!(error.code() == "input" && error.to_string().contains("no token beside the prompt's"), "{error}");
 }
 
-/// What is wrong with a module's files is said with its name, before anything is run.
+/// A fault in a module's files is reported with its name, before anything runs.
 #[test]
 fn a_modules_broken_files_are_named() {
     let refused = |change: &dyn Fn(&mut Case), code: &str, says: &[&str]| {
@@ -227,7 +227,7 @@ fn a_modules_broken_files_are_named() {
     refused(&nan, "checkpoint", &["2_Dense", "NaN at index"]);
 }
 
-/// A converted directory gives the same vectors: nothing of it is left behind.
+/// A converted directory gives the same vectors, so it has all its files.
 #[test]
 fn a_converted_directory_gives_the_same_vectors() {
     for case in cases() {
@@ -241,12 +241,12 @@ fn a_converted_directory_gives_the_same_vectors() {
         }
         convert(dir.path(), &out.join("i8"), DType::I8).unwrap();
         Embedder::open(&out.join("i8"), cpu()).unwrap();
-        // Over itself: what is there of the same model is replaced.
+        // In place, which replaces the files of the same model.
         convert(dir.path(), &out, DType::F16).unwrap();
     }
 }
 
-/// What is trained from a directory keeps its modules beside the new head.
+/// A model that is trained from a directory keeps its modules beside the new head.
 #[cfg(feature = "train")]
 #[test]
 fn a_trained_directory_keeps_its_modules() {
@@ -296,7 +296,7 @@ fn info_describes_a_directory() {
 }
 
 proptest! {
-    /// Whatever stands in the files, it is read or refused in words.
+    /// Any contents of the files are read, or refused with a message.
     #[test]
     fn mutated_files_are_read_or_refused(
         which in any::<prop::sample::Index>(),

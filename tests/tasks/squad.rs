@@ -1,4 +1,4 @@
-//! SQuAD files, choosing by logit sums, and the official metrics (tests/oracle/metrics.py and squad2.py).
+//! SQuAD files, answers by sums of logits, and the official metrics (tests/oracle/metrics.py and squad2.py).
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn reads_questions_in_order() {
     assert_eq!(squad.contexts, ["Zürich 🦀 is a city."]);
     let read: Vec<_> = squad.questions.iter().map(|q| (q.id.as_str(), q.context, q.answers[0].as_str())).collect();
     assert_eq!(read, [("1", 0, "Zürich"), ("2", 0, "is a city")]);
-    // Data sets made of others repeat ids; every question counts.
+    // Data sets that were combined from others repeat ids. Every question counts.
     let repeated = file(json!([question("1", "Zürich", 0), question("1", "Zürich", 0)]));
     assert_eq!(Squad::parse("f.json", &repeated).unwrap().questions.len(), 2);
 }
@@ -64,7 +64,7 @@ fn errors_name_file_article_question_and_mend() {
     assert!(!Squad::parse("f.json", &file(json!([question("1", "is", 9)]))).unwrap().has_unanswerable());
 }
 
-/// The forms that files have in the wild, all of one question.
+/// The forms of real files, all with one question.
 #[test]
 fn files_are_read_in_all_their_forms() {
     let nested =
@@ -92,7 +92,7 @@ fn files_are_read_in_all_their_forms() {
     let squad = Squad::parse("f", two.as_bytes()).unwrap();
     assert_eq!((squad.questions[1].id.as_str(), squad.contexts.len()), ("#2", 1));
 
-    // An answer counts by its text wherever it is said to be, and has a place only where it is right.
+    // An answer counts by its text at any stated place, but has a place only if that is right.
     for (answers, place) in [
         (json!([{"text": "Paris", "answer_start": 0}]), None),
         (json!([{"text": "Paris", "answer_start": 999}]), None),
@@ -106,7 +106,7 @@ fn files_are_read_in_all_their_forms() {
         assert_eq!(squad.questions[0].answers[0], "Paris", "{answers}");
         assert_eq!(squad.questions[0].place, place, "{answers}");
     }
-    // No answer is no answer, marked or not.
+    // A question without an answer is the same, marked or not.
     for answers in [
         Value::Null,
         json!([]),
@@ -141,10 +141,10 @@ fn chooses_the_highest_sum_over_all_windows() {
         options.decode(&windowed, context, &[logits(0), logits(1)]).unwrap().nbest.remove(0).bytes
     };
     let zeros: &[f32] = &[0.0; 4];
-    // Spans end where tokens end, in the middle of a word too; the first of equals counts.
+    // Spans end where tokens end, even in the middle of a word. The first of equal ones is used.
     assert_eq!(best([zeros, &[0.0; 3]], [zeros, &[0.0; 3]]), 0..1);
     assert_eq!(best([&[0.0, 1.0, 0.0, 0.0], &[0.0; 3]], [&[0.0, 0.0, 1.0, 0.0], &[0.0; 3]]), 1..4);
-    // Three tokens are too long, and an end before its start is no span.
+    // A span of three tokens is too long, and an end before its start is no span.
     assert_eq!(best([&[2.0, 0.0, 0.0, 0.0], &[0.0; 3]], [&[0.0, 0.5, 3.0, 0.0], &[0.0; 3]]), 1..4);
     assert_eq!(best([zeros, &[0.0, 0.0, 2.0]], [zeros, &[0.0, 2.0, 1.0]]), 6..7);
 }
@@ -170,7 +170,7 @@ fn metrics_equal_the_official_script() {
     assert!((all.f1() - 100.0 * f1_sum / cases.len() as f64).abs() < 1e-9);
 }
 
-/// tests/fixtures/squad2/expected.json
+/// The contents of tests/fixtures/squad2/expected.json.
 #[derive(Deserialize)]
 struct Expected {
     vocab: String,
@@ -203,7 +203,7 @@ fn expected() -> Expected {
     serde_json::from_slice(&std::fs::read(fixture("squad2/expected.json")).unwrap()).unwrap()
 }
 
-/// The same names, and numbers that are equal but for the order of a sum.
+/// Checks for the same names, and for equal numbers except for the order of a sum.
 fn assert_figures(metrics: &Metrics2, figures: &Map<String, Value>) {
     let found = serde_json::to_value(metrics.figures()).unwrap();
     let found = found.as_object().unwrap();
@@ -223,7 +223,7 @@ fn figures_of_version_2_equal_the_official_script() {
         rows.iter().for_each(|(prediction, golds, odds)| metrics.add(prediction, golds, *odds));
         assert_figures(&metrics, figures);
     }
-    // Nothing counted is no division by zero.
+    // Without questions, nothing is divided by zero.
     let none = Metrics2::default().figures();
     assert_eq!((none.exact, none.best_f1, none.total, none.has_ans_f1), (0.0, 0.0, 0, None));
 }
@@ -280,7 +280,7 @@ fn eval_squad_takes_version_2() {
     let (data, out) = (fixture("squad2/dev.json"), dir.path().join("a/out"));
     let eval = |data: &Path, args: &[&str]| run(&[&["eval", "squad", "--json", "--data", path(data)], args].concat());
     let ran = eval(&data, &["--output-dir", path(&out)]);
-    // A map sorts its keys: the order is looked at in the text.
+    // A map would sort its keys, so the text shows the order.
     let names = [
         "exact",
         "f1",
@@ -317,7 +317,7 @@ fn eval_squad_takes_version_2() {
     }
     assert_eq!(std::fs::read_dir(&out).unwrap().count(), 3, "nothing is left over");
 
-    // A threshold that no odds reach gives every question an answer, one below all of them none.
+    // With a threshold above all odds, every question has an answer; with one below all, none has.
     let all = eval(&data, &["--null-score-diff-threshold", "1000"]).lines().remove(0);
     assert_eq!((&all["NoAns_exact"], &all["HasAns_total"]), (&json!(0.0), &json!(6)));
     let none = eval(&data, &["--null-score-diff-threshold", "-1000"]).lines().remove(0);
@@ -325,7 +325,7 @@ fn eval_squad_takes_version_2() {
     let people = run(&["eval", "squad", "--quiet", "--data", path(&data)]);
     assert!(people.out.contains("without an answer") && people.out.contains("best threshold"), "{}", people.out);
 
-    // 1.1 has neither odds nor a threshold, unless it is treated as 2.0.
+    // Version 1.1 has neither odds nor a threshold, unless it is treated as 2.0.
     let old = dir.path().join("old.json");
     let at = CONTEXT.find("kelp").unwrap();
     let asked = json!({ "id": "a", "question": QUESTION, "answers": [{ "text": "kelp", "answer_start": at }] });

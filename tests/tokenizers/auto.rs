@@ -1,4 +1,5 @@
-//! Tokenizer files that disagree, lack or differ, against AutoTokenizer of transformers (tests/oracle/auto.py).
+//! Compares tokenizers with contradictory, missing or different files with AutoTokenizer of transformers
+//! (tests/oracle/auto.py).
 
 use cloze::Error;
 use cloze::tasks::text_model::{TextPair, sequence};
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::fixture;
 
-/// Of every case, as its config.json says.
+/// The number of rows of a case's embedding table, from its config.json.
 fn rows(case: &Value) -> usize {
     case["files"]["config.json"]["vocab_size"].as_u64().unwrap() as usize
 }
@@ -28,7 +29,7 @@ impl Cases {
         self.cases.iter().find(|case| case["name"] == name).unwrap()
     }
 
-    /// The files of a case by their names.
+    /// The files of a case, by their names.
     fn files(&self, case: &Value) -> Map<String, Value> {
         let mut files = case["files"].as_object().unwrap().clone();
         let left_out = files.remove("left out");

@@ -1,4 +1,4 @@
-//! Tokenizers against transformers.
+//! Compares tokenizers with transformers.
 
 pub mod auto;
 pub mod text;

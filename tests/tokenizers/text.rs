@@ -1,4 +1,5 @@
-//! Tokens, offsets and decoded answers against transformers (tests/oracle/text.py), and broken tokenizer files.
+//! Compares tokens, offsets and decoded answers with transformers (tests/oracle/text.py), and tests broken tokenizer
+//! files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use cloze::text::{Offsets, Tokenizer, TokenizerFiles};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// More than any vocabulary of the fixtures has.
+/// More than any vocabulary of the fixtures.
 const VOCAB: usize = 1000;
 
 fn fixtures() -> PathBuf {
@@ -41,7 +42,7 @@ fn tokens_equal_the_fast_tokenizers() {
     }
 }
 
-/// Files of `tokenizers` before 0.9 do not say which kind of model they have; its fields do.
+/// Files of `tokenizers` before 0.9 do not name the kind of their model, but its fields show it.
 #[test]
 fn a_model_without_a_type_is_told_by_its_fields() {
     let good: Value = serde_json::from_slice(&std::fs::read(fixtures().join("json/tokenizer.json")).unwrap()).unwrap();
@@ -67,7 +68,7 @@ fn a_model_without_a_type_is_told_by_its_fields() {
     fails(&|model| drop(model.remove("vocab")), "none");
 }
 
-/// The first tokens of a text are those of the whole text, wherever it is cut to get them.
+/// The first tokens of a text equal those of the whole text, wherever it is cut to get them.
 #[test]
 fn first_tokens_are_the_whole_texts() {
     let tokenizer = tokenizer("uncased");
@@ -83,7 +84,7 @@ fn first_tokens_are_the_whole_texts() {
     }
 }
 
-/// 270 awkward strings under the vocabularies of three published models (reduced to what those strings can meet).
+/// 270 awkward strings with the vocabularies of three published models (reduced to what those strings need).
 #[test]
 fn tricky_strings_equal_the_fast_tokenizers() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tricky");
@@ -104,7 +105,7 @@ fn tricky_strings_equal_the_fast_tokenizers() {
     }
 }
 
-/// Of a pipeline's answers: text, first and last code point, score.
+/// An answer of the pipeline: text, first and last code point, score.
 pub fn answer(value: &Value) -> (&str, usize, usize, f64) {
     let number = |key: &str| value[key].as_u64().unwrap() as usize;
     (value["answer"].as_str().unwrap(), number("start"), number("end"), value["score"].as_f64().unwrap())
@@ -253,7 +254,7 @@ fn special_token_names_come_from_the_config() {
     assert_eq!(tokenizer.single(&[4]).ids, [2, 4, 3]);
 }
 
-/// A change to a file: bytes replaced, cut out, repeated.
+/// Changes a file: replaces, removes and repeats bytes.
 fn mutate(mut bytes: Vec<u8>, edits: &[(prop::sample::Index, u8, u8)]) -> Vec<u8> {
     for (at, kind, byte) in edits {
         if bytes.is_empty() {
@@ -275,7 +276,7 @@ fn mutate(mut bytes: Vec<u8>, edits: &[(prop::sample::Index, u8, u8)]) -> Vec<u8
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// Whatever is in the files: an error that names one of them, or a tokenizer that keeps its promises.
+    /// Any contents of the files give an error that names one of them, or a tokenizer that works as documented.
     #[test]
     fn broken_files_never_panic(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), any::<u8>()), 1..6),
@@ -302,7 +303,7 @@ proptest! {
         }
     }
 
-    /// Windows cover the context, share what they should and fit.
+    /// Windows cover the context, overlap as requested, and fit.
     #[test]
     fn windows_cover_the_context(question in 0usize..20, context in 1usize..400, length in 4usize..70, stride in 0usize..70) {
         use cloze::text::windows::{WindowOptions, cut};
@@ -322,7 +323,7 @@ proptest! {
     }
 }
 
-/// However many answers are asked for, a long text does not take all memory.
+/// For any number of requested answers, a long text does not take all memory.
 #[test]
 fn an_absurd_number_of_answers_is_refused() {
     let tokenizer = tokenizer("uncased");
@@ -333,7 +334,7 @@ fn an_absurd_number_of_answers_is_refused() {
         .sequences(&tokenizer)
         .map(|s| SpanLogits { start: vec![0.0; s.ids.len()], end: vec![0.0; s.ids.len()] })
         .collect();
-    // Not unwrapped: the answers would fill the log.
+    // Not unwrapped, because the answers would fill the log.
     let error = windowed.answers(&context, &logits, &options).err().unwrap();
     assert!(error.code() == "option" && error.to_string().starts_with("top_k"), "{error}");
     let few = AnswerOptions { top_k: 3, ..options };

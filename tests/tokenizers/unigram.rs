@@ -1,4 +1,5 @@
-//! Unigram tokenizers against transformers (tests/oracle/unigram.py), and every task with a model that has one.
+//! Compares Unigram tokenizers with transformers (tests/oracle/unigram.py), and runs every task with a model that has
+//! one.
 
 use std::path::Path;
 
@@ -18,10 +19,10 @@ use serde_json::{Value, json};
 use crate::support::command::run;
 use crate::support::fixture;
 
-/// More than any vocabulary of the fixtures has.
+/// More than any vocabulary of the fixtures.
 const VOCAB: usize = 10_000;
 
-/// Scores and vectors in f32, against PyTorch's.
+/// For scores and vectors in f32, against PyTorch.
 const TOLERANCE: f64 = 1e-4;
 
 fn read(name: &str) -> Value {
@@ -68,7 +69,7 @@ fn tokens_equal_those_of_the_fast_tokenizer() {
     }
 }
 
-/// Normalizers, pre-tokenizers and models in other words and other places.
+/// The same normalizers, pre-tokenizers and models under other names and in other places.
 #[test]
 fn files_that_differ_give_other_tokens() {
     let base = read("small/tokenizer.json");
@@ -92,7 +93,7 @@ fn files_that_differ_give_other_tokens() {
     }
 }
 
-/// Metaspace tokens joined as the tokenizers crate joins them.
+/// Metaspace tokens are joined as the tokenizers crate joins them.
 #[test]
 fn ids_become_text_again() {
     let tokenizer = Tokenizer::load(&fixture("unigram/small"), VOCAB).unwrap();
@@ -105,7 +106,7 @@ fn ids_become_text_again() {
     assert_eq!((pair.ids, pair.types), (vec![0, 7, 2, 2, 8, 9, 2], vec![0; 7]));
 }
 
-/// Where tokenizer_config.json names no mask, XLM-R's class has one that takes the white space before it.
+/// If tokenizer_config.json names no mask, XLM-R's class has one that takes the white space before it.
 #[test]
 fn a_mask_that_no_file_describes_takes_the_space_before_it() {
     let json = std::fs::read(fixture("unigram/small/tokenizer.json")).unwrap();
@@ -174,7 +175,7 @@ fn files_that_cannot_be_used_are_refused() {
         deep = json!({"type": "Sequence", "normalizers": [deep]});
     }
     assert_eq!(with("normalizer", deep).code(), "tokenizer");
-    // A text can only fail where the vocabulary has no unknown token.
+    // A text can fail only if the vocabulary has no unknown token.
     let mut file = base.clone();
     file["model"]["unk_id"] = Value::Null;
     let tokenizer = from_json(&file).unwrap();
@@ -183,7 +184,7 @@ fn files_that_cannot_be_used_are_refused() {
     assert!(error.to_string().contains('☃'), "{error}");
 }
 
-/// One word as long as a book, in pieces and at once: time that grows with it and no faster.
+/// One word as long as a book, in pieces and at once: the time must grow linearly with it.
 #[test]
 fn words_without_an_end_take_no_longer() {
     let tokenizer = Tokenizer::load(&fixture("unigram/xlmr"), VOCAB).unwrap();

@@ -1,4 +1,4 @@
-//! Examples as features, against what transformers' example scripts make of them (tests/oracle/features.py).
+//! Compares features with those of transformers' example scripts (tests/oracle/features.py).
 
 use std::path::Path;
 

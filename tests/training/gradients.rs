@@ -1,4 +1,4 @@
-//! Every gradient by finite differences, on every device; and each device's against the CPU's.
+//! Checks every gradient with finite differences on every device, and compares each device with the CPU.
 
 use cloze::activation::Activation;
 use cloze::block_on;
@@ -55,7 +55,7 @@ fn adapted_layers() {
     }
 }
 
-/// Matrices that are not trained, in every type that they are kept in.
+/// Frozen matrices in every type in which they are stored.
 #[test]
 fn frozen_linear_layers() {
     for (dtype, n, k) in [(DType::F32, 37, 30), (DType::F16, 36, 20), (DType::I8, 70, 36), (DType::I8, 37, 30)] {
@@ -69,7 +69,7 @@ fn frozen_linear_layers() {
     }
 }
 
-/// A plan chooses among a family's tiles by its capacity: the gradients must not show it.
+/// A plan's capacity decides between the tiles of a family. The gradients must not depend on it.
 #[test]
 fn gradients_of_a_linear_layer_have_the_same_bits_for_any_variant_of_a_family() {
     let (tokens, n, k) = (150, 70, 37);
@@ -161,7 +161,7 @@ fn attention_with_and_without_dropout() {
     }
 }
 
-/// Sequences of more than one workgroup and of more than one tile, against the CPU; and each has the same bits alone.
+/// Sequences of several workgroups and of several tiles, compared with the CPU. Each has the same bits alone.
 #[test]
 fn attention_of_long_sequences() {
     let lengths = [33, 1, 130, 7, 70];
@@ -216,7 +216,7 @@ fn attention_of_long_sequences() {
                     assert!((k - f).abs() <= off, "D {size}, {what}[{i}] on {}: {f}, on the CPU {k}", test.name);
                 }
             }
-            // Dropout goes by a token's place in the batch.
+            // Dropout depends on a token's place in the batch.
             let mut first = 0;
             for len in lengths.iter().filter(|_| p == 0.0) {
                 for (alone, (all, cols)) in
@@ -302,7 +302,7 @@ fn losses() {
     everywhere("span", |mut lab| {
         let logits = lab.x(Rows::Tokens, 2);
         let bounds = lab.bounds();
-        // One end outside its sequence, which counts for nothing.
+        // One end is outside its sequence and does not count.
         let labels = lab.words(Rows::Sequences, 2, &[2, 6, 0, 0, 19, 20, 1, 2, 5, 5]);
         let weights = lab.input(Rows::Sequences, 2, noise(2 * b, 4).iter().map(|w| w.abs()).collect());
         let loss = span_loss(lab.tape.graph(), logits, bounds, labels, weights);

@@ -1,4 +1,5 @@
-//! Methods that train a part of a model: the gradients are PyTorch's, PEFT's for adapters, and the rest has none.
+//! Methods that train a part of a model: gradients equal those of PyTorch, or of PEFT for adapters, and the other
+//! parameters have none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 use crate::training::pytorch::{Case, SCHEDULE, SEED};
 
-/// As in the script that wrote the fixtures.
+/// The same cases as in the script that wrote the fixtures.
 fn cases() -> impl Iterator<Item = (Case, Lora)> {
     let of = |name, targets: &[&str], dropout| {
         let case = Case::adapted(name);
@@ -65,7 +66,7 @@ fn ten_steps_of_adapters_have_the_oracles_losses() {
     });
 }
 
-/// What a page's training is held to as well (web/tests/train.test.mjs).
+/// The training in a page is tested with the same values (web/tests/train.test.mjs).
 #[test]
 fn ten_steps_of_adapters_from_a_seed_have_the_oracles_losses() {
     let text = std::fs::read(fixture("train").join("lora-losses.json")).expect("a fixture");
@@ -83,7 +84,7 @@ fn ten_steps_of_adapters_from_a_seed_have_the_oracles_losses() {
     });
 }
 
-/// The adapter's two files, read again and put onto the base, say what the trainer says.
+/// The adapter's two files, read again and applied to the base, give the trainer's logits.
 #[test]
 fn a_trainers_adapter_is_written_and_read() {
     let test = TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(1)).into() };
@@ -120,7 +121,7 @@ fn a_trainers_adapter_is_written_and_read() {
     }
 }
 
-/// New adapters change nothing, and computing a layer again gives the same bits with them.
+/// New adapters change nothing. Computing a layer again gives the same bits with them.
 #[test]
 fn adapters_begin_at_nothing_and_repeat() {
     for_each_device(|test| {
@@ -160,7 +161,7 @@ fn biases_or_the_head_alone_have_pytorchs_gradients() {
     });
 }
 
-/// A language model's head as peft saves its module: with the decoder, though that is the table of words.
+/// The head of a language model as peft saves its module: with the decoder, although that is the table of words.
 #[test]
 fn a_language_models_adapter_has_what_peft_saves() {
     let whole = |adapter: &Adapter| -> BTreeSet<String> {

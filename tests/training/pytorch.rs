@@ -1,5 +1,5 @@
-//! Training against PyTorch: gradients of every parameter for every head, with and without dropout, and the losses of ten
-//! optimizer steps, on every device.
+//! Compares training with PyTorch on every device: gradients of every parameter for every head, with and without
+//! dropout, and the losses of ten optimizer steps.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::models::golden::Expected;
 use crate::support::devices::{TestDevice, for_each_device};
 use crate::support::fixture;
 
-/// The models, where they lie, and their heads.
+/// The models, their directories, and their heads.
 const CASES: [(&str, &str, Head); 9] = [
     ("tiny", "encoder", Head::QuestionAnswering),
     ("masked-lm", "heads", Head::MaskedLm),
@@ -29,11 +29,11 @@ const CASES: [(&str, &str, Head); 9] = [
     ("token-classification", "heads", Head::TokenClassification),
 ];
 
-/// As in the script that wrote the fixtures.
+/// The seed in the script that wrote the fixtures.
 pub const SEED: u64 = 11;
 pub const SCHEDULE: Schedule = Schedule { peak: 2e-3, warmup: 2, total: 10 };
 
-/// A model, its batch, and what PyTorch makes of it.
+/// A model, its batch, and PyTorch's results.
 pub struct Case {
     pub name: &'static str,
     head: Head,
@@ -74,7 +74,7 @@ impl Case {
         Trainer::new(checkpoint, self.head, test.device.clone(), options).expect("it loads")
     }
 
-    /// One batch's loss, with its gradients kept or stepped by.
+    /// The loss of one batch. Its gradients are kept, or used for a step at `rate`.
     pub fn run(&self, trainer: &mut Trainer, rate: Option<f64>) -> f64 {
         self.try_run(trainer, 1.0, rate).expect("it runs")
     }
@@ -108,12 +108,12 @@ impl Case {
         &self.expected.batch
     }
 
-    /// What the fixture has of one kind.
+    /// The names in the fixture of one kind.
     pub fn names(&self, kind: &str) -> Vec<String> {
         self.tensors().names().iter().filter_map(|name| name.strip_prefix(kind)).map(str::to_owned).collect()
     }
 
-    /// max |g - g*| <= 1e-3 max |g*| + 1e-6 for every parameter that is trained; how many are.
+    /// Checks max |g - g*| <= 1e-3 max |g*| + 1e-6 for every trained parameter. Returns their number.
     pub fn compare(&self, trainer: &Trainer, kind: &str, device: &str) -> usize {
         let mut trained = 0;
         let names: Vec<String> = trainer.names().map(str::to_owned).collect();
@@ -163,7 +163,7 @@ fn ten_steps_have_pytorchs_losses() {
     });
 }
 
-/// A gradient in two halves, what a method leaves alone, and the same bits from the same seed.
+/// A gradient in two halves, the parameters that a method leaves alone, and the same bits from the same seed.
 #[test]
 fn steps_accumulate_freeze_and_repeat() {
     let cpu = |threads| TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(threads)).into() };
@@ -223,7 +223,7 @@ fn an_optimizer_that_cannot_be_is_refused() {
     }
 }
 
-/// A loss or gradients that are not finite are an error, after which the model goes on as if they had not been.
+/// A loss or gradients that are not finite give an error. Then the model continues as if they had not been computed.
 #[test]
 fn a_step_that_is_not_finite_is_not_taken() {
     for_each_device(|test| {
@@ -244,7 +244,7 @@ fn a_step_that_is_not_finite_is_not_taken() {
             let error = case.try_run(&mut trainer, 1.0, Some(rate)).expect_err("no rate");
             assert!(error.code() == "option" && error.to_string().contains("no learning rate"), "{error}");
         }
-        // The loss is finite, its gradients' squares are not.
+        // The loss is finite, but the squares of its gradients are not.
         refused(&mut trainer, 1e30, "norm of the gradients");
         let weight = "classifier.weight";
         let good = read(&trainer, weight);
@@ -260,7 +260,7 @@ fn a_step_that_is_not_finite_is_not_taken() {
     });
 }
 
-/// Layers that are computed again: the same gradients, in less memory, for the same kernels.
+/// Layers that are computed again: the same gradients with less memory, for the same kernels.
 #[test]
 fn checkpoints_of_activations_change_no_bit() {
     for_each_device(|test| {
@@ -282,8 +282,8 @@ fn checkpoints_of_activations_change_no_bit() {
     });
 }
 
-/// What a step cannot be taken by: a batch that no machine has room for, labels that say nothing, no batch at all. The model
-/// goes on as if it had not been asked.
+/// Batches that cannot make a step: too large for any machine, without labels, or no batch at all. The model continues
+/// as if it had not been asked.
 #[test]
 fn what_gives_no_step_is_refused() {
     let cpu = TestDevice { name: "cpu".into(), device: Device::Cpu(Cpu::new(1)).into() };

@@ -1,4 +1,4 @@
-//! `cloze train`: every task from files to a model that the other commands load, and what happens when it is stopped.
+//! `cloze train`: every task, from files to a model that the other commands load, and what happens when it is stopped.
 
 mod adapters;
 mod files;
@@ -15,7 +15,7 @@ use crate::command::cli::path;
 use crate::support::command::{Ran, run};
 use crate::support::fixture;
 
-/// Words are drawn by a fixed sequence, the same in every test.
+/// Draws words by a fixed sequence, which is the same in every test.
 struct Draw(u32);
 
 impl Draw {
@@ -30,7 +30,7 @@ const GOOD: [&str; 4] = ["good", "great", "happy", "won"];
 const BAD: [&str; 4] = ["bad", "terrible", "sad", "lost"];
 const REST: [&str; 4] = ["hot", "cold", "red", "this"];
 
-/// Sentences that are good and bad by turns.
+/// Sentences that are good and bad in turn.
 fn moods(count: usize) -> impl Iterator<Item = (String, bool)> {
     let mut draw = Draw(1);
     (0..count).map(move |i| {
@@ -40,7 +40,7 @@ fn moods(count: usize) -> impl Iterator<Item = (String, bool)> {
     })
 }
 
-/// As GLUE's SST-2 has them.
+/// The format of SST-2 in GLUE.
 fn mood_tsv(count: usize) -> String {
     let mut text = String::from("sentence\tlabel\n");
     moods(count).for_each(|(sentence, is_good)| {
@@ -54,7 +54,7 @@ fn base() -> PathBuf {
     fixture("tasks").join("mlm")
 }
 
-/// Files to learn from, in a directory of their own.
+/// Files to learn from, in their own directory.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -71,7 +71,8 @@ impl Place {
         self.at(name)
     }
 
-    /// `cloze train` on the file `data`, into `out`, on the CPU and from the usual base if nothing else is said.
+    /// The arguments of `cloze train` on the file `data`, into `out`, on the CPU and from the usual base unless `more`
+    /// says otherwise.
     fn args(&self, task: &str, data: &str, more: &[&str]) -> Vec<String> {
         let (data, out, base) = (self.at(data), self.at("out"), base());
         let mut args = vec!["train", task, "--json", "--data", path(&data)];
@@ -105,7 +106,7 @@ impl Place {
     }
 }
 
-/// A model's directory again at `to`.
+/// Copies a model's directory to `to`.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -114,12 +115,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A measure of the best evaluation, by a run's summary.
+/// A metric of the best evaluation, from a run's summary.
 fn score(summary: &Value, name: &str) -> f64 {
     summary["best"]["scores"][name].as_f64().unwrap_or_else(|| panic!("{name} in {summary}"))
 }
 
-/// The tensors of a safetensors file, by name; of a checkpoint without the sum over its bytes.
+/// The tensors of a safetensors file, by name, without the digest of a checkpoint.
 fn tensors(file: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = std::fs::read(file).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

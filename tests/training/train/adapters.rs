@@ -1,4 +1,4 @@
-//! Adapters that runs train, and go on from: those of runs before, and those that PEFT saved.
+//! Adapters that runs train or continue from: those of earlier runs, and those that PEFT saved.
 
 use cloze::checkpoint::adapter::Adapter;
 
@@ -22,7 +22,7 @@ fn adapters_are_trained_beside_their_base() {
         run(&["classify", "the movie was great and it was hot", "--model", path(&out), "--json", "--device", "cpu"]);
     assert_eq!(said.lines()[0]["label"], "good", "{}", said.out);
 
-    // From there a run goes on: here with steps too small to change anything.
+    // A run continues from there, here with steps that are too small to change anything.
     let again = place.at("again");
     let more = ["--model", path(&out), "--method", "lora", "--eval", path(&dev), "--lr", "1e-12", "--max-steps", "2"];
     let more = [more.as_slice(), &["--output", path(&again), "--batch-tokens", "128", "--no-dropout"]].concat();
@@ -30,12 +30,12 @@ fn adapters_are_trained_beside_their_base() {
     assert!(ran.err.contains("goes on from the base's adapter: r 8, alpha 16"), "{}", ran.err);
     assert!(!ran.err.contains("new, from the seed"), "{}", ran.err);
     assert_eq!(score(&ran.lines()[0], "accuracy"), score(summary, "accuracy"));
-    // What a run would not train of it, it would lose.
+    // A run would lose the parts that it does not train.
     let other_out = place.at("frozen");
     let frozen = ["--model", path(&out), "--method", "lora", "--freeze-layers", "1", "--output", path(&other_out)];
     let (code, text) = place.train("classify", "train.tsv", &frozen).error();
     assert!(code == "unsupported" && text.contains("which would not be trained"), "{text}");
-    // An adapter of other values is another base.
+    // An adapter with other values is another base.
     let mut other = Adapter::open(&out).unwrap();
     other.tensors[0].values[0] += 1.0;
     std::fs::write(out.join("adapter_model.safetensors"), &other.write().unwrap()[1]).unwrap();
@@ -43,7 +43,7 @@ fn adapters_are_trained_beside_their_base() {
     assert!(code == "option" && text.contains("base is not what it was"), "{text}");
 }
 
-/// An adapter's head is its own, whatever size the base's has.
+/// An adapter has its own head, whatever size the base's has.
 #[test]
 fn an_adapter_is_trained_on_over_a_base_of_another_head() {
     let place = Place::new();
@@ -87,7 +87,7 @@ fn a_base_that_moved_is_named_again_by_a_resume() {
     assert_eq!(classify().lines().len(), 2);
 }
 
-/// PEFT writes neither configuration nor tokenizer: those of the base count.
+/// PEFT writes neither configuration nor tokenizer, so those of the base are used.
 #[test]
 fn an_adapter_as_peft_saves_it_is_a_model_and_a_base() {
     let place = Place::new();
@@ -123,17 +123,17 @@ fn an_adapter_as_peft_saves_it_is_a_model_and_a_base() {
         let ran = goes_on("classify", "train.tsv", method, method, &[]);
         assert!(ran.code == Some(0) && !ran.err.contains("from the seed"), "{method}: {}", ran.err);
     }
-    // The pooler goes with the head that it served.
+    // The pooler belongs to the old head and is dropped with it.
     let ran = goes_on("tag", "train.conll", "lora", "tags", &[]);
     assert!(ran.code == Some(0) && ran.err.contains("dropped: the base's head for"), "{}", ran.err);
-    // Of the adapter's own rank and layers nothing else can be wished.
+    // The adapter's rank and layers cannot be changed by options.
     for (wish, name) in
         [(["--lora-r", "2"], "lora-r: it is 2, and the adapter"), (["--lora-targets", "key"], "lora-targets")]
     {
         let (code, text) = goes_on("classify", "train.tsv", "lora", "wish", &wish).error();
         assert!(code == "option" && text.contains(name) && text.contains("goes on from has"), "{text}");
     }
-    // Its own, in whatever order, are no other wish.
+    // The same layers in another order are allowed.
     let ran = goes_on("classify", "train.tsv", "lora", "same", &["--lora-targets", "value,query", "--lora-r", "8"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let read: Value = serde_json::from_slice(&std::fs::read(place.at("lora/run/config.json")).unwrap()).unwrap();

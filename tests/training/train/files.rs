@@ -1,4 +1,4 @@
-//! Files as people have them: what is read of them, said of them, and left out.
+//! Real files: what is read, reported and omitted.
 
 use super::*;
 
@@ -100,7 +100,7 @@ fn answers_that_are_not_where_they_are_said_to_be_are_left_out() {
     assert_eq!(eval[0], serde_json::json!({"exact_match": 100.0, "f1": 100.0, "total": 6}));
 }
 
-/// A run that was killed before its last curves were drawn draws them when it is resumed, though it is finished.
+/// A run that was killed before its last curves were drawn draws them when it is resumed, although it is finished.
 #[test]
 fn a_finished_run_has_its_curves() {
     let place = Place::new();

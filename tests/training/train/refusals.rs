@@ -1,4 +1,4 @@
-//! What a run refuses, in words and with a code: files that are none, runs that were begun otherwise, numbers that run away.
+//! What a run refuses, with a message and a code: files of another kind, runs with other options, numbers that diverge.
 
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ fn a_model_that_is_not_finite_is_not_saved() {
     }
 }
 
-/// A killed process leaves what it built in its output; what others build there, or people keep, is not its own.
+/// The partial files of a killed process in its output are removed. Those of running processes and of users are not.
 #[test]
 fn what_others_have_in_an_output_stays() {
     let place = Place::new();
@@ -80,11 +80,11 @@ fn another_run_is_not_resumed() {
     ] {
         refused(&train(data, &[rest.as_slice(), &["--resume"]].concat()), "option", words);
     }
-    // A copy without the lock is a run all the same.
+    // A copy without the lock is also a run.
     std::fs::remove_file(place.out().join("run/lock")).unwrap();
-    // The time between checkpoints changes nothing of what is saved.
+    // The time between checkpoints does not affect what is saved.
     assert_eq!(train("train.tsv", &["--resume", "--checkpoint-every", "7"]).code, Some(0));
-    // Whatever becomes of the checkpoint, it is not believed.
+    // A damaged checkpoint is never used.
     let checkpoint = place.out().join("run/checkpoint.safetensors");
     let whole = std::fs::read(&checkpoint).unwrap();
     let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
@@ -102,7 +102,7 @@ fn another_run_is_not_resumed() {
         bytes[at] ^= 1;
         bytes
     };
-    // The 4 of {\"steps\":4, which would be a 5.
+    // The 4 of {\"steps\":4 would become a 5.
     let digit = 8 + text.find("{\\\"steps\\\":4").unwrap() + "{\\\"steps\\\":".len();
     for (bytes, words) in [
         (whole[..whole.len() / 2].to_vec(), "truncated"),
@@ -120,7 +120,7 @@ fn another_run_is_not_resumed() {
         std::fs::write(&checkpoint, bytes).unwrap();
         refused(&train("train.tsv", &["--resume"]), "checkpoint", words);
     }
-    // Places that no run has come to end it, and nothing else.
+    // Positions that no run can reach end it, and nothing else happens.
     for (was, is) in [
         ("\\\"epoch\\\":", "\\\"epoch\\\":99"),
         ("\\\"batch\\\":", "\\\"batch\\\":99"),
@@ -243,7 +243,7 @@ fn data_that_is_none_is_named_with_its_line() {
             "{data} {more:?}: {found}: {message}"
         );
     }
-    // Nothing of it stands in the way of a run that is right.
+    // None of this prevents a valid run.
     assert_eq!(place.train("classify", "train.tsv", &["--max-steps", "1"]).code, Some(0));
 
     let full = Place::new();

@@ -1,4 +1,4 @@
-//! A run that was stopped goes on to the bits that it would have had.
+//! A stopped run continues and reaches the same bits as without the stop.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::support::command::command;
 
-/// Few tokens, batches of two a step, evaluations and checkpoints often: much to be stopped in.
+/// Few tokens, two batches in each step, frequent evaluations and checkpoints: many places to stop.
 const OFTEN: [&str; 12] = [
     "--epochs",
     "1000",
@@ -25,11 +25,12 @@ const OFTEN: [&str; 12] = [
 /// On the CPU.
 const CPU: [&str; 4] = ["--device", "cpu", "--max-steps", "300"];
 
-/// A run's process. On a GPU it has the drivers of this one; compiled kernels are kept beside the data.
+/// Starts the process of a run. On a GPU it uses the drivers of this process; compiled kernels are kept beside the
+/// data.
 fn spawn(place: &Place, more: &[&str]) -> Child {
     let eval = place.at("dev.tsv");
     let is_on_gpu = more.iter().any(|arg| arg.starts_with("gpu"));
-    // There evaluations would compile as many kernels again.
+    // On a GPU, evaluations would compile as many kernels again.
     let measured: &[&str] = if is_on_gpu { &[] } else { &["--eval", path(&eval)] };
     let args = place.args("classify", "train.tsv", &[&OFTEN, more, measured].concat());
     let mut command = command(&args.iter().map(String::as_str).collect::<Vec<_>>());
@@ -48,7 +49,7 @@ fn prepared() -> Place {
     place
 }
 
-/// What must be the same: the model, the trained states, and all of the log but times.
+/// What must be the same: the model, the trained states, and the log without times.
 type Left = (Vec<u8>, Vec<(String, Vec<u8>)>, Vec<Value>);
 
 fn left(place: &Place) -> Left {
@@ -70,7 +71,7 @@ fn finish(place: &Place, more: &[&str]) -> Left {
     left(place)
 }
 
-/// Waits until `what` is true, no longer than a slow machine needs.
+/// Waits until `what` is true, at most as long as a slow machine needs.
 fn until(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
@@ -79,7 +80,7 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// When the checkpoint was last replaced.
+/// The time at which the checkpoint was last replaced.
 fn saved(place: &Place) -> Option<std::time::SystemTime> {
     std::fs::metadata(place.out().join("run/checkpoint.safetensors")).and_then(|m| m.modified()).ok()
 }
@@ -93,8 +94,8 @@ fn is_writing(place: &Place) -> bool {
     })
 }
 
-/// Kills runs with SIGKILL until it happened `kills` times, and `inside` times amid the writing of a checkpoint; each goes on
-/// from the one before, and the last to the end.
+/// Kills runs with SIGKILL until that has happened `kills` times, and `inside` times while a checkpoint was written.
+/// Each run continues the one before, and the last one runs to the end.
 fn kill_and_resume(kills: usize, inside: usize, more: &[&str]) {
     let whole = prepared();
     let expected = finish(&whole, more);
@@ -111,7 +112,7 @@ fn kill_and_resume(kills: usize, inside: usize, more: &[&str]) {
             !ended
         };
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // Some die before they have done anything, most after a few steps.
+        // Some are killed before they have done anything, most after a few steps.
         if done % 5 != 4 {
             until("a checkpoint", || !is_alive(&mut child) || saved(&place) != before);
         }
@@ -122,7 +123,7 @@ fn kill_and_resume(kills: usize, inside: usize, more: &[&str]) {
         child.kill().unwrap();
         let status = child.wait_with_output().unwrap();
         if status.status.success() {
-            // Done before it could be killed.
+            // It finished before it could be killed.
             assert_eq!(left(&place), expected);
             place = prepared();
             continue;
@@ -131,7 +132,7 @@ fn kill_and_resume(kills: usize, inside: usize, more: &[&str]) {
         assert!(status.status.code().is_none(), "killed, not failed: {text}");
         done += 1;
         amid += usize::from(is_writing(&place));
-        // Whatever is there is whole.
+        // Any existing checkpoint is complete.
         let checkpoint = place.out().join("run/checkpoint.safetensors");
         if checkpoint.exists() {
             assert_eq!(tensors(&checkpoint).len(), expected.1.len());
@@ -154,7 +155,7 @@ fn killed_twenty_times_it_ends_with_the_same_weights() {
     kill_and_resume(20, 5, &CPU);
 }
 
-/// The same on lavapipe, if it is there.
+/// The same on lavapipe, if it is available.
 #[test]
 fn killed_twenty_times_on_a_gpu_too() {
     let mut info = command(&["info", "--json"]);
@@ -193,7 +194,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     assert!(text.contains("--resume goes on from there"), "{text}");
     let step = place.losses().len();
     assert!(text.contains(&format!("stopped after step {step}:")), "{step}: {text}");
-    // So does what ends services.
+    // SIGTERM, which ends services, stops it in the same way.
     let before = saved(&place);
     let child = spawn(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat());
     until("a step", || saved(&place) != before);
@@ -205,6 +206,6 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
         finish(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat()) == expected,
         "other bits after step {step}"
     );
-    // There is nothing left to do, and that is done at once.
+    // Nothing is left to do, so it ends at once.
     assert!(finish(&place, &[&CPU[..], &["--seed", "3", "--resume"]].concat()) == expected);
 }

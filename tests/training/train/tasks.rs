@@ -1,8 +1,8 @@
-//! Every task, end to end: files in, a model out that has learnt something and that its command loads.
+//! Every task, end to end: from files to a model that has learnt something and that its command loads.
 
 use super::*;
 
-/// What every run leaves behind, and that it learnt.
+/// Checks what every run leaves behind, and that it learnt.
 fn check(place: &Place, ran: &Ran, architecture: &str) -> Value {
     let [summary] = &ran.lines()[..] else { panic!("one line: {}", ran.out) };
     let out = place.out();
@@ -38,7 +38,7 @@ fn texts_are_classified() {
     let best = evaluations.iter().rev().find(|line| line["best"] == true).unwrap();
     assert_eq!((&best["step"], &best["eval"]), (&summary["best"]["step"], &summary["best"]["scores"]));
     assert!(place.out().join("run/metrics.svg").is_file());
-    // The directory is the model as it was measured.
+    // The directory has the model that was evaluated.
     let lines: String = moods(90)
         .fold(String::new(), |lines, (text, _)| lines + &serde_json::json!({ "text": text }).to_string() + "\n");
     let input = place.put("in.jsonl", &lines);
@@ -75,7 +75,7 @@ fn texts_are_scored_and_have_several_labels() {
             .unwrap()
     };
     assert!(of("the movie was great, or not") > of("the movie was terrible, or not") + 1.0);
-    // A base whose classes have the names of none: a value is not the first of them.
+    // The classes of this base have default names. A regression must not use the first of them.
     let base = place.at("numbered");
     copy(&fixture("tasks").join("moods"), &base);
     let mut config: Value = serde_json::from_slice(&std::fs::read(base.join("config.json")).unwrap()).unwrap();
@@ -194,7 +194,7 @@ fn the_embedded_model_is_a_base() {
         let args = ["train", "qa", "--data", path(&data), "--output", path(&out), "--method", method, "--epochs", "1"];
         let ran = run(&[args.as_slice(), &["--device", "cpu"]].concat());
         assert!(ran.code == Some(0) && !ran.err.contains("new, from the seed"), "{}", ran.err);
-        // An adapter's base lies in the directory, and is found wherever that goes.
+        // The base of an adapter is in its directory, and is found wherever that moves.
         std::fs::rename(&out, &moved).unwrap();
         let asked = ["answer", "-q", "Where do otters sleep?", "-c", "Otters sleep in kelp.", "--model", path(&moved)];
         let answer = run(&[asked.as_slice(), &["--json", "--device", "cpu"]].concat());
@@ -202,7 +202,7 @@ fn the_embedded_model_is_a_base() {
     }
 }
 
-/// What labels are is said by all files, whichever comes first.
+/// All files together decide the kind of labels, in any order.
 #[test]
 fn labels_of_several_files_are_of_one_kind() {
     let place = Place::new();
@@ -215,7 +215,7 @@ fn labels_of_several_files_are_of_one_kind() {
     }
 }
 
-/// transformers sizes a head by the labels of the configuration, whatever they were once for.
+/// transformers sizes a head by the labels of the configuration, whatever they were for.
 #[test]
 fn a_model_for_questions_has_no_labels_of_its_bases_head() {
     let place = Place::new();
