@@ -2,18 +2,18 @@
 //!
 //! This file has only their names and ids, which the model's configuration, the CPU and the shaders share.
 
-/// A pointwise function, by what it computes; several of `transformers`' names can mean the same one.
+/// A pointwise function. Several names in `transformers` can mean the same one.
 ///
-/// The discriminants are stable: shaders receive them as `u32`.
+/// The discriminants are stable, because shaders receive them as `u32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Activation {
     /// `x`
     #[default]
     Linear = 0,
-    /// `x Φ(x)`, Φ the normal distribution function: GELU by erf.
+    /// `x Φ(x)`, where Φ is the normal distribution function: GELU by erf (Hendrycks and Gimpel, arXiv:1606.08415).
     Gelu = 1,
-    /// GELU by its tanh approximation, which is `x sigmoid(2 sqrt(2/π) (x + 0.044715 x³))`.
+    /// GELU by its tanh approximation, which equals `x sigmoid(2 sqrt(2/π) (x + 0.044715 x³))`.
     GeluTanh = 2,
     /// `x sigmoid(1.702 x)`
     QuickGelu = 3,
@@ -40,7 +40,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Every function, by ascending id.
+    /// All functions, by ascending id.
     pub const ALL: [Activation; 14] = [
         Activation::Linear,
         Activation::Gelu,
@@ -58,9 +58,10 @@ impl Activation {
         Activation::Laplace,
     ];
 
-    /// The names that `config.json` may hold, as in `transformers.activations.ACT2FN`, each with its function.
+    /// The names that `config.json` may have, as in `transformers.activations.ACT2FN`, each with its function.
     ///
-    /// `prelu` and `xielu` are left out: they have parameters of their own, which a BERT checkpoint has no place for.
+    /// `prelu` and `xielu` are missing, because they have parameters of their own, which a BERT checkpoint has no place
+    /// for.
     pub const NAMES: [(&str, Activation); 20] = [
         ("gelu", Activation::Gelu),
         ("gelu_10", Activation::Gelu10),
@@ -84,13 +85,13 @@ impl Activation {
         ("tanh", Activation::Tanh),
     ];
 
-    /// The function that `transformers` calls `name`; `None` if it knows none or the function has parameters.
+    /// The function that `transformers` calls `name`; `None` if it knows none, or if the function has parameters.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
     }
 
-    /// The function of a PyTorch module made without arguments, by its class's path, such as
-    /// `torch.nn.modules.activation.Sigmoid`; `None` for a path that is none of these.
+    /// The function of a PyTorch module without arguments, by the path of its class, such as
+    /// `torch.nn.modules.activation.Sigmoid`; `None` for any other path.
     pub fn from_torch(path: &str) -> Option<Self> {
         const CLASSES: [(&str, Activation); 9] = [
             ("Identity", Activation::Linear),
@@ -107,7 +108,7 @@ impl Activation {
         CLASSES.iter().find(|(known, _)| *known == class).map(|(_, activation)| *activation)
     }
 
-    /// The number that shaders know the function by.
+    /// The number of the function in shaders.
     pub const fn id(self) -> u32 {
         self as u32
     }

@@ -2,20 +2,20 @@
 
 use crate::device::BatchSizes;
 
-/// B sequences of T tokens in all.
+/// B sequences with T tokens in total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Token ids `[T]`.
     pub ids: Vec<u32>,
     /// Token types `[T]`.
     pub types: Vec<u32>,
-    /// Positions within the sequence `[T]`.
+    /// Positions within each sequence `[T]`.
     pub positions: Vec<u32>,
-    /// Where each sequence begins, and T `[B + 1]`.
+    /// The first token of each sequence, then T: `[B + 1]`.
     pub bounds: Vec<u32>,
-    /// Tokens of the batch that a language model's head reads, such as the masked ones `[P]`; other heads read all.
+    /// The tokens that the head of a language model reads, such as the masked ones `[P]`. Other heads read all.
     pub picked: Vec<u32>,
-    /// How many of each sequence's first tokens pooling leaves out, where the model leaves out a prompt's `[B]`.
+    /// The number of tokens at the start of each sequence that pooling ignores `[B]`; empty if the model counts all.
     pub skipped: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// Appends a sequence; `types` is as long as `ids`.
+    /// Appends a sequence. `types` must be as long as `ids`.
     pub fn push(&mut self, ids: &[u32], types: &[u32]) {
         assert_eq!(ids.len(), types.len(), "a type a token");
         self.ids.extend_from_slice(ids);
@@ -37,7 +37,7 @@ impl Batch {
         self.skipped.push(0);
     }
 
-    /// Leaves the first `tokens` of the sequence that was pushed last out of pooling.
+    /// Lets pooling ignore the first `tokens` of the last sequence.
     ///
     /// # Panics
     /// If there is no sequence.
@@ -46,7 +46,7 @@ impl Batch {
         self.skipped[last] = tokens as u32;
     }
 
-    /// Picks a token of the sequence that was pushed last, for a language model's head.
+    /// Picks a token of the last sequence for the head of a language model.
     ///
     /// # Panics
     /// If that sequence has no such token.
@@ -56,22 +56,22 @@ impl Batch {
         self.picked.push((last.start + position) as u32);
     }
 
-    /// T
+    /// T, the number of tokens.
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
 
-    /// B
+    /// B, the number of sequences.
     pub fn sequences(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// Each sequence's range of tokens.
+    /// The range of tokens of each sequence.
     pub fn ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         self.bounds.windows(2).map(|w| w[0] as usize..w[1] as usize)
     }
 
-    /// The sizes a device runs it by.
+    /// The sizes that a device needs.
     pub fn sizes(&self) -> BatchSizes {
         let longest = self.ranges().map(|r| r.len()).max().unwrap_or(0);
         BatchSizes {

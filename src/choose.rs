@@ -1,4 +1,4 @@
-//! Chooses the device that does the work, and says why.
+//! Chooses a device and says why.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::device::{Cpu, Device, Gpu};
 use crate::error::{Error, Remedy, Result, help};
 use crate::self_test;
 
-/// What the user asked for.
+/// The user's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// A real GPU if there is one that computes right, else the CPU: software adapters are slower than the CPU path.
+    /// A real GPU that computes correctly, or else the CPU, because software GPUs are slower than the CPU device.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// Any adapter, a software one too; the best kind first.
+    /// Any adapter, even a software one; the best kind first.
     Gpu,
     /// The adapter with this number in `cloze info`.
     Adapter(usize),
@@ -42,21 +42,21 @@ impl std::str::FromStr for Choice {
     }
 }
 
-/// A device and the reason it was taken, for people.
+/// A device and the reason for its choice, for people.
 #[derive(Debug)]
 pub struct Chosen {
     /// The open device.
     pub device: Device,
     /// Why it was chosen.
     pub reason: String,
-    /// Why each GPU that would have been better was not taken.
+    /// For each better GPU, why it was not chosen.
     pub refused: Vec<Error>,
 }
 
-/// Opens the device that `choice` names; `cpu` makes the CPU, where that is taken.
+/// Opens the device that `choice` names. If that is the CPU, `cpu` makes it.
 ///
 /// # Errors
-/// [`Error::Gpu`] if an adapter that was asked for is not there or does not open. `auto` always finds a device.
+/// [`Error::Gpu`] if the requested adapter does not exist or cannot be opened. `auto` always finds a device.
 pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions) -> Result<Chosen> {
     let asked = |device| Ok(Chosen { device, reason: "asked for".into(), refused: Vec::new() });
     let number = match choice {
@@ -81,7 +81,7 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
     asked(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)))
 }
 
-/// The first adapter that `is_real`, opens and passes the [self-test](self_test); the CPU where there is none.
+/// The first adapter that satisfies `is_real`, can be opened and passes the [self-test](self_test), or else the CPU.
 pub async fn auto(
     cpu: impl FnOnce() -> Cpu,
     options: GpuOptions,
@@ -104,7 +104,7 @@ pub async fn auto(
     } else if others.is_empty() {
         "there is no GPU".into()
     } else {
-        // Firefox names none.
+        // Firefox gives no names.
         let names: Vec<_> = others.iter().map(|a| a.get_info().name).filter(|name| !name.is_empty()).collect();
         let names = if names.is_empty() { String::new() } else { format!(": {}", names.join("; ")) };
         format!("there is no GPU but in software, slower than the CPU path{names}")

@@ -18,23 +18,23 @@ use std::path::PathBuf;
 pub(crate) use help::help;
 pub use help::{Dialect, Help, OptionName, Part, Plain, Remedy};
 
-/// What the crate's fallible functions return.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Anything that can go wrong outside the program's own logic.
+/// An error that is not caused by the program's own logic.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be read or written.
     Io {
-        /// What was tried: "read", "write", "map", …
+        /// The action that failed: "read", "write", "map", and so on.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A model configuration is missing, malformed or describes an impossible model.
+    /// A model configuration is missing or malformed, or describes an impossible model.
     Config {
         /// The file at fault.
         file: String,
@@ -43,11 +43,11 @@ pub enum Error {
         /// What to do about it.
         help: Help,
     },
-    /// A checkpoint file or one of its tensors is broken, absent or has the wrong shape or values.
+    /// A checkpoint file or one of its tensors is broken or missing, or has a wrong shape or wrong values.
     Checkpoint {
         /// The file at fault.
         file: String,
-        /// The tensor at fault, where the fault is one tensor's.
+        /// The tensor at fault, if the fault is in one tensor.
         tensor: Option<String>,
         /// What is wrong.
         problem: String,
@@ -63,7 +63,7 @@ pub enum Error {
         /// What to do about it.
         help: Help,
     },
-    /// A data set (SQuAD JSON and the like) is malformed.
+    /// A data set, such as SQuAD JSON, is malformed.
     Data {
         /// The file at fault.
         file: String,
@@ -72,14 +72,14 @@ pub enum Error {
         /// What to do about it.
         help: Help,
     },
-    /// The file is well formed but asks for something this version does not do.
+    /// The file is valid, but needs something that this version does not support.
     Unsupported {
         /// What is not supported.
         what: String,
         /// What to do about it.
         help: Help,
     },
-    /// The text itself cannot be worked on: an empty question, an empty context.
+    /// The text cannot be processed, for example an empty question.
     Input {
         /// What is wrong.
         problem: String,
@@ -88,25 +88,25 @@ pub enum Error {
     },
     /// An option's value is out of range or contradicts another option.
     Option {
-        /// The option as Rust names it, such as `top_k`; an environment variable has its own name.
+        /// The name of the option in Rust, such as `top_k`, or an environment variable.
         name: &'static str,
         /// What is wrong.
         problem: String,
         /// What to do about it.
         help: Help,
     },
-    /// The work needs more memory than there is or than a limit allows. Predicted, before it is taken.
+    /// The work needs more memory than there is, or than a limit allows. This is predicted before memory is allocated.
     Memory {
         /// What needs the memory.
         what: String,
-        /// Bytes that the work needs.
+        /// The bytes that the work needs.
         need: u64,
-        /// Bytes that are available or allowed.
+        /// The bytes that are available or allowed.
         have: u64,
         /// What to do about it.
         help: Help,
     },
-    /// There is no GPU that can be used, or it failed.
+    /// No GPU can be used, or a GPU failed.
     Gpu {
         /// The name of the adapter.
         adapter: String,
@@ -115,25 +115,25 @@ pub enum Error {
         /// What to do about it.
         help: Help,
     },
-    /// The GPU device was lost while work was under way; opening a new device may work.
+    /// The GPU device was lost during the work. Opening a new device may help.
     DeviceLost {
         /// The name of the adapter.
         adapter: String,
         /// What is wrong.
         problem: String,
     },
-    /// A model could not be had from the Hugging Face Hub.
+    /// The Hugging Face Hub could not provide a model.
     Hub {
-        /// Why there is no model.
+        /// The reason.
         fault: HubFault,
-        /// The model, or the one of its files that is at fault.
+        /// The model, or the file of it that is at fault.
         what: String,
         /// What is wrong.
         problem: String,
         /// What to do about it.
         help: Help,
     },
-    /// A device's results are not those of the reference: its driver or a kernel has a fault.
+    /// A device's results differ from the reference, because its driver or a kernel has a fault.
     Wrong {
         /// The name of the device.
         device: String,
@@ -142,14 +142,14 @@ pub enum Error {
         /// What to do about it.
         help: Help,
     },
-    /// The model computed a number that is not finite: its weights are damaged, or its training diverged.
+    /// The model computed an infinite number or NaN, because its weights are damaged or its training diverged.
     NotFinite {
         /// What is wrong.
         problem: String,
         /// What to do about it.
         help: Help,
     },
-    /// A training's loss or a parameter is no longer finite.
+    /// The loss or a parameter of a training is no longer finite.
     Diverged {
         /// The optimizer step, from 1.
         step: u64,
@@ -162,19 +162,19 @@ pub enum Error {
     Cancelled,
 }
 
-/// Why the Hub did not give a model.
+/// The reason why the Hub did not provide a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HubFault {
     /// There is no such model, revision or file.
     NotFound,
-    /// It is there, or may be, but not for this token or without one.
+    /// It exists or may exist, but this token gives no access, or there is no token.
     NoAccess,
-    /// The network is off limits and the cache does not hold it.
+    /// The network is off and the cache does not have it.
     NotCached,
-    /// The server could not be reached, is out of order or broke off: trying again may help.
+    /// The server could not be reached, failed, or closed the connection. Trying again may help.
     Network,
-    /// What the server sent is not what it had announced, or makes no sense.
+    /// The server's answer contradicts its announcement, or makes no sense.
     Answer,
 }
 
@@ -263,18 +263,19 @@ impl Error {
         }
     }
 
-    /// An I/O failure, with what was tried on which path.
+    /// An I/O error, with the action and the path.
     pub fn io(action: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Error::Io { action, path: path.into(), source }
     }
 }
 
-/// Characters of each part of a message.
+/// The most characters of each part of a message.
 const MOST_CHARS: usize = 1000;
 
-/// Text of unknown origin, such as a file's or a server's, as people may see it: on one line, of at most `most` characters,
-/// and with an escape like `\u{1b}` for what would command a terminal or stay unseen there. That is control characters, those
-/// of bidirectional text, and those of no width. A joiner within a script that needs it, or within an emoji, stays.
+/// Makes a text of unknown origin, such as a file's or a server's, safe to show: on one line, with at most `most`
+/// characters, and with an escape like `\u{1b}` for each character that controls a terminal or is invisible. Those are
+/// control characters, those of bidirectional text, and those without width. A joiner stays within a script that needs
+/// it, and within an emoji.
 pub fn printable(text: &str, most: usize) -> String {
     let mut shown = String::new();
     // Writing to a string cannot fail.
@@ -282,7 +283,7 @@ pub fn printable(text: &str, most: usize) -> String {
     shown
 }
 
-/// Writes text as [`printable`] gives it.
+/// Writes text in the form of [`printable`].
 struct Printable<'a, W: ?Sized> {
     to: &'a mut W,
     left: usize,
@@ -300,7 +301,7 @@ impl<W: Write + ?Sized> Write for Printable<'_, W> {
         for c in text.chars() {
             match self.left.checked_sub(1) {
                 Some(left) => self.left = left,
-                // It was said that there is more.
+                // The mark for more text is already written.
                 None if self.before == MORE => return Ok(()),
                 None => {
                     self.before = MORE;
@@ -321,7 +322,7 @@ impl<W: Write + ?Sized> Write for Printable<'_, W> {
 
 const MORE: char = '…';
 
-/// Whether a character commands a terminal, turns the direction of the text beside it, or has no width.
+/// Whether a character controls a terminal, changes the direction of text, or has no width.
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -330,7 +331,7 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The start of a name that came from a file, fit for one line of a message.
+/// The start of a name from a file, safe for one line of a message.
 pub(crate) fn clip(text: &str) -> String {
     clip_to(text, 120)
 }
@@ -359,7 +360,7 @@ mod tests {
         assert_eq!(printable(evil, 100), clean);
         assert_eq!(printable("ab\ncd", 4), "ab c…");
         assert_eq!((printable("abcd", 4), printable("", 0), printable("x", 0)), ("abcd".into(), "".into(), "…".into()));
-        // What scripts and emoji are written with stays, but hides in no Latin word.
+        // Characters that scripts and emoji need stay, but cannot hide in a Latin word.
         for kept in ["می\u{200c}خواهم", "👩\u{200d}🚀", "naïve café", "日本語"] {
             assert_eq!(printable(kept, 100), kept);
         }

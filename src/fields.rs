@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::error::{Error, Help, Result, clip};
 
-/// What a field holds.
+/// The role of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The text of an input, or the first text of a pair.
@@ -18,11 +18,11 @@ pub enum Role {
     Question,
     /// The text that may contain the answer.
     Context,
-    /// The labels that a text is to be classified by.
+    /// The labels to choose from.
     Labels,
-    /// What texts are ranked for.
+    /// The query that texts are ranked for.
     Query,
-    /// The texts that are ranked.
+    /// The texts to rank.
     Texts,
 }
 
@@ -54,7 +54,7 @@ pub const NAMES: &[(&str, Role)] = &[
 /// Ordinary words that differ from a known name in one letter.
 pub const ORDINARY: &[&str] = &["content", "contest", "ext", "next", "test", "air", "fair", "hair", "pain", "paid"];
 
-/// What is added to a name to tell two of a kind apart, and whether it marks the second.
+/// The parts that distinguish two fields of a kind, and whether the part marks the second one.
 pub const AFFIXES: &[(&str, bool)] = &[
     ("a", false),
     ("b", true),
@@ -67,7 +67,7 @@ pub const AFFIXES: &[(&str, bool)] = &[
     ("pair", true),
 ];
 
-/// What a command reads of an input.
+/// The fields that a command reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Reads {
     /// The kinds of fields that the command reads.
@@ -79,7 +79,7 @@ pub struct Reads {
 impl Reads {
     /// One text.
     pub const TEXT: Reads = Reads { roles: &[Role::Text], options: &[] };
-    /// A text, and optionally a second one.
+    /// One text, or a pair.
     pub const TEXT_PAIR: Reads = Reads { roles: &[Role::Text, Role::Pair], options: &[] };
     /// A query and the texts to rank.
     pub const QUERY: Reads = Reads { roles: &[Role::Query, Role::Texts], options: &[] };
@@ -108,9 +108,9 @@ impl Reads {
         }
     }
 
-    /// Says which of an input's fields holds what, given the known names among them.
+    /// Finds the role of each field of an input, from the known names among them.
     ///
-    /// A pair that begins with a question goes on with its `sentence` or `context`.
+    /// If a pair begins with a question, its second text is `sentence` or `context`.
     ///
     /// # Errors
     /// [`Error::Input`] for two names of one role, and for a role that the command does not read.
@@ -146,17 +146,17 @@ impl Reads {
     }
 }
 
-/// What a known name stands for.
+/// The role of a known name.
 pub fn role(name: &str) -> Option<(&'static str, Role)> {
     NAMES.iter().find(|(known, _)| *known == name).copied()
 }
 
-/// The known names with their letters and digits alone: a line may have a million fields.
+/// The known names with only their letters and digits. They are stored, because a line may have a million fields.
 static FOLDED: LazyLock<Vec<(String, &str)>> =
     LazyLock::new(|| NAMES.iter().map(|(name, _)| (fold(name), *name)).collect());
 
-/// The known name that an unknown one looks like: in another case or number, one edit away, or marked as the first or
-/// second of its kind.
+/// The known name that resembles an unknown one: it differs in case or number, is one edit away, or is marked as the
+/// first or second of a kind.
 fn resembled(name: &str) -> Option<&'static str> {
     const LONGEST: usize = 32;
     if name.len() > LONGEST {
@@ -182,7 +182,7 @@ fn resembled(name: &str) -> Option<&'static str> {
         return Some(if number == "2" { SECOND } else { known });
     }
     let marked = AFFIXES.iter().find_map(|(affix, is_second)| {
-        // A single letter is no prefix.
+        // A single letter does not count as a prefix.
         let before = folded.strip_prefix(affix).filter(|_| affix.len() > 1);
         let found = [folded.strip_suffix(affix), before].into_iter().flatten().find_map(base)?;
         Some(if *is_second { SECOND } else { found })
@@ -190,18 +190,18 @@ fn resembled(name: &str) -> Option<&'static str> {
     marked.or_else(|| find(&|known| known.len() >= SHORTEST && is_one_edit(known.as_bytes(), folded.as_bytes())))
 }
 
-/// Letters of the shortest name that others may resemble.
+/// The length of the shortest name that others may resemble.
 const SHORTEST: usize = 4;
 
-/// What is suggested for the second of two.
+/// The name that messages suggest for the second of two texts.
 const SECOND: &str = "text_pair";
 
-/// Letters and digits alone, in lower case.
+/// Only the letters and digits of a name, in lower case.
 fn fold(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Whether one letter added, taken away or changed, or two neighbours swapped, makes one of the other.
+/// Whether both differ by one letter that is added, removed or changed, or by two neighbours that are swapped.
 fn is_one_edit(a: &[u8], b: &[u8]) -> bool {
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[same..], &b[same..]);
@@ -240,7 +240,7 @@ mod tests {
             assert_eq!(resembled(name), Some(known), "{name}");
             assert!(Reads::TEXT.check_unknown(name).unwrap_err().to_string().contains(known), "{name}");
         }
-        // Of real data sets.
+        // These names are from real data sets.
         for name in [
             "label",
             "labels",

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Opens a regular file. Asked first: to open a pipe would wait for whoever writes to it.
+/// Opens a regular file. It checks the kind first, because opening a pipe would wait for its writer.
 pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
     if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(std::io::Error::other("not a file")) }
 }
 
-/// Reads all of `source`, which errors call `name`, but no more than `limit` bytes.
+/// Reads all of `source`, but at most `limit` bytes. `name` is its name in errors.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Input`] where there is more.
+/// [`Error::Io`], and [`Error::Input`] if there is more.
 pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     source.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", name, e))?;
@@ -27,33 +27,33 @@ pub fn read_at_most(source: impl Read, name: &Path, limit: u64) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// Writes `bytes` to `path`: under another name first, then renamed over what was there, whose permissions and owner it
-/// keeps. Through a link it is the link's target that is replaced. What is no regular file, such as a pipe or `/dev/null`,
-/// stays and is written to.
+/// Writes `bytes` to a temporary file, then renames it to `path`. It keeps the permissions and the owner of an existing
+/// file. If `path` is a link, it replaces the link's target. It writes directly to anything that is not a regular file,
+/// such as a pipe or `/dev/null`.
 ///
 /// # Errors
-/// [`Error::Io`]; a regular file that was there is then untouched.
+/// [`Error::Io`]; then an existing regular file is unchanged.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.write(bytes)?;
     file.commit()
 }
 
-/// A file that is written bit by bit and appears as a whole, as [`write_atomically`] does it. Dropped before
-/// [`commit`](Self::commit), it leaves what was there.
+/// A file that is written in parts and appears as a whole, like that of [`write_atomically`]. If it is dropped before
+/// [`commit`](Self::commit), the old file stays.
 #[derive(Debug)]
 pub struct AtomicFile {
     sink: BufWriter<File>,
     path: PathBuf,
-    /// Target and the name until then; none for what is no regular file and is written at once.
+    /// The target and the temporary path; `None` for a file that is not regular, which is written directly.
     places: Option<(PathBuf, PathBuf)>,
 }
 
 impl AtomicFile {
-    /// Begins a file, and removes what killed runs left of the same one.
+    /// Begins a file, and removes what killed processes left of the same one.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`].
     pub fn create(path: &Path) -> Result<Self> {
         let begin = || match target(path)? {
             Some(target) => {
@@ -77,10 +77,10 @@ impl AtomicFile {
         self.with(|sink| sink.write_all(bytes))
     }
 
-    /// Writes over the first bytes.
+    /// Overwrites the first bytes.
     ///
     /// # Errors
-    /// [`Error::Io`], also for what cannot be gone back in, such as a pipe.
+    /// [`Error::Io`], also if the file cannot go back, such as a pipe.
     pub fn write_at_start(&mut self, bytes: &[u8]) -> Result<()> {
         self.with(|sink| {
             sink.seek(SeekFrom::Start(0))?;
@@ -88,10 +88,10 @@ impl AtomicFile {
         })
     }
 
-    /// Makes the file appear, so that it is there after a power cut too.
+    /// Makes the file appear, in a way that survives a power failure.
     ///
     /// # Errors
-    /// [`Error::Io`]; what was there is then untouched, unless only the last step failed, which makes the change last.
+    /// [`Error::Io`]; then the old file is unchanged, unless only the last step failed, which makes the change durable.
     pub fn commit(mut self) -> Result<()> {
         let places = self.places.clone();
         self.with(|sink| {
@@ -109,16 +109,16 @@ impl AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some((_, partial)) = &self.places {
-            // Half a file is of no use, and may not even exist.
+            // Half a file is useless, and may not even exist.
             let _ = std::fs::remove_file(partial);
         }
     }
 }
 
-/// Finds out whether [`write_atomically`] could write `path`, which stays as it is.
+/// Checks whether [`write_atomically`] could write `path`, without changing it.
 ///
 /// # Errors
-/// [`Error::Io`] as writing it would give.
+/// [`Error::Io`] as for writing it.
 pub fn check_writable(path: &Path) -> Result<()> {
     let check = || match target(path)? {
         Some(target) => begin(&target).and_then(|(_, partial)| std::fs::remove_file(partial)),
@@ -127,13 +127,13 @@ pub fn check_writable(path: &Path) -> Result<()> {
     check().map_err(|e| Error::io("write", path, e))
 }
 
-/// Makes renames inside a directory last through a power cut, where the system knows how.
+/// Makes renames inside a directory durable, if the system supports it.
 pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-/// The same for the directory of a file. One that may be written but not read cannot be synced, nor can those of some file
-/// systems: then it is left to the system.
+/// The same for the directory of a file. A directory that cannot be read cannot be synced, and some file systems do not
+/// support it. Then the system decides when to write.
 fn sync_parent(path: &Path) -> std::io::Result<()> {
     match sync_dir(parent(path)) {
         Err(e)
@@ -149,7 +149,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Where a regular file of this path really lies; none for what is there and cannot be replaced.
+/// The real path of a regular file; `None` for an existing file that cannot be replaced.
 fn target(path: &Path) -> std::io::Result<Option<PathBuf>> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => path.canonicalize().map(Some),
@@ -160,27 +160,27 @@ fn target(path: &Path) -> std::io::Result<Option<PathBuf>> {
     }
 }
 
-/// Makes the file that is to become `target`, beside it, under a name that nobody can guess and that was not there.
+/// Makes a temporary file beside `target`, with a new name that nobody can guess.
 fn begin(target: &Path) -> std::io::Result<(File, PathBuf)> {
     let replaced = std::fs::metadata(target).ok();
-    // Whoever finds a name taken tries others; names are random, so the first will do.
+    // If a name exists already, it tries others. Names are random, so usually the first one works.
     for _ in 0..100 {
         let partial = target.with_file_name(format!("{}{:016x}{PARTIAL}", prefix(target), random()));
         let mut options = File::options();
         options.write(true).create_new(true);
         #[cfg(unix)]
         if replaced.is_some() {
-            // Until it has the permissions of what it replaces, it is its owner's alone.
+            // Until it gets the permissions of the old file, only its owner can read it.
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
         let file = match options.open(&partial) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
             other => other?,
         };
-        // The lock says that somebody is at work. Where there are no locks nothing is swept either.
+        // The lock shows that a process works on it. Without locks, nothing is removed either.
         let is_held = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !is_held || was_removed(&file) {
-            // It was taken for a leftover in the moment before.
+            // In the meantime, another process removed it as a leftover.
             continue;
         }
         let kept = replaced.as_ref().map_or(Ok(()), |replaced| keep_permissions(&file, replaced));
@@ -195,18 +195,19 @@ fn begin(target: &Path) -> std::io::Result<(File, PathBuf)> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Removes what killed runs left of `target`: files of our names that no process holds. What cannot be removed stays.
+/// Removes the temporary files of `target` that killed processes left: files with such names that no process has
+/// locked. It ignores what cannot be removed.
 fn sweep(target: &Path) {
     let prefix = prefix(target);
     for entry in std::fs::read_dir(parent(target)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let random = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(PARTIAL));
         let is_ours = random.is_some_and(|r| r.len() == 16 && r.bytes().all(|b| b.is_ascii_hexdigit()));
-        // A link is none of ours, and to open a pipe would wait.
+        // Links are never ours, and opening a pipe would wait.
         if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             let path = entry.path();
             let Ok(file) = File::open(&path) else { continue };
-            // The lock is held until the file is gone: whoever made it a moment ago then sees that it was taken away.
+            // The lock is held until the file is gone. So a process that has just made it can see that it was removed.
             if file.try_lock().is_ok() {
                 let _ = std::fs::remove_file(&path);
             }
@@ -216,19 +217,19 @@ fn sweep(target: &Path) {
 
 const PARTIAL: &str = ".partial";
 
-/// What the names of files that are to become `target` begin with; the rest has 24 bytes, and names at most 255.
+/// The beginning of the names of `target`'s temporary files. The rest has 24 bytes, and a name at most 255.
 fn prefix(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let fits = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= 200).last();
     format!(".{}.", name.get(..fits.unwrap_or(0)).unwrap_or_default())
 }
 
-/// A number that others cannot guess: the keys of hash maps are random.
+/// A number that others cannot guess, because the keys of hash maps are random.
 fn random() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id())
 }
 
-/// Whether a file that was just made has no name any more.
+/// Whether a file that was just made has already been removed.
 fn was_removed(file: &File) -> bool {
     #[cfg(unix)]
     return file.metadata().is_ok_and(|found| std::os::unix::fs::MetadataExt::nlink(&found) == 0);
@@ -239,7 +240,7 @@ fn was_removed(file: &File) -> bool {
     }
 }
 
-/// Gives a file the owner and the permissions of the one that it is to replace, as far as this process may.
+/// Gives a file the owner and the permissions of the old one, as far as this process may.
 #[cfg(unix)]
 fn keep_permissions(file: &File, replaced: &Metadata) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -247,17 +248,17 @@ fn keep_permissions(file: &File, replaced: &Metadata) -> std::io::Result<()> {
     let made = file.metadata()?;
     let mut mode = replaced.mode() & 0o777;
     if made.uid() != replaced.uid() {
-        // Only root may give files away.
+        // Only root may change the owner.
         let _ = fchown(file, Some(replaced.uid()), None);
     }
     if made.gid() != replaced.gid() && fchown(file, None, Some(replaced.gid())).is_err() {
-        // What the old group might do, another need not.
+        // Another group must not get the rights of the old group.
         mode &= 0o707;
     }
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
-/// Elsewhere a directory's files have its permissions.
+/// On other systems, files have the permissions of their directory.
 #[cfg(not(unix))]
 fn keep_permissions(_: &File, _: &Metadata) -> std::io::Result<()> {
     Ok(())
@@ -292,7 +293,7 @@ mod tests {
             assert_eq!((mode(&path), std::fs::read(&path).unwrap()), (wanted, b"new".to_vec()));
             std::fs::remove_file(&path).unwrap();
         }
-        // A new one has what any new file has.
+        // A new file has the usual permissions.
         let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
         write_atomically(&ours, b"x").unwrap();
         std::fs::write(&theirs, "x").unwrap();
@@ -307,7 +308,7 @@ mod tests {
         let first = begin(&path).unwrap();
         let second = begin(&path).unwrap();
         assert_ne!(first.1, second.1);
-        // Whoever guessed it would have to be there before, and then another is taken.
+        // Somebody who guesses the name must create it first, and then another name is used.
         std::fs::remove_file(&first.1).unwrap();
         symlink(&victim, &first.1).unwrap();
         assert_eq!(File::create_new(&first.1).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -322,7 +323,7 @@ mod tests {
     fn leftovers_of_killed_runs_are_removed_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        // A process that was killed holds no lock.
+        // A killed process holds no lock.
         let (killed, left) = begin(&path).unwrap();
         drop(killed);
         let at_work = begin(&path).unwrap();
@@ -356,7 +357,7 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(std::fs::read(&target).unwrap(), b"new");
 
-        // A socket stands for whatever is no regular file: it cannot even be opened, and must not be replaced.
+        // A socket stands for all files that are not regular. It cannot even be opened, and must not be replaced.
         let socket = dir.path().join("socket");
         let _held = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(write_atomically(&socket, b"x").unwrap_err().code(), "io");

@@ -11,12 +11,12 @@ impl Default for Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of nothing yet.
+    /// The sum over no bytes.
     pub const fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// Goes on over a piece, whose length counts too.
+    /// Adds bytes, and their number.
     pub fn add(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
@@ -28,7 +28,7 @@ impl Fingerprint {
 
     fn word(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3);
-        // Multiplication alone never brings high bits down.
+        // Multiplication alone never moves high bits down.
         self.0 ^= self.0 >> 29;
     }
 

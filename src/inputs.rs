@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Files and directories that are read, with the models that those depend on.
+/// The files and directories that a command reads, with the bases of adapters.
 #[derive(Debug, Default)]
 pub struct Inputs {
     files: Vec<(Identity, PathBuf)>,
-    /// By their real paths.
+    /// Their real paths.
     dirs: Vec<PathBuf>,
 }
 
@@ -20,12 +20,13 @@ type Identity = (u64, u64);
 #[cfg(not(unix))]
 type Identity = PathBuf;
 
-/// Files of a model's directory that are looked at, and how deep they may lie.
+/// The most files of a model's directory to examine, and their deepest level.
 const MOST_FILES: usize = 10_000;
 const DEEPEST: usize = 4;
 
 impl Inputs {
-    /// Adds a file, or a directory with all that is in it. What is not there is left out: reading it is the error.
+    /// Adds a file, or a directory with all its contents. It ignores missing files, because reading them gives the
+    /// error.
     pub fn add(&mut self, path: &Path) {
         let Ok(found) = fs::metadata(path) else { return };
         if !found.is_dir() {
@@ -39,7 +40,7 @@ impl Inputs {
     fn add_below(&mut self, dir: &Path, deep: usize) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            // A model in the Hub's cache is links to its files.
+            // In the Hub's cache, a model consists of links to its files.
             let Ok(found) = fs::metadata(&path) else { continue };
             if found.is_dir() && deep > 0 {
                 self.add_below(&path, deep - 1);
@@ -49,13 +50,13 @@ impl Inputs {
         }
     }
 
-    /// Adds the directory of a model, and that of its base if it is an adapter's.
+    /// Adds the directory of a model and, if it is an adapter, that of its base.
     pub fn add_model(&mut self, dir: &Path) {
         self.add(dir);
         #[cfg(feature = "train")]
         {
             use crate::checkpoint::adapter::directory;
-            // An adapter whose base is not found is not opened either.
+            // If the base cannot be found, the adapter cannot be opened either.
             if directory::is_adapter(dir)
                 && let Ok(base) = directory::base(dir).and_then(|base| directory::base_of(dir, &base))
             {
@@ -64,16 +65,16 @@ impl Inputs {
         }
     }
 
-    /// Checks that the file or directory `output`, given by the option `name`, may be written: it is none of these, it lies in
-    /// none of the directories, and as a directory it holds none of the files itself.
+    /// Checks that the option `name` may write the file or directory `output`. It must not be one of these files or be
+    /// inside one of the directories. If it is a directory, none of these files may be in it.
     ///
     /// # Errors
-    /// [`Error::Option`] that says what would be written over.
+    /// [`Error::Option`] names what would be overwritten.
     pub fn check(&self, name: &'static str, output: &Path) -> Result<()> {
         let refused = |problem: String| Err(Error::Option { name, problem, help: "Give another place".into() });
         let shown = output.display();
         let found = fs::metadata(output).ok();
-        // A pipe or a terminal is written to, and nothing in it is replaced.
+        // Writing to a pipe or a terminal replaces nothing.
         if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
             return Ok(());
         }
@@ -88,7 +89,7 @@ impl Inputs {
         if let Some((_, file)) = self.files.iter().find(|(identity, _)| Some(identity) == same.as_ref()) {
             return refused(format!("{shown} is {}, which is read", file.display()));
         }
-        // Such as weights that a base has by a link into the output.
+        // For example the weights of a base that is a link into the output.
         let inside = |file: &&(Identity, PathBuf)| file.1.canonicalize().is_ok_and(|file| file.parent() == Some(&real));
         match self.files.iter().find(inside) {
             Some((_, file)) => refused(format!("{shown} holds {}, which is read", file.display())),
@@ -97,7 +98,7 @@ impl Inputs {
     }
 }
 
-/// Where a path that may be new really leads; nothing if not even its parent is there.
+/// The real path of a file that may be new; `None` if not even its parent exists.
 fn real(path: &Path) -> Option<PathBuf> {
     if let Ok(real) = path.canonicalize() {
         return Some(real);
@@ -159,7 +160,7 @@ mod tests {
         for path in ["out", "out/new", "other.tsv", "modelled", "new/deep"] {
             inputs.check("output", &at(path)).unwrap();
         }
-        // What is read may lie deeper in the output: nothing there is replaced.
+        // The files may be deeper in the output, where nothing is replaced.
         inputs.check("output", temp.path()).unwrap_err();
         let mut deeper = Inputs::default();
         deeper.add(&at("model"));

@@ -13,7 +13,7 @@ use crate::tensor::{DType, HostTensor};
 
 /// M, N and K of the measured product.
 const SHAPE: [u32; 3] = [512, 768, 768];
-/// A run shorter than this is mostly submission: it is lengthened by repeating the product.
+/// A shorter run would measure mostly the submission, so the product is repeated.
 const RUN: Duration = Duration::from_millis(40);
 
 /// The rate in GFLOP/s of the best matmul variant of the device's family, alone at 512x768x768 in f32.
@@ -53,7 +53,7 @@ async fn rate(device: &Device, shape: [u32; 3], pin: Option<&str>) -> Result<f64
     Ok(list.flops(BatchSizes::default()) / all.as_secs_f64() * 1e-9)
 }
 
-/// The shortest of a few runs, after one that compiles and warms.
+/// The shortest of a few runs, after one that compiles kernels and warms up.
 async fn shortest(device: &Device, list: &CallList, x: Tensor, pin: Option<&str>) -> Result<Duration> {
     let capacity = BatchSizes::default();
     let mut plan = match device {
@@ -73,7 +73,7 @@ async fn shortest(device: &Device, list: &CallList, x: Tensor, pin: Option<&str>
     Ok(best)
 }
 
-/// `count` times the same product, and its x.
+/// A list that computes the same product `count` times, with its x.
 fn products(device: &Device, [m, n, k]: [u32; 3], count: usize) -> Result<(CallList, Tensor)> {
     let weights: Vec<f32> = (0..n as usize * k as usize).map(wave).collect();
     let host = HostTensor::new(DType::F32, n as usize, k as usize, bytemuck::cast_slice(&weights), &[]);
@@ -89,7 +89,7 @@ fn products(device: &Device, [m, n, k]: [u32; 3], count: usize) -> Result<(CallL
     Ok((g.finish(&[]), x))
 }
 
-/// Numbers of ordinary size: denormal or huge ones would be slower.
+/// Numbers of ordinary size, because subnormal or huge ones would be slower.
 fn wave(i: usize) -> f32 {
     (i as f32 * 0.37).sin()
 }

@@ -1,10 +1,10 @@
-//! The ways to turn a sequence's hidden states into one vector.
+//! The ways to pool a sequence's hidden states into one vector.
 
-/// A way of pooling `[S, H]` into `[H]`. Every token counts, `[CLS]` and `[SEP]` too, as in sentence-transformers; but for
-/// those of a prompt, where the model leaves them out.
+/// A way of pooling `[S, H]` into `[H]`. As in sentence-transformers, every token counts, even `[CLS]` and `[SEP]`.
+/// Only the tokens of a prompt may be ignored, if the model does so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pooling {
-    /// The row of the first token that counts: `[CLS]`, or the one after the prompt.
+    /// The row of the first token that counts: `[CLS]`, or the token after the prompt.
     Cls,
     /// The sum divided by the number of tokens.
     Mean,
@@ -12,14 +12,14 @@ pub enum Pooling {
     Max,
     /// The sum divided by the square root of the number of tokens.
     MeanSqrtLen,
-    /// The mean in which a token weighs as much as its place in the sequence, counted from 1.
+    /// The weighted mean. The weight of a token is its position in the sequence, counted from 1.
     WeightedMean,
     /// The row of the last token.
     LastToken,
 }
 
 impl Pooling {
-    /// Each with the key that older versions of sentence-transformers' `Pooling` module have for it, in the order in which
+    /// The poolings with their keys in older versions of sentence-transformers' `Pooling` module, in the order in which
     /// several are put side by side.
     pub const KEYS: [(&'static str, Pooling); 6] = [
         ("pooling_mode_cls_token", Pooling::Cls),
@@ -30,7 +30,7 @@ impl Pooling {
         ("pooling_mode_lasttoken", Pooling::LastToken),
     ];
 
-    /// Each with the word that newer versions have for it.
+    /// The poolings with their words in newer versions.
     pub const WORDS: [(&'static str, Pooling); 6] = [
         ("cls", Pooling::Cls),
         ("mean", Pooling::Mean),
@@ -40,20 +40,20 @@ impl Pooling {
         ("lasttoken", Pooling::LastToken),
     ];
 
-    /// As many may be put side by side: their numbers share a word of the op's parameters.
+    /// The most poolings side by side. Their numbers share one word of the op's parameters.
     pub const MOST: usize = 10;
 
-    /// The pooling that newer versions call `word`.
+    /// The pooling with this word in newer versions.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, pooling)| *pooling)
     }
 
-    /// The word that newer versions have for it.
+    /// Its word in newer versions.
     pub fn word(self) -> &'static str {
         Self::WORDS.iter().find(|(_, pooling)| *pooling == self).map_or("", |(word, _)| word)
     }
 
-    /// The number that the op `pool` and its shader know it by; three bits.
+    /// Its number in the op `pool` and its shader, of three bits.
     pub(crate) const fn id(self) -> u32 {
         match self {
             Pooling::Cls => 0,

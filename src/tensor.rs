@@ -7,18 +7,18 @@ use half::{bf16, f16};
 pub enum DType {
     /// 32-bit float.
     F32,
-    /// Read, and narrowed to f32 where it is used.
+    /// 64-bit float, which is narrowed to f32 when it is used.
     F64,
     /// 16-bit float (IEEE 754 half precision).
     F16,
     /// 16-bit float with the exponent of f32 (bfloat16).
     BF16,
-    /// Symmetric 8-bit: `value = q * scale[row]`, q in -127..=127, one f32 scale a row.
+    /// Symmetric 8-bit integers with one f32 scale for each row: `value = q * scale[row]`, with q in -127..=127.
     I8,
 }
 
 impl DType {
-    /// Bytes an element takes.
+    /// The bytes of an element.
     pub const fn size(self) -> usize {
         match self {
             DType::F32 => 4,
@@ -39,7 +39,7 @@ impl DType {
         }
     }
 
-    /// The type that a matrix stored so has in a device's memory.
+    /// The type in device memory of a matrix that is stored in this type.
     pub const fn uploaded(self) -> DType {
         match self {
             DType::I8 | DType::F16 => self,
@@ -48,9 +48,9 @@ impl DType {
     }
 }
 
-/// A row-major matrix `[rows, cols]` (a vector is one row) borrowed from its file, in little-endian bytes.
+/// A row-major matrix `[rows, cols]` (a vector is one row), borrowed from its file in little-endian bytes.
 ///
-/// The bytes need not be aligned: a safetensors file gives no such promise.
+/// The bytes need not be aligned, because a safetensors file does not guarantee it.
 #[derive(Clone, Copy, Debug)]
 pub struct HostTensor<'a> {
     /// The type of the elements.
@@ -65,7 +65,7 @@ pub struct HostTensor<'a> {
     pub scales: &'a [u8],
 }
 
-/// The type that a matrix of these parts has in a device's memory: F32, to which each can be widened, where they differ.
+/// The type in device memory of a matrix with these parts. If their types differ, it is F32.
 pub(crate) fn uploaded_dtype(parts: &[HostTensor<'_>]) -> DType {
     match parts.first() {
         Some(first) if parts.iter().all(|p| p.dtype == first.dtype) => first.dtype.uploaded(),
@@ -77,7 +77,7 @@ impl<'a> HostTensor<'a> {
     /// Wraps bytes whose length agrees with the shape.
     ///
     /// # Panics
-    /// If the lengths disagree: whoever parses a file checks it first.
+    /// If the lengths disagree. The parser of a file must check them first.
     pub fn new(dtype: DType, rows: usize, cols: usize, bytes: &'a [u8], scales: &'a [u8]) -> Self {
         assert_eq!(bytes.len(), rows * cols * dtype.size(), "bytes against shape");
         assert_eq!(scales.len(), if dtype == DType::I8 { rows * 4 } else { 0 }, "scales against shape");
@@ -157,7 +157,7 @@ impl<'a> HostTensor<'a> {
         }
     }
 
-    /// The whole tensor widened to f32. For vectors and tests: a weight is never widened as a whole.
+    /// The whole tensor, widened to f32. Only for vectors and tests, because a weight must never be widened as a whole.
     pub fn to_f32(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.rows * self.cols];
         if self.cols > 0 {

@@ -7,60 +7,60 @@ use serde_json::Value;
 use crate::activation::Activation;
 use crate::error::{Error, Help, Remedy, Result, help};
 
-/// No configuration file is larger: what is, is not one.
+/// The largest configuration file, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
-/// The value of `quantization.format` that [`convert`](crate::checkpoint::convert()) writes: matrices and word
-/// embeddings are I8 with one f32 scale a row, in a tensor of the same name with `.scale` at its end.
+/// The value of `quantization.format` that [`convert`](crate::checkpoint::convert()) writes. Matrices and word
+/// embeddings are I8. Each has one f32 scale for each row, in a tensor whose name has `.scale` added.
 pub const I8_ROWS: &str = "i8-rows";
 
-/// The shape of a BERT model. Keys absent from the file take the values of `transformers.BertConfig`.
+/// The shape of a BERT model. Keys that the file lacks have the values of `transformers.BertConfig`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// "bert"; the oldest files do not say.
+    /// "bert". The oldest files lack it.
     pub model_type: Option<String>,
-    /// The classes the checkpoint was saved from, such as `BertForQuestionAnswering`.
+    /// The classes that saved the checkpoint, such as `BertForQuestionAnswering`.
     pub architectures: Option<Vec<String>>,
-    /// V: rows of the word embeddings.
+    /// V, the number of rows of the word embeddings.
     pub vocab_size: usize,
-    /// H: the width of a token's hidden state.
+    /// H, the width of a token's hidden state.
     pub hidden_size: usize,
-    /// L: the number of encoder layers.
+    /// L, the number of encoder layers.
     pub num_hidden_layers: usize,
-    /// N: attention heads; each is D = H / N wide.
+    /// N, the number of attention heads. Each is D = H / N wide.
     pub num_attention_heads: usize,
-    /// F: the width inside a feed-forward block.
+    /// F, the width inside a feed-forward block.
     pub intermediate_size: usize,
     /// One of [`Activation::NAMES`].
     pub hidden_act: String,
-    /// The longest sequence: rows of the position embeddings.
+    /// The longest sequence, which is the number of rows of the position embeddings.
     pub max_position_embeddings: usize,
-    /// Rows of the segment embeddings.
+    /// The number of rows of the segment embeddings.
     pub type_vocab_size: usize,
     /// Added to the variance in LayerNorm, so that it never divides by 0.
     pub layer_norm_eps: f64,
-    /// The file's may be negative: it then counts from the end of the table, as in PyTorch.
+    /// A negative number in the file counts from the end of the table, as in PyTorch.
     #[serde(skip)]
     pub pad_token_id: Option<u32>,
-    /// Dropout on hidden states, in training alone.
+    /// Dropout of hidden states, only in training.
     pub hidden_dropout_prob: f64,
-    /// Dropout on attention weights, in training alone.
+    /// Dropout of attention weights, only in training.
     pub attention_probs_dropout_prob: f64,
-    /// Dropout before a classifier; the hidden one if absent.
+    /// Dropout before a classifier; if missing, that of hidden states.
     pub classifier_dropout: Option<f64>,
-    /// Standard deviation of freshly initialised weights.
+    /// The standard deviation of new weights.
     pub initializer_range: f64,
-    /// The names of the classes a classifier tells apart, by their number: see [`label`](Self::label).
+    /// The names of a classifier's classes, by their numbers: see [`label`](Self::label).
     #[serde(rename = "id2label", deserialize_with = "names")]
     names: Option<Vec<(i64, String)>>,
-    /// The numbers of the classes by their names, where the file says them.
+    /// The numbers of the classes by their names, if the file has them.
     label2id: Value,
     /// The name of a [`ProblemType`], for a sequence classifier. See [`problem`](Self::problem).
     pub problem_type: Option<String>,
     /// Whether the masked language model's decoder is the table of word embeddings.
     pub tie_word_embeddings: bool,
-    /// Given where the classes have no names.
+    /// Used if the classes have no names.
     #[serde(rename = "num_labels")]
     unnamed_labels: Option<usize>,
     position_embedding_type: Option<String>,
@@ -69,7 +69,7 @@ pub struct Config {
     quantization: Option<Quantization>,
     #[serde(deserialize_with = "presence")]
     quantization_config: bool,
-    /// What sentence-transformers has to say about a cross-encoder, from version 4 on and before.
+    /// The settings of a cross-encoder of sentence-transformers, from version 4 on and from before.
     sentence_transformers: Option<Value>,
     sbert_ce_default_activation_function: Option<Value>,
 }
@@ -110,8 +110,8 @@ struct Quantization {
     format: String,
 }
 
-/// Names of classes in the order of their numbers. Data sets whose classes are numbers leave numbers as names, which are
-/// taken as they are written; null is no name.
+/// Reads names of classes, in the order of their numbers. If the classes of a data set are numbers, names may be
+/// numbers; they are taken as they are written. A null is not a name.
 fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<(i64, String)>>, D::Error> {
     let Some(given) = Option::<serde_json::Map<String, Value>>::deserialize(deserializer)? else { return Ok(None) };
     let mut names = Vec::with_capacity(given.len());
@@ -133,7 +133,7 @@ fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec
     Ok(Some(names))
 }
 
-/// Whether a key is there and not null, whatever it holds.
+/// Whether a key exists and is not null.
 fn presence<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Option::<IgnoredAny>::deserialize(deserializer).map(|value| value.is_some())
 }
@@ -178,7 +178,7 @@ impl Config {
     ///
     /// # Errors
     /// `Error::Io` if it cannot be read, `Error::Config` if it is malformed or describes an impossible model,
-    /// `Error::Unsupported` if it describes a model this crate does not run.
+    /// `Error::Unsupported` if this crate does not support the model.
     #[cfg(feature = "native")]
     pub fn open(dir: &std::path::Path) -> Result<Self> {
         let path = dir.join("config.json");
@@ -186,10 +186,10 @@ impl Config {
         Self::from_json(&bytes, &path.display().to_string())
     }
 
-    /// Parses and validates the text of a `config.json`; `file` is what errors call it.
+    /// Parses and validates the text of a `config.json`; `file` is its name in errors.
     ///
     /// # Errors
-    /// As [`Config::open`].
+    /// As for [`Config::open`].
     pub fn from_json(json: &[u8], file: &str) -> Result<Self> {
         if json.len() > MAX_BYTES {
             return Err(malformed(file, format!("{} bytes is too large for a model configuration", json.len())));
@@ -210,27 +210,27 @@ impl Config {
 
     /// The feed-forward layer's activation, [`hidden_act`](Self::hidden_act).
     pub fn activation(&self) -> Activation {
-        // Validated when the file was read; a configuration made by hand falls back to BERT's own.
+        // It was checked when the file was read. A configuration that was made in another way falls back to BERT's own.
         Activation::from_name(&self.hidden_act).unwrap_or(Activation::Gelu)
     }
 
-    /// How the labels of a sequence classifier relate to each other, if [`problem_type`](Self::problem_type) says so.
+    /// How the labels of a sequence classifier relate to each other, if [`problem_type`](Self::problem_type) names it.
     pub fn problem(&self) -> Option<ProblemType> {
         ProblemType::named(self.problem_type.as_deref()?)
     }
 
-    /// The same for training. As in transformers, one label is a value if the file does not say.
+    /// The same for training. As in transformers, one label means a regression if the file does not say.
     pub fn trained_problem(&self) -> ProblemType {
         let usual = if self.num_labels() == 1 { ProblemType::Regression } else { ProblemType::SingleLabel };
         self.problem().unwrap_or(usual)
     }
 
-    /// D: the width of one attention head.
+    /// D, the width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
     }
 
-    /// L: the outputs of a classifier. One of a multiple choice: the choices are sequences of their own.
+    /// The number of a classifier's outputs. It is 1 for multiple choice, because each choice is a sequence of its own.
     pub fn num_labels(&self) -> usize {
         match &self.names {
             _ if self.is_architecture("BertForMultipleChoice") => 1,
@@ -239,7 +239,7 @@ impl Config {
         }
     }
 
-    /// The name of class `index`; `LABEL_{index}` where the file has none, as in `transformers`.
+    /// The name of class `index`. As in `transformers`, it is `LABEL_{index}` if the file has none.
     pub fn label(&self, index: usize) -> String {
         let named = self.names.as_ref().and_then(|names| {
             let at = names.binary_search_by_key(&(index as i64), |(id, _)| *id).ok()?;
@@ -248,7 +248,7 @@ impl Config {
         named.map_or_else(|| format!("LABEL_{index}"), |(_, name)| name.clone())
     }
 
-    /// Checks that the names are those of all classes: of a classifier, whose outputs would have wrong names otherwise.
+    /// Checks that all classes of a classifier have names. Otherwise its outputs would have wrong names.
     ///
     /// # Errors
     /// [`Error::Config`] if they are not numbered from 0 without a gap.
@@ -267,7 +267,8 @@ impl Config {
         }
     }
 
-    /// The class whose name begins with "entail", in any case. As in transformers, `label2id` decides where the file has it.
+    /// The class whose name begins with "entail", in any case. As in transformers, `label2id` decides if the file has
+    /// it.
     pub fn entailment(&self) -> Option<usize> {
         let is_entailment = |name: &str| name.to_lowercase().starts_with("entail");
         let classes = 0..self.num_labels();
@@ -286,15 +287,16 @@ impl Config {
         self.architectures.iter().flatten().next().is_some_and(|first| first == name)
     }
 
-    /// The class of the activation that sentence-transformers' CrossEncoder puts on the logits, where the file names one.
+    /// The class of the activation that sentence-transformers' CrossEncoder applies to the logits, if the file names
+    /// one.
     pub fn cross_encoder_activation(&self) -> Option<&str> {
         let newer = self.sentence_transformers.as_ref().and_then(|section| section.get("activation_fn"));
         newer.or(self.sbert_ce_default_activation_function.as_ref())?.as_str()
     }
 
-    /// How many scalars the encoder's parameters hold, the pooler left out.
+    /// The number of scalars in the encoder's parameters, without the pooler.
     pub fn encoder_parameters(&self) -> u64 {
-        // Within u64: validation bounds each factor.
+        // This fits into u64, because validation limits each factor.
         let [h, f, layers] = [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as u64);
         let tables = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) as u64 * h;
         let layer = 4 * (h * h + h) + 2 * h * f + f + h + 4 * h;
@@ -331,7 +333,7 @@ impl Config {
         Ok(())
     }
 
-    /// Is it BERT, and of a kind that is supported?
+    /// Checks that it is a BERT of a supported kind.
     fn validate_kind(&self) -> Result<()> {
         let unsupported = |what: String, help: Help| Err(Error::Unsupported { what, help });
         let bert = "Give a BERT model: a directory whose config.json has model_type \"bert\"";
@@ -389,7 +391,7 @@ impl Config {
                 return Err(malformed(file, format!("{key} = {size} is not in 1..={limit}")));
             }
         }
-        // None at all is no fault of a model without a classifier.
+        // A model without a classifier may have no labels.
         if self.num_labels() > 1 << 20 {
             return Err(malformed(file, format!("{} labels are not in 0..={}", self.num_labels(), 1 << 20)));
         }

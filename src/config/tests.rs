@@ -1,4 +1,4 @@
-//! Configurations as people have them, and broken ones.
+//! Real configurations, and broken ones.
 
 use super::*;
 
@@ -50,7 +50,8 @@ fn labels_are_counted_and_named() {
     assert_eq!(labels(r#"{"id2label": {}}"#), (0, "LABEL_1".into()));
 }
 
-/// As transformers 4.57 has them, but that it has numbers and null as they are, and fails at names it does not find.
+/// As in transformers 4.57, except that transformers keeps numbers and null unchanged, and fails at names that it does
+/// not find.
 #[test]
 fn names_of_classes_are_what_the_file_has() {
     let labels = |json: &str| {
@@ -72,7 +73,7 @@ fn names_of_classes_are_what_the_file_has() {
     {
         refused(&format!("{{\"id2label\": {json}}}"), "config", words);
     }
-    // `label2id` alone names nothing, as in transformers.
+    // As in transformers, `label2id` alone does not name the classes.
     let config = parse(r#"{"label2id": {"a": 0, "b": 1}}"#).unwrap();
     assert_eq!((config.num_labels(), config.label(1)), (2, "LABEL_1".into()));
 }

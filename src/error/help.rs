@@ -1,12 +1,12 @@
-//! What to do about an error: text in which options and remedies are values, so that each front end names them its own way.
+//! The remedy for an error: a text in which options and remedies are values, so that each front end can word them.
 
 use std::fmt;
 
-/// An option by the library's name for it, such as `top_k`. The command line calls it `--top-k`, the npm package `topK`.
+/// An option by its name in the library, such as `top_k`. The command line calls it `--top-k`, the npm package `topK`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OptionName(pub &'static str);
 
-/// A remedy that each front end has its own words for: a phrase such as "use the CPU".
+/// A remedy that each front end words in its own way, with a phrase such as "use the CPU".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {
@@ -14,9 +14,9 @@ pub enum Remedy {
     UseCpu,
     /// Get a GPU that can be used.
     GetGpu,
-    /// See which GPUs there are.
+    /// List the GPUs.
     ListGpus,
-    /// Test the GPU and see what it computes wrong.
+    /// Test the GPU, to see what it computes wrong.
     TestGpu,
     /// Make one f32 model of an adapter and its base.
     MergeAdapter,
@@ -26,15 +26,15 @@ pub enum Remedy {
     FetchBase,
 }
 
-/// How a front end writes what errors hold as values.
+/// The words of a front end for the values in an error.
 pub trait Dialect {
-    /// An option's name. One in capitals is an environment variable and is the same everywhere.
+    /// The name of an option. A name in capitals is an environment variable and is the same everywhere.
     fn option(&self, option: OptionName) -> String;
     /// A remedy, as a phrase without a capital or a full stop.
     fn remedy(&self, remedy: Remedy) -> &'static str;
 }
 
-/// The dialect of `Display`: an option has the name of its Rust field, a remedy names no front end.
+/// The dialect of `Display`: options have the names of their Rust fields, and remedies name no front end.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain;
 
@@ -56,14 +56,14 @@ impl Dialect for Plain {
     }
 }
 
-/// What to do about an error. Plain text converts into it; `help!` makes one with options and remedies.
+/// The remedy for an error. Plain text converts into it; `help!` makes one with options and remedies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Help(Vec<Part>);
 
-/// A piece of a [`Help`].
+/// A part of a [`Help`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text as it is.
+    /// Plain text.
     Text(String),
     /// An option's name.
     Option(OptionName),
@@ -71,14 +71,14 @@ pub enum Part {
     Remedy(Remedy),
 }
 
-/// A [`Help`] of parts that are written one after another: texts, [`OptionName`]s and [`Remedy`]s.
+/// Makes a [`Help`] from parts that follow each other: texts, [`OptionName`]s and [`Remedy`]s.
 macro_rules! help {
     ($($part:expr),+ $(,)?) => { $crate::error::Help::from_iter([$($crate::error::Part::from($part)),+]) };
 }
 pub(crate) use help;
 
 impl Help {
-    /// Writes the parts as the dialect has them.
+    /// Writes the parts in the words of the dialect.
     pub(super) fn write(&self, to: &mut dyn fmt::Write, dialect: &dyn Dialect) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             Part::Text(text) => to.write_str(text),

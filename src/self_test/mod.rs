@@ -16,51 +16,51 @@ use crate::error::{Error, Remedy, Result, help};
 use crate::model::Model;
 use crate::tensor::DType;
 
-/// Logits against PyTorch's: sums of some hundred products, in another order.
+/// For logits against PyTorch's: sums of some hundred products in another order.
 pub const TOLERANCE: f32 = 1e-4;
 
-/// One model of the test. Each has another way to store weights and another head size, so that the three together use
-/// every kernel that the usual models do.
+/// One model of the test. Each stores its weights in another type and has another head size. So the three together use
+/// every kernel that usual models need.
 #[derive(Debug)]
 pub struct Case {
-    /// What the matrices are stored as.
+    /// The type in which the matrices are stored.
     pub dtype: DType,
-    /// N; the head size is 64 / N.
+    /// N, the number of heads. The head size is 64 / N.
     heads: usize,
     logits: &'static [f32],
 }
 
-/// The whole test.
+/// All cases of the test.
 pub static CASES: [Case; 3] = [
     Case { dtype: DType::F32, heads: 2, logits: &expected::LOGITS[0] },
     Case { dtype: DType::F16, heads: 1, logits: &expected::LOGITS[1] },
     Case { dtype: DType::I8, heads: 4, logits: &expected::LOGITS[2] },
 ];
 
-/// Capacities in tokens. The second is so large that a GPU takes the kernels that it has for large batches.
+/// Capacities in tokens. With the second, a GPU uses its kernels for large batches.
 const CAPACITIES: [u32; 2] = [128, 8192];
 
-/// What a device made of a case.
+/// The result of a case on a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The type in which the case stores its matrices.
     pub dtype: DType,
-    /// The largest absolute difference of a logit from PyTorch's; infinite where it is not a number.
+    /// The largest absolute difference of a logit from PyTorch's; infinite if a logit is NaN.
     pub difference: f32,
-    /// The first op that differs from the CPU device's, where the logits are wrong and there is one.
+    /// The first op that differs from the CPU device's, if the logits are wrong.
     pub wrong: Option<Mismatch>,
 }
 
 impl Outcome {
-    /// Whether the logits are PyTorch's.
+    /// Whether the logits agree with PyTorch's.
     pub fn is_right(&self) -> bool {
         self.difference <= TOLERANCE
     }
 
-    /// An error that names what differs, unless all is right. `device` is the device's name.
+    /// Checks the result. `device` is the name of the device.
     ///
     /// # Errors
-    /// [`Error::Wrong`]
+    /// [`Error::Wrong`] names what differs.
     pub fn require(&self, device: &str) -> Result<()> {
         if self.is_right() {
             return Ok(());
@@ -80,7 +80,7 @@ impl Outcome {
 /// Runs every case.
 ///
 /// # Errors
-/// [`Error::Wrong`] that names what the device computes wrong, and the device's own errors.
+/// [`Error::Wrong`] names what the device computes wrong; the device's errors.
 pub async fn check(device: &Arc<Device>) -> Result<()> {
     for case in &CASES {
         run(device, case).await?.require(&device.name())?;
@@ -91,7 +91,7 @@ pub async fn check(device: &Arc<Device>) -> Result<()> {
 /// Runs one case.
 ///
 /// # Errors
-/// [`Error::Memory`], [`Error::Gpu`], [`Error::DeviceLost`]: the device's own. That it computes wrong is no error here.
+/// The device's errors: [`Error::Memory`], [`Error::Gpu`], [`Error::DeviceLost`]. Wrong numbers are not an error here.
 pub async fn run(device: &Arc<Device>, case: &Case) -> Result<Outcome> {
     let load = |device: Arc<Device>| {
         Model::load(weights::checkpoint(case.heads, case.dtype)?, Head::QuestionAnswering, device)
@@ -120,7 +120,7 @@ pub async fn run(device: &Arc<Device>, case: &Case) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Sequences of odd lengths, one longer than the blocks that kernels work in.
+/// Sequences of odd lengths. One is longer than the blocks of kernels.
 fn batch() -> Batch {
     let mut batch = Batch::default();
     for length in [7, 1, 69] {

@@ -1,8 +1,8 @@
-//! The self-test's model: weights from an integer hash, so that no file holds them.
+//! The model of the self-test. Its weights come from an integer hash, so no file needs to store them.
 //!
-//! A number is q / 256, / 512 or / 1024 by its row, q a whole number in -127..=127 from a hash of the tensor's name and the
-//! element's place. Every type that weights are stored in holds these exactly, so all share what is expected of them.
-//! `tests/oracle/self_test.py` has the same formula.
+//! A number is q / 256, q / 512 or q / 1024, depending on its row. q is a whole number in -127..=127, from a hash of
+//! the tensor's name and the element's place. Every type of weights can store these numbers exactly, so all types have
+//! the same expected results. `tests/oracle/self_test.py` has the same formula.
 
 use half::f16;
 
@@ -11,18 +11,18 @@ use crate::config::{Config, I8_ROWS};
 use crate::error::Result;
 use crate::tensor::DType;
 
-/// H
+/// H, the hidden size.
 const HIDDEN: usize = 64;
-/// F, in no device's blocks a whole number.
+/// F, the feed-forward size. It is not a multiple of any device's block.
 const FEED_FORWARD: usize = 100;
-/// V
+/// V, the vocabulary size.
 pub(super) const VOCAB: u32 = 97;
 const LAYERS: usize = 2;
 /// The longest sequence.
 const POSITIONS: usize = 80;
 const TYPES: usize = 2;
 
-/// The question answering model of `heads` heads with its matrices stored as `dtype`: F32, F16 or I8.
+/// The question answering model with `heads` heads, and with its matrices stored as `dtype`: F32, F16 or I8.
 pub(super) fn checkpoint(heads: usize, dtype: DType) -> Result<Checkpoint> {
     let mut json = serde_json::json!({
         "architectures": [Head::QuestionAnswering.architecture()], "hidden_size": HIDDEN,
@@ -57,12 +57,12 @@ pub(super) fn checkpoint(heads: usize, dtype: DType) -> Result<Checkpoint> {
     Checkpoint::from_bytes(json.as_bytes(), file.finish())
 }
 
-/// What a row's elements are multiples of.
+/// The unit of a row's elements.
 fn scale(row: usize) -> f32 {
     1.0 / (256_u32 << (row % 3)) as f32
 }
 
-/// Element `i` of the tensor `name` in units of its row's scale: FNV-1a of the name, then a mixer over that and `i`.
+/// Element `i` of the tensor `name`, in units of its row's scale: FNV-1a of the name, then a mix of that and `i`.
 fn element(name: &str, i: usize) -> i32 {
     let seed = name.bytes().fold(0x811c_9dc5_u32, |h, byte| (h ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let mut x = seed.wrapping_add((i as u32).wrapping_mul(0x9e37_79b9));
@@ -72,7 +72,7 @@ fn element(name: &str, i: usize) -> i32 {
     (x % 255) as i32 - 127
 }
 
-/// A safetensors file in the making.
+/// A safetensors file under construction.
 #[derive(Default)]
 struct File {
     header: serde_json::Map<String, serde_json::Value>,
