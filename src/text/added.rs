@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(added.special_ids(), [3, 10]);
         assert!(added.has(&AddedToken { lstrip: true, ..token("b", true) }) && !added.has(&token("b", false)));
         let found = added.matchers(false, |content| Ok::<_, ()>(content.to_uppercase())).unwrap();
-        // It is looked for as it stands, being special, and normalized, as it first came.
+        // As a special token, it is searched for in the original text; as it was first added, also in normalized text.
         let pieces = |matcher: &Matcher, text: &str| {
             let mut scan = Default::default();
             std::iter::from_fn(|| matcher.part(text, &mut scan, 100, true)).collect::<Vec<_>>()

@@ -25,7 +25,7 @@ impl BertNormalizer {
     pub const NONE: Self =
         Self { clean_text: false, handle_chinese_chars: false, strip_accents: Some(false), lowercase: false };
 
-    /// Changes case too. Whether accents are stripped stays as it was; the order of both makes no difference.
+    /// Also changes case. The setting for accents stays. The order of the two steps makes no difference.
     pub fn lowercase_first(&mut self) {
         self.strip_accents = Some(self.strip_accents.unwrap_or(self.lowercase));
         self.lowercase = true;

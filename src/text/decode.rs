@@ -19,7 +19,7 @@ const CLEANED: [(&str, &str); 10] = [
     (" 're", "'re"),
 ];
 
-/// How to join tokens.
+/// The rules for joining tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Decoder {
     WordPiece {
@@ -35,7 +35,7 @@ pub(super) enum Decoder {
     Spaced,
 }
 
-/// How a tokenizer's files join tokens.
+/// The rules of a tokenizer's files for joining tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Joining {
     pub decoder: Decoder,
@@ -59,7 +59,7 @@ impl Tokenizer {
         match &self.joining.decoder {
             Decoder::WordPiece { prefix, cleans } => {
                 let decoder = WordPiece::new(prefix.clone(), *cleans);
-                // The decoder has no way to fail; should it get one, nothing is better than something wrong.
+                // The decoder cannot fail. If it ever does, an empty text is better than a wrong one.
                 decoder.decode_chain(tokens).map(|parts| parts.concat()).unwrap_or_default()
             }
             #[cfg(feature = "unigram")]

@@ -4,7 +4,7 @@ use super::model::Stream;
 use super::tokenizer::{Encoding, Tokenizer};
 use crate::error::{Error, Result, clip};
 
-/// About how many bytes one step tokenizes. It takes a few milliseconds.
+/// The approximate bytes that one step tokenizes. It takes a few milliseconds.
 const PIECE: usize = 16 << 10;
 
 /// A text that is being tokenized. The tokens do not depend on the steps. Memory grows with the tokens that are kept, not with the text.
@@ -41,7 +41,7 @@ impl<'a> Encoder<'a> {
         Self { most, ..self }
     }
 
-    /// Sets about how many bytes each step tokenizes. The tokens do not change.
+    /// Sets the approximate bytes of each step. The tokens do not change.
     pub fn in_pieces(self, bytes: usize) -> Self {
         Self { piece: bytes.max(1), ..self }
     }
@@ -54,7 +54,8 @@ impl<'a> Encoder<'a> {
         if self.is_done {
             return Ok(false);
         }
-        // No piece gives many more; where memory is short it is said here, not by the end of the program.
+        // A piece gives few more tokens than this. If there is too little memory, this returns an error instead of
+        // ending the program.
         let Encoding { ids, offsets, words } = &mut self.encoding;
         let reserved = ids.try_reserve(self.piece).and_then(|()| offsets.try_reserve(self.piece));
         if reserved.and_then(|()| words.try_reserve(self.piece)).is_err() {
@@ -80,7 +81,7 @@ impl<'a> Encoder<'a> {
             });
         }
         if self.tokenizer.cuts_left() {
-            // Moving what is kept takes its time, so it is done for many tokens at once.
+            // Moving the kept tokens takes time, so it is done for many at once.
             if self.is_done || self.encoding.len() / 2 > self.most {
                 self.encoding.keep_last(self.most);
             }
@@ -122,7 +123,7 @@ mod tests {
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
-    /// The same file for us, as it is whatever a class says, and for the crate.
+    /// The same file for this crate, without any class's rules, and for the `tokenizers` crate.
     fn both(file: &Value) -> (Tokenizer, tokenizers::Tokenizer) {
         let bytes = serde_json::to_vec(file).unwrap();
         let config: &[u8] = br#"{"tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {}}"#;
@@ -138,7 +139,7 @@ mod tests {
         encoder.finish()
     }
 
-    /// `None` where the crate panics: its rules for white space that two tokens take have a hole.
+    /// `None` if the crate panics. Its rules have a gap for white space that two tokens include.
     fn theirs(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<Encoding> {
         let encode = std::panic::AssertUnwindSafe(|| tokenizer.encode(text, false).unwrap());
         let got = std::panic::catch_unwind(encode).ok()?;
@@ -232,7 +233,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// Whatever is added, however a text is cut: the tokens are those that the crate has of the whole text.
+        /// With any added tokens and any pieces, the tokens equal those of the crate for the whole text.
         #[test]
         fn tokens_are_the_crates(
             added in prop::collection::vec(token(), 0..5),
@@ -243,7 +244,8 @@ mod tests {
             piece in 1usize..60,
         ) {
             let mut file = base();
-            // A token that is listed again with other flags is looked for with both by the crate, and with the last ones here.
+            // If a token is listed twice with different flags, the crate searches for it with both, and this crate with
+            // the last ones.
             let mut contents = std::collections::HashSet::new();
             let added = added.into_iter().filter(|token| contents.insert(token["content"].to_string()));
             file["added_tokens"].as_array_mut().unwrap().extend(added);
@@ -252,15 +254,15 @@ mod tests {
                 "strip_accents": accents, "lowercase": lowercase});
             let (mut tokenizer, mut crates) = both(&file);
             if is_lowercased {
-                // As sentence-transformers does it for `do_lower_case`.
+                // As sentence-transformers does for `do_lower_case`.
                 tokenizer = tokenizer.lowercased();
                 let own = crates.get_normalizer().unwrap().clone();
                 crates.with_normalizer(Some(tokenizers::normalizers::Sequence::new(vec![tokenizers::normalizers::Lowercase.into(), own])));
             }
             let whole = tokenizer.encode(&text).unwrap();
             prop_assert_eq!(&pieces(&tokenizer, &text, piece), &whole);
-            // The crate finds a token whose normalized content is empty between all bytes, and panics within a character.
-            // Here it matches nothing.
+            // If the normalized content of a token is empty, the crate finds it between all bytes and panics within a
+            // character. Here it matches nothing.
             let is_gone = |token: &Value| {
                 let mut content = tokenizers::NormalizedString::from(token["content"].as_str().unwrap());
                 crates.get_normalizer().unwrap().normalize(&mut content).unwrap();
@@ -273,7 +275,7 @@ mod tests {
         }
     }
 
-    /// Every code point by itself, in a word, and beside an added token that must stand alone.
+    /// Every code point alone, in a word, and beside an added token that must stand alone.
     #[test]
     fn every_code_point_is_the_crates() {
         let mut file = base();
@@ -293,12 +295,13 @@ mod tests {
         let begun = std::time::Instant::now();
         let (tokenizer, _) = both(file);
         let encoding = tokenizer.encode(text).unwrap();
-        // The quadratic forms took hours.
+        // Code with quadratic time would take hours.
         assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
         encoding
     }
 
-    /// Each was quadratic: white space before a token, white space behind it, a token that is looked for at every byte.
+    /// Each of these once took quadratic time: white space before a token, white space after it, a token that may begin
+    /// at every byte.
     #[test]
     fn long_texts_take_linear_time() {
         for flags in [

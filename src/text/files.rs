@@ -126,7 +126,7 @@ impl Parts {
             let what = format!("{file}: the added token {:?}, of over {MAX_WORD_CHARS} characters,", clip(long));
             return Err(Error::Unsupported { what, help: "Remove it".into() });
         }
-        // Added tokens are normalized as the file says, though its casing may not count for texts.
+        // Added tokens are normalized as the file says, even if its casing does not apply to texts.
         let splits_special = settings.flag("split_special_tokens")?.unwrap_or(false);
         let found = added.matchers(splits_special, |content| model.normalize(content));
         let found =
@@ -141,7 +141,7 @@ impl Parts {
                 "A BERT vocabulary has [CLS], [SEP], [PAD] and [UNK]: use the one that belongs to this checkpoint";
             id.ok_or_else(|| broken(file, format!("the vocabulary has no {name}"), help))
         };
-        // The token of a role. What only the class calls so gives way to what the vocabulary has instead.
+        // The token of a role. If only the class names it, a token that the vocabulary has is preferred.
         let role = |role: usize, usual: &str, other: &str| match settings.role(role) {
             Some(name) if settings.is_said(role) || model.id(name).is_some() || known.contains(name) => id(name),
             name => [usual, other].into_iter().find_map(id).or_else(|| name.and_then(id)),
@@ -171,7 +171,8 @@ impl Parts {
             cuts_left: settings.cuts_left()?.unwrap_or(source.cuts_left),
             joining: Joining {
                 decoder,
-                // Without the key transformers cleans what a vocab.txt decodes to, and not what a tokenizer.json does.
+                // Without this key, transformers cleans the decoded text of a vocab.txt, but not that of a
+                // tokenizer.json.
                 text_is_cleaned: settings.flag("clean_up_tokenization_spaces")?.unwrap_or(!has_json),
             },
             model,
@@ -195,7 +196,7 @@ fn from_vocab(bytes: &[u8], settings: &Settings) -> Result<Source> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         broken(VOCAB, format!("it is not UTF-8 at byte {}", e.valid_up_to()), "Save the vocabulary as UTF-8")
     })?;
-    // Lines end as Python's do.
+    // Line ends are the same as in Python.
     let text = text.replace("\r\n", "\n");
     let mut vocab = HashMap::new();
     for (id, token) in text.split_terminator(['\n', '\r']).enumerate() {

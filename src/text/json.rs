@@ -156,7 +156,7 @@ fn wordpiece(file: &TokenizerJson<'_>) -> Result<Source> {
         }
     };
     let ([cls, sep], second_type) = template(&file.post_processor)?;
-    // Only where it stands by itself transformers' class has its say about it.
+    // transformers' class overrides it only if it stands alone.
     let is_own = file.normalizer.get("lowercase").is_some();
     Ok(Source {
         file: JSON,
@@ -180,7 +180,7 @@ fn wordpiece(file: &TokenizerJson<'_>) -> Result<Source> {
 /// Returns a section. If the section is a sequence with one element, returns that element.
 fn only<'a>(section: &'a Value, parts: &str) -> &'a Value {
     let mut only = section;
-    // The parser lets no more than so many values lie in each other.
+    // The parser limits how deeply values can be nested.
     while let Some([part]) = only.get(parts).and_then(Value::as_array).map(Vec::as_slice) {
         only = part;
     }
@@ -193,7 +193,7 @@ fn normalizer(value: &Value) -> Result<BertNormalizer> {
         _ if value.is_null() => Ok(BertNormalizer::NONE),
         Some("Sequence") if value["normalizers"] == json!([]) => Ok(BertNormalizer::NONE),
         Some("Lowercase") => Ok(BertNormalizer { lowercase: true, ..BertNormalizer::NONE }),
-        // The crate calls it Bert, and old files do not say what it is.
+        // The crate calls it Bert, and old files do not name their type.
         None | Some("Bert" | "BertNormalizer") => section("normalizer", value.clone()),
         Some(other) => Err(unsupported("normalizer", other, &["BertNormalizer"])),
     }

@@ -54,13 +54,14 @@ pub(super) struct Scan {
 /// The next part of a text.
 #[derive(Debug, PartialEq)]
 pub(super) enum Part {
-    /// Text that is no added token. The next part may continue it.
+    /// Text that is not an added token. The next part may continue it.
     Text(Range<usize>),
     Token(Range<usize>, u32),
 }
 
 impl Scan {
-    /// How many bytes at the front of the text are no longer needed. Continue with the text without them.
+    /// Returns the number of bytes at the front of the text that are no longer needed. Continue with the text without
+    /// them.
     pub fn drop_front(&mut self, text: &str) -> usize {
         let done = floor(text, self.at.min(self.given));
         self.before = text[..done].chars().next_back().or(self.before);
@@ -72,7 +73,7 @@ impl Scan {
 }
 
 impl Matcher {
-    /// Drops patterns with empty contents, which match nothing. Of equal patterns, the first one counts.
+    /// Drops patterns with empty contents, which match nothing. Of equal patterns, the first one is kept.
     pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().filter(|p| !p.content.is_empty()).collect();
         patterns.sort_by(|a, b| a.content.cmp(&b.content));
@@ -118,10 +119,10 @@ impl Matcher {
         parts.filter_map(cut).collect()
     }
 
-    /// Returns the next part of `text`, of about `most` bytes or less. Returns `None` at the end of the text. If the text is not
-    /// `whole`, it also returns `None` when it needs more of it.
+    /// Returns the next part of `text`, of about `most` bytes or less; `None` at the end of the text. If the text is
+    /// not `whole`, it also returns `None` when it needs more of it.
     pub fn part(&self, text: &str, scan: &mut Scan, most: usize, whole: bool) -> Option<Part> {
-        // A match and the character behind it have to be there.
+        // A match and the character after it must be complete.
         let until = if whole { text.len() } else { text.len().saturating_sub(self.longest + 4) };
         loop {
             let mut waits = false;
@@ -137,7 +138,7 @@ impl Matcher {
             let end = match &scan.found {
                 Some((range, _)) => range.start,
                 None if whole && scan.at >= text.len() => text.len(),
-                // A token may yet take the white space before it.
+                // A later token may still include the white space before it.
                 None if self.lstrip => scan.solid.min(floor(text, scan.at)),
                 None => floor(text, scan.at.min(text.len())),
             };
@@ -195,7 +196,7 @@ impl Matcher {
                     None => scan.from,
                 };
             }
-            // Nothing is left of it where the token before took it as white space.
+            // Nothing remains if the token before it has included all its white space.
             if range.start < range.end {
                 scan.from = range.end;
                 scan.found = Some((range, pattern.id));

@@ -53,7 +53,7 @@ impl ModelParts {
     /// The token with the largest id. If several have it, the first by its bytes.
     pub fn last(&self) -> Option<(&str, u32)> {
         match self {
-            // The empty one, as of a blank line at the end of a file, is in no text.
+            // The empty token, such as that of a blank line at the end of a file, is in no text.
             Self::WordPiece(parts) => parts
                 .vocab
                 .iter()
@@ -89,7 +89,7 @@ impl ModelParts {
         }
     }
 
-    /// Takes the casing of BERT's class. Whether texts are cleaned stays as it is.
+    /// Uses the casing of BERT's class. The setting for cleaning texts stays.
     pub fn set_casing(&mut self, casing: BertNormalizer) {
         match self {
             Self::WordPiece(parts) => {
@@ -127,7 +127,7 @@ impl Model {
         }
     }
 
-    /// Changes texts to lower case before everything else that the normalizer does.
+    /// Changes texts to lower case before all other normalization.
     pub fn lowercase(&mut self) {
         match self {
             Self::WordPiece(model) => model.normalizer.lowercase_first(),
@@ -167,7 +167,7 @@ impl Stream {
                 stream.give(out);
                 Ok(has_more)
             }
-            // A stream is of the model that began it.
+            // A stream always belongs to the model that began it.
             #[cfg(feature = "unigram")]
             _ => Ok(false),
         }

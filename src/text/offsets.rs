@@ -5,7 +5,7 @@
 /// It stores a count for every `STEP` bytes, so one conversion reads at most that many bytes.
 pub struct Offsets<'a> {
     text: &'a [u8],
-    /// How many units begin in these bytes.
+    /// The number of units that begin in these bytes.
     count: fn(&[u8]) -> usize,
     /// `counts[i]` is the number of units that begin before byte `i * STEP`.
     counts: Vec<usize>,
@@ -16,13 +16,13 @@ impl<'a> Offsets<'a> {
 
     /// Offsets in code points.
     pub fn in_code_points(text: &'a str) -> Self {
-        // Every byte begins one that is not a continuation byte.
+        // Every byte begins a unit unless it is a continuation byte.
         Self::new(text, |bytes| bytes.iter().filter(|b| **b & 0xc0 != 0x80).count())
     }
 
     /// Offsets in UTF-16 units.
     pub fn in_utf16(text: &'a str) -> Self {
-        // Code points of four bytes are two units.
+        // A code point of four bytes has two units.
         Self::new(text, |bytes| bytes.iter().map(|b| usize::from(*b & 0xc0 != 0x80) + usize::from(*b >= 0xf0)).sum())
     }
 

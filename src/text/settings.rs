@@ -89,7 +89,7 @@ pub(super) struct Settings {
     config: Map<String, Value>,
     /// In the order of [`ROLES`].
     roles: [Option<Special>; 7],
-    /// Whether a file gives the token, and not the class.
+    /// Whether a file names the token, not the class.
     is_said: [bool; 7],
     /// Special tokens without a role.
     others: Vec<Special>,
@@ -216,7 +216,7 @@ impl Settings {
         }
     }
 
-    /// Whether a file gives the token of a role, and not the class.
+    /// Whether a file names the token of a role, not the class.
     pub fn is_said(&self, role: usize) -> bool {
         self.is_said[role]
     }
@@ -289,9 +289,9 @@ impl Class {
             tokenizer_class: Option<String>,
         }
         let named = config.get("tokenizer_class").and_then(Value::as_str).map(str::to_owned);
-        // What is wrong with config.json is said by what reads all of it.
+        // Faults in config.json are reported by the code that reads all of it.
         let name = named.or_else(|| serde_json::from_slice::<Model>(files.model?).ok()?.tokenizer_class);
-        // The general class cannot read a vocab.txt, so it is BERT's that is meant there.
+        // The general class cannot read a vocab.txt, so the file must mean BERT's.
         let general = ["PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"];
         let is_bert = name.as_deref().is_none_or(|name| {
             let base = name.strip_suffix("Fast").unwrap_or(name);

@@ -139,7 +139,7 @@ impl Tokenizer {
         if let Some((token, id)) = model.last().filter(|(_, id)| !has_row(*id)) {
             return Err(beyond(token, id));
         }
-        // An added token may have no row as long as no text has it; these are in every sequence.
+        // An added token may have no row if no text contains it, but these are in every sequence.
         if let Some(id) = template.last().filter(|id| !has_row(*id)) {
             return Err(beyond(added.content(id).unwrap_or("of the post_processor"), id));
         }
@@ -147,7 +147,7 @@ impl Tokenizer {
         let unk = model.unk().to_owned();
         let unk_id = parts.unk.or_else(|| model.id(&unk)).unwrap_or(u32::MAX);
         let Some(model) = model.build() else {
-            // The model looks for it there alone.
+            // The model searches for it only in the vocabulary.
             let problem = format!("the vocabulary has no {}", clip(&unk));
             return Err(broken(problem, "Add it to the vocabulary"));
         };

@@ -159,7 +159,8 @@ mod tests {
         assert_eq!(WindowOptions::new(512, Some(512), Some(0)).unwrap(), options(512, 0));
     }
 
-    /// The pipeline's overlap, `min(max_seq_len / 2, 128)`, beside every question that is not nearly as long as the window.
+    /// The pipeline's overlap, `min(max_seq_len / 2, 128)`, beside any question that is not almost as long as the
+    /// window.
     #[test]
     fn the_overlap_is_the_pipelines_beside_usual_questions() {
         for (length, longest, stride) in [(384, 205, 128), (512, 317, 128), (256, 93, 128), (128, 45, 64), (64, 21, 32)]
@@ -177,7 +178,8 @@ mod tests {
         }
     }
 
-    /// Whatever the question's length, the windows' tokens are a small multiple of the context's, or it is refused.
+    /// For any length of the question, the windows have a small multiple of the context's tokens, or the question is
+    /// refused.
     #[test]
     fn the_work_is_linear_in_the_context() {
         for length in [9, 16, 64, 384, 512] {
@@ -193,7 +195,7 @@ mod tests {
                 }
             }
         }
-        // A question that leaves little room has its context read, but no book.
+        // Beside a question that leaves little room, a normal context is read, but not a whole book.
         assert!(cut(370, 1_000, &by_default(384)).is_ok());
         assert_eq!(cut(370, 1_000_000, &by_default(384)).unwrap_err().code(), "input");
         assert!(cut(5, 1_000_000, &by_default(384)).is_ok());
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(code(cut(14, 1, &options(17, 0)).map(drop)), "input");
         assert_eq!(code(cut(usize::MAX, 1, &options(17, 0)).map(drop)), "input");
         assert_eq!(code(cut(4, 11, &options(17, 10)).map(drop)), "option");
-        // The overlap is of no account where nothing is cut.
+        // The overlap does not matter if nothing is cut.
         assert_eq!(cut(4, 10, &options(17, 10)).unwrap().len(), 1);
     }
 }

@@ -105,7 +105,7 @@ struct Word {
     count: u32,
 }
 
-/// What is needed to emit tokens: the model, the original text, and the output.
+/// The context for emitting tokens: the model, the original text, and the output.
 struct Sink<'a> {
     model: &'a WordPiece,
     original: &'a str,
@@ -194,7 +194,7 @@ impl Normalized {
             self.text.drain(..done);
             self.starts.drain(..done);
         }
-        // Less and less often where nothing is decided, so that the time stays linear.
+        // If nothing is decided, the search becomes rarer and rarer, so that the time stays linear.
         self.enough = self.text.len() * 2;
     }
 }

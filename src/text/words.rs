@@ -5,13 +5,14 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::tokenizer::pre_tokenizer::{OffsetType, PreTokenizedString};
 use tokenizers::{Normalizer, OffsetReferential, PreTokenizer};
 
-/// The ranges between white space, punctuation and Chinese characters, and each punctuation sign and Chinese character.
+/// The ranges between white space, punctuation and Chinese characters, and each punctuation sign and Chinese character
+/// alone.
 pub(crate) fn words(text: &str) -> Vec<&str> {
     let mut cut = PreTokenizedString::from(text);
     let spaced = BertNormalizer::new(false, true, Some(false), false);
     let done = cut.normalize(|part| spaced.normalize(part)).and_then(|()| BertPreTokenizer.pre_tokenize(&mut cut));
     if done.is_err() {
-        // Neither step refuses any text.
+        // Neither step can fail.
         return text.split_whitespace().collect();
     }
     let places = cut.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter().map(|(_, place, _)| place);
@@ -25,7 +26,7 @@ mod tests {
     #[test]
     fn words_are_cut_as_bert_cuts_them() {
         assert_eq!(words("Zoë’s in  New York-City."), ["Zoë", "’", "s", "in", "New", "York", "-", "City", "."]);
-        // Signs that are no punctuation, and marks on letters, stay where they are.
+        // Signs that are not punctuation, and marks on letters, stay where they are.
         assert_eq!(
             words("हिन्दी cost 5€ at 20°C, ca\u{300}t $3"),
             ["हिन्दी", "cost", "5€", "at", "20°C", ",", "ca\u{300}t", "$", "3"]

@@ -10,22 +10,22 @@ static COMPATIBLE: &[u8] = include_bytes!("compatible.bin");
 /// A normalization form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::text) struct Form {
-    /// Characters also become what is only compatible with them, such as `ﬁ` two letters.
+    /// Whether characters also become their compatible ones: for example, `ﬁ` becomes two letters.
     pub compatible: bool,
-    /// Letters and marks become one character again where there is one.
+    /// Whether letters and marks become one character again, if there is one.
     pub composed: bool,
 }
 
 impl Form {
-    /// The text in this form. Beside each character stands what `NormalizedString::transform` wants to know: 1 if the
-    /// character is added, 0 if it takes the place of one, -n if it takes the place of 1 + n.
+    /// The text in this form. Beside each character is the number that `NormalizedString::transform` needs: 1 if the
+    /// character is added, 0 if it replaces one, -n if it replaces 1 + n.
     pub fn apply(self, text: &str) -> Vec<(char, isize)> {
         let decomposed = decomposed(text, self.compatible);
         if self.composed { recomposed(decomposed) } else { decomposed }
     }
 }
 
-/// Whether `c` is a mark (M), by the Unicode version of the forms.
+/// Whether `c` is a mark (M) in the Unicode version of the forms.
 pub(in crate::text) fn is_combining_mark(c: char) -> bool {
     is_within(&Compatible::get().marks, c)
 }
@@ -33,7 +33,7 @@ pub(in crate::text) fn is_combining_mark(c: char) -> bool {
 struct Compatible {
     marks: Vec<u32>,
     decompositions: Decompositions,
-    /// Pairs that compose, sorted, and into what.
+    /// The pairs that compose, sorted, each with its result.
     compositions: Vec<([char; 2], u32)>,
 }
 
@@ -55,7 +55,7 @@ impl Compatible {
     }
 }
 
-/// Gives the full decomposition of `c` to `out`: canonical and compatible.
+/// Passes the full decomposition of `c`, canonical and compatible, to `out`.
 fn decompose_compatible(c: char, out: &mut dyn FnMut(char)) {
     decompose(c, &mut |part| match Compatible::get().decompositions.find(part) {
         Some(parts) => parts.iter().for_each(|part| decompose_compatible(*part, out)),
@@ -73,7 +73,7 @@ fn compose(a: char, b: char) -> Option<char> {
 
 fn decomposed(text: &str, compatible: bool) -> Vec<(char, isize)> {
     let mut out: Vec<(char, isize)> = Vec::with_capacity(text.len());
-    // Where the marks behind the last character of class 0 begin. Canonical order sorts them by their classes.
+    // The start of the marks after the last character of class 0. Canonical order sorts them by their classes.
     let mut marks = 0;
     for c in text.chars() {
         let mut change = 0;
@@ -96,7 +96,7 @@ fn decomposed(text: &str, compatible: bool) -> Vec<(char, isize)> {
 
 fn recomposed(decomposed: Vec<(char, isize)>) -> Vec<(char, isize)> {
     let mut out = Vec::with_capacity(decomposed.len());
-    // The last character of class 0, and the marks behind it that do not compose with it.
+    // The last character of class 0, and the marks after it that do not compose with it.
     let mut starter: Option<(char, isize)> = None;
     let (mut marks, mut last_class) = (Vec::new(), None);
     for (c, change) in decomposed {

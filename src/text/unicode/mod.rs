@@ -17,18 +17,18 @@ static CANONICAL: &[u8] = include_bytes!("canonical.bin");
 /// A set of characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Category {
-    /// Cc, Cf and Co: controls, formats, private use.
+    /// Cc, Cf and Co: control characters, format characters, private use.
     Other,
     /// P: punctuation.
     Punctuation,
     /// What the regular expression `\w` matches: letters, marks, decimal digits, connectors, joiners.
     Word,
-    /// Mn: marks that take no room of their own.
+    /// Mn: marks that take no space of their own.
     NonspacingMark,
 }
 
 impl Category {
-    /// All of them, in the order of the file.
+    /// All categories, in the order of the file.
     const ALL: [Self; 4] = [Self::Other, Self::Punctuation, Self::Word, Self::NonspacingMark];
 
     pub fn contains(self, c: char) -> bool {
@@ -36,7 +36,7 @@ impl Category {
     }
 }
 
-/// The canonical combining class: 0 for a character that begins a cluster, else the place of a mark.
+/// The canonical combining class: 0 for a character that begins a cluster, else the position of a mark.
 pub(super) fn combining_class(c: char) -> u8 {
     let classes = &Tables::get().classes;
     match classes.partition_point(|(start, _)| *start <= c as u32) {
@@ -45,7 +45,7 @@ pub(super) fn combining_class(c: char) -> u8 {
     }
 }
 
-/// Gives the full canonical decomposition of `c` to `out`.
+/// Passes the full canonical decomposition of `c` to `out`.
 pub(super) fn decompose(c: char, out: &mut impl FnMut(char)) {
     if c.is_ascii() {
         return out(c);
@@ -59,7 +59,7 @@ pub(super) fn decompose(c: char, out: &mut impl FnMut(char)) {
     }
 }
 
-/// Whether `c` lies within a range; the ranges' first characters and the first ones behind them are in `ends`, in turn.
+/// Whether `c` is in a range. `ends` has the first character of each range and the first one after it, in turn.
 fn is_within(ends: &[u32], c: char) -> bool {
     ends.partition_point(|end| *end <= c as u32) % 2 == 1
 }
@@ -69,7 +69,7 @@ mod hangul {
     const SYLLABLE: u32 = 0xac00;
     const LEAD: u32 = 0x1100;
     const VOWEL: u32 = 0x1161;
-    /// One below the first trailing consonant: trail 0 stands for none.
+    /// One below the first trailing consonant: trail 0 means none.
     const TRAIL: u32 = 0x11a7;
     const LEADS: u32 = 19;
     const VOWELS: u32 = 21;
@@ -97,9 +97,9 @@ mod hangul {
 }
 
 struct Tables {
-    /// For each [`Category`] the ends of its ranges; see [`is_within`].
+    /// The ends of the ranges of each [`Category`]; see [`is_within`].
     sets: Vec<Vec<u32>>,
-    /// Where a combining class begins, and the class.
+    /// The first character of each range with one combining class, and the class.
     classes: Vec<(u32, u8)>,
     decompositions: Decompositions,
 }
@@ -118,11 +118,11 @@ impl Tables {
     }
 }
 
-/// What characters decompose into, by one step.
+/// The decompositions of characters by one step.
 struct Decompositions {
-    /// Sorted.
+    /// The characters, sorted.
     characters: Vec<u32>,
-    /// For each character the end of its parts, and whether its two parts compose again.
+    /// For each character, the end of its parts, and whether its two parts compose again.
     ends: Vec<(u32, bool)>,
     parts: Vec<char>,
 }
@@ -157,7 +157,7 @@ impl Decompositions {
     }
 }
 
-/// Reads a file's numbers in LEB128, one after the other.
+/// Reads the numbers of a file, in LEB128.
 struct Reader {
     bytes: &'static [u8],
 }
@@ -176,13 +176,13 @@ impl Reader {
         }
     }
 
-    /// A number with its sign in the lowest bit.
+    /// Reads a number whose sign is in the lowest bit.
     fn difference(&mut self) -> i32 {
         let number = self.number() as i32;
         (number >> 1) ^ -(number & 1)
     }
 
-    /// A count, then ascending numbers, each as the difference from the one before.
+    /// Reads a count, then ascending numbers, each as the difference from the one before.
     fn ascending(&mut self) -> Vec<u32> {
         let (count, mut last) = (self.number(), 0);
         let next = |_| {

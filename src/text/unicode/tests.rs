@@ -1,4 +1,4 @@
-//! The files are written again from the crates that hold the same values, and every function is compared with theirs.
+//! Writes the files again from the crates that have the same values, and compares every function with theirs.
 
 use std::sync::LazyLock;
 
@@ -62,7 +62,7 @@ fn crates_decomposition(c: char, compatible: bool) -> Vec<char> {
     parts
 }
 
-/// What a character decomposes into by one step, and whether that composes again.
+/// The decomposition of a character by one step, and whether that composes again.
 struct Step {
     from: char,
     parts: Vec<char>,
@@ -77,7 +77,7 @@ impl Step {
             return None;
         }
         let (last, rest) = parts.split_last().unwrap();
-        // All but the last part make one character, if any do.
+        // All parts except the last make one character, if any do.
         let first = rest.iter().copied().map(Some).reduce(|a, b| crates::compose(a?, b?)).flatten();
         let pair = first.filter(|first| !compatible && crates::compose(*first, *last) == Some(from));
         Some(match pair {
@@ -153,7 +153,7 @@ fn assert_forms(text: &str) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// Letters, marks and Hangul that meet each other, and any other character.
+    /// Letters, marks and Hangul beside each other, and any other characters.
     #[test]
     fn forms_of_texts_are_those_of_the_crates(
         text in "([aoeẛậ\u{1100}-\u{1112}\u{1161}-\u{1175}\u{11a7}-\u{11c2}가-힣]|[\u{300}-\u{345}\u{5b0}-\u{5bd}\u{93c}\u{3099}]|\\PC){0,12}"

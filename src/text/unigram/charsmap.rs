@@ -1,15 +1,16 @@
-//! The `precompiled_charsmap` of SentencePiece: which characters stand for which, as a double array trie and a list of texts.
+//! The `precompiled_charsmap` of SentencePiece: a table of replacements for characters, as a double array trie and a
+//! list of texts.
 //!
-//! The `tokenizers` crate reads it too, but ends the program where the table points outside itself.
+//! The `tokenizers` crate reads it too, but panics if the table points outside itself.
 
 use tokenizers::NormalizedString;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The table.
 pub(super) struct Charsmap {
-    /// Units of a double array: a label, an offset, and whether there is a value.
+    /// The units of a double array: a label, an offset, and whether there is a value.
     trie: Vec<u32>,
-    /// The values, each up to a NUL.
+    /// The values, each of which ends with a NUL.
     texts: String,
 }
 
@@ -23,7 +24,7 @@ impl Charsmap {
         Some(Self { trie, texts: std::str::from_utf8(texts).ok()?.to_owned() })
     }
 
-    /// What the shortest key that `text` begins with stands for.
+    /// The replacement for the shortest key that `text` begins with.
     fn find(&self, text: &str) -> Option<&str> {
         let unit = |at: usize| self.trie.get(at).copied();
         let offset = |unit: u32| ((unit >> 10) << ((unit & (1 << 9)) >> 6)) as usize;
@@ -43,15 +44,17 @@ impl Charsmap {
         None
     }
 
-    /// Replaces what the table has, by grapheme clusters of up to 5 bytes and else by characters, as SentencePiece does.
+    /// Replaces the characters in the table, by grapheme clusters of up to 5 bytes, or else by characters, as
+    /// SentencePiece does.
     ///
-    /// Says whether the first character vanished. The crate then counts everything behind it as if it stood further to the
-    /// left, up to the end of the text, and so does this.
+    /// Returns whether the first character vanished. Then the crate, and so this function, moves everything after it to
+    /// the left, up to the end of the text.
     pub fn normalize(&self, text: &mut NormalizedString) -> bool {
         let mut changes = Vec::with_capacity(text.get().len());
         let (mut is_changed, mut start_is_lost) = (false, false);
         for cluster in text.get().graphemes(true) {
-            // The crate looks up the whole cluster and takes the shortest key: most often that of its first character.
+            // The crate looks up the whole cluster and uses the shortest key, which is most often that of its first
+            // character.
             if let Some(new) = self.find(cluster).filter(|_| cluster.len() < 6) {
                 is_changed = true;
                 start_is_lost |= changes.is_empty() && new.is_empty();
@@ -76,8 +79,8 @@ impl Charsmap {
     }
 }
 
-/// Notes that `old` characters become the text `new`: what is new belongs to the last character before it, and what goes away
-/// goes with the last that stays, if there is any.
+/// Records that `old` characters become the text `new`. New characters belong to the last character before them.
+/// Removed characters belong to the last one that stays, if there is one.
 fn replace(changes: &mut Vec<(char, isize)>, old: usize, new: &str) {
     let from = changes.len();
     changes.extend(new.chars().map(|c| (c, 0)));
@@ -89,7 +92,7 @@ fn replace(changes: &mut Vec<(char, isize)>, old: usize, new: &str) {
     }
 }
 
-/// Base64 with the standard alphabet and its padding.
+/// Decodes base64 with the standard alphabet and padding.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     if !text.len().is_multiple_of(4) || digits.len() % 4 == 1 {
@@ -137,7 +140,7 @@ mod tests {
         let root = |offset: u32| offset << 10;
         assert_eq!(table(&[], "").find("a"), None);
         assert_eq!(table(&[root(1 << 20)], "").find("a"), None);
-        // A unit for "a" whose value lies outside, then whose text does.
+        // A unit for "a" whose value is outside, and one whose text is.
         let mut units = vec![0; 512];
         units[usize::from(b'a')] = u32::from(b'a') | 1 << 8 | 1 << 20 << 10;
         assert_eq!(table(&units, "b\0").find("a"), None);

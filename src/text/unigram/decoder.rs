@@ -1,4 +1,4 @@
-//! The section `decoder` of tokenizer.json.
+//! Reads the section `decoder` of tokenizer.json.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::text::files::JSON;
 use crate::{Error, Result};
 
 impl Decoder {
-    /// What the section `decoder` says; `null` puts spaces between tokens.
+    /// Reads the section; `null` puts spaces between tokens.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what is not known here.
+    /// [`Error::Unsupported`] for an unknown decoder.
     pub fn read(section: &Value) -> Result<Self> {
         let flag = |name: &str| section[name].as_bool();
         match section["type"].as_str() {

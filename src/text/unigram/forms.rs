@@ -1,4 +1,4 @@
-//! The normalizers that stand on Unicode's tables: the normalization forms, accents, BERT's and SentencePiece's nmt.
+//! The normalizers that need Unicode's tables: the normalization forms, accents, BERT's and SentencePiece's nmt.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +17,7 @@ pub(super) enum UnicodeNormalizer {
 }
 
 impl UnicodeNormalizer {
-    /// The normalizer of this type; nothing for another type.
+    /// The normalizer of this type; `None` for another type.
     ///
     /// # Errors
     /// If the section is malformed.
@@ -51,7 +51,7 @@ fn apply(form: Form, text: &mut NormalizedString) {
     text.transform(changes, 0);
 }
 
-/// `BertNormalizer`, which keeps the alignment of what comes before and after it.
+/// `BertNormalizer`, with the alignment of the normalizers before and after it.
 fn clean(bert: &BertNormalizer, text: &mut NormalizedString) {
     if bert.clean_text {
         let is_space = |c: char| matches!(c, '\t' | '\n' | '\r') || c.is_whitespace();

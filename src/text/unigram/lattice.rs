@@ -1,41 +1,42 @@
-//! The best way to cut a word into pieces, found while the word comes.
+//! Finds the best way to cut a word into pieces while the word arrives.
 //!
-//! Scores are added up in the order of the `tokenizers` crate, so that ties and rounding fall alike. Of a word without an end,
-//! such as a page of Chinese, what no later character can change is given away at once: memory does not grow with the word.
+//! Scores are added in the order of the `tokenizers` crate, so ties and rounding have the same results. A word can be
+//! very long, such as a page of Chinese. Tokens that no later character can change are emitted at once, so memory does
+//! not grow with the word.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::vocabulary::Vocabulary;
 
-/// What a character that no piece has costs, below the worst score.
+/// The cost of a character that is in no piece, below the worst score.
 const PENALTY: f64 = 10.0;
 
-/// Bytes of a word after which its decided part is looked for.
+/// The bytes of a word after which decided tokens are searched for.
 const SOME: usize = 4096;
 
-/// What turns pieces into ids.
+/// The data for turning pieces into ids.
 pub(super) struct Model {
     pub vocabulary: Vocabulary,
     pub unk: Option<u32>,
-    /// Whether what no piece has becomes the pieces `<0x00>` to `<0xFF>`.
+    /// Whether a character that is in no piece becomes the pieces `<0x00>` to `<0xFF>`.
     pub byte_fallback: bool,
 }
 
-/// A character that no piece has, in a vocabulary without an unknown token.
+/// A character that is in no piece, in a vocabulary without an unknown token.
 pub(super) struct Unknown(pub char);
 
 /// A place between two characters.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Of the best way to here.
+    /// The score of the best way to this place.
     score: f64,
-    /// Where the last piece of that way begins, or [`NOWHERE`].
+    /// The start of the last piece of that way, or [`NOWHERE`].
     start: u32,
     id: u32,
 }
 
-/// There is no way to a place yet.
+/// The start if there is no way to a place yet.
 const NOWHERE: u32 = u32::MAX;
 
 impl Default for Place {
@@ -44,17 +45,17 @@ impl Default for Place {
     }
 }
 
-/// A word at work: its text, and for each byte of it the bytes of the original that it stands for.
+/// A word in progress: its text, and for each byte the range of the original that it comes from.
 #[derive(Debug, Default)]
 pub(super) struct Word {
     text: String,
     origin: Vec<(usize, usize)>,
     places: Vec<Place>,
-    /// Bytes from which pieces were looked for.
+    /// The number of bytes from which pieces were searched for.
     done: usize,
 }
 
-/// Tokens with the bytes that they stand for.
+/// Tokens with their bytes.
 pub(super) type Tokens = Vec<(u32, Range<usize>)>;
 
 impl Word {
@@ -67,16 +68,16 @@ impl Word {
         self.origin.resize(self.text.len(), origin);
     }
 
-    /// The tokens that no more text can change.
+    /// Emits the tokens that no further text can change.
     pub fn advance(&mut self, model: &Model, tokens: &mut Tokens) -> Result<(), Unknown> {
         let end = self.text.len().saturating_sub(model.vocabulary.longest().max(4));
-        // Less and less often where nothing is decided, so that the time stays linear.
+        // If nothing is decided, the search becomes rarer and rarer, so that the time stays linear.
         if end < self.done + SOME.max(self.done / 2) {
             return Ok(());
         }
         self.forward(model, end)?;
         let mut decided = self.decided();
-        // Unknown characters beside each other are one token: the last one may go on.
+        // Unknown characters beside each other are one token, so the last one may continue.
         while let Some((start, _)) = self.last_piece(decided).filter(|(_, id)| Some(*id) == model.unk) {
             decided = start;
         }
@@ -85,14 +86,14 @@ impl Word {
         self.origin.drain(..decided);
         self.places.drain(..decided);
         for place in &mut self.places {
-            // What begins before lies on no way that is left.
+            // A piece that begins earlier is on no remaining way.
             place.start = place.start.checked_sub(decided as u32).filter(|_| place.start != NOWHERE).unwrap_or(NOWHERE);
         }
         self.done -= decided;
         Ok(())
     }
 
-    /// The tokens of the rest. The word is empty then.
+    /// Emits the tokens of the rest. Then the word is empty.
     pub fn finish(&mut self, model: &Model, tokens: &mut Tokens) -> Result<(), Unknown> {
         self.forward(model, self.text.len())?;
         self.backward(model, self.text.len(), tokens);
@@ -103,7 +104,7 @@ impl Word {
         Ok(())
     }
 
-    /// Looks for pieces from every character before `end`.
+    /// Searches for pieces from every character before `end`.
     fn forward(&mut self, model: &Model, end: usize) -> Result<(), Unknown> {
         let Model { vocabulary, unk, .. } = model;
         self.places.resize(self.text.len() + 1, Place::default());
@@ -134,13 +135,13 @@ impl Word {
         Ok(())
     }
 
-    /// Where the last piece of the best way to a place begins, and its id; nothing at the beginning.
+    /// The start of the last piece on the best way to a place, and its id; `None` at the beginning.
     fn last_piece(&self, place: usize) -> Option<(usize, u32)> {
         let Place { start, id, .. } = *self.places.get(place)?;
         (start != NOWHERE).then_some((start as usize, id))
     }
 
-    /// The last place that every way goes through that may yet be the best.
+    /// The last place that is on every way that may still be the best.
     fn decided(&self) -> usize {
         let ahead = (self.done + 1..self.places.len()).filter(|place| self.last_piece(*place).is_some());
         let mut open: BTreeSet<usize> = ahead.chain([self.done]).collect();
@@ -151,7 +152,7 @@ impl Word {
         open.first().copied().unwrap_or_default()
     }
 
-    /// The tokens of the best way to `end`, in order.
+    /// Emits the tokens of the best way to `end`, in order.
     fn backward(&self, model: &Model, end: usize, tokens: &mut Tokens) {
         let (first, mut at) = (tokens.len(), end);
         while let Some((mut start, id)) = self.last_piece(at) {
@@ -168,7 +169,7 @@ impl Word {
         tokens[first..].reverse();
     }
 
-    /// The tokens, last first, of characters that no piece has.
+    /// Emits the tokens, last first, of characters that are in no piece.
     fn unknown(&self, model: &Model, bytes: Range<usize>, tokens: &mut Tokens) {
         let (text, origin) = (&self.text[bytes.clone()], self.origin(bytes));
         if let Some(id) = model.vocabulary.id(text) {

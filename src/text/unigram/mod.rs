@@ -24,22 +24,22 @@ pub(super) use self::stream::Stream;
 use self::vocabulary::{Pieces, Vocabulary};
 use crate::error::{Error, Result, clip, clip_message};
 
-/// A Unigram model with what comes before it.
+/// A Unigram model with its normalizer and the rules for cutting words.
 pub(super) struct Unigram {
     normalizer: Normalizer,
     cutter: Cutter,
     model: Model,
 }
 
-/// How a normalized text is cut into words.
+/// The rules for cutting a normalized text into words.
 #[derive(Default)]
 struct Cutter {
-    /// At white space, which goes away.
+    /// Whether to cut at white space, which is dropped.
     at_white_space: bool,
     metaspace: Option<Metaspace>,
 }
 
-/// Spaces become a sign that the vocabulary knows, `▁`.
+/// Replaces spaces by a sign that the vocabulary has, `▁`.
 struct Metaspace {
     sign: char,
     prepend: Prepend,
@@ -47,11 +47,11 @@ struct Metaspace {
     cuts: bool,
 }
 
-/// Where the sign is put before a text that does not begin with it.
+/// Where the sign is added before a text that does not begin with it.
 #[derive(Clone, Copy, PartialEq)]
 enum Prepend {
     Always,
-    /// At the start of the whole text alone.
+    /// Only at the start of the whole text.
     First,
     Never,
 }
@@ -66,10 +66,10 @@ struct UnigramJson {
 }
 
 impl Unigram {
-    /// What the sections `model`, `normalizer` and `pre_tokenizer` of tokenizer.json say.
+    /// Reads the sections `model`, `normalizer` and `pre_tokenizer` of tokenizer.json.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what is not known here, [`Error::Tokenizer`] for what is malformed.
+    /// [`Error::Unsupported`] for unknown parts, [`Error::Tokenizer`] for malformed ones.
     pub fn new(model: &RawValue, normalizer: &Value, pre_tokenizer: &Value) -> Result<Self> {
         let again = "Download or export the file again";
         let UnigramJson { vocab, unk_id, byte_fallback } = serde_json::from_str(model.get())
@@ -98,7 +98,7 @@ impl Unigram {
         self.model.vocabulary.piece(id)
     }
 
-    /// How the unknown token is spelt.
+    /// The spelling of the unknown token.
     pub fn unk(&self) -> Option<&str> {
         self.id_to_token(self.model.unk?)
     }
@@ -111,7 +111,7 @@ impl Unigram {
     /// Normalizes an added token.
     ///
     /// # Errors
-    /// What a normalizer says.
+    /// The message of a normalizer.
     pub fn normalize(&self, text: &str) -> Result<String, String> {
         let mut text = NormalizedString::from(text);
         self.normalizer.normalize(&mut text).map_err(|e| e.to_string())?;
@@ -128,7 +128,7 @@ impl Cutter {
         };
         for part in parts.iter().filter(|part| !part.is_null()) {
             match part["type"].as_str().unwrap_or("none") {
-                // It leaves nothing for a cut at white space behind Metaspace, but other white space than spaces.
+                // After Metaspace, a cut at white space finds only white space other than spaces.
                 "WhitespaceSplit" if cutter.metaspace.is_none() => cutter.at_white_space = true,
                 "Metaspace" if cutter.metaspace.is_none() => cutter.metaspace = Some(Metaspace::new(part)?),
                 other => return Err(unsupported("pre_tokenizer", other)),
@@ -139,7 +139,7 @@ impl Cutter {
 }
 
 impl Metaspace {
-    /// `prepend_scheme` and `split`, and `add_prefix_space` of older files.
+    /// Reads `prepend_scheme` and `split`, or `add_prefix_space` of older files.
     fn new(section: &Value) -> Result<Self> {
         let broken = |problem: &str| broken(format!("Metaspace: {problem}"), "Download or export the file again");
         let mut signs = section["replacement"].as_str().unwrap_or_default().chars();

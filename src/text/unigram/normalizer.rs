@@ -1,4 +1,4 @@
-//! The normalizers of `tokenizer.json` that stand before a Unigram model, in their order.
+//! The normalizers in `tokenizer.json` before a Unigram model, in their order.
 
 use serde_json::Value;
 use tokenizers::NormalizedString;
@@ -9,10 +9,10 @@ use super::forms::UnicodeNormalizer;
 use super::pattern::Pattern;
 use crate::error::{Error, Result, clip, clip_message};
 
-/// Normalizers inside each other are few.
+/// The deepest nesting of normalizers.
 const MOST_DEPTH: usize = 8;
 
-/// All of them, flat.
+/// All steps, without nesting.
 pub(super) struct Normalizer(Vec<Step>);
 
 enum Step {
@@ -25,10 +25,10 @@ enum Step {
 }
 
 impl Normalizer {
-    /// What the section `normalizer` says; `null` does nothing.
+    /// Reads the section `normalizer`; `null` does nothing.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what is not known here, [`Error::Tokenizer`] for what is malformed.
+    /// [`Error::Unsupported`] for an unknown step, [`Error::Tokenizer`] for a malformed one.
     pub fn new(section: &Value) -> Result<Self> {
         let mut steps = Vec::new();
         read(section, &mut steps, 0)?;
@@ -40,7 +40,7 @@ impl Normalizer {
         self.0.insert(0, Step::Lowercase);
     }
 
-    /// Normalizes a text, and says whether the start of it vanished; see [`Charsmap::normalize`].
+    /// Normalizes a text, and returns whether its start vanished; see [`Charsmap::normalize`].
     pub fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<bool> {
         let mut start_is_lost = false;
         for step in &self.0 {
@@ -60,7 +60,7 @@ impl Normalizer {
         Ok(start_is_lost)
     }
 
-    /// Whether a text may be cut between these two of its characters: both halves then become what they become in the whole.
+    /// Whether a text may be cut between these two characters. Then both halves give the same result as the whole.
     pub fn may_cut(&self, before: char, after: char) -> bool {
         let regional = |c: char| ('\u{1f1e6}'..='\u{1f1ff}').contains(&c);
         let spans = |step: &Step| matches!(step, Step::Replace(pattern, _) if pattern.may_span(before, after));
@@ -68,12 +68,12 @@ impl Normalizer {
             return false;
         }
         let pair = String::from_iter([before, after]);
-        // A mark would belong to the letter before it, which is not looked at here.
+        // A mark would belong to the letter before it, which is not known here.
         let alone = String::from_iter(['a', before, after]).graphemes(true).count() == 3;
         alone && self.keeps(&pair) && pair.chars().all(|c| self.keeps(c.encode_utf8(&mut [0; 4])))
     }
 
-    /// Whether a text stays as it is.
+    /// Whether normalization does not change the text.
     pub fn keeps(&self, text: &str) -> bool {
         let mut normalized = NormalizedString::from(text);
         self.normalize(&mut normalized).is_ok() && normalized.get() == text

@@ -1,15 +1,15 @@
-//! The patterns that `Replace` looks for: a text, or a run of one kind of character.
+//! The patterns that `Replace` searches for: a text, or a run of one kind of character.
 //!
-//! A whole regular expression engine would be larger than all the rest, and the files of Unigram tokenizers have ` {2,}` alone.
+//! A regular expression engine would be larger than everything else, and files of Unigram tokenizers use only ` {2,}`.
 
 use serde_json::Value;
 use tokenizers::Offsets;
 use tokenizers::pattern::Pattern as Find;
 
-/// What is replaced.
+/// The text to replace.
 pub(super) enum Pattern {
     Text(String),
-    /// So many of these characters side by side, as many as there are.
+    /// A run of these characters, as long as possible, of at least this length.
     Run {
         of: Vec<Class>,
         least: usize,
@@ -33,7 +33,7 @@ impl Class {
 }
 
 impl Pattern {
-    /// `{"String": …}` or `{"Regex": …}`; nothing for an expression that is not known here.
+    /// Reads `{"String": …}` or `{"Regex": …}`; `None` for an unknown expression.
     pub fn new(value: &Value) -> Option<Self> {
         match (value["String"].as_str(), value["Regex"].as_str()) {
             (Some(text), _) if !text.is_empty() => Some(Self::Text(text.into())),
@@ -42,7 +42,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a match of more than two characters may have these two side by side.
+    /// Whether a match of more than two characters may contain these two side by side.
     pub fn may_span(&self, a: char, b: char) -> bool {
         let [a, b] = match self {
             Self::Text(text) => [a, b].map(|c| text.contains(c)),
@@ -51,7 +51,7 @@ impl Pattern {
         a && b
     }
 
-    /// The bytes of the matches.
+    /// The byte ranges of the matches.
     fn matches(&self, text: &str) -> Vec<Offsets> {
         match self {
             Self::Text(pattern) => text.match_indices(pattern).map(|(at, found)| (at, at + found.len())).collect(),
@@ -92,7 +92,7 @@ impl Find for &Pattern {
     }
 }
 
-/// A regular expression that is one character or `\s`, or some of them in brackets, and how many of it.
+/// Reads a regular expression of one character, `\s`, or several of them in brackets, with a repetition.
 fn run(regex: &str) -> Option<Pattern> {
     const META: &str = "\\^$.|?*+()[]{}";
     let mut chars = regex.chars().peekable();

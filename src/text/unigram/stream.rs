@@ -1,7 +1,7 @@
-//! A text on its way through a Unigram tokenizer, some kilobytes at a time.
+//! Tokenizes a text with a Unigram model, some kilobytes at a time.
 //!
-//! What is normalized at once ends between two characters that no normalizer and no added token joins. Words go on from one
-//! such part to the next, and a word gives its tokens away as they are decided. So memory is that of a part and its tokens.
+//! A part that is normalized ends between two characters that no normalizer and no added token joins. Words continue
+//! from one part to the next, and emit their tokens as they are decided. So memory holds only a part and its tokens.
 
 use tokenizers::NormalizedString;
 use tokenizers::normalizer::Range as Referential;
@@ -12,15 +12,15 @@ use crate::error::clip;
 use crate::text::matcher::Matcher;
 use crate::text::tokenizer::Encoding;
 
-/// Places that are tried for an end of a part before the part is made twice as long.
+/// The number of places to try for the end of a part. Then the part is made twice as long.
 const TRIES: usize = 64;
 
-/// A text at work.
+/// A text in progress.
 #[derive(Debug, Default)]
 pub(in crate::text) struct Stream {
-    /// Bytes that were read.
+    /// The number of bytes that were read.
     done: usize,
-    /// Whether the next character goes on from another: it follows neither an added token nor white space that cuts.
+    /// Whether the next character continues another: it follows neither an added token nor white space that cuts.
     has_begun: bool,
     word: Word,
     count: u32,
@@ -29,7 +29,7 @@ pub(in crate::text) struct Stream {
 }
 
 impl Stream {
-    /// Gives the tokens so far to `out`; nothing that follows changes them.
+    /// Moves the tokens so far to `out`. No further text changes them.
     pub fn give(&mut self, out: &mut Encoding) {
         out.ids.append(&mut self.encoding.ids);
         out.offsets.append(&mut self.encoding.offsets);
@@ -46,16 +46,16 @@ impl Stream {
 }
 
 impl Unigram {
-    /// Reads on in `text`, by about `part` bytes, and says whether there is more. `added` are the tokens that are looked for
-    /// before normalisation, and after it.
+    /// Reads about `part` more bytes of `text`, and returns whether more remain. `added` are the matchers for tokens
+    /// before and after normalization.
     ///
     /// # Errors
-    /// What cannot be tokenized, in words.
+    /// A message about text that cannot be tokenized.
     pub fn step(&self, stream: &mut Stream, text: &str, part: usize, added: [&Matcher; 2]) -> Result<bool, String> {
         let rest = text.get(stream.done..).unwrap_or_default();
         let mut end = self.end(rest, part, added);
         let parts = match self.parts(&rest[..end], added)? {
-            // What is lost at a start counts to the end of the text.
+            // A lost start affects the places up to the end of the text.
             (_, true) if end < rest.len() => {
                 end = rest.len();
                 self.parts(rest, added)?.0
@@ -80,7 +80,8 @@ impl Unigram {
         Ok(!is_over)
     }
 
-    /// A text as added tokens and normalized stretches between them, and whether the start of the last stretch is lost.
+    /// A text as added tokens and the normalized stretches between them, and whether the start of the last stretch is
+    /// lost.
     #[expect(clippy::type_complexity, reason = "a list and a flag")]
     fn parts(
         &self,
@@ -148,7 +149,7 @@ impl Unigram {
         Ok(())
     }
 
-    /// The end of the first part of a text: a place where it may be cut, or its end.
+    /// The end of the first part of a text: a place where it may be cut, or the end of the text.
     fn end(&self, text: &str, part: usize, added: [&Matcher; 2]) -> usize {
         let mut most = part.max(1);
         while most < text.len() {
@@ -170,7 +171,7 @@ impl Unigram {
             && !raw.touches(text, at)
             && self.normalizer.may_cut(before, after)
             && (normalized.is_empty() || {
-                // Where the text stays as it is, these tokens are where they seem to be.
+                // If normalization does not change the text, these tokens are where they seem to be.
                 let around = normalized.around(text, at);
                 let text = &text[around.clone()];
                 self.normalizer.keeps(text) && !normalized.touches(text, at - around.start)

@@ -1,4 +1,4 @@
-//! The section `post_processor` of tokenizer.json.
+//! Reads the section `post_processor` of tokenizer.json.
 
 use serde_json::Value;
 
@@ -8,10 +8,10 @@ use crate::text::template::{Specials, Template};
 use crate::{Error, Result};
 
 impl Template {
-    /// What the section `post_processor` says; `null` puts nothing around texts.
+    /// Reads the section; `null` puts nothing around texts.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what is not known here, [`Error::Tokenizer`] for what is malformed.
+    /// [`Error::Unsupported`] for an unknown processor, [`Error::Tokenizer`] for a malformed one.
     pub fn read(section: &Value) -> Result<Self> {
         let malformed =
             |what: &str| broken(JSON, format!("post_processor: {what}"), "Download or export the file again");
@@ -51,7 +51,8 @@ impl Template {
     }
 }
 
-/// The special tokens around `texts`, and the types of these; nothing if a part is neither, or a text has another place.
+/// The special tokens around `texts`, and the types of the texts; `None` if a part is neither of them, or if the texts
+/// have another order.
 fn parts(template: &Value, texts: &[&str], specials: &Value) -> Option<(Vec<Specials>, Vec<u32>)> {
     let (mut found, mut kinds) = (vec![Specials::new()], Vec::new());
     let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());

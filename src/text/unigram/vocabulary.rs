@@ -1,7 +1,7 @@
 //! The pieces of a Unigram model: their texts, ids and scores, and a trie over them.
 //!
-//! Everything lies in a few flat arrays. A map of strings and a tree of maps, as the `tokenizers` crate keeps them, would take
-//! some 200 MB for the 250,000 pieces of XLM-R; these arrays take 12.
+//! Everything is in a few flat arrays, which take 12 MB for the 250,000 pieces of XLM-R. The map of strings and the
+//! tree of maps of the `tokenizers` crate would take about 200 MB.
 
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer};
 /// The pieces in the order of their ids.
 #[derive(Default)]
 pub(super) struct Pieces {
-    /// Their texts, one after the other.
+    /// Their texts, one after another.
     text: String,
-    /// Where each ends in `text`.
+    /// The end of each piece in `text`.
     ends: Vec<u32>,
     scores: Vec<f64>,
 }
@@ -40,7 +40,7 @@ impl Pieces {
     }
 }
 
-/// A list of pieces and scores is read straight into the arrays.
+/// Reads a list of pieces and scores directly into the arrays.
 impl<'de> Deserialize<'de> for Pieces {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List;
@@ -63,22 +63,24 @@ impl<'de> Deserialize<'de> for Pieces {
     }
 }
 
-/// A node of the trie. Its children are neighbours, in the order of their labels, and end where those of the next node begin.
+/// A node of the trie. Its children are neighbours, in the order of their labels. They end where those of the next node
+/// begin.
 #[derive(Clone, Copy)]
 struct Node {
     children: u32,
-    /// The first piece, in the order of their bytes, that begins with the bytes up to this node.
+    /// The first piece, in byte order, that begins with the bytes on the way to this node.
     first: u32,
-    /// The byte that leads here.
+    /// The byte that leads to this node.
     label: u8,
-    /// Whether `first` is the only such piece: the node has no children, and the rest of the piece is compared with the text.
+    /// Whether `first` is the only such piece. Then the node has no children, and the rest of the piece is compared
+    /// with the text.
     is_alone: bool,
 }
 
-/// The pieces with a way to find all that a text begins with.
+/// The pieces, with a fast search for all pieces that a text begins with.
 pub(super) struct Vocabulary {
     pieces: Pieces,
-    /// Ids in the order of the pieces' bytes. Of equal pieces the last has it all, and no piece is empty.
+    /// The ids in the byte order of their pieces. Of equal pieces, only the last is kept, and no piece is empty.
     sorted: Vec<u32>,
     nodes: Vec<Node>,
     /// The length of the longest piece in bytes.
@@ -123,7 +125,7 @@ impl Vocabulary {
         id
     }
 
-    /// The length and the id of each piece that `text` begins with, the shortest first.
+    /// Passes the length and the id of each piece that `text` begins with to `found`, the shortest first.
     pub fn prefixes(&self, text: &[u8], mut found: impl FnMut(usize, u32)) {
         let mut at = 0;
         for depth in 0..=text.len() {
@@ -150,11 +152,11 @@ impl Vocabulary {
     }
 }
 
-/// Level by level, so that a node's children are neighbours.
+/// Builds the trie level by level, so that the children of a node are neighbours.
 fn trie(pieces: &Pieces, sorted: &[u32]) -> Vec<Node> {
     let root = Node { children: 0, first: 0, label: 0, is_alone: sorted.len() == 1 };
     let (mut nodes, mut begun, mut depth) = (vec![root], 0, 0);
-    // The end of the last node's pieces; those of the others end where the next node's begin, or do not matter.
+    // The end of the last node's pieces. Those of the other nodes end where the next node's begin, or do not matter.
     let mut ends = vec![sorted.len()];
     while begun < nodes.len() {
         let level = begun..nodes.len();
