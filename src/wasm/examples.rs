@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use crate::config::ProblemType;
 use crate::error::{Error, Result};
 use crate::tasks::run::Item;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, sequence};
 use crate::text::{Sequence, Tokenizer};
-use crate::train::examples::data::classify::{self, Kind, Label};
+use crate::train::examples::data::classify::{self, Label};
 use crate::train::examples::data::{At, Classes, tag};
 use crate::train::examples::features::{self, Feature, Target};
 use crate::train::examples::random::Random;
@@ -82,7 +83,7 @@ pub(super) struct Query {
 #[derive(Debug)]
 pub(super) struct Reader {
     pub tokenizer: Tokenizer,
-    pub kind: Kind,
+    pub kind: ProblemType,
     pub classes: Classes,
     pub vocab: u32,
     /// The most tokens of a sequence.
@@ -192,15 +193,15 @@ impl Reader {
 
     fn label(&self, label: &LabelJson) -> Result<Label> {
         Ok(match (label, self.kind) {
-            (LabelJson::Number(value), Kind::Regression) => Label::Value(*value as f32),
+            (LabelJson::Number(value), ProblemType::Regression) => Label::Value(*value as f32),
             (LabelJson::Number(class), _) => {
                 let names = self.classes.names();
                 let name = names.iter().enumerate().find(|(id, _)| *id as f64 == *class).map(|(_, name)| name.clone());
                 let help = "Give the number of a class, from 0, or its name";
                 let name = name.ok_or_else(|| wrong(&format!("there is no class {class}"), help))?;
-                if self.kind == Kind::MultiLabel { Label::Classes(vec![name]) } else { Label::Class(name) }
+                if self.kind == ProblemType::MultiLabel { Label::Classes(vec![name]) } else { Label::Class(name) }
             }
-            (LabelJson::Name(name), Kind::MultiLabel) => Label::Classes(vec![name.clone()]),
+            (LabelJson::Name(name), ProblemType::MultiLabel) => Label::Classes(vec![name.clone()]),
             (LabelJson::Name(name), _) => Label::Class(name.clone()),
             (LabelJson::Names(names), _) => Label::Classes(names.clone()),
         })

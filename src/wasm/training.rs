@@ -145,7 +145,7 @@ impl Training {
         let config = checkpoint.config();
         let reader = Reader {
             tokenizer,
-            kind: kind_of(config),
+            kind: config.trained_problem(),
             classes: classes_of(config),
             vocab: config.vocab_size as u32,
             max_len,
