@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::common::Common;
 use super::show::{self, BOLD, DIM, PLAIN};
 
-/// An adapter as `--device gpu:N` counts them.
+/// An adapter. `device` is its name for `--device`, such as `gpu:0`.
 #[derive(Serialize)]
 pub struct Adapter {
     device: String,
@@ -66,7 +66,7 @@ pub fn run(common: &Common) -> Result<()> {
     show::spans(&[(BOLD, "Memory"), (PLAIN, &text)])
 }
 
-/// What the model takes on the chosen device.
+/// The memory of the model on the chosen device.
 #[derive(Serialize)]
 struct Memory {
     model: String,
@@ -106,7 +106,7 @@ fn memory_of(common: &Common, model: &Model) -> Result<Memory> {
     })
 }
 
-/// What a sentence-transformers directory says about vectors.
+/// The settings of a sentence-transformers directory for vectors.
 #[derive(Serialize)]
 struct Described {
     modules: Vec<String>,

@@ -322,7 +322,7 @@ fn measures(scores: &Scores) -> String {
     scores.0.iter().map(|(name, value)| format!("{name} {value:.4}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A bar while it trains, and a line for what should stay.
+/// Shows a progress bar during training, and lines for messages that should stay.
 struct Shown<'a> {
     common: &'a Common,
     bar: ProgressBar,
