@@ -97,7 +97,9 @@ fn squad(args: &SquadArgs, common: &Common) -> Result<()> {
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} questions, {per_sec}, {eta} left") {
         bar.set_style(style);
     }
-    let done = cloze::block_on(evaluate::squad(&qa, &data, &options, &Cancel::new(), |n| bar.inc(n as u64)))?;
+    let done = cloze::block_on(evaluate::squad(qa.model(), qa.tokenizer(), &data, &options, &Cancel::new(), |n| {
+        bar.inc(n as u64)
+    }))?;
     bar.finish_and_clear();
     write(&done, args, version_2)?;
     match &done.counts {

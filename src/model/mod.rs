@@ -1,7 +1,7 @@
 //! Models: their definition, their parameters on a device, and the recording of their computation. It knows the ops, but not how a device runs them.
 //!
 //! Start at [`Model`]. `bert` is the definition that inference and training share, over the traits in `recorder`. To add a head, start at
-//! [`Head`](crate::checkpoint::Head).
+//! [`Head`].
 
 pub(crate) mod bert;
 pub(crate) mod embeddings;

@@ -4,7 +4,9 @@
 //! scores: by a softmax if exactly one class is right, by a sigmoid if several can be right, and unchanged for a
 //! regression. If it is missing, one label means a sigmoid, and several labels mean a softmax.
 
-use super::run::{Item, Single, Task};
+use super::pack::Item;
+use super::run::{Single, Task};
+pub use super::scores::Scored;
 use super::scores::{ranked, sigmoid, softmax};
 use super::text_model::{TextModel, TextPair};
 use crate::config::{Config, ProblemType};
@@ -15,15 +17,6 @@ use crate::model::Model;
 /// A sequence classifier.
 #[derive(Debug)]
 pub struct Classifier(TextModel);
-
-/// A class and its score.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Scored {
-    /// The name of the class.
-    pub label: String,
-    /// A probability from 0 to 1. For a regression, the model's output.
-    pub score: f32,
-}
 
 /// The function that turns logits into scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

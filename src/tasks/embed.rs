@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::run::{Item, Single, Task};
+use super::pack::Item;
+use super::run::{Single, Task};
 use super::text_model::{TextModel, TextPair};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::module::ModuleWeights;

@@ -1,11 +1,11 @@
 //! Measures a model on SQuAD: answers every question in packed batches, then computes the metrics.
 
-use super::question_answering::{QuestionAnswering, Work};
-use super::run::{Item, Task, run};
-use super::squad::{Decoded, Metrics, Metrics2, Question, Squad, SquadOptions};
+use super::pack::{Packer, Predictor};
+use super::question_answering::Work;
+use super::squad::{Decoded, Metrics, Metrics2, Squad, SquadOptions};
 use crate::device::Cancel;
 use crate::error::Result;
-use crate::model::Model;
+use crate::text::Tokenizer;
 
 /// The number of questions whose windows run together.
 const GROUP: usize = 32;
@@ -19,6 +19,19 @@ pub struct Evaluation {
     pub predictions: Vec<(String, Decoded)>,
 }
 
+impl Evaluation {
+    /// Exact match and F1, 0 to 100.
+    pub fn scores(&self) -> [f64; 2] {
+        match &self.counts {
+            Counts::V1(metrics) => [metrics.exact_match(), metrics.f1()],
+            Counts::V2(metrics) => {
+                let figures = metrics.figures();
+                [figures.exact, figures.f1]
+            }
+        }
+    }
+}
+
 /// The metrics of the SQuAD version that the options name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
@@ -28,13 +41,14 @@ pub enum Counts {
     V2(Metrics2),
 }
 
-/// Answers every question of `data`. It calls `progress` with the number of questions that are newly done.
+/// Answers every question of `data` with a model that has this tokenizer. It calls `progress` with the number of questions that are newly done.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) names a question whose text cannot be used. The device's errors also end the
-/// run.
-pub async fn squad(
-    qa: &QuestionAnswering,
+/// [`Error::Data`](crate::Error::Data) names a question whose text cannot be used. [`Error::NotFinite`](crate::Error::NotFinite) if a logit is infinite
+/// or NaN. The device's errors also end the run.
+pub async fn squad<P: Predictor>(
+    predictor: P,
+    tokenizer: &Tokenizer,
     data: &Squad,
     options: &SquadOptions,
     cancel: &Cancel,
@@ -42,15 +56,29 @@ pub async fn squad(
 ) -> Result<Evaluation> {
     let counts = if options.version_2 { Counts::V2(Metrics2::default()) } else { Counts::V1(Metrics::default()) };
     let mut done = Evaluation { counts, predictions: Vec::new() };
-    let reading = Reading { qa, data };
+    let mut packer = Packer::new(predictor, cancel);
     for group in data.questions.chunks(GROUP) {
-        let group: Vec<&Question> = group.iter().collect();
-        for (question, decoded) in group.iter().zip(run(&reading, &group, options, cancel).await?) {
-            let decoded = decoded?;
+        let mut works = Vec::with_capacity(group.len());
+        for question in group {
+            cancel.check()?;
+            let windowed = options.windows(tokenizer, &question.text, &data.contexts[question.context]);
+            works.push(Work::new(windowed.map_err(|e| question.refused(&e))?));
+        }
+        for at in 0..works.len() {
+            let mut window = 0;
+            while let Some(item) = works[at].item(tokenizer, window) {
+                packer.push((at, window), &item, &mut |(at, _), rows| works[at].take(rows.values)).await?;
+                window += 1;
+            }
+        }
+        packer.run(&mut |(at, _), rows| works[at].take(rows.values)).await?;
+        for (question, work) in group.iter().zip(works) {
+            let decoded = options.decode(&work.windowed, &data.contexts[question.context], &work.logits)?;
             match &mut done.counts {
                 Counts::V1(metrics) => metrics.add(&decoded.text, &question.answers),
                 Counts::V2(metrics) => {
-                    metrics.add(&decoded.text, &question.answers, decoded.null_odds.unwrap_or_default());
+                    let null_odds = decoded.null_odds.expect("version 2 compares with no answer");
+                    metrics.add(&decoded.text, &question.answers, null_odds);
                 }
             }
             done.predictions.push((question.id.clone(), decoded));
@@ -58,39 +86,4 @@ pub async fn squad(
         progress(group.len());
     }
     Ok(done)
-}
-
-/// The task that reads a data set: question answering with another decoding.
-struct Reading<'a> {
-    qa: &'a QuestionAnswering,
-    data: &'a Squad,
-}
-
-impl<'a> Task for Reading<'a> {
-    type Input = &'a Question;
-    type Options = SquadOptions;
-    type Work = Work;
-    type Output = Decoded;
-
-    fn model(&self) -> &Model {
-        self.qa.model()
-    }
-
-    async fn begin(&self, question: &&'a Question, options: &SquadOptions, _: &Cancel) -> Result<Work> {
-        let context = &self.data.contexts[question.context];
-        let windowed = options.windows(self.qa.tokenizer(), &question.text, context);
-        windowed.map(Work::new).map_err(|e| question.refused(&e))
-    }
-
-    fn item(&self, work: &Work, index: usize) -> Option<Item> {
-        work.item(self.qa.tokenizer(), index)
-    }
-
-    fn take(&self, work: &mut Work, _: usize, values: &[f32], _: &SquadOptions) {
-        work.take(values);
-    }
-
-    fn end(&self, work: Work, question: &&'a Question, options: &SquadOptions) -> Result<Decoded> {
-        options.decode(&work.windowed, &self.data.contexts[question.context], &work.logits)
-    }
 }

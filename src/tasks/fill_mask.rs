@@ -5,7 +5,8 @@
 //! With several masks it keeps them, because the other masks are special tokens too. Of two equal scores, the lower id
 //! comes first.
 
-use super::run::{Item, Task};
+use super::pack::Item;
+use super::run::Task;
 use super::scores::{largest, softmax};
 use super::text_model::{TextModel, room};
 use crate::device::Cancel;

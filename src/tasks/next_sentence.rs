@@ -1,6 +1,7 @@
 //! Whether one text follows another. BERT was pre-trained to predict this.
 
-use super::run::{Item, Single, Task};
+use super::pack::Item;
+use super::run::{Single, Task};
 use super::scores::softmax;
 use super::text_model::{TextModel, TextPair};
 use crate::device::Cancel;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::answer::{Answer, AnswerOptions, SpanLogits, TokenScore, Windowed};
-use super::run::{Item, Task, run_one};
+use super::pack::Item;
+use super::run::{Task, run_one};
 use super::text_model::TextModel;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::device::{Cancel, Device};

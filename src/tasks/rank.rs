@@ -4,7 +4,8 @@
 
 use std::cmp::Ordering;
 
-use super::run::{Item, Task};
+use super::pack::Item;
+use super::run::Task;
 use super::scores::best;
 use super::text_model::{Side, TextModel, room};
 use crate::activation::Activation;

@@ -2,8 +2,16 @@
 
 use std::cmp::Ordering;
 
-use super::classify::Scored;
 use crate::error::{Error, Result};
+
+/// A class and its score.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Scored {
+    /// The name of the class.
+    pub label: String,
+    /// A probability from 0 to 1. For a regression, the model's output.
+    pub score: f32,
+}
 
 /// # Errors
 /// [`Error::NotFinite`] if a logit is infinite or NaN.

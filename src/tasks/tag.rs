@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use super::run::{Item, Task};
+use super::pack::Item;
+use super::run::Task;
 use super::scores::{argmax, softmax};
 use super::text_model::{TextModel, room};
 use crate::device::Cancel;

@@ -5,9 +5,9 @@
 //! labels share a softmax over their entailment logits. Otherwise each label has its own softmax, of entailment against
 //! contradiction.
 
-use super::classify::Scored;
-use super::run::{Item, Task};
-use super::scores::{ranked, softmax};
+use super::pack::Item;
+use super::run::Task;
+use super::scores::{Scored, ranked, softmax};
 use super::text_model::{TextModel, room};
 use crate::device::Cancel;
 use crate::error::{Error, Result};

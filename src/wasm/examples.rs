@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::config::ProblemType;
 use crate::error::{Error, Result};
-use crate::tasks::run::Item;
+use crate::tasks::pack::Item;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, sequence};
 use crate::text::{Sequence, Tokenizer};

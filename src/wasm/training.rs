@@ -10,18 +10,18 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::examples::{Example, Query, Reader, of_example};
 use super::json::parse;
 use super::{CancelToken, Files, Host};
-use crate::batch::Batch;
 use crate::checkpoint::adapter::Base;
-use crate::checkpoint::names::{self, Per};
+use crate::checkpoint::names;
 use crate::checkpoint::{Checkpoint, Head};
 use crate::config::{Config, ProblemType};
 use crate::device::Cancel;
 use crate::error::{Error, Result, clip, clip_message};
 use crate::model::BATCH_TOKENS;
 use crate::ops::adamw::AdamW;
-use crate::tasks::run::Item;
+use crate::tasks::pack::{Key, Packer, Rows};
 use crate::tasks::squad::SquadOptions;
 use crate::text::windows::WindowOptions;
+use crate::train::evaluation::Learner;
 use crate::train::examples::collate::Collated;
 use crate::train::examples::data::Classes;
 use crate::train::examples::random::Random;
@@ -210,56 +210,32 @@ impl Training {
 
     async fn predict(&mut self, examples: &[Example], cancel: &Cancel) -> Result<JsValue> {
         let mut queries = Vec::new();
-        for (at, example) in (0..).zip(examples) {
+        for (at, example) in (0_u32..).zip(examples) {
             let of = self.reader.query(example).map_err(|error| of_example(at.into(), error))?;
             queries.extend(of.into_iter().map(|query| (at, query)));
         }
         let found = Array::new();
-        let mut rest = queries.as_slice();
-        while let Some((_, first)) = rest.first() {
-            let mut tokens = 0;
-            let fits = |(_, Query { item, .. }): &&(u32, Query)| {
-                tokens += item.sequence.ids.len();
-                tokens <= BATCH_TOKENS.max(first.item.sequence.ids.len())
-            };
-            let (now, later) = rest.split_at(rest.iter().take_while(fits).count());
-            rest = later;
-            self.ask(now, &found, cancel).await?;
-        }
-        Ok(found.into())
-    }
-
-    /// Adds what the model says about a batch.
-    async fn ask(&mut self, queries: &[(u32, Query)], found: &Array, cancel: &Cancel) -> Result<()> {
-        let mut batch = Batch::default();
-        for (_, Query { item, .. }) in queries {
-            batch.push(&item.sequence.ids, &item.sequence.types);
-            item.picked.iter().for_each(|at| batch.pick(*at));
-        }
-        let per = self.trainer.head().per();
-        let rows_of = |item: &Item| match per {
-            Per::Token => item.sequence.ids.len(),
-            Per::Sequence => 1,
-            Per::Picked => item.picked.len(),
-        };
-        let logits = self.trainer.logits(&batch, cancel).await?.pop().unwrap_or_default();
-        let columns = logits.len() / queries.iter().map(|(_, query)| rows_of(&query.item)).sum::<usize>().max(1);
-        let mut rows = logits.chunks(columns.max(1));
-        for (example, Query { item, rows: wanted }) in queries {
-            let own: Vec<&[f32]> = rows.by_ref().take(rows_of(item)).collect();
+        let mut take = |(at, _): Key, rows: Rows<'_>| {
+            let (example, Query { rows: wanted, .. }) = &queries[at];
             let values = match wanted {
-                None => own.concat(),
+                None => rows.values.to_vec(),
                 Some(wanted) => {
-                    let none = vec![f32::NAN; columns];
-                    let row = |at: &Option<usize>| at.and_then(|at| own.get(at).copied()).unwrap_or(&none);
-                    wanted.iter().map(row).collect::<Vec<_>>().concat()
+                    let own: Vec<&[f32]> = rows.iter().collect();
+                    let none = vec![f32::NAN; rows.cols];
+                    wanted.iter().flat_map(|at| at.map_or(none.as_slice(), |at| own[at])).copied().collect()
                 }
             };
             let values = JsValue::from(Float32Array::from(values.as_slice()));
-            let parts = [JsValue::from(*example), JsValue::from(columns as u32), values];
+            let parts = [JsValue::from(*example), JsValue::from(rows.cols as u32), values];
             found.push(&parts.into_iter().collect::<Array>());
+        };
+        let learner = Learner { trainer: &mut self.trainer, batch_tokens: BATCH_TOKENS };
+        let mut packer = Packer::new(learner, cancel);
+        for (at, (_, query)) in queries.iter().enumerate() {
+            packer.push((at, 0), &query.item, &mut take).await?;
         }
-        Ok(())
+        packer.run(&mut take).await?;
+        Ok(found.into())
     }
 
     async fn export(&self, merged: bool, base: Option<String>, revision: Option<String>) -> Result<JsValue> {

@@ -22,8 +22,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/text/files.rs", "src/text/model.rs"),
     ("src/text/settings.rs", "src/text/files.rs"),
     ("src/text/tokenizer.rs", "src/text/model.rs"),
-    ("src/tasks/classify.rs", "src/tasks/run.rs"),
-    ("src/tasks/classify.rs", "src/tasks/scores.rs"),
     ("src/train/parameters/frozen.rs", "src/train/parameters/params.rs"),
     ("src/train/examples/data/tag.rs", "src/train/examples/data/conll.rs"),
 ];

@@ -5,14 +5,16 @@ pub mod metrics;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::batch::Batch;
+use crate::checkpoint::names::Per;
 use crate::device::Cancel;
 use crate::error::{Error, Result};
-use crate::tasks::answer::SpanLogits;
+use crate::tasks;
+use crate::tasks::pack::{Key, Limits, Packer, Predictor, Rows};
 use crate::tasks::scores::argmax;
-use crate::tasks::squad::{Metrics, Metrics2, Squad, SquadOptions};
+use crate::tasks::squad::{Squad, SquadOptions};
 use crate::text::Tokenizer;
 use crate::train::evaluation::metrics::{Counts, accuracy, entities, macro_f1, matthews, pearson, spearman};
-use crate::train::examples::collate::Collated;
 use crate::train::examples::data::Classes;
 use crate::train::examples::features::{Feature, Target};
 use crate::train::examples::order;
@@ -66,14 +68,39 @@ impl<'de> Deserialize<'de> for Scores {
     }
 }
 
-/// The measures of a task on its features: for classes accuracy, F1 and Matthews' correlation, for scores correlations, for
-/// tags the entities' F1 (where `classes` are given), for masked words the loss.
+/// A model in training that predicts, with batches of at most this many tokens.
+#[derive(Debug)]
+pub struct Learner<'a> {
+    /// The model.
+    pub trainer: &'a mut Trainer,
+    /// The limit. A sequence that is longer runs alone.
+    pub batch_tokens: usize,
+}
+
+impl Predictor for Learner<'_> {
+    fn limits(&self) -> Limits {
+        Limits { tokens: self.batch_tokens, sequences: usize::MAX, picked: usize::MAX }
+    }
+
+    fn per(&self) -> Per {
+        self.trainer.head().per()
+    }
+
+    async fn predict(&mut self, batch: &Batch, cancel: &Cancel) -> Result<Vec<f32>> {
+        let logits = self.trainer.logits(batch, cancel).await?;
+        self.trainer.device().give_way(cancel).await?;
+        Ok(logits.into_iter().next().expect("every head that is trained has logits"))
+    }
+}
+
+/// The measures of a task on its features: for classes accuracy, F1 and Matthews' correlation; for values correlations; for tags the F1 of
+/// entities, named by `classes`; for masked words the loss.
 ///
-/// F1 of two classes is that of the second, as GLUE has it; of more it is the classes' mean. Tags are counted as
-/// transformers' `run_ner.py` counts them: what a sentence was cut by does not count.
+/// F1 of two classes is that of the second, as in GLUE; of more classes it is the mean. Tags are counted as in `run_ner.py` of transformers: tokens that
+/// were cut off do not count.
 ///
 /// # Errors
-/// What [`Trainer::logits`] gives; [`Error::Diverged`] for logits that are not finite.
+/// The errors of [`Trainer::logits`]; [`Error::Diverged`] if a logit is infinite or NaN.
 pub async fn features(
     trainer: &mut Trainer,
     features: &[Feature],
@@ -81,63 +108,29 @@ pub async fn features(
     batch_tokens: usize,
     cancel: &Cancel,
 ) -> Result<Scores> {
-    let mut seen = Seen::default();
-    each(trainer, features, batch_tokens, cancel, |i, logits| seen.add(&features[i].target, logits, classes)).await?;
-    Ok(seen.scores())
-}
-
-/// Calls `see` with each feature's place and its rows of the model's logits.
-async fn each(
-    trainer: &mut Trainer,
-    features: &[Feature],
-    batch_tokens: usize,
-    cancel: &Cancel,
-    mut see: impl FnMut(usize, Logits<'_>),
-) -> Result<()> {
     let step = trainer.steps();
     let lengths: Vec<usize> = features.iter().map(|f| f.sequence.ids.len()).collect();
-    for batch in order::batches(&lengths, batch_tokens, 0, 0) {
-        let collated = Collated::of(batch.iter().map(|i| &features[*i]))?;
-        let logits = trainer.logits(&collated.batch, cancel).await?.pop().unwrap_or_default();
-        if let Some(bad) = logits.iter().find(|x| !x.is_finite()) {
-            return Err(Error::Diverged {
-                step,
-                problem: format!("the model's logits have {bad}"),
-                help: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
-            });
-        }
-        let rows: usize = batch.iter().map(|i| rows_of(&features[*i])).sum();
-        let width = logits.len() / rows.max(1);
-        let mut rest = logits.as_slice();
-        for i in batch {
-            let (own, after) = rest.split_at(rows_of(&features[i]) * width);
-            rest = after;
-            see(i, Logits { values: own, width });
-        }
-        trainer.device().give_way(cancel).await?;
+    let (mut seen, mut bad) = (Seen::default(), None);
+    let mut take = |(at, _): Key, rows: Rows<'_>| {
+        bad = bad.or_else(|| rows.values.iter().copied().find(|x| !x.is_finite()));
+        seen.add(&features[at].target, rows, classes);
+    };
+    let mut packer = Packer::new(Learner { trainer, batch_tokens }, cancel);
+    for at in order::batches(&lengths, batch_tokens, 0, 0).into_iter().flatten() {
+        packer.push((at, 0), &features[at].item(), &mut take).await?;
     }
-    Ok(())
-}
-
-/// Rows of a batch's logits.
-#[derive(Clone, Copy)]
-struct Logits<'a> {
-    values: &'a [f32],
-    width: usize,
-}
-
-impl<'a> Logits<'a> {
-    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
-        self.values.chunks(self.width.max(1))
+    packer.run(&mut take).await?;
+    match bad {
+        Some(bad) => Err(diverged(step, &format!("the model's logits have {bad}"))),
+        None => Ok(seen.scores()),
     }
 }
 
-/// Rows that the logits have for a feature.
-fn rows_of(feature: &Feature) -> usize {
-    match &feature.target {
-        Target::Class(_) | Target::Classes(..) | Target::Value(_) => 1,
-        Target::Span(_) | Target::Tags(_) => feature.sequence.ids.len(),
-        Target::Words(words) => words.len(),
+fn diverged(step: u64, problem: &str) -> Error {
+    Error::Diverged {
+        step,
+        problem: problem.into(),
+        help: "Go on from an earlier model with a smaller learning rate, or look at the data".into(),
     }
 }
 
@@ -156,7 +149,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, target: &Target, logits: Logits<'_>, names: Option<&Classes>) {
+    fn add(&mut self, target: &Target, logits: Rows<'_>, names: Option<&Classes>) {
         let mut cross_entropy = |row: &[f32], class: u32| {
             self.loss.0 += surprise(row, class as usize);
             self.loss.1 += 1;
@@ -165,7 +158,7 @@ impl Seen {
         match target {
             Target::Class(class) => {
                 let predicted = cross_entropy(logits.values, *class);
-                self.count = logits.width;
+                self.count = logits.cols;
                 push(&mut self.classes, predicted, *class as usize);
             }
             Target::Classes(apply, of) => {
@@ -179,17 +172,17 @@ impl Seen {
                 }
             }
             Target::Value(value) => {
-                let (x, y) = (f64::from(logits.values.first().copied().unwrap_or_default()), f64::from(*value));
+                let (x, y) = (f64::from(logits.values[0]), f64::from(*value));
                 push(&mut self.values, x, y);
                 self.loss.0 += (x - y) * (x - y);
                 self.loss.1 += 1;
             }
             Target::Tags(tags) => {
                 let mut both = [Vec::new(), Vec::new()];
-                for (row, tag) in logits.rows().zip(tags) {
+                for (row, tag) in logits.iter().zip(tags) {
                     let Some(tag) = tag else { continue };
                     let predicted = cross_entropy(row, *tag);
-                    let name = |class: usize| names.and_then(|n| n.names().get(class)).cloned().unwrap_or_default();
+                    let name = |class: usize| names.map_or(String::new(), |n| n.names()[class].clone());
                     push(&mut both, name(predicted), name(*tag as usize));
                     push(&mut self.classes, predicted, *tag as usize);
                 }
@@ -197,7 +190,7 @@ impl Seen {
                 push(&mut self.tags, predicted, gold);
             }
             Target::Words(words) => {
-                for (row, (_, word)) in logits.rows().zip(words) {
+                for (row, (_, word)) in logits.iter().zip(words) {
                     let predicted = cross_entropy(row, *word);
                     self.words.push(predicted == *word as usize);
                 }
@@ -249,17 +242,13 @@ fn push<T>([predicted, gold]: &mut [Vec<T>; 2], p: T, g: T) {
 fn surprise(row: &[f32], class: usize) -> f64 {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = row.iter().map(|x| f64::from(x - most).exp()).sum();
-    sum.ln() + f64::from(most) - f64::from(row.get(class).copied().unwrap_or(f32::NEG_INFINITY))
+    sum.ln() + f64::from(most) - f64::from(row[class])
 }
 
-/// Questions whose windows are run together.
-const GROUP: usize = 64;
-
-/// Exact match and F1 of answers to SQuAD's questions, 0 to 100, as `cloze eval squad` counts them. `progress` is told how
-/// many more are done.
+/// Exact match and F1 of answers to SQuAD's questions, 0 to 100, as [`tasks::evaluate::squad`](crate::tasks::evaluate::squad) counts them.
 ///
 /// # Errors
-/// [`Error::Data`] that names the question whose text cannot be worked on, and as [`features()`].
+/// [`Error::Data`] names a question whose text cannot be used; and as [`features()`].
 pub async fn squad(
     trainer: &mut Trainer,
     (tokenizer, options): (&Tokenizer, &SquadOptions),
@@ -267,51 +256,16 @@ pub async fn squad(
     batch_tokens: usize,
     cancel: &Cancel,
 ) -> Result<Scores> {
-    let (mut v1, mut v2) = (Metrics::default(), Metrics2::default());
-    for group in data.questions.chunks(GROUP) {
-        let mut windowed = Vec::new();
-        let mut features = Vec::new();
-        for question in group {
-            let context = data.contexts.get(question.context).map(String::as_str).unwrap_or_default();
-            let windows = options.windows(tokenizer, &question.text, context);
-            let windows = windows.map_err(|e| question.refused(&e))?;
-            let first = features.len();
-            features
-                .extend(windows.sequences(tokenizer).map(|s| Feature { sequence: s, target: Target::Span([0, 0]) }));
-            windowed.push((question, context, windows, first..features.len()));
-        }
-        let logits = spans(trainer, &features, batch_tokens, cancel).await?;
-        for (question, context, windows, range) in windowed {
-            let decoded = options.decode(&windows, context, logits.get(range).unwrap_or_default())?;
-            if options.version_2 {
-                v2.add(&decoded.text, &question.answers, decoded.null_odds.unwrap_or_default());
-            } else {
-                v1.add(&decoded.text, &question.answers);
-            }
-        }
-        trainer.device().give_way(cancel).await?;
-    }
-    let (exact, f1) = match options.version_2 {
-        true => (v2.figures().exact, v2.figures().f1),
-        false => (v1.exact_match(), v1.f1()),
-    };
+    let step = trainer.steps();
+    let learner = Learner { trainer, batch_tokens };
+    let done = tasks::evaluate::squad(learner, tokenizer, data, options, cancel, |_| {}).await;
+    let [exact, f1] = done
+        .map_err(|error| match error {
+            Error::NotFinite { problem, .. } => diverged(step, &problem),
+            other => other,
+        })?
+        .scores();
     Ok(Scores::of(&[("f1", f1), ("exact_match", exact)]))
-}
-
-/// Start and end logits of each sequence.
-async fn spans(
-    trainer: &mut Trainer,
-    features: &[Feature],
-    batch_tokens: usize,
-    cancel: &Cancel,
-) -> Result<Vec<SpanLogits>> {
-    let mut found = vec![SpanLogits::default(); features.len()];
-    each(trainer, features, batch_tokens, cancel, |i, logits| {
-        let side = |side: usize| logits.rows().filter_map(|row| row.get(side)).copied().collect();
-        found[i] = SpanLogits { start: side(0), end: side(1) };
-    })
-    .await?;
-    Ok(found)
 }
 
 #[cfg(test)]

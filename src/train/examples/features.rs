@@ -3,6 +3,7 @@
 use crate::config::ProblemType;
 use crate::error::{Error, Result};
 use crate::tasks::answer::Windowed;
+use crate::tasks::pack::Item;
 use crate::tasks::squad::{Question, SquadOptions};
 use crate::tasks::text_model::{TextPair, room, sequence};
 use crate::text::{Sequence, Tokenizer};
@@ -17,6 +18,17 @@ pub struct Feature {
     pub sequence: Sequence,
     /// The expected result.
     pub target: Target,
+}
+
+impl Feature {
+    /// The sequence as a model predicts for it: at the masked positions, if there are some.
+    pub fn item(&self) -> Item {
+        let picked = match &self.target {
+            Target::Words(words) => words.iter().map(|(at, _)| *at as usize).collect(),
+            _ => Vec::new(),
+        };
+        Item { picked, ..self.sequence.clone().into() }
+    }
 }
 
 /// The expected result.
