@@ -115,5 +115,5 @@ pub async fn auto(
 async fn open_tested(adapter: &wgpu::Adapter, options: GpuOptions) -> Result<Device> {
     let device = Arc::new(Device::Gpu(Box::new(Gpu::open(adapter, options).await?)));
     self_test::check(&device).await?;
-    Ok(Arc::into_inner(device).unwrap_or_else(|| unreachable!("the self-test's models are gone")))
+    Ok(Arc::into_inner(device).expect("the self-test's models are gone"))
 }

@@ -97,7 +97,7 @@ impl ModuleWeights {
             let tensor = tensor(file, shard, entry, shape)?;
             found.push(tensor);
         }
-        found.try_into().map_err(|_| unreachable!("one of each"))
+        Ok(found.try_into().expect("one tensor for each name"))
     }
 }
 

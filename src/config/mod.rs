@@ -209,9 +209,11 @@ impl Config {
     }
 
     /// The feed-forward layer's activation, [`hidden_act`](Self::hidden_act).
+    ///
+    /// # Panics
+    /// If the configuration was not read from a file and names an unknown function.
     pub fn activation(&self) -> Activation {
-        // It was checked when the file was read. A configuration that was made in another way falls back to BERT's own.
-        Activation::from_name(&self.hidden_act).unwrap_or(Activation::Gelu)
+        Activation::from_name(&self.hidden_act).expect("hidden_act was checked when the file was read")
     }
 
     /// How the labels of a sequence classifier relate to each other, if [`problem_type`](Self::problem_type) names it.

@@ -262,7 +262,7 @@ impl Model {
     /// # Errors
     /// As [`outputs`](Self::outputs).
     pub async fn forward(&self, batch: &Batch, cancel: &Cancel) -> Result<Vec<f32>> {
-        Ok(self.outputs(batch, cancel).await?.into_iter().next().map(|first| first.values).unwrap_or_default())
+        Ok(self.outputs(batch, cancel).await?.swap_remove(0).values)
     }
 
     /// Runs a packed batch; all that the head gives, which is one thing but for pre-training's two.

@@ -243,7 +243,7 @@ impl Windowed {
             for span in best_spans(&start[inner.clone()], &end[inner], wanted, options.max_answer_tokens) {
                 let tokens = window.start + span.first..=window.start + span.last;
                 let bytes = self.bytes(window, *tokens.start(), *tokens.end(), options.align_to_words);
-                let text = context.get(bytes.clone()).unwrap_or_default();
+                let text = context.get(bytes.clone()).expect("offsets are places in the context");
                 let score = f64::from(span.score);
                 match by_text.get(&text.to_lowercase()).and_then(|i| answers.get_mut(*i)) {
                     Some(answer) => answer.score += score,

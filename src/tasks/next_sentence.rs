@@ -54,6 +54,6 @@ impl Task for NextSentence {
     fn end(&self, work: Single, _: &TextPair, (): &()) -> Result<f32> {
         let mut p = work.values;
         softmax(&mut p);
-        Ok(p.first().copied().unwrap_or(0.0))
+        Ok(p[0])
     }
 }

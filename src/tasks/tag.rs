@@ -174,7 +174,7 @@ impl Tagger {
         let tokenizer = self.0.tokenizer();
         let unknown = tokenizer.special().unk;
         let token = |(id, span): (&u32, &Range<usize>)| {
-            let reference = text.get(span.clone()).unwrap_or_default();
+            let reference = &text[span.clone()];
             let word = tokenizer.id_to_token(*id).unwrap_or_default();
             if *id == unknown {
                 return (reference.to_owned(), span.clone(), false);
@@ -182,7 +182,7 @@ impl Tagger {
             let continues = match tokenizer.marks_pieces() {
                 true => word.chars().count() != reference.chars().count(),
                 false => {
-                    let before = text.get(..span.start).unwrap_or_default();
+                    let before = &text[..span.start];
                     !(before.is_empty() || before.ends_with(' ') || text[before.len()..].starts_with(' '))
                 }
             };

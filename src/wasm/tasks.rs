@@ -182,7 +182,7 @@ impl From<&Error> for ErrorJson {
 
 /// The error of an input, among results that are not JSON.
 fn bad(error: &Error) -> JsValue {
-    let text = serde_json::to_string(&ResultJson::<()>::Bad { error: error.into() }).unwrap_or_default();
+    let text = serde_json::to_string(&ResultJson::<()>::Bad { error: error.into() }).expect("an error is JSON");
     js_sys::JSON::parse(&text).unwrap_or(JsValue::NULL)
 }
 
@@ -378,7 +378,7 @@ fn spans(context: &str, answers: Vec<Answer>) -> Vec<SpanJson> {
 /// context.
 fn explained(input: &Question, Explanation { answers, context, tokens }: Explanation) -> JsValue {
     let units = Offsets::in_utf16(&input.context);
-    let answers = serde_json::to_string(&spans(&input.context, answers)).unwrap_or_default();
+    let answers = serde_json::to_string(&spans(&input.context, answers)).expect("answers are JSON");
     let places = |place: fn(&Range<usize>) -> usize| -> JsValue {
         let places: Vec<u32> = context.iter().map(|token| units.at(place(&token.bytes)) as u32).collect();
         Uint32Array::from(places.as_slice()).into()
@@ -407,5 +407,5 @@ fn json<I, R, O: Serialize>(inputs: &[I], results: Vec<Result<R>>, object: impl 
     };
     let results: Vec<_> = inputs.iter().zip(results).map(result).collect();
     // The results have only numbers, names and texts, so writing them cannot fail.
-    serde_json::to_string(&results).unwrap_or_default().into()
+    serde_json::to_string(&results).expect("results are JSON").into()
 }

@@ -120,6 +120,8 @@ export class Engine implements Backend {
   #disposing: Promise<void> | undefined;
   /** Ends when the last call so far has. */
   #last: Promise<unknown> = Promise.resolve();
+  /** The request that undoes a failed call, until it has worked. */
+  #owed: string | undefined;
   /** Stops the call that runs, whatever it is at. */
   #stop: (() => void) | undefined;
   /** Work of devices that are gone. */
@@ -145,15 +147,23 @@ export class Engine implements Backend {
     // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
     const call = unlessAborted(waiting, signal)
       .then(turn)
+      .then(() => this.#owed !== undefined && this.#undo(this.#owed))
       .then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     // Their results are dropped: each would hold those of all calls before it.
     this.#last = Promise.allSettled([waiting, call]).then(async ([, { status }]) => {
       const { undo } = work;
-      if (status === 'rejected' && undo !== undefined) await this.#attempt(undo).catch(() => {});
+      if (status === 'rejected' && undo !== undefined) await this.#undo(undo).catch(() => {});
     });
     // Whether work that has an undo was done is for the caller to know: only its own end tells.
     return work.undo === undefined ? unlessAborted(call, signal) : call;
+  }
+
+  /** Undoes a call that failed. Until that has worked, no other call runs: it would build on what the failed one left. */
+  async #undo(request: string): Promise<void> {
+    this.#owed = request;
+    await this.#attempt(request);
+    this.#owed = undefined;
   }
 
   async #attempt(request: string, signal?: AbortSignal): Promise<unknown> {

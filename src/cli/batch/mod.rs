@@ -146,7 +146,7 @@ pub fn results<I, R>(
     let mut found = work(&inputs)?.into_iter();
     let mut result = |error: Option<Error>| match error {
         Some(error) => Err(error),
-        None => found.next().unwrap_or_else(|| unreachable!("a result an input")),
+        None => found.next().expect("one result for one input"),
     };
     Ok(places.into_iter().map(|(place, error)| (place, result(error))).collect())
 }
@@ -160,7 +160,7 @@ pub fn each_chunk(
     rows: usize,
     mut work: impl FnMut(Vec<Line>, &Cancel) -> Result<()>,
 ) -> Result<()> {
-    let path = batch.input.clone().unwrap_or_else(|| unreachable!("asked for by the caller"));
+    let path = batch.input.clone().expect("the caller has an input");
     let (input, length): (Box<dyn std::io::Read + Send>, _) = if path == Path::new("-") {
         (Box::new(std::io::stdin()), None)
     } else {

@@ -200,7 +200,8 @@ impl Cpu {
             };
         }
         let mut lent: [Floats; MAX_STORAGE_BINDINGS] = Default::default();
-        let first_read = |view: &View| call.reads.iter().position(|v| v.tensor == view.tensor).unwrap_or_default();
+        let first_read =
+            |view: &View| call.reads.iter().position(|v| v.tensor == view.tensor).expect("one of the reads");
         for (at, view) in call.reads.iter().enumerate().filter(|(at, _)| !call.updates(*at)) {
             if let (Role::Persistent(state), true) = (&list.info(view.tensor).role, first_read(view) == at) {
                 lent[at] = state.take();

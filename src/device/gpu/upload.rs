@@ -154,6 +154,6 @@ impl Gpu {
         encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes);
         self.queue.submit([encoder.finish()]);
         let read = super::lower::read(self, &readback, std::iter::once(len), bytes).await?;
-        Ok(read.into_iter().next().unwrap_or_default())
+        Ok(read.into_iter().next().expect("one buffer was read"))
     }
 }

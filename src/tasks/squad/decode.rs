@@ -107,7 +107,7 @@ impl SquadOptions {
             let bytes = span.tokens.map_or(0..0, |(first, last)| {
                 windowed.context.offsets[first].start..windowed.context.offsets[last].end
             });
-            let text = context.get(bytes.clone()).unwrap_or_default();
+            let text = context.get(bytes.clone()).expect("offsets are places in the context");
             if seen.insert(text) {
                 nbest.push(Candidate::new(text, bytes, span.start, span.end));
             }

@@ -141,7 +141,8 @@ struct Seen {
     applies: [Vec<bool>; 2],
     values: [Vec<f64>; 2],
     tags: [Vec<Vec<String>>; 2],
-    words: Vec<bool>,
+    /// Whether each masked word was found; `None` if the task is another.
+    words: Option<Vec<bool>>,
     /// Of a classifier: how many there are to choose from.
     count: usize,
     /// The sum of cross-entropies, and over how many.
@@ -190,9 +191,10 @@ impl Seen {
                 push(&mut self.tags, predicted, gold);
             }
             Target::Words(words) => {
+                let found = self.words.get_or_insert_default();
                 for (row, (_, word)) in logits.iter().zip(words) {
                     let predicted = cross_entropy(row, *word);
-                    self.words.push(predicted == *word as usize);
+                    found.push(predicted == *word as usize);
                 }
             }
             Target::Span(_) => {}
@@ -223,8 +225,8 @@ impl Seen {
                 loss,
             ]);
         }
-        if !self.words.is_empty() {
-            let right = self.words.iter().filter(|right| **right).count() as f64 / self.words.len() as f64;
+        if let Some(words) = &self.words {
+            let right = words.iter().filter(|right| **right).count() as f64 / words.len().max(1) as f64;
             return Scores::of(&[loss, ("perplexity", loss.1.exp()), ("accuracy", right)]);
         }
         let second = || Counts::of(predicted.iter().map(|p| *p == 1), gold.iter().map(|g| *g == 1)).f1();

@@ -182,7 +182,7 @@ impl Making<'_> {
             Source::Questions(squad) => {
                 let mut all = Vec::new();
                 for question in &squad.questions {
-                    let context = squad.contexts.get(question.context).map(String::as_str).unwrap_or_default();
+                    let context = squad.contexts[question.context].as_str();
                     let features = features::question(tokenizer, question, context, windows);
                     all.extend(features.map_err(|e| question.refused(&e))?);
                 }

@@ -387,7 +387,7 @@ impl Run {
     fn measure(&self, scores: &Scores) -> f64 {
         let main = scores.0.first().map_or("", |(name, _)| name);
         let name = self.setup.options.metric.as_deref().unwrap_or(main);
-        let value = scores.get(name).unwrap_or(f64::NEG_INFINITY);
+        let value = scores.get(name).expect("the metric was checked when the run began");
         if Scores::is_loss(name) { -value } else { value }
     }
 

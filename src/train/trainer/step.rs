@@ -276,7 +276,7 @@ impl Trainer {
         self.update = Some(recorded);
         outcome?;
         let squared = self.device.read_state(&self.squared_norm).await?;
-        let norm = squared.first().copied().unwrap_or_default().sqrt();
+        let norm = squared[0].sqrt();
         if !norm.is_finite() {
             self.at.batches = self.kept;
             return Err(self.diverged(format!("the norm of the gradients is {norm}")));
