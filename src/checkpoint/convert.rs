@@ -1,13 +1,13 @@
 //! Converts a checkpoint to another type, row by row, so the memory does not grow with the model.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
 use half::f16;
 
+use super::companions::{self, copy_documents, copy_into, layout};
 use super::header::{Entry, broken};
-use super::module::ModuleWeights;
 use super::quantize::{quantize_row, row_scale};
 use super::source::{Shard, read_small};
 use super::staging::Staging;
@@ -16,26 +16,7 @@ use super::{Checkpoint, Head, SCALE, TOKENIZERS, adapter, names};
 use crate::config::I8_ROWS;
 use crate::error::{Error, OptionName, Result, clip, clip_message, help};
 use crate::inputs::Inputs;
-use crate::sentence::{self, Layout};
 use crate::tensor::{DType, HostTensor};
-
-/// The files that are read beside the weights. Those that exist are copied unchanged.
-const COMPANIONS: [&str; 8] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-];
-
-/// Files for people, which are copied too.
-const DOCUMENTS: [&str; 4] = ["README.md", "LICENSE", "LICENSE.txt", "NOTICE"];
-
-/// The largest of these files, in bytes. A multilingual tokenizer.json has about 20 MB.
-const MAX_COMPANION: u64 = 256 << 20;
 
 /// The result of [`convert`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +66,7 @@ pub fn convert(src: &Path, out: &Path, dtype: DType) -> Result<Converted> {
     let converted = write_weights(&checkpoint, &staging.path(&at("model.safetensors")), (dtype, is_merged))?;
     let converted = Converted { is_merged, ..converted };
     if !inner.is_empty() {
-        for name in COMPANIONS.iter().filter(|name| model.join(name).is_file() && !staging.path(&at(name)).exists()) {
-            staging.write(&at(name), &read_small(&model.join(name), MAX_COMPANION)?)?;
-        }
+        copy_into(&inner, &model, &staging)?;
     }
     copy_documents(src, &staging)?;
     read_back(&staging.path(&inner), checkpoint.head())?;
@@ -117,40 +96,7 @@ pub(crate) fn read_back(dir: &Path, head: Head) -> Result<()> {
 /// [`Error::Option`] if `out` has such a file that `src` lacks, because it would be read with the new model.
 pub(crate) fn begin_beside(src: &Path, out: &Path) -> Result<Staging> {
     // A program that looks for these files first would take the directory for an adapter's.
-    begin(src, out, &adapter::FILES)
-}
-
-/// The same. The files `others` belong to other kinds of models, so they must not exist either.
-pub(super) fn begin(src: &Path, out: &Path, others: &[&str]) -> Result<Staging> {
-    let modules = layout(src)?.map(|layout| layout.files()).unwrap_or_default();
-    let lists = COMPANIONS.iter().map(|name| vec![(*name).to_owned()]).chain(modules);
-    let lists: BTreeSet<Vec<String>> = lists.collect();
-    let here = |list: &Vec<String>| list.iter().find(|name| src.join(name).is_file()).cloned();
-    let stale = lists.iter().filter(|list| here(list).is_none()).flatten().map(String::as_str);
-    if let Some(stale) = stale.chain(others.iter().copied()).find(|name| out.join(name).exists()) {
-        return Err(Error::Option {
-            name: "output",
-            problem: format!("{} has a {stale} of another model", out.display()),
-            help: "Remove it, or give another directory".into(),
-        });
-    }
-    let staging = Staging::begin(out)?;
-    let present: BTreeSet<String> = lists.iter().filter_map(here).collect();
-    for name in present {
-        match name.strip_suffix("/pytorch_model.bin") {
-            // The weights of a module become safetensors, like those of the model itself.
-            Some(dir) => {
-                let path = staging.path(&format!("{dir}/{}", ModuleWeights::FILE));
-                ModuleWeights::open(&src.join(dir))?.write(&path)?;
-            }
-            None => copy([name.as_str()], src, &staging)?,
-        }
-    }
-    Ok(staging)
-}
-
-fn layout(src: &Path) -> Result<Option<Layout>> {
-    Layout::read(&mut |name| sentence::read_if_there(&src.join(name)))
+    companions::begin(src, out, &adapter::FILES)
 }
 
 #[cfg(feature = "train")]
@@ -170,21 +116,6 @@ fn open(src: &Path) -> Result<Checkpoint> {
         return super::adapter::directory::open(src, super::adapter::Eight::Widens);
     }
     Checkpoint::open(src)
-}
-
-/// Copies the files for people.
-fn copy_documents(src: &Path, staging: &Staging) -> Result<()> {
-    copy(DOCUMENTS, src, staging)
-}
-
-fn copy<'a>(names: impl IntoIterator<Item = &'a str>, src: &Path, staging: &Staging) -> Result<()> {
-    for name in names {
-        let path = src.join(name);
-        if path.is_file() {
-            staging.write(name, &read_small(&path, MAX_COMPANION)?)?;
-        }
-    }
-    Ok(())
 }
 
 /// The text of `config.json` with the new type. All other keys are kept.

@@ -18,6 +18,8 @@ use crate::tensor::{DType, HostTensor};
 #[cfg(feature = "train")]
 pub mod adapter;
 #[cfg(feature = "native")]
+mod companions;
+#[cfg(feature = "native")]
 mod convert;
 mod header;
 pub mod module;
@@ -45,6 +47,7 @@ use header::{Entry, broken};
 pub(crate) use names::TABLES;
 pub use names::{Head, Param};
 use source::Shard;
+pub use source::TOKENIZERS;
 
 /// The end of the name of a scale tensor, after the name of its matrix.
 const SCALE: &str = ".scale";
@@ -76,9 +79,6 @@ pub fn names_in(bytes: &[u8], file: &str) -> Result<Vec<String>> {
     names.sort_unstable();
     Ok(names)
 }
-
-/// The files of a model's tokenizer. One of these is beside its weights.
-pub const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 
 impl Checkpoint {
     /// Opens the Hugging Face BERT directory `dir`: `config.json`, and `model.safetensors`, `pytorch_model.bin` or the

@@ -12,6 +12,9 @@ use super::header::{self, Entry};
 use crate::error::{Error, clip_message};
 use crate::error::{Result, clip};
 
+/// The files of a model's tokenizer. One of these is beside its weights.
+pub const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
+
 /// The tensors of one file: safetensors, or one that `torch.save` wrote.
 #[derive(Debug)]
 pub(crate) struct Shard {

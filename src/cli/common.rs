@@ -15,7 +15,7 @@ use cloze::model::Model;
 use cloze::tasks::question_answering::QuestionAnswering;
 use cloze::text::Tokenizer;
 
-use super::batch::Told;
+use super::arguments::Arguments;
 use super::show;
 
 /// More than the cores of any machine. Far more threads would take all memory for their stacks.
@@ -32,7 +32,7 @@ pub struct Common {
     pub located: OnceCell<PathBuf>,
     /// The command and its options, by name.
     #[arg(skip)]
-    pub arguments: Told,
+    pub arguments: Arguments,
     /// Do not download models: use only the Hub's cache. HF_HUB_OFFLINE=1 does the same
     #[cfg(feature = "hub")]
     #[arg(long, global = true, help_heading = "Everywhere")]

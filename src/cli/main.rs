@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod arguments;
 mod batch;
 mod bench;
 mod common;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     quiet_device_select();
     let parsed = Cli::command().try_get_matches().and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut Cli::command()))?;
-        cli.common.arguments = batch::told(&matches);
+        cli.common.arguments = arguments::arguments(&matches);
         Ok(cli)
     });
     let Cli { command, common } = match parsed {

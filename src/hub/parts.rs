@@ -12,7 +12,7 @@ pub(super) const CONFIG: &str = "config.json";
 pub(super) use crate::sentence::MODULES;
 
 /// The files of a tokenizer. One of them is enough.
-pub(super) use crate::checkpoint::TOKENIZERS;
+pub(super) use crate::checkpoint::source::TOKENIZERS;
 
 /// Files beside the weights that a model may have.
 const COMPANIONS: [&str; 3] = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"];

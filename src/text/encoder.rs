@@ -1,7 +1,8 @@
 //! Tokenizes a text in steps, for callers that must do other work in between or need only some of the tokens.
 
+use super::encoding::Encoding;
 use super::model::Stream;
-use super::tokenizer::{Encoding, Tokenizer};
+use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result, clip};
 
 /// The approximate bytes that one step tokenizes. It takes a few milliseconds.
@@ -104,6 +105,46 @@ impl<'a> Encoder<'a> {
     /// Returns the kept tokens once the whole text is tokenized.
     pub fn finish(self) -> Encoding {
         self.encoding
+    }
+}
+
+impl Tokenizer {
+    /// Tokenizes one text, without special tokens around it. Special tokens inside the text, such as a literal `[SEP]`, become those tokens, as in
+    /// Hugging Face tokenizers.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the text contains an added token that the model has no row for; [`Error::Tokenizer`] if a vocabulary without an
+    /// unknown token cannot spell the text; [`Error::Memory`].
+    pub fn encode(&self, text: &str) -> Result<Encoding> {
+        let mut encoder = self.encoder(text);
+        while encoder.step()? {}
+        Ok(encoder.finish())
+    }
+
+    /// Tokenizes a text in steps, for callers that must do other work in between.
+    pub fn encoder<'a>(&'a self, text: &'a str) -> Encoder<'a> {
+        Encoder::new(self, text)
+    }
+
+    /// Returns the first `most` tokens of a text, or the last ones if [`cuts_left`](Self::cuts_left). Memory grows with `most`, not with the text. For the
+    /// first tokens, it reads only the text that they need.
+    ///
+    /// # Errors
+    /// The errors of [`encode`](Self::encode).
+    pub fn encode_first(&self, text: &str, most: usize) -> Result<Encoding> {
+        let mut encoder = self.encoder(text).keeping(most);
+        while (self.cuts_left() || encoder.count() < most) && encoder.step()? {}
+        Ok(encoder.finish())
+    }
+
+    /// Returns all tokens of a text with at most `most` tokens, or `None` for a longer text, without reading all of it.
+    ///
+    /// # Errors
+    /// The errors of [`encode`](Self::encode).
+    pub fn encode_short(&self, text: &str, most: usize) -> Result<Option<Encoding>> {
+        let mut encoder = self.encoder(text);
+        while encoder.count() <= most && encoder.step()? {}
+        Ok((encoder.count() <= most).then(|| encoder.finish()))
     }
 }
 

@@ -4,69 +4,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Deserialize;
-
-use super::added::{Added, AddedToken, AddedTokens};
+use super::added::{Added, AddedTokens};
 use super::bert::BertNormalizer;
+use super::contents::{JSON, MAX_WORD_CHARS, PREFIX, TokenizerFiles, USUAL_WORD_CHARS, VOCAB, broken, checked};
+#[cfg(feature = "native")]
+use super::contents::{MAX_FILE, too_large};
 use super::decode::{Decoder, Joining};
 use super::json;
 use super::model::ModelParts;
 #[cfg(feature = "native")]
 use super::settings;
 use super::settings::{CLS, MASK, PAD, SEP, Settings, UNK};
+use super::source::Source;
 use super::template::Template;
 use super::wordpiece::WordPieceParts;
-use crate::error::{clip, clip_message};
+use crate::error::clip;
 use crate::{Error, Result};
-
-/// The maximum size of a file, in bytes. The largest BERT vocabularies make a tokenizer.json of a few megabytes.
-const MAX_FILE: u64 = 64 << 20;
-
-/// The maximum length of a word and of an added token. WordPiece tries every substring of a word, so its time grows with the square of this limit. BERT models
-/// use 100.
-pub(super) const MAX_WORD_CHARS: usize = 1000;
-
-/// The value in every BERT model.
-pub(super) const USUAL_WORD_CHARS: usize = 100;
-
-/// The prefix of a piece inside a word in every BERT model.
-pub(super) const PREFIX: &str = "##";
-
-/// The contents of the tokenizer files of a model directory. Either `json` or `vocab` is required; `json` takes precedence.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TokenizerFiles<'a> {
-    /// `tokenizer.json`
-    pub json: Option<&'a [u8]>,
-    /// `vocab.txt`: one token on each line. The line number is the id.
-    pub vocab: Option<&'a [u8]>,
-    /// `tokenizer_config.json`: the class, the casing, added and special tokens.
-    pub config: Option<&'a [u8]>,
-    /// `special_tokens_map.json`: the spelling of special tokens in older models.
-    pub special_tokens_map: Option<&'a [u8]>,
-    /// `added_tokens.json`: tokens outside the vocabulary in older models.
-    pub added_tokens: Option<&'a [u8]>,
-    /// `config.json`, which names the tokenizer's class if `tokenizer_config.json` does not.
-    pub model: Option<&'a [u8]>,
-}
-
-/// The content of the vocabulary file.
-pub(super) struct Source {
-    pub file: &'static str,
-    pub model: ModelParts,
-    /// Whether the casing comes from the tokenizer's class and not from the file.
-    pub takes_casing: bool,
-    /// The added tokens, with the ids in the file.
-    pub added: Vec<(i64, AddedToken)>,
-    /// The special tokens around texts. `None` means BERT's template with the tokens of these roles.
-    pub template: Option<Template>,
-    /// The tokens that begin and end a text. `None` means the tokens of these roles.
-    pub ends: Option<[u32; 2]>,
-    pub decoder: Decoder,
-    /// The token that fills up short sequences.
-    pub pad: Option<String>,
-    /// Whether long texts are truncated at their beginning.
-    pub cuts_left: bool,
-}
 
 /// The parts of a tokenizer, independent of the file that they come from.
 pub(super) struct Parts {
@@ -85,9 +38,6 @@ pub(super) struct Parts {
     pub cuts_left: bool,
     pub joining: Joining,
 }
-
-pub(super) const JSON: &str = "tokenizer.json";
-const VOCAB: &str = "vocab.txt";
 
 impl Parts {
     pub fn read(files: &TokenizerFiles<'_>) -> Result<Self> {
@@ -222,28 +172,9 @@ fn from_vocab(bytes: &[u8], settings: &Settings) -> Result<Source> {
     })
 }
 
-pub(super) fn broken(file: &str, problem: impl Into<String>, help: &str) -> Error {
-    Error::Tokenizer { file: file.into(), problem: problem.into(), help: help.into() }
-}
-
-pub(super) fn checked<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(too_large(file));
-    }
-    Ok(bytes)
-}
-
-fn too_large(file: &str) -> Error {
-    broken(file, format!("it is larger than {} MiB", MAX_FILE >> 20), "Use a BERT tokenizer")
-}
-
 fn absent(place: &str) -> Error {
     let problem = "there is neither tokenizer.json nor vocab.txt";
     broken(place, problem, "Put the model's tokenizer files into its directory")
-}
-
-pub(super) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| broken(file, clip_message(&e), "Download or export the file again"))
 }
 
 /// The contents of a directory's tokenizer files, in the order of the fields of [`TokenizerFiles`].

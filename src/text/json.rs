@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::added::AddedToken;
 use super::bert::BertNormalizer;
+use super::contents::{JSON, MAX_WORD_CHARS, PREFIX, USUAL_WORD_CHARS, broken, parse};
 use super::decode::Decoder;
-use super::files::{JSON, MAX_WORD_CHARS, PREFIX, Source, USUAL_WORD_CHARS, broken, parse};
 use super::model::ModelParts;
+use super::source::Source;
 use super::template::Template;
 #[cfg(feature = "unigram")]
 use super::unigram::Unigram;

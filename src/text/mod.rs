@@ -6,14 +6,17 @@
 
 mod added;
 mod bert;
+mod contents;
 mod decode;
 mod encoder;
+mod encoding;
 mod files;
 mod json;
 mod matcher;
 mod model;
 mod offsets;
 mod settings;
+mod source;
 mod template;
 mod tokenizer;
 mod unicode;
@@ -24,9 +27,10 @@ mod wordpiece;
 #[cfg(feature = "train")]
 mod words;
 
+pub use contents::TokenizerFiles;
 pub use encoder::Encoder;
-pub use files::TokenizerFiles;
+pub use encoding::{Encoding, Sequence, SpecialTokens};
 pub use offsets::Offsets;
-pub use tokenizer::{Encoding, Sequence, SpecialTokens, Tokenizer};
+pub use tokenizer::Tokenizer;
 #[cfg(feature = "train")]
 pub(crate) use words::words;

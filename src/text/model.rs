@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::added::Added;
 use super::bert::BertNormalizer;
-use super::tokenizer::Encoding;
+use super::encoding::Encoding;
 #[cfg(feature = "unigram")]
 use super::unigram::{self, Unigram};
 use super::wordpiece::{self, WordPiece, WordPieceParts};

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::added::AddedToken;
-use super::files::{TokenizerFiles, broken, checked, parse};
+use super::contents::{TokenizerFiles, broken, checked, parse};
 use crate::Result;
 use crate::error::{clip, clip_message};
 

@@ -1,6 +1,6 @@
 //! The special tokens around one text and around two texts.
 
-use super::tokenizer::Sequence;
+use super::encoding::Sequence;
 
 /// Adjacent special tokens, each with its type.
 pub(super) type Specials = Vec<(u32, u32)>;

@@ -3,78 +3,15 @@
 //! It does not use the `Tokenizer` of Hugging Face's crate. That one links every model and normalizer. It applies the truncation and padding of its
 //! files, which windows must not inherit. It checks little of what it reads, and takes 500 bytes for each byte of text.
 
-use std::ops::Range;
-
 use super::added::{Added, AddedTokens};
+use super::contents::TokenizerFiles;
 use super::decode::Joining;
-use super::encoder::Encoder;
-use super::files::{Parts, TokenizerFiles};
+use super::encoding::{Encoding, Sequence, SpecialTokens};
+use super::files::Parts;
 use super::model::{Model, Stream};
 use super::template::Template;
 use crate::error::clip;
 use crate::{Error, Result};
-
-/// The ids of the special tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// `[CLS]`, the first token of every sequence.
-    pub cls: u32,
-    /// `[SEP]`, which ends each text of a sequence.
-    pub sep: u32,
-    /// `[PAD]`.
-    pub pad: u32,
-    /// `[UNK]`, for a word that the vocabulary cannot spell.
-    pub unk: u32,
-    /// `[MASK]`, if the vocabulary has it.
-    pub mask: Option<u32>,
-}
-
-/// The tokens of one text, without special tokens around it. All three lists have the same length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encoding {
-    /// Token ids, each below the vocabulary size.
-    pub ids: Vec<u32>,
-    /// The byte range of the text for each token.
-    pub offsets: Vec<Range<usize>>,
-    /// The index of the word that each token belongs to. Words are separated by white space and punctuation, and counted from 0. The indices never decrease.
-    pub words: Vec<u32>,
-}
-
-impl Encoding {
-    /// The number of tokens.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether the text has no tokens: it is empty, or has only white space and control characters.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// Keeps the first `len` tokens.
-    pub fn truncate(&mut self, len: usize) {
-        self.ids.truncate(len);
-        self.offsets.truncate(len);
-        self.words.truncate(len);
-    }
-
-    /// Keeps the last `len` tokens.
-    pub fn keep_last(&mut self, len: usize) {
-        let from = self.len().saturating_sub(len);
-        self.ids.drain(..from);
-        self.offsets.drain(..from);
-        self.words.drain(..from);
-    }
-}
-
-/// One sequence with its special tokens, as the encoder reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sequence {
-    /// Token ids `[S]`.
-    pub ids: Vec<u32>,
-    /// Token types `[S]`: 0 for the first text with its `[CLS]` and `[SEP]`, 1 for the second text with its `[SEP]`.
-    pub types: Vec<u32>,
-}
 
 /// A WordPiece or Unigram tokenizer. It gives the ids and offsets of transformers' `AutoTokenizer`.
 pub struct Tokenizer {
@@ -224,44 +161,6 @@ impl Tokenizer {
     /// The longest sequence for a model with this many positions, limited to the length that the tokenizer is meant for.
     pub fn max_len(&self, positions: usize) -> usize {
         self.model_max_length.map_or(positions, |most| most.min(positions))
-    }
-
-    /// Tokenizes one text, without special tokens around it. Special tokens inside the text, such as a literal `[SEP]`, become those tokens, as in
-    /// Hugging Face tokenizers.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if the text contains an added token that the model has no row for; [`Error::Tokenizer`] if a vocabulary without an
-    /// unknown token cannot spell the text; [`Error::Memory`].
-    pub fn encode(&self, text: &str) -> Result<Encoding> {
-        let mut encoder = self.encoder(text);
-        while encoder.step()? {}
-        Ok(encoder.finish())
-    }
-
-    /// Tokenizes a text in steps, for callers that must do other work in between.
-    pub fn encoder<'a>(&'a self, text: &'a str) -> Encoder<'a> {
-        Encoder::new(self, text)
-    }
-
-    /// Returns the first `most` tokens of a text, or the last ones if [`cuts_left`](Self::cuts_left). Memory grows with `most`, not with the text. For the
-    /// first tokens, it reads only the text that they need.
-    ///
-    /// # Errors
-    /// The errors of [`encode`](Self::encode).
-    pub fn encode_first(&self, text: &str, most: usize) -> Result<Encoding> {
-        let mut encoder = self.encoder(text).keeping(most);
-        while (self.cuts_left || encoder.count() < most) && encoder.step()? {}
-        Ok(encoder.finish())
-    }
-
-    /// Returns all tokens of a text with at most `most` tokens, or `None` for a longer text, without reading all of it.
-    ///
-    /// # Errors
-    /// The errors of [`encode`](Self::encode).
-    pub fn encode_short(&self, text: &str, most: usize) -> Result<Option<Encoding>> {
-        let mut encoder = self.encoder(text);
-        while encoder.count() <= most && encoder.step()? {}
-        Ok((encoder.count() <= most).then(|| encoder.finish()))
     }
 
     /// Truncates the tokens of a text to `most`, at the side where this tokenizer truncates.

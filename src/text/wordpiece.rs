@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::added::Added;
 use super::bert::{BertNormalizer, Marks, is_punctuation};
+use super::encoding::Encoding;
 use super::matcher::{Part, Scan};
-use super::tokenizer::Encoding;
 
 /// The WordPiece section of a file.
 pub(super) struct WordPieceParts {

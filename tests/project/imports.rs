@@ -4,28 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Imports that still close a circle: the file, and the file that it should not import. Do not add any.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("src/checkpoint/adapter/kinds.rs", "src/checkpoint/adapter/file.rs"),
-    ("src/checkpoint/convert.rs", "src/checkpoint/adapter/directory.rs"),
-    ("src/checkpoint/adapter/mod.rs", "src/checkpoint/adapter/directory.rs"),
-    ("src/inputs.rs", "src/checkpoint/adapter/directory.rs"),
-    ("src/cli/common.rs", "src/cli/batch/mod.rs"),
-    ("src/text/tokenizer.rs", "src/text/encoder.rs"),
-    ("src/text/json.rs", "src/text/files.rs"),
-    ("src/text/json.rs", "src/text/model.rs"),
-    ("src/text/template.rs", "src/text/tokenizer.rs"),
-    ("src/text/unigram/decoder.rs", "src/text/files.rs"),
-    ("src/text/unigram/stream.rs", "src/text/tokenizer.rs"),
-    ("src/text/unigram/template.rs", "src/text/files.rs"),
-    ("src/text/wordpiece.rs", "src/text/tokenizer.rs"),
-    ("src/text/files.rs", "src/text/model.rs"),
-    ("src/text/settings.rs", "src/text/files.rs"),
-    ("src/text/tokenizer.rs", "src/text/model.rs"),
-    ("src/train/parameters/frozen.rs", "src/train/parameters/params.rs"),
-    ("src/train/examples/data/tag.rs", "src/train/examples/data/conll.rs"),
-];
-
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
 /// Every module of `src` with its file. A module is its path from the crate's root, which is empty for the root.
@@ -159,20 +137,9 @@ fn circle(graph: &Graph) -> Option<Vec<String>> {
 
 #[test]
 fn imports_make_no_circle() {
-    let whole = graph();
-    assert!(whole["src/ops/matmul.rs"].contains("src/graph.rs"), "imports are read");
-    let without = |skipped: Option<usize>| {
-        let mut graph = whole.clone();
-        for (at, (from, to)) in EXCEPTIONS.iter().enumerate() {
-            let imports = graph.get_mut(*from).unwrap_or_else(|| panic!("no {from}"));
-            assert!(skipped == Some(at) || imports.remove(*to), "{from} imports {to} no more: remove the exception");
-        }
-        circle(&graph)
-    };
-    assert_eq!(without(None), None, "these import each other");
-    for (at, exception) in EXCEPTIONS.iter().enumerate() {
-        assert!(without(Some(at)).is_some(), "the exception {exception:?} is not needed any more");
-    }
+    let graph = graph();
+    assert!(graph["src/ops/matmul.rs"].contains("src/graph.rs"), "imports are read");
+    assert_eq!(circle(&graph), None, "these import each other");
 }
 
 #[test]

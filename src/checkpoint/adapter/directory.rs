@@ -7,7 +7,7 @@ use super::merge::Eight;
 use super::{Adapter, Base, FILES, config, file};
 use crate::checkpoint::header::broken;
 use crate::checkpoint::source::{self, read_small};
-use crate::checkpoint::{Checkpoint, convert};
+use crate::checkpoint::{Checkpoint, companions};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result, clip, help};
 
@@ -143,7 +143,7 @@ impl Adapter {
     /// As for [`Adapter::write`]; [`Error::Io`]; [`Error::Option`] if `out` has files of another model.
     pub fn save(&self, base: &Path, out: &Path, config: &[u8]) -> Result<()> {
         let [json, weights] = self.write()?;
-        let staging = convert::begin(base, out, &source::WEIGHTS)?;
+        let staging = companions::begin(base, out, &source::WEIGHTS)?;
         staging.write(CONFIG, &json)?;
         staging.write(WEIGHTS, &weights)?;
         staging.write("config.json", config)?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::config::Settings;
-use super::{Adapter, OTHER, Tensor, kinds};
+use super::{Adapter, BERT, OTHER, Tensor, kinds};
 use crate::checkpoint::header::{self, Entry, broken};
 use crate::checkpoint::{Head, names, vet, write};
 use crate::error::{Result, clip, clip_message};
@@ -14,8 +14,6 @@ const PREFIX: &str = "base_model.model.";
 
 /// The encoder's modules. In a model that is only an encoder, their names have no prefix.
 const BARE: [&str; 3] = ["embeddings.", "encoder.", "pooler."];
-
-pub(super) const BERT: &str = "bert.";
 
 /// The most tensors: two for every linear layer of the largest possible model, and a few more.
 const MOST_TENSORS: usize = 1 << 14;

@@ -5,8 +5,7 @@
 //! plain adapter cannot express: DoRA's magnitudes, and a bias that is added to the base's.
 
 use super::config::Settings;
-use super::file::BERT;
-use super::{A, Adapter, B, OTHER, Tensor};
+use super::{A, Adapter, B, BERT, OTHER, Tensor};
 use crate::checkpoint::Head;
 use crate::checkpoint::header::broken;
 use crate::error::{Result, clip};

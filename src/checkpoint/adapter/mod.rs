@@ -281,6 +281,9 @@ impl Adapter {
     }
 }
 
+/// The beginning of the names of the encoder's tensors, which a model that is only an encoder omits.
+const BERT: &str = "bert.";
+
 /// The remedy if the files are not those of an adapter.
 const OTHER: &str = "Give the adapter_config.json and adapter_model.safetensors that were saved together";
 

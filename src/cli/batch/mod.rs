@@ -28,7 +28,6 @@ pub use lines::{Fields, Line, Place, Start};
 use lines::{Lines, look_at_input, stdin_metadata};
 use output::{Output, same_file};
 use record::Mark;
-pub use record::{Told, told};
 
 /// Options for batches: the input file and the output file.
 #[derive(Debug, Args)]

@@ -105,7 +105,7 @@ impl Output {
         if !regular {
             return Ok(new(into(file, None), path, None));
         }
-        let mut record = Record::of(&path, &common.told()?);
+        let mut record = Record::of(&path, &common.settings()?);
         let mut held = Held::default();
         let mut marks = Vec::new();
         if !batch.overwrite {

@@ -12,15 +12,13 @@ use std::path::{Path, PathBuf};
 use cloze::files::{read_at_most, write_atomically};
 use cloze::fingerprint::Fingerprint;
 use cloze::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::arguments::Arguments;
 use crate::common::Common;
 
 /// The largest record, in bytes.
 const MOST: u64 = 1 << 20;
-
-/// The settings that a run's results depend on, by name.
-pub type Told = Map<String, Value>;
 
 /// A position in the input: the number of lines, and a sum over them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +56,7 @@ impl Mark {
 #[derive(Debug)]
 pub struct Record {
     path: PathBuf,
-    told: Vec<u8>,
+    settings: Vec<u8>,
     /// `None` until the first result is about to be written, and if the file cannot be written.
     file: Option<File>,
     /// The index of the mark that is written next.
@@ -67,11 +65,11 @@ pub struct Record {
 
 impl Record {
     /// The record of an output that exists or will exist.
-    pub fn of(output: &Path, told: &Told) -> Self {
+    pub fn of(output: &Path, settings: &Arguments) -> Self {
         let target = output.canonicalize().unwrap_or_else(|_| output.to_owned());
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.cloze"));
-        Self { path, told: format!("{}\n", Value::Object(told.clone())).into_bytes(), file: None, next: 0 }
+        Self { path, settings: format!("{}\n", Value::Object(settings.clone())).into_bytes(), file: None, next: 0 }
     }
 
     /// The marks of the run that wrote the output, the earlier one first.
@@ -93,12 +91,12 @@ impl Record {
         let is_broken = || unknown(&format!("{} is damaged", self.path.display()));
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(is_broken)?;
         let (was, rest) = bytes.split_at(end + 1);
-        let parsed = |bytes: &[u8]| serde_json::from_slice::<Told>(bytes).map_err(|_| is_broken());
-        if let Some(difference) = difference(&parsed(was)?, &parsed(&self.told)?) {
+        let parsed = |bytes: &[u8]| serde_json::from_slice::<Arguments>(bytes).map_err(|_| is_broken());
+        if let Some(difference) = difference(&parsed(was)?, &parsed(&self.settings)?) {
             return Err(refused(difference, "Resume with what the output was begun with, or give another --output"));
         }
         let marks: Vec<Option<Mark>> = rest.chunks(MARK_BYTES).take(2).map(Mark::parse).collect();
-        self.told = was.to_vec();
+        self.settings = was.to_vec();
         let lines = |at: usize| marks.get(at).copied().flatten().map(|mark| mark.lines);
         self.next = usize::from(lines(0) > lines(1));
         let mut marks: Vec<Mark> = marks.into_iter().flatten().filter(|mark| mark.lines > 0).collect();
@@ -116,7 +114,7 @@ impl Record {
     pub fn begin(&mut self, is_new: bool) -> Result<()> {
         if is_new {
             let zero = Mark { lines: 0, sum: 0 }.line().into_bytes();
-            write_atomically(&self.path, &[&self.told, zero.as_slice(), &zero].concat())?;
+            write_atomically(&self.path, &[&self.settings, zero.as_slice(), &zero].concat())?;
         }
         let file = File::options().write(true).open(&self.path).map_err(|e| Error::io("write", &self.path, e))?;
         self.file = Some(file);
@@ -126,7 +124,7 @@ impl Record {
     /// Records how far the input will have been processed with the next lines.
     pub fn mark(&mut self, mark: Mark) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let at = self.told.len() + self.next * MARK_BYTES;
+        let at = self.settings.len() + self.next * MARK_BYTES;
         self.next = 1 - self.next;
         let write = file.seek(SeekFrom::Start(at as u64)).and_then(|_| file.write_all(mark.line().as_bytes()));
         write.map_err(|e| Error::io("write", &self.path, e))
@@ -134,7 +132,7 @@ impl Record {
 }
 
 /// Describes the differences between the settings of two runs.
-fn difference(was: &Told, is: &Told) -> Option<String> {
+fn difference(was: &Arguments, is: &Arguments) -> Option<String> {
     let text = |value: Option<&Value>| match value {
         None => "none".to_owned(),
         Some(value) => value.to_string().chars().take(100).collect(),
@@ -149,51 +147,21 @@ fn difference(was: &Told, is: &Told) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Arguments that do not affect the results, or that are compared in another way.
-const NOT_TOLD: [&str; 11] =
-    ["model", "offline", "device", "threads", "json", "quiet", "input", "output", "resume", "overwrite", "format"];
-
-/// The command and its options, given or by default.
-pub fn told(matches: &clap::ArgMatches) -> Told {
-    let mut told = Told::new();
-    let Some((command, matches)) = matches.subcommand() else { return told };
-    told.insert("command".into(), command.into());
-    // clap also has ids for groups of arguments, which are the names of their types.
-    let is_argument = |id: &&str| !NOT_TOLD.contains(id) && !id.starts_with(char::is_uppercase);
-    for id in matches.ids().map(clap::Id::as_str).filter(is_argument) {
-        let Ok(Some(values)) = matches.try_get_raw(id) else { continue };
-        let values: Vec<String> = values.map(|value| short(&value.to_string_lossy())).collect();
-        told.insert(id.into(), if let [one] = values.as_slice() { one.as_str().into() } else { values.into() });
-    }
-    told
-}
-
-/// A value, or a sum over it if it is long, such as a context.
-fn short(value: &str) -> String {
-    const LONG: usize = 200;
-    if value.len() <= LONG {
-        return value.to_owned();
-    }
-    let mut sum = Fingerprint::new();
-    sum.add(value.as_bytes());
-    format!("{} bytes with the sum {:016x}", value.len(), sum.value())
-}
-
 impl Common {
     /// The settings of the command, and the fingerprint of its model.
-    pub fn told(&self) -> Result<Told> {
-        let mut told = self.arguments.clone();
+    pub fn settings(&self) -> Result<Arguments> {
+        let mut settings = self.arguments.clone();
         let sum = match self.model_dir()? {
             Some(dir) => of_directory(dir)?,
             None => format!("default of {}", env!("CARGO_PKG_VERSION")),
         };
-        told.insert("model".into(), sum.into());
-        if let Some(Value::String(path)) = told.get("context_file") {
+        settings.insert("model".into(), sum.into());
+        if let Some(Value::String(path)) = settings.get("context_file") {
             let mut sum = Fingerprint::new();
             add_file(&mut sum, Path::new(path))?;
-            told.insert("context_file".into(), format!("{:016x}", sum.value()).into());
+            settings.insert("context_file".into(), format!("{:016x}", sum.value()).into());
         }
-        Ok(told)
+        Ok(settings)
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::error::clip;
+use crate::text::contents::JSON;
 use crate::text::decode::Decoder;
-use crate::text::files::JSON;
 use crate::{Error, Result};
 
 impl Decoder {

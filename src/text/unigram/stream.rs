@@ -9,8 +9,8 @@ use tokenizers::normalizer::Range as Referential;
 use super::lattice::{Tokens, Unknown, Word};
 use super::{Metaspace, Prepend, Unigram};
 use crate::error::clip;
+use crate::text::encoding::Encoding;
 use crate::text::matcher::Matcher;
-use crate::text::tokenizer::Encoding;
 
 /// The number of places to try for the end of a part. Then the part is made twice as long.
 const TRIES: usize = 64;

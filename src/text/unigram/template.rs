@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::clip;
-use crate::text::files::{JSON, broken};
+use crate::text::contents::{JSON, broken};
 use crate::text::template::{Specials, Template};
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use crate::device::{Device, Weight};
 use crate::error::Result;
 use crate::tensor::{DType, HostTensor};
 use crate::train::autodiff::nodes::{Backward, Param};
-use crate::train::parameters::params::unknown;
+use crate::train::parameters::unknown;
 
 /// Loads the tensors `names`, stacked along their rows, or along their columns if they are vectors. With `backward`,
 /// gradients can go through the matrix.

@@ -8,7 +8,7 @@ use crate::device::{Device, PersistentTensor};
 use crate::error::{Error, Result};
 use crate::train::autodiff::nodes::{Param, Trained};
 use crate::train::parameters::lora::Adapter;
-use crate::train::{Method, TrainOptions, parameters::frozen, parameters::seed};
+use crate::train::{Method, TrainOptions, parameters::frozen, parameters::seed, parameters::unknown};
 
 /// A tensor of a checkpoint: some rows of a parameter.
 #[derive(Clone, Debug)]
@@ -150,13 +150,6 @@ impl Params {
         to.copy_from_slice(values);
         self.device.write_state(state, &all);
         Ok(())
-    }
-}
-
-pub(in crate::train) fn unknown(name: &str) -> Error {
-    Error::Input {
-        problem: format!("{} is no tensor of this model", crate::error::clip(name)),
-        help: "Ask for one that checkpoint::names lists".into(),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::ops::span_loss::span_loss;
 use crate::train::autodiff::nodes::{Param, Sorted};
 use crate::train::autodiff::tape::Tape;
 use crate::train::parameters::lora::Adapter;
-use crate::train::parameters::params::{Params, trains, unknown};
+use crate::train::parameters::params::{Params, trains};
+use crate::train::parameters::unknown;
 use crate::train::{Method, TrainOptions};
 
 /// A model whose parameters are trained, or frozen.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::tag::{Example, Read};
+use super::sentences::{Example, Read};
 use super::{At, lines};
 use crate::error::{Error, OptionName, Result, clip, help};
 

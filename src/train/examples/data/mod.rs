@@ -5,6 +5,7 @@
 pub mod classify;
 mod columns;
 pub mod conll;
+mod sentences;
 mod table;
 pub mod tag;
 pub mod text;
