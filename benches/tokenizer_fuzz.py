@@ -128,6 +128,7 @@ def main():
     theirs = AutoTokenizer.from_pretrained(args.model)
     backend = theirs.backend_tokenizer
     backend.no_truncation()
+    backend.no_padding()
     vocabulary = list(backend.get_vocab(with_added_tokens=False))
     vocabulary.sort()
     kind = json.loads(backend.to_str())["model"]["type"]
