@@ -34,7 +34,7 @@ impl std::str::FromStr for Choice {
                 Some(n) => Ok(Choice::Adapter(n)),
                 None => Err(Error::Option {
                     name: "device",
-                    problem: format!("there is no device '{s}'"),
+                    problem: format!("unknown device '{s}'"),
                     help: help!("Use auto, cpu, gpu or gpu:N; ", Remedy::ListGpus),
                 }),
             },
@@ -74,7 +74,7 @@ pub async fn open(choice: Choice, cpu: impl FnOnce() -> Cpu, options: GpuOptions
         },
         count => Error::Gpu {
             adapter: number.to_string(),
-            problem: format!("there is none of this number; this machine has {count}, counted from 0"),
+            problem: format!("no GPU has this number; this machine has {count}, counted from 0"),
             help: help!("Give another number (", Remedy::ListGpus, "), or ", Remedy::UseCpu),
         },
     })?;

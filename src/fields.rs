@@ -130,13 +130,13 @@ impl Reads {
                 let first = |role: &Role| NAMES.iter().find(|(_, of)| of == role).map(|(name, _)| format!("{name:?}"));
                 let wanted = self.roles.iter().filter_map(first).collect::<Vec<_>>().join(" and ");
                 return Err(Error::Input {
-                    problem: format!("{name:?} is a field that this task does not read"),
+                    problem: format!("{name:?} is a field that this task does not use"),
                     help: format!("The task reads {wanted}: take out or rename what else there is").into(),
                 });
             }
             if let Some((_, other)) = found.iter().find(|(taken, _)| *taken == role) {
                 return Err(Error::Input {
-                    problem: format!("{other:?} and {name:?} stand for the same"),
+                    problem: format!("{other:?} and {name:?} are two names for the same field"),
                     help: "Keep one of them".into(),
                 });
             }
@@ -292,8 +292,8 @@ mod tests {
         let asked = Ok(vec![(Role::Context, "context"), (Role::Question, "question")]);
         assert_eq!(assigned(Reads::QUESTION, &["context", "question"]), asked);
         for (reads, names, words) in [
-            (Reads::TEXT, ["text", "text_pair"], "\"text_pair\" is a field that this task does not read"),
-            (Reads::TEXT_PAIR, ["text", "sentence"], "\"text\" and \"sentence\" stand for the same"),
+            (Reads::TEXT, ["text", "text_pair"], "\"text_pair\" is a field that this task does not use"),
+            (Reads::TEXT_PAIR, ["text", "sentence"], "\"text\" and \"sentence\" are two names for the same field"),
             (Reads::TEXT_PAIR, ["text", "context"], "\"context\" is a field"),
             (Reads::TEXT_PAIR, ["question", "text"], "\"question\" is a field"),
             (Reads::QUESTION, ["question", "text"], "reads \"question\" and \"context\""),

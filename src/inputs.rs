@@ -81,7 +81,7 @@ impl Inputs {
         let Some(real) = real(output) else { return Ok(()) };
         if let Some(dir) = self.dirs.iter().find(|dir| real.starts_with(dir)) {
             return match real == **dir {
-                true => refused(format!("{shown} is read, or what is read depends on it")),
+                true => refused(format!("{shown} is an input of this command, or an input depends on it")),
                 false => refused(format!("{shown} lies in {}, which is read", dir.display())),
             };
         }

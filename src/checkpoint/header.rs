@@ -204,7 +204,7 @@ fn survey(header: &[u8]) -> Result<usize, &'static str> {
                     in_metadata = text == b"__metadata__";
                 }
                 if text.len() > MAX_STRING && !(in_metadata && depth == 2) {
-                    return Err("the header holds a string that is no tensor's name");
+                    return Err("the header has a string that is not the name of a tensor");
                 }
                 at += 1;
             }
@@ -275,7 +275,7 @@ impl<'de> Visitor<'de> for Tensors<'_> {
             if &*name == "__metadata__" {
                 let texts = map.next_value::<Option<Texts>>().is_ok();
                 if !texts || std::mem::replace(&mut has_metadata, true) {
-                    return Err(A::Error::custom("__metadata__ is not one object of strings"));
+                    return Err(A::Error::custom("__metadata__ must be an object of strings"));
                 }
                 continue;
             }
@@ -453,7 +453,7 @@ mod tests {
         refused(&format!(r#"{{"{}":1}}"#, "a".repeat(5000)), 0, "no tensor's name");
         for metadata in [r#"{"a":1}"#, r#"{"a":null}"#, r#"{"a":{}}"#, "7", r#""a""#, r#"{"a":"b"},"__metadata__":{}"#]
         {
-            refused(&format!(r#"{{"__metadata__":{metadata}}}"#), 0, "__metadata__ is not one object of strings");
+            refused(&format!(r#"{{"__metadata__":{metadata}}}"#), 0, "__metadata__ must be an object of strings");
         }
         refused("[]", 0, "not a JSON object");
         refused("{} {}", 0, "cannot be read");

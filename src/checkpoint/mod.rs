@@ -295,7 +295,7 @@ impl Checkpoint {
 
     fn read(&self, name: &str, vets: bool) -> Result<HostTensor<'_>> {
         let unknown = || {
-            let problem = format!("{} is no tensor of this model", clip(name));
+            let problem = format!("the model has no tensor {}", clip(name));
             broken(&self.name, Some(name), problem, "Ask for one that checkpoint::names lists")
         };
         let param = names::param(&self.config, name).ok_or_else(unknown)?;

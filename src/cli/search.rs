@@ -143,7 +143,7 @@ fn cache(args: &SearchArgs, common: &Common, sum: &str) -> Option<Cache> {
     }
     let root = args.cache.clone().or_else(|| Some(user_cache()?.join("cloze").join("search")));
     let Some(root) = root else {
-        common.note("vectors are not kept: there is no cache directory. Give --cache");
+        common.note("vectors are not stored: there is no cache directory. Give --cache");
         return None;
     };
     Cache::open(&root, sum)

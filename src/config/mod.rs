@@ -202,7 +202,7 @@ impl Config {
         let from_the_end = |id: i64| if id < 0 { id.saturating_add(config.vocab_size as i64) } else { id };
         config.pad_token_id = match pad_token_id.map(from_the_end).map(u32::try_from).transpose() {
             Ok(id) => id,
-            Err(_) => return Err(malformed(file, "pad_token_id is no row of the embeddings".into())),
+            Err(_) => return Err(malformed(file, "pad_token_id has no row in the word embeddings".into())),
         };
         config.validate(file)?;
         Ok(config)

@@ -110,7 +110,7 @@ impl Hub {
     /// [`Error::Option`] if the endpoint is not an address, or the token is invalid.
     pub fn new(cache: PathBuf, endpoint: &str, token: Option<String>) -> Result<Self> {
         if token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
-            let problem = "the token has characters that no token has".into();
+            let problem = "the token contains invalid characters".into();
             return Err(Error::Option { name: "HF_TOKEN", problem, help: "Copy it again".into() });
         }
         let wrong = |why: &str| Error::Option {
@@ -120,7 +120,7 @@ impl Hub {
         };
         let endpoint = Address::parse(endpoint).map_err(wrong)?;
         if !endpoint.is_base() {
-            return Err(wrong("has a query, which a server's address has not"));
+            return Err(wrong("has a query, but a server address has none"));
         }
         Ok(Self { cache: Cache::new(cache), endpoint, token, offline: false, patience: PATIENCE })
     }
@@ -160,7 +160,7 @@ impl Hub {
         let found = match first_of(&remote) {
             Err(error @ Error::Hub { fault: HubFault::Network, .. }) => {
                 let dir = cached(&store, known.as_deref(), id).map_err(|_| error)?;
-                tracing::warn!("the Hub cannot be reached: {id} is as it was when it was last fetched");
+                tracing::warn!("the Hub cannot be reached: using the last downloaded version of {id}");
                 return Ok(dir);
             }
             other => other?,
@@ -175,7 +175,9 @@ impl Hub {
             fetch.file(file, &meta)?;
             match parts::walk(&dir, &mut |file| fetch.have(file))? {
                 Parts::Whole => {}
-                Parts::Lacks(file) => return Err(remote.missing(format!("its index names {file}, which it has not"))),
+                Parts::Lacks(file) => {
+                    return Err(remote.missing(format!("its index names {file}, but the repository has no such file")));
+                }
                 Parts::NoWeights => {
                     return Err(no_weights_among(remote.list(), &id.to_string(), id.repo(), &class_of(&dir)));
                 }

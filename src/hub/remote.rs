@@ -145,11 +145,11 @@ impl<'a> Remote<'a> {
         let etag = bare(&etag);
         // Both become names of files.
         if !is_commit(&commit) {
-            return Err(self.nonsense(file, &format!("{:?} is no commit", clip(&commit))));
+            return Err(self.nonsense(file, &format!("{:?} is not a commit", clip(&commit))));
         }
         // `store` must be able to use this name, and to add its own endings.
         if !is_plain(etag) || etag.len() > 128 || etag.ends_with(".part") || etag.ends_with(".lock") {
-            return Err(self.nonsense(file, &format!("{:?} is no etag", clip(etag))));
+            return Err(self.nonsense(file, &format!("{:?} is not a valid ETag", clip(etag))));
         }
         Ok(Meta { commit, etag: etag.into(), size, sha256 })
     }
@@ -300,7 +300,7 @@ impl<'a> Remote<'a> {
         let page = self.page();
         match (status, &self.authorization) {
             (401 | 403, None) => {
-                let problem = format!("there is no such model, or it is not for everyone (status {status})");
+                let problem = format!("there is no such model, or it is private or gated (status {status})");
                 let help = format!("Check the name at {page}; for a private or gated model set HF_TOKEN");
                 self.fault(HubFault::NoAccess, file, problem, &help)
             }
@@ -320,7 +320,7 @@ impl<'a> Remote<'a> {
 
     fn broken_off(&self, file: &str, have: u64, size: u64, why: &str) -> Error {
         let problem = format!("the download broke off after {have} of {size} bytes: {why}");
-        self.fault(HubFault::Network, file, problem, "Run it again: what is there is kept and continued")
+        self.fault(HubFault::Network, file, problem, "Run it again: the download continues where it stopped")
     }
 
     /// The error for an answer that no Hub gives.

@@ -122,6 +122,6 @@ fn check_path(path: &str) -> Result<()> {
     };
     match path.is_empty() || (path.len() <= 255 && path.split('/').all(plain)) {
         true => Ok(()),
-        false => Err(malformed(MODULES, format!("{:?} is no directory inside the model's", clip(path)))),
+        false => Err(malformed(MODULES, format!("{:?} is not a directory inside the model's directory", clip(path)))),
     }
 }

@@ -39,7 +39,7 @@ impl Prompts {
         if let Some(name) = settings.text("default_prompt_name")? {
             if prompts.of(name).is_none() {
                 let problem =
-                    format!("default_prompt_name {:?} is none of the prompts {}", clip(name), prompts.names());
+                    format!("default_prompt_name {:?} is not one of the prompts {}", clip(name), prompts.names());
                 return Err(settings.malformed(problem));
             }
             prompts.default = Some(name.to_owned());

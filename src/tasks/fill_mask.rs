@@ -99,7 +99,9 @@ impl FillMask {
                     let first = tokenizer.encode(word)?.ids.first().copied();
                     let piece = first.and_then(|id| tokenizer.id_to_token(id)).unwrap_or_default();
                     match first {
-                        Some(_) => tracing::warn!("the target {:?} is no token: {piece:?} is taken", clip(word)),
+                        Some(_) => {
+                            tracing::warn!("the vocabulary has no token {:?}: {piece:?} is used instead", clip(word))
+                        }
                         None => tracing::warn!("the target {:?} is left out: it has no tokens", clip(word)),
                     }
                     first

@@ -37,7 +37,7 @@ impl Task for NextSentence {
 
     async fn begin(&self, input: &TextPair, (): &(), _: &Cancel) -> Result<Single> {
         if input.pair.is_none() {
-            let problem = "there is no second text".to_owned();
+            let problem = "the second text is missing".to_owned();
             return Err(Error::Input { problem, help: "Give two texts: text and pair".into() });
         }
         self.0.sequence(input, self.0.max_len()).map(Single::new)

@@ -52,7 +52,7 @@ impl std::str::FromStr for Aggregation {
         let found = Self::NAMES.iter().find(|(name, _)| *name == s).map(|(_, it)| *it);
         found.ok_or_else(|| Error::Option {
             name: "aggregation",
-            problem: format!("there is no strategy {:?}", crate::error::clip(s)),
+            problem: format!("unknown aggregation strategy {:?}", crate::error::clip(s)),
             help: format!("Give one of {}", Self::NAMES.map(|(name, _)| name).join(", ")).into(),
         })
     }

@@ -112,7 +112,7 @@ impl Method {
                 }));
             }
             other => {
-                let problem = format!("there is no method '{}'", clip(other));
+                let problem = format!("unknown method '{}'", clip(other));
                 return Err(Error::Option { name: "method", problem, help: "Use full, lora, bitfit or head".into() });
             }
         };

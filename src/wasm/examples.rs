@@ -198,7 +198,7 @@ impl Reader {
                 let names = self.classes.names();
                 let name = names.iter().enumerate().find(|(id, _)| *id as f64 == *class).map(|(_, name)| name.clone());
                 let help = "Give the number of a class, from 0, or its name";
-                let name = name.ok_or_else(|| wrong(&format!("there is no class {class}"), help))?;
+                let name = name.ok_or_else(|| wrong(&format!("the model has no class {class}"), help))?;
                 if self.kind == ProblemType::MultiLabel { Label::Classes(vec![name]) } else { Label::Class(name) }
             }
             (LabelJson::Name(name), ProblemType::MultiLabel) => Label::Classes(vec![name.clone()]),
@@ -262,7 +262,7 @@ fn place(context: &str, answer: &AnswerJson) -> Result<Range<usize>> {
 }
 
 fn unsaid(what: &str) -> Error {
-    wrong("it does not say what is right", &format!("Give its {what}"))
+    wrong("the expected result is missing", &format!("Give its {what}"))
 }
 
 /// The error of one of several examples, with its number.

@@ -54,7 +54,7 @@ impl Host {
             _ => {
                 return Err(Error::Option {
                     name: "device",
-                    problem: format!("there is no device '{}'", crate::error::clip(&device)),
+                    problem: format!("unknown device '{}'", crate::error::clip(&device)),
                     help: "Use auto, webgpu or wasm".into(),
                 });
             }

@@ -231,7 +231,7 @@ impl Tasks {
             _ => {
                 return Err(Error::Option {
                     name: "task",
-                    problem: format!("there is no task '{}'", clip(task)),
+                    problem: format!("unknown task '{}'", clip(task)),
                     help: "Use one that the documentation lists".into(),
                 });
             }
@@ -349,7 +349,7 @@ impl Tasks {
 fn pooling_of(word: &str) -> Result<Pooling> {
     Pooling::from_word(word).ok_or_else(|| Error::Option {
         name: "pooling",
-        problem: format!("there is no pooling '{}'", clip(word)),
+        problem: format!("unknown pooling '{}'", clip(word)),
         help: format!("Use auto, none, {}", Pooling::WORDS.map(|(word, _)| word).join(", ")).into(),
     })
 }

@@ -166,7 +166,7 @@ impl Training {
     pub async fn run(&mut self, request: String, cancel: &CancelToken) -> Result<JsValue> {
         let cancel = cancel.0.clone();
         let request = serde_json::from_str(&request).map_err(|e| Error::Input {
-            problem: format!("the examples are not such as there are: {}", clip_message(&e)),
+            problem: format!("invalid examples: {}", clip_message(&e)),
             help: "Give examples of the names and types that the documentation lists".into(),
         })?;
         match request {
@@ -295,7 +295,7 @@ fn head_of(task: &str) -> Result<Head> {
         "fill-mask" => Ok(Head::MaskedLm),
         _ => Err(Error::Option {
             name: "task",
-            problem: format!("there is no training for '{}'", clip(task)),
+            problem: format!("the task '{}' cannot be trained", clip(task)),
             help: "Use question-answering, text-classification, token-classification or fill-mask".into(),
         }),
     }
@@ -361,7 +361,7 @@ fn check_labels(head: Head, options: &OptionsJson) -> Result<()> {
 fn kind_named(word: &str) -> Result<ProblemType> {
     ProblemType::named(word).ok_or_else(|| Error::Option {
         name: "problem_type",
-        problem: format!("there is no problem type '{}'", clip(word)),
+        problem: format!("unknown problem type '{}'", clip(word)),
         help: format!("Use {}", ProblemType::ALL.map(ProblemType::name).join(", ")).into(),
     })
 }

@@ -179,9 +179,9 @@ fn header_too_dear() {
     assert_refused(&deep("["), &["nested too deeply"]);
     assert_refused(&deep(r#"{"a":"#), &["nested too deeply"]);
     let name = format!(r#"{{"{}":{{}}}}"#, r"\n".repeat(1 << 20));
-    assert_refused(&fixture::with_header(&name, &data), &["no tensor's name"]);
+    assert_refused(&fixture::with_header(&name, &data), &["not the name of a tensor"]);
     let dtype = format!(r#"{{"a":{{"dtype":"{}"}}}}"#, r"\n".repeat(1 << 20));
-    assert_refused(&fixture::with_header(&dtype, &data), &["no tensor's name"]);
+    assert_refused(&fixture::with_header(&dtype, &data), &["not the name of a tensor"]);
     let long = format!(r#"{{"a":{{"dtype":"I8","shape":[{}1],"data_offsets":[0,8]}}}}"#, "1,".repeat(1 << 20));
     assert_refused(&fixture::with_header(&long, &data), &["tensor a", "dimensions"]);
     let many: Vec<String> =

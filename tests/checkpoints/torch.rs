@@ -101,7 +101,7 @@ fn other_archives_are_refused_by_what_is_wrong() {
     refused(&|r| r[0].bytes = pickle("ctorch.storage\n_load_from_bytes\n."), "torch.storage._load_from_bytes");
     refused(&|r| r[0].bytes = pickle("\u{1b}]0;x\u{7}."), "instruction 0x1b");
     refused(&|r| r[0].bytes = pickle("}."), "no tensors");
-    refused(&|r| r[0].bytes = pickle("]."), "no dictionary");
+    refused(&|r| r[0].bytes = pickle("]."), "not a dictionary");
     refused(&|r| r[0].bytes = pickle("("), "truncated");
     refused(&|r| r[0].bytes = b"2".repeat(1 << 21), "damaged");
     refused(&|r| r[0].bytes = [b"N".as_slice(), &b"2".repeat(1 << 21)].concat(), "more than any model's tensors");

@@ -94,7 +94,7 @@ fn what_is_not_read_is_named() {
         &["classify"],
         "nli",
         json!({"text": "a", "sentence1": "b"}),
-        &["\"sentence1\" and \"text\" stand for the same"],
+        &["\"sentence1\" and \"text\" are two names for the same field"],
     );
     says(&["classify"], "nli", json!({"text": "a", "context": "b"}), &["\"context\" is a field that this task"]);
     says(&["tag"], "places", json!({"text": "a", "text_pair": "b"}), &["\"text_pair\" is a field", "reads \"text\""]);
@@ -120,7 +120,7 @@ fn rows_of_data_sets_are_read_as_they_are() {
     assert!(found[0]["result"][0]["answer"].as_str().unwrap().contains("kelp"), "{}", found[0]);
     let wrong = json!({"question": "Where?", "context": "Otters sleep in kelp.", "text": "other"});
     let ran = run_with(&args, wrong.to_string().as_bytes());
-    assert!(ran.code == Some(1) && ran.out.contains("is a field that this task does not read"), "{}", ran.out);
+    assert!(ran.code == Some(1) && ran.out.contains("is a field that this task does not use"), "{}", ran.out);
 }
 
 /// The npm package has the same table as the crate.

@@ -65,8 +65,8 @@ impl Begun {
 #[test]
 fn another_command_model_or_option_is_refused() {
     let begun = Begun::new(4, 2);
-    begun.refused(&["tag"], "places", "command was \"classify\", now it is \"tag\"; the model is not what it was");
-    begun.refused(&["classify"], "topics", "the model is not what it was");
+    begun.refused(&["tag"], "places", "command was \"classify\", now it is \"tag\"; the model has changed");
+    begun.refused(&["classify"], "topics", "the model has changed");
     let labels = ["zero-shot", "--labels", "a,b"];
     begun.refused(&labels, "moods", "command was");
     assert_eq!(begun.run(&labels, "nli", &["--overwrite"]).code, Some(0));
@@ -91,7 +91,7 @@ fn another_command_model_or_option_is_refused() {
     };
     let config = fs::read_to_string(copy.join("config.json")).unwrap();
     fs::write(copy.join("config.json"), config.replace("positive", "good")).unwrap();
-    assert!(at_copy(&["--resume"]).error().1.contains("the model is not what it was"));
+    assert!(at_copy(&["--resume"]).error().1.contains("the model has changed"));
     fs::write(copy.join("config.json"), config).unwrap();
     assert_eq!(at_copy(&["--resume"]).code, Some(0));
     assert_eq!(begun.read().lines().count(), 4);

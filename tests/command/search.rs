@@ -163,7 +163,7 @@ fn a_cache_that_cannot_be_written_is_done_without() {
     let notes = Notes::new();
     notes.write("cache", "a file");
     let ran = notes.search(&["Who wrote?", "notes"]);
-    assert_eq!((ran.lines().len(), ran.err.matches("vectors are not kept: ").count()), (3, 1), "{}", ran.err);
+    assert_eq!((ran.lines().len(), ran.err.matches("vectors are not stored: ").count()), (3, 1), "{}", ran.err);
     // By default they are stored in the user's directory for caches.
     let home = tempfile::tempdir().unwrap();
     let model = model("cls");

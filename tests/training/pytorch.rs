@@ -242,7 +242,7 @@ fn a_step_that_is_not_finite_is_not_taken() {
         };
         for rate in [f64::NAN, f64::INFINITY, 1e300, -1e-3] {
             let error = case.try_run(&mut trainer, 1.0, Some(rate)).expect_err("no rate");
-            assert!(error.code() == "option" && error.to_string().contains("no learning rate"), "{error}");
+            assert!(error.code() == "option" && error.to_string().contains("invalid learning rate"), "{error}");
         }
         // The loss is finite, but the squares of its gradients are not.
         refused(&mut trainer, 1e30, "norm of the gradients");
@@ -308,7 +308,7 @@ fn what_gives_no_step_is_refused() {
     refused(&none, 1.0, "input", "there is nothing to learn from");
     let one = vec![0; none.len()];
     for share in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        refused(&one, share, "option", "is no share");
+        refused(&one, share, "option", "invalid share");
     }
     assert_eq!(case.run(&mut trainer, Some(1e-3)), expected);
     assert_eq!(trainer.steps(), 1);

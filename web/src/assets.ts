@@ -8,7 +8,7 @@ export function addressOf(url: () => URL, option: string, help: string): string 
   try {
     return url().href;
   } catch {
-    throw wrong(option, "there is no address here that the package's own file could have", `Give ${help}`);
+    throw wrong(option, "the address of the package's own file is unknown here", `Give ${help}`);
   }
 }
 

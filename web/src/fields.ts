@@ -68,9 +68,9 @@ export function fieldsOf(
     }
     if (!roles.includes(role)) {
       const help = `The task reads ${roles.join(' and ')}: take out or rename what else there is`;
-      throw wrong(`'${name}' is a field that this task does not read`, help);
+      throw wrong(`'${name}' is a field that this task does not use`, help);
     }
-    if (role in found) throw wrong(`'${names[role]}' and '${name}' stand for the same`, 'Keep one of them');
+    if (role in found) throw wrong(`'${names[role]}' and '${name}' are two names for the same field`, 'Keep one of them');
     found[role] = held;
     names[role] = name;
   }

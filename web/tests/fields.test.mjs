@@ -44,9 +44,9 @@ test('the names of transformers and of data sets are known', async () => {
   for (const [input, words] of [
     [{ text, text_b: pair }, /'text_b' is not a known field.*'text_pair'/],
     [{ text, Pair: pair }, /'Pair' is not a known field.*'pair'/],
-    [{ text, context: pair }, /'context' is a field that this task does not read/],
+    [{ text, context: pair }, /'context' is a field that this task does not use/],
     [{ text, prompt: 'query: ' }, /'prompt' is an option, not a field/],
-    [{ text, sentence: pair }, /'text' and 'sentence' stand for the same/],
+    [{ text, sentence: pair }, /'text' and 'sentence' are two names for the same field/],
   ]) {
     const error = await failing(classify(input));
     assert.equal(error.code, 'input');
@@ -62,7 +62,7 @@ test('the names of transformers and of data sets are known', async () => {
   );
   assert.match(
     (await failing(tag({ text: 'a', pair: 'b' }))).message,
-    /'pair' is a field that this task does not read/,
+    /'pair' is a field that this task does not use/,
   );
   await tag.dispose();
 
@@ -75,7 +75,7 @@ test('the names of transformers and of data sets are known', async () => {
   );
   assert.match(
     (await failing(answer({ ...asked, text: 'x' }))).message,
-    /'text' is a field that this task does not read/,
+    /'text' is a field that this task does not use/,
   );
   await answer.dispose();
 });

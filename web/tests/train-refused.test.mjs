@@ -67,7 +67,7 @@ test('models and options', async () => {
   alike(found, [
     ['option', "no training for 'next-sentence'"],
     ['option', 'model: there is none'],
-    ['option', "no method 'prefix'"],
+    ['option', "unknown method 'prefix'"],
     ['option', 'loraR'],
     ['option', 'loraAlpha'],
     ['option', 'loraDropout'],
@@ -81,7 +81,7 @@ test('models and options', async () => {
     ['option', 'labels: the task has no use for it'],
     ['option', 'problemType: the task has no use for it'],
     ['option', 'freezeLayers'],
-    ['option', "no problem type 'ranking'"],
+    ['option', "unknown problem type 'ranking'"],
     ['option', 'labels'],
     ['option', 'labels'],
     ['option', 'seed'],
@@ -156,7 +156,7 @@ test('examples and rates, after which it goes on', async () => {
     ['input', 'nothing to learn from'],
     ['input', 'not a string'],
     ['input', 'not a string'],
-    ['input', 'does not say what is right'],
+    ['input', 'the expected result is missing'],
     ['input', 'no class 3'],
     ['input', 'no class -1'],
     ['input', 'no class 0.5'],
@@ -172,7 +172,7 @@ test('examples and rates, after which it goes on', async () => {
     ['option', 'share'],
     ['option', 'share'],
     ['input', 'examples[1]: label is not what it should be'],
-    ['data', 'examples[1]: the label "awful" is none of those that are learnt'],
+    ['data', 'examples[1]: the label "awful" does not occur in the training data'],
     ['input', 'there are no gradients'],
   ]);
   assert.deepEqual(found.after, found.first);

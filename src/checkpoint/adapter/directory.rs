@@ -112,7 +112,7 @@ impl Adapter {
         let settings = config::parse(&read_small(&path, config::MAX_BYTES as u64)?, &path.display().to_string())?;
         let Some(path) = [WEIGHTS, OLD_WEIGHTS].map(|name| dir.join(name)).into_iter().find(|path| path.exists())
         else {
-            let problem = format!("neither {WEIGHTS} nor {OLD_WEIGHTS}");
+            let problem = format!("it has neither {WEIGHTS} nor {OLD_WEIGHTS}");
             return Err(broken(&dir.display().to_string(), None, problem, super::OTHER));
         };
         let size = std::fs::metadata(&path).map_err(|e| Error::io("read", &path, e))?.len();

@@ -78,7 +78,7 @@ pub(super) fn plain(
     if !is_listed {
         lora.targets = adapted.map(str::to_owned).collect();
     } else if let Some(other) = adapted.find(|module| !lora.applies_to(module)) {
-        return fault(other, format!("{} is adapted, and is none of target_modules", clip(other)));
+        return fault(other, format!("{} is adapted, but target_modules does not name it", clip(other)));
     }
 
     // The rank and the scale of each layer, with the layer's name in training.

@@ -76,7 +76,8 @@ impl Lora {
             None if !self.targets.is_empty() => Ok(()),
             unknown => Err(Error::Option {
                 name: "lora_targets",
-                problem: unknown.map_or("there are none".into(), |t| format!("{:?} is no linear layer", clip(t))),
+                problem: unknown
+                    .map_or("no target is given".into(), |t| format!("{:?} matches no linear layer", clip(t))),
                 help: "Give some of query, key, value, attention.output.dense, intermediate.dense, output.dense".into(),
             }),
         }
@@ -99,7 +100,7 @@ impl Lora {
             return Some(("lora_r", format!("the rank {} is not in 1..={MOST_RANK}", self.r), "Give one such as 8"));
         }
         if !(self.alpha.is_finite() && self.alpha > 0.0) {
-            return Some(("lora_alpha", format!("{} is no positive number", self.alpha), "Give one such as 16"));
+            return Some(("lora_alpha", format!("{} is not a positive number", self.alpha), "Give one such as 16"));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Some(("lora_dropout", format!("{} is not in 0..1", self.dropout), "Give one such as 0.1, or 0"));

@@ -54,7 +54,7 @@ impl Texts {
             true => Ok((Pattern::End(text), number)),
             false => match SysRegex::new(&format!(r"^(.*\.)?({text})$")) {
                 Ok(regex) => Ok((Pattern::Regex(regex), number)),
-                Err(_) => Err(format!("{:?} is no regular expression", clip(&text))),
+                Err(_) => Err(format!("{:?} is not a regular expression", clip(&text))),
             },
         });
         Ok(Patterns(compiled.collect::<Result<_, _>>()?))

@@ -49,7 +49,7 @@ fn from_zip(bytes: &[u8]) -> Done<Found> {
     // All records are in one directory, which has the name that the file had when it was saved.
     let mut pickles = records.iter().filter_map(|(name, at)| Some((name.strip_suffix("data.pkl")?, at)));
     let (Some((dir, at)), None) = (pickles.next(), pickles.next()) else {
-        return Err("it has no data.pkl, or several: it is no file of torch.save".into());
+        return Err("it must have one data.pkl: this is not a file of torch.save".into());
     };
     let record = |name: &str| records.get(format!("{dir}{name}").as_str());
     if let Some(order) = record("byteorder").and_then(|at| bytes.get(at.clone()))
@@ -105,7 +105,7 @@ fn collect<'a>(
     place: impl Fn(&Storage<'a>) -> Option<Range<usize>>,
 ) -> Done<Found> {
     let Some(Object::Dict(items)) = machine.get(value) else {
-        return Err("it is no dictionary of tensors".into());
+        return Err("it is not a dictionary of tensors".into());
     };
     let mut found = Found { in_file: Vec::new(), copies: Vec::new(), copied: Vec::new() };
     // As in Python, the last of two equal names is used.
@@ -175,7 +175,9 @@ impl Found {
         // A view can repeat elements without end. So the copy is limited to the size of the file.
         let need = count.checked_mul(size).filter(|need| *need <= (bytes.len() - start.min(bytes.len())) as u64);
         let need = need.ok_or_else(|| format!("the tensor {shown} repeats more elements than the file has"))?;
-        self.copied.try_reserve(need as usize).map_err(|_| format!("there is no memory for the tensor {shown}"))?;
+        self.copied
+            .try_reserve(need as usize)
+            .map_err(|_| format!("there is not enough memory for the tensor {shown}"))?;
         let made = entry(start as u64)?;
         tensor.each(|index| {
             let from = (at + index * size) as usize;

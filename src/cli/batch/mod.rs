@@ -55,11 +55,11 @@ impl Batch {
     pub fn check(&self, common: &Common) -> Result<()> {
         let refused = |name, problem: String, help: &str| Err(Error::Option { name, problem, help: help.into() });
         if self.resume && self.input.is_none() {
-            return refused("resume", "there is no batch to go on with".into(), "Give it with --input");
+            return refused("resume", "there is no batch to continue".into(), "Give it with --input");
         }
         if self.output == Path::new("-") {
             return match self.resume {
-                true => refused("resume", "stdout does not say what it holds".into(), "Give --output FILE"),
+                true => refused("resume", "a batch on stdout cannot be continued".into(), "Give --output FILE"),
                 false => Ok(()),
             };
         }

@@ -140,7 +140,7 @@ fn difference(was: &Arguments, is: &Arguments) -> Option<String> {
     let names: std::collections::BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let parts = names.into_iter().filter(|name| was.get(*name) != is.get(*name)).map(|name| match name.as_str() {
         // These are fingerprints, which mean nothing to people.
-        "model" | "context_file" => format!("the {} is not what it was", name.replace('_', "-")),
+        "model" | "context_file" => format!("the {} has changed", name.replace('_', "-")),
         _ => format!("{} was {}, now it is {}", name.replace('_', "-"), text(was.get(name)), text(is.get(name))),
     });
     let parts: Vec<String> = parts.collect();

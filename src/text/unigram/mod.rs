@@ -144,7 +144,7 @@ impl Metaspace {
         let broken = |problem: &str| broken(format!("Metaspace: {problem}"), "Download or export the file again");
         let mut signs = section["replacement"].as_str().unwrap_or_default().chars();
         let (Some(sign), None) = (signs.next(), signs.next()) else {
-            return Err(broken("its replacement is not one character"));
+            return Err(broken("replacement must be one character"));
         };
         let prepend = match (&section["prepend_scheme"], section["add_prefix_space"].as_bool()) {
             (Value::Null, Some(false)) => Ok(Prepend::Never),
@@ -154,9 +154,9 @@ impl Metaspace {
                 ("always" | "first", Some(false)) => Err("add_prefix_space does not match prepend_scheme"),
                 ("always", _) => Ok(Prepend::Always),
                 ("first", _) => Ok(Prepend::First),
-                _ => Err("its prepend_scheme is none of always, first and never"),
+                _ => Err("prepend_scheme must be always, first or never"),
             },
-            _ => Err("its prepend_scheme is no text"),
+            _ => Err("prepend_scheme is not a string"),
         };
         let cuts = section["split"].as_bool().unwrap_or(true);
         Ok(Self { sign, prepend: prepend.map_err(broken)?, cuts })

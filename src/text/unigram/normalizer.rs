@@ -89,7 +89,7 @@ fn read(section: &Value, steps: &mut Vec<Step>, depth: usize) -> Result<()> {
         super::broken(format!("normalizer {}: {problem}", clip(kind)), "Download or export the file again")
     };
     let flag = |name: &str| section[name].as_bool().ok_or_else(|| broken(&format!("{name} is neither true nor false")));
-    let text = |name: &str| section[name].as_str().ok_or_else(|| broken(&format!("{name} is no text")));
+    let text = |name: &str| section[name].as_str().ok_or_else(|| broken(&format!("{name} is not a string")));
     steps.push(match kind {
         "Sequence" => {
             let Some(parts) = section["normalizers"].as_array() else { return Err(broken("it has no normalizers")) };

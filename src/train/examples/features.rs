@@ -101,7 +101,7 @@ pub fn labelled(
         }
         (Label::Value(value), ProblemType::Regression) => Target::Value(*value),
         (label, kind) => {
-            let problem = format!("the label is {}, which is none of {}", label.in_words(), kind.name());
+            let problem = format!("the label is {}, which does not fit {}", label.in_words(), kind.name());
             return Err(at.wrong(problem, "Give labels that are all of one kind"));
         }
     };

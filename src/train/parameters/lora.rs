@@ -34,13 +34,13 @@ pub fn checked(lora: &Lora, layers: std::ops::Range<usize>) -> Result<Lora> {
     };
     for target in &lora.targets {
         if named(&Lora { targets: vec![target.clone()], ..*lora }).is_empty() {
-            let problem = format!("'{}' is no linear layer of what is trained of the encoder", clip(target));
+            let problem = format!("'{}' matches no trainable linear layer of the encoder", clip(target));
             return wrong(problem);
         }
     }
     let found = named(lora);
     if found.is_empty() {
-        return wrong("there is none".into());
+        return wrong("no target is given".into());
     }
     let in_each = LINEAR_LAYERS.map(|name| found.iter().filter(|(_, found)| *found == name).count());
     let everywhere = layers.start == 0 && in_each.iter().all(|n| *n == 0 || *n == layers.len());

@@ -10,7 +10,7 @@ pub(in crate::train) mod seed;
 /// The error for a tensor that the model does not have.
 pub(in crate::train) fn unknown(name: &str) -> Error {
     Error::Input {
-        problem: format!("{} is no tensor of this model", clip(name)),
+        problem: format!("the model has no tensor {}", clip(name)),
         help: "Ask for one that checkpoint::names lists".into(),
     }
 }

@@ -322,7 +322,7 @@ fn texts(
             notes.push(format!("{name}: columns {columns}"));
         }
         if read.left_out > 0 {
-            notes.push(format!("{name}: {} of its lines are no examples and are left out", read.left_out));
+            notes.push(format!("{name}: {} lines are not examples and are skipped", read.left_out));
         }
         examples.extend(placed(&name, read.examples));
     }

@@ -221,7 +221,7 @@ impl Making<'_> {
                 if chunks.is_empty() {
                     return Err(Error::Data {
                         file: "the data".into(),
-                        problem: "there is no word of the vocabulary in it".into(),
+                        problem: "it has no word of the vocabulary".into(),
                         help: "Give text in the model's language".into(),
                     });
                 }

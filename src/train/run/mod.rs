@@ -214,7 +214,7 @@ impl Run {
             model.trainer.restore(progress.counters, |state| found.values(state))?;
             model.find_base_again(&setup.output)?;
         } else if setup.resume {
-            observe(Event::Notice("there is no checkpoint yet: the run begins".into()));
+            observe(Event::Notice("there is no checkpoint yet: the run starts from the beginning".into()));
         }
         let log = Log::open(&store, progress.log)?;
         let mut about = settings.clone();
@@ -472,7 +472,7 @@ fn check_metric(setup: &Setup, data: &Data) -> Result<()> {
     match &options.metric {
         Some(metric) if !known.contains(&metric.as_str()) => wrong(
             "metric",
-            format!("{:?} is none of this task's", crate::error::clip(metric)),
+            format!("this task has no metric {:?}", crate::error::clip(metric)),
             format!("Give {}", known.join(", ")).into(),
         ),
         _ => Ok(()),

@@ -85,7 +85,11 @@ impl RunOptions {
             return wrong("batch_tokens", format!("{} are too many", self.batch_tokens), "Give at most 1048576");
         }
         if !((self.lr as f32).is_finite() && self.lr as f32 > 0.0) {
-            return wrong("lr", format!("{} is no learning rate", self.lr), "Give one such as 5e-5");
+            return wrong(
+                "lr",
+                format!("invalid learning rate {}: it must be finite and greater than 0", self.lr),
+                "Give one such as 5e-5",
+            );
         }
         let is_count = (1.0..=MOST_WARMUP).contains(&self.warmup) && self.warmup.fract() == 0.0;
         if !is_count && !(0.0..1.0).contains(&self.warmup) {

@@ -147,7 +147,7 @@ impl Store {
             metadata: BTreeMap<String, String>,
         }
         let Header { metadata } = serde_json::from_slice(shard.header()).map_err(|e| broken(clip_message(&e)))?;
-        let text = metadata.get("run").ok_or_else(|| broken("it is no checkpoint of a run".into()))?;
+        let text = metadata.get("run").ok_or_else(|| broken("it is not a checkpoint of a run".into()))?;
         let Meta { progress, settings } = serde_json::from_str(text).map_err(|e| broken(clip_message(&e)))?;
         let summed = shard.file_bytes().split_last_chunk::<SUM_BYTES>();
         if summed.is_none_or(|(bytes, sum)| Sha256::digest(bytes).as_slice() != sum) {
@@ -226,7 +226,7 @@ pub(super) fn difference(was: &Map<String, Value>, is: &Map<String, Value>) -> O
     let parts = names.map(|name| (name.as_str(), text(was.get(name)), text(is.get(name))));
     let words = |(name, was, is): (&str, String, String)| match name {
         // These are fingerprints, which mean nothing to people.
-        "base" | "data" | "eval" => format!("{name} is not what it was"),
+        "base" | "data" | "eval" => format!("{name} has changed"),
         // The names of the command line, except for those of the optimizer.
         _ => {
             let name = name.trim_start_matches("train.").trim_start_matches("method.").replace(['.', '_'], "-");

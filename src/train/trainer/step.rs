@@ -259,13 +259,13 @@ impl Trainer {
             self.forget_gradients();
             return Err(Error::Option {
                 name: "rate",
-                problem: format!("{rate} is no learning rate"),
+                problem: format!("invalid learning rate {rate}: it must be finite and at least 0"),
                 help: "Give one such as 5e-5".into(),
             });
         }
         if self.at.batches == self.kept {
             return Err(Error::Input {
-                problem: "there are no gradients to take a step by".into(),
+                problem: "there are no gradients for a step".into(),
                 help: "Accumulate those of a batch first".into(),
             });
         }

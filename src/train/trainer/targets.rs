@@ -22,7 +22,7 @@ pub(in crate::train) fn of(
     if !(share.is_finite() && share > 0.0) {
         return Err(Error::Option {
             name: "share",
-            problem: format!("{share} is no share"),
+            problem: format!("invalid share {share}: it must be finite and greater than 0"),
             help: "Give a number above 0, such as 0.25 for one batch of four".into(),
         });
     }
@@ -83,7 +83,7 @@ fn nothing() -> Error {
 
 fn misfit(found: usize, wanted: usize, bad: Option<u32>) -> Error {
     let problem = match bad {
-        Some(label) => format!("label {label} is none of the model's"),
+        Some(label) => format!("the model has no label {label}"),
         None => format!("{found} labels were given where {wanted} are needed"),
     };
     Error::Input { problem, help: "Give one label for each row of the head's logits".into() }

@@ -71,9 +71,9 @@ fn columns_of_texts_are_said_or_refused() {
     assert!(ran.code == Some(0) && ran.err.contains("columns text=premise,pair=hypothesis,label=label"), "{}", ran.err);
     for (name, text, words) in [
         ("lost.tsv", "text\ttext_b\tlabel\na\tb\t1\n", "\"text_b\" is not a known field"),
-        ("nan.tsv", "text\tlabel\na\t1.5\nb\t2.5\nc\tnan\n", "line 4: the label \"nan\" is no finite number"),
-        ("inf.csv", "text,label\na,1\nb,inf\nc,2\n", "line 3: the label \"inf\" is no finite number"),
-        ("empty.csv", "text,label\na,1\nb,\nc,2\n", "line 3: the label \"\" is no finite number"),
+        ("nan.tsv", "text\tlabel\na\t1.5\nb\t2.5\nc\tnan\n", "line 4: the label \"nan\" is not a finite number"),
+        ("inf.csv", "text,label\na,1\nb,inf\nc,2\n", "line 3: the label \"inf\" is not a finite number"),
+        ("empty.csv", "text,label\na,1\nb,\nc,2\n", "line 3: the label \"\" is not a finite number"),
     ] {
         place.put(name, text);
         let (code, message) = place.train("classify", name, &["--output", path(&place.at("none"))]).error();

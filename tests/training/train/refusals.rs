@@ -71,11 +71,11 @@ fn another_run_is_not_resumed() {
     assert_eq!(train("train.tsv", &[]).code, Some(0));
     refused(&train("train.tsv", &[]), "option", "has a run already. Continue it with --resume");
     for (data, rest, words) in [
-        ("other.tsv", vec![], "data is not what it was"),
+        ("other.tsv", vec![], "data has changed"),
         ("train.tsv", vec!["--lr", "1e-3"], "lr was 0.00005, now it is 0.001"),
         ("train.tsv", vec!["--seed", "1", "--no-dropout"], "dropout was true, now it is false; seed was 0, now"),
-        ("train.tsv", vec!["--model", path(&other)], "base is not what it was"),
-        ("train.tsv", vec!["--eval", path(&data)], "eval is not what it was"),
+        ("train.tsv", vec!["--model", path(&other)], "base has changed"),
+        ("train.tsv", vec!["--eval", path(&data)], "eval has changed"),
         ("train.tsv", vec!["--max-seq-len", "20"], "max-seq-len was none, now it is 20"),
     ] {
         refused(&train(data, &[rest.as_slice(), &["--resume"]].concat()), "option", words);
@@ -112,7 +112,7 @@ fn another_run_is_not_resumed() {
         (flipped(header), "the file is damaged"),
         (flipped(digit), "the file is damaged"),
         (flipped(whole.len() - 1), "the file is damaged"),
-        (with("\"run\":", "\"ran\":"), "it is no checkpoint of a run"),
+        (with("\"run\":", "\"ran\":"), "it is not a checkpoint of a run"),
         (with("\\\"progress\\\"", "\\\"regress\\\""), "missing field"),
         (with("\"m_classifier.bias\"", "\"x_classifier.bias\""), "there is no m_classifier.bias"),
         (with("{\\\"steps\\\":4", "{\\\"steps\\\":-4"), "invalid value"),
@@ -206,14 +206,14 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "train.tsv", vec!["--lora-targets", "key", "--method", "head"], "option", "the method is head"),
         ("classify", "train.tsv", vec!["--metric", "bleu"], "option", "nothing to measure on"),
         ("classify", "train.tsv", vec!["--max-seq-len", "3"], "option", "is not from 4 to 48"),
-        ("classify", "train.tsv", vec!["--lr=-1"], "option", "is no learning rate"),
-        ("classify", "train.tsv", vec!["--lr", "NaN"], "option", "is no learning rate"),
-        ("classify", "train.tsv", vec!["--lr", "1e300"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--lr=-1"], "option", "invalid learning rate"),
+        ("classify", "train.tsv", vec!["--lr", "NaN"], "option", "invalid learning rate"),
+        ("classify", "train.tsv", vec!["--lr", "1e300"], "option", "invalid learning rate"),
         ("classify", "train.tsv", vec!["--epochs", "0"], "option", "it is 0"),
         ("classify", "train.tsv", vec!["--batch-tokens", "99999999999"], "option", "are too many"),
         ("classify", "train.tsv", vec!["--warmup", "2.5"], "option", "warmup"),
         ("classify", "train.tsv", vec!["--warmup", "1e300"], "option", "warmup"),
-        ("classify", "train.tsv", vec!["--lr", "1e-60"], "option", "is no learning rate"),
+        ("classify", "train.tsv", vec!["--lr", "1e-60"], "option", "invalid learning rate"),
         ("classify", "train.tsv", vec!["--freeze-layers", "3"], "option", "the model has 2 layers, not 3"),
         ("classify", "none.jsonl", vec![], "data", "no example has a label"),
         ("classify", "none.jsonl", vec!["--kind", "multi"], "data", "no example has a label"),

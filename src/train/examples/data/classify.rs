@@ -187,8 +187,10 @@ fn check_numbers(rows: &[(At<'_>, String, Option<String>, Value)]) -> Result<()>
     let are_missing = count > 0 && others.clone().all(|(.., label)| is_missing(label));
     match others.next().filter(|_| is_one_of_numbers || are_missing) {
         Some((at, _, _, label)) if !label.is_array() => {
-            let problem =
-                format!("the label {} is no finite number, and the others are numbers", clip(&label.to_string()));
+            let problem = format!(
+                "the label {} is not a finite number, but the other labels are numbers",
+                clip(&label.to_string())
+            );
             Err(at.wrong(
                 problem,
                 help!("Give a number, remove the line, or set ", OptionName("kind"), " to single if labels are names"),

@@ -113,7 +113,7 @@ mod tests {
         }
         for (names, words) in [
             ("text text_b label", "\"text_b\" is not a known field"),
-            ("text sentence label", "\"text\" and \"sentence\" stand for the same"),
+            ("text sentence label", "\"text\" and \"sentence\" are two names for the same field"),
             ("text context label", "\"context\" is a field that"),
             ("review label", "its columns are not known"),
             ("question passage label", "\"question\" is a field that"),

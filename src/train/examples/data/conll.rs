@@ -230,7 +230,7 @@ impl<'a> Layout<'a> {
             }
             let problem = match (is_numbered, width) {
                 (_, 1) => format!("{:?} has no tag", clip(first)),
-                (true, 2) => "its first column numbers the lines, and there is none with words".into(),
+                (true, 2) => "its first column numbers the lines, and no column has words".into(),
                 _ => format!("no column holds tags such as O, B-PER and I-PER: {:?}", clip(first)),
             };
             return Err(at.wrong(problem, help()));

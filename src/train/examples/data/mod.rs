@@ -41,7 +41,7 @@ impl Format {
             Some("conll" | "conllu" | "conllx" | "bio" | "iob" | "iob2" | "bioes" | "bilou") => Ok(Format::Conll),
             _ => Err(Error::Data {
                 file: file.into(),
-                problem: "its name does not say what is in it".into(),
+                problem: "its name does not tell its format".into(),
                 help: "Give a file that ends in .tsv, .csv, .jsonl or .conll".into(),
             }),
         }
@@ -93,7 +93,7 @@ fn lines<'a>(file: &'a str, bytes: &'a [u8]) -> impl Iterator<Item = Result<(At<
 
 /// The error for a file without examples.
 fn empty(file: &str) -> Error {
-    Error::Data { file: file.into(), problem: "there is no example in it".into(), help: "Give a file with some".into() }
+    Error::Data { file: file.into(), problem: "it has no examples".into(), help: "Give a file with some".into() }
 }
 
 /// The classes that the labels name, in the order of their ids: by number if all are whole numbers, else by the
@@ -152,7 +152,7 @@ impl Classes {
     }
 
     fn unknown(&self, place: &str, name: &str, at: At<'_>) -> Error {
-        let problem = format!("{place}the label {:?} is none of those that are learnt", clip(name));
+        let problem = format!("{place}the label {:?} does not occur in the training data", clip(name));
         at.wrong(problem, format!("Use {}", clip(&self.names.join(", "))))
     }
 }

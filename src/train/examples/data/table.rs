@@ -93,7 +93,7 @@ fn object<'a>(at: At<'a>, text: &str) -> Result<Row<'a>> {
     let wrong = |problem: String| at.wrong(problem, "Give a JSON object a line");
     match serde_json::from_str(text).map_err(|e| wrong(clip_message(&e)))? {
         Value::Object(object) => Ok(Row { at, cells: Cells::Object(object) }),
-        other => Err(wrong(format!("{} is no object", clip(&other.to_string())))),
+        other => Err(wrong(format!("{} is not an object", clip(&other.to_string())))),
     }
 }
 

@@ -117,7 +117,7 @@ fn listed(at: At<'_>, words: Vec<String>, tags: Vec<Value>) -> Result<Example> {
     let tag = |tag: Value| match tag {
         Value::String(tag) if !tag.trim().is_empty() => Ok(tag),
         other => {
-            let problem = format!("the tag {} is no name", clip(&other.to_string()));
+            let problem = format!("the tag {} is not a string", clip(&other.to_string()));
             Err(at.wrong(problem, "Give names such as \"B-PER\", which the data set has for its numbers"))
         }
     };
@@ -197,7 +197,7 @@ mod tests {
         let read_one = read("t.jsonl", text.as_bytes(), Format::Jsonl).unwrap();
         assert_eq!(pairs(&read_one[0].1), [("Ada", "B-PER"), ("sails", "O")]);
         for (text, words) in [
-            ("{\"tokens\": [\"Ada\"], \"ner_tags\": [1]}", "the tag 1 is no name"),
+            ("{\"tokens\": [\"Ada\"], \"ner_tags\": [1]}", "the tag 1 is not a string"),
             ("{\"tokens\": [\"Ada\"], \"ner_tags\": []}", "1 tokens and 0 tags"),
             ("{\"tokens\": [\"Ada\"]}", "neither text and spans nor tokens"),
         ] {
