@@ -450,7 +450,7 @@ mod tests {
         refused(r#"{"a":{"dtype":"I8","shape":[1]}}"#, 0, "data_offsets");
         refused(r#"{"a":7}"#, 0, "tensor a");
         refused(&format!(r#"{{"a":{}"#, "[".repeat(1 << 16)), 0, "nested too deeply");
-        refused(&format!(r#"{{"{}":1}}"#, "a".repeat(5000)), 0, "no tensor's name");
+        refused(&format!(r#"{{"{}":1}}"#, "a".repeat(5000)), 0, "not the name of a tensor");
         for metadata in [r#"{"a":1}"#, r#"{"a":null}"#, r#"{"a":{}}"#, "7", r#""a""#, r#"{"a":"b"},"__metadata__":{}"#]
         {
             refused(&format!(r#"{{"__metadata__":{metadata}}}"#), 0, "__metadata__ must be an object of strings");

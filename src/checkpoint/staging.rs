@@ -15,6 +15,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::files::sync_dir;
@@ -107,7 +108,11 @@ impl Staging {
                     && path.is_dir()
                     && let Some(Ok(_held)) = lock(&path)
                 {
-                    fs::remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+                    match fs::remove_dir_all(&path) {
+                        // Its process has just ended, and removed it.
+                        Err(e) if e.kind() == ErrorKind::NotFound => {}
+                        removed => removed.map_err(|e| Error::io("remove", &path, e))?,
+                    }
                 }
             }
         }
@@ -196,17 +201,20 @@ fn is_name(name: &str, stem: &str) -> bool {
 
 /// Makes and locks a directory in `place`, whose name begins with `stem`.
 fn make(place: &Path, stem: &str) -> Result<(PathBuf, Option<File>)> {
-    let mut attempt = 0;
+    // No name comes twice: a sweep that still holds an old directory would remove the new one of the same name.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut attempts_left = 100;
     loop {
-        let dir = place.join(format!("{stem}{}-{attempt}.partial", std::process::id()));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = place.join(format!("{stem}{}-{number}.partial", std::process::id()));
         match fs::create_dir(&dir) {
             // Another process may sweep it before it is locked.
             Ok(()) => match lock(&dir) {
-                Some(Err(())) => attempt += 1,
-                _ if !dir.is_dir() => attempt += 1,
+                Some(Err(())) => {}
+                _ if !dir.is_dir() => {}
                 lock => return Ok((dir, lock.and_then(std::result::Result::ok))),
             },
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && attempts_left > 0 => attempts_left -= 1,
             Err(e) => return Err(Error::io("create", dir, e)),
         }
     }
@@ -372,12 +380,12 @@ mod tests {
         let is_done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             let sweeper = scope.spawn(|| {
-                while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                while !is_done.load(Ordering::Relaxed) {
                     Staging::sweep(&out).unwrap();
                 }
             });
             let built = (0..2000).all(|_| Staging::begin(&out).is_ok_and(|staging| staging.write("a", b"1").is_ok()));
-            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+            is_done.store(true, Ordering::Relaxed);
             sweeper.join().unwrap();
             assert!(built);
         });

@@ -102,7 +102,7 @@ fn what_the_whole_model_says_is_read() {
     assert_eq!(of("{}").unwrap().prompts.text(None).unwrap(), "");
     for (config, code, says) in [
         (r#"{"model_type": "SparseEncoder"}"#, "unsupported", "a SparseEncoder"),
-        (r#"{"default_prompt_name": "passage"}"#, "config", "none of the prompts query, document"),
+        (r#"{"default_prompt_name": "passage"}"#, "config", "not one of the prompts query, document"),
         (r#"{"prompts": {"query": 3}}"#, "config", "query is not a string"),
         (r#"{"prompts": []}"#, "config", "prompts is not an object"),
         (r#"{"similarity_fn_name": "angle"}"#, "unsupported", "angle"),

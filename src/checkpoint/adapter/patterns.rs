@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(get("bert.encoder.layer.1.attention.output.dense"), Some(4.0));
         assert_eq!(get("bert.encoder.layer.2.output.dense"), None);
         let wrong: Texts = serde_json::from_str(r#"{"(": 1}"#).unwrap();
-        assert!(wrong.compile().unwrap_err().contains("no regular expression"));
+        assert!(wrong.compile().unwrap_err().contains("not a regular expression"));
         assert!(serde_json::from_str::<Texts>(r#"{"a": "b"}"#).is_err());
     }
 }

@@ -382,7 +382,7 @@ mod tests {
             let rows: String = labels.split(' ').map(|label| format!("a\t{label}\n")).collect();
             let error = tsv(&format!("text\tlabel\n{rows}")).unwrap_err().to_string();
             assert!(
-                error.contains(&format!("line {line}: ")) && error.contains("no finite number"),
+                error.contains(&format!("line {line}: ")) && error.contains("not a finite number"),
                 "{labels}: {error}"
             );
             let single = format!("text\tlabel\n{rows}");

@@ -169,7 +169,7 @@ mod tests {
         let at = At { file: "dev.tsv", line: 3 };
         assert_eq!(classes.id("yes", at).unwrap(), 1);
         let error = classes.id("maybe", at).unwrap_err().to_string();
-        assert!(error.starts_with("dev.tsv: line 3: the label \"maybe\" is none"), "{error}");
+        assert!(error.starts_with("dev.tsv: line 3: the label \"maybe\" does not occur"), "{error}");
     }
 
     #[test]
