@@ -70,7 +70,8 @@ export function fieldsOf(
       const help = `The task reads ${roles.join(' and ')}: take out or rename what else there is`;
       throw wrong(`'${name}' is a field that this task does not use`, help);
     }
-    if (role in found) throw wrong(`'${names[role]}' and '${name}' are two names for the same field`, 'Keep one of them');
+    if (role in found)
+      throw wrong(`'${names[role]}' and '${name}' are two names for the same field`, 'Keep one of them');
     found[role] = held;
     names[role] = name;
   }

@@ -60,10 +60,7 @@ test('the names of transformers and of data sets are known', async () => {
     await tag([{ text: 'ada lived' }, { sentence: 'ada lived' }]),
     await tag(['ada lived', 'ada lived']),
   );
-  assert.match(
-    (await failing(tag({ text: 'a', pair: 'b' }))).message,
-    /'pair' is a field that this task does not use/,
-  );
+  assert.match((await failing(tag({ text: 'a', pair: 'b' }))).message, /'pair' is a field that this task does not use/);
   await tag.dispose();
 
   const answer = await pipeline('question-answering', { device: 'wasm' });

@@ -76,11 +76,7 @@ export async function walk(reader: Reader): Promise<string | undefined> {
         'files that were saved with the model',
     );
   };
-  const asks: (() => Promise<unknown>)[] = [
-    config,
-    () => tokens(reader, at),
-    tokenizer,
-  ];
+  const asks: (() => Promise<unknown>)[] = [config, () => tokens(reader, at), tokenizer];
   asks.push(...wanted.map((file) => () => reader.has(file)));
   asks.push(
     ...needed.map((file) => async () => {
