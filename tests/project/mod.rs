@@ -3,4 +3,5 @@
 pub mod dependencies;
 pub mod guides;
 pub mod imports;
+pub mod shaders;
 pub mod tidy;

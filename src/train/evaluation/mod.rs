@@ -247,7 +247,7 @@ fn surprise(row: &[f32], class: usize) -> f64 {
     sum.ln() + f64::from(most) - f64::from(row[class])
 }
 
-/// Exact match and F1 of answers to SQuAD's questions, 0 to 100, as [`tasks::evaluate::squad`](crate::tasks::evaluate::squad) counts them.
+/// Exact match and F1 of answers to SQuAD's questions, 0 to 100, as [`tasks::evaluate::squad`] counts them.
 ///
 /// # Errors
 /// [`Error::Data`] names a question whose text cannot be used; and as [`features()`].
