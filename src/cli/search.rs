@@ -101,7 +101,7 @@ pub fn search(args: SearchArgs, common: &Common) -> Result<Outcome> {
             let (path, error) = (path.display().to_string(), show::message(&error));
             skipped.push(if error.contains(&path) { error } else { format!("{path}: {error}") });
         }
-        Event::NotKept(error) => common.note(&format!("vectors are not kept: {}", show::message(&error))),
+        Event::NotKept(error) => common.note(&format!("vectors are not stored: {}", show::message(&error))),
     };
     let (mut hits, read) = cloze::block_on(async {
         let search = Search::new(&embedder, cache, &args.query, args.prompt.clone(), most, &cancel).await?;
@@ -147,7 +147,7 @@ fn cache(args: &SearchArgs, common: &Common, sum: &str) -> Option<Cache> {
         return None;
     };
     Cache::open(&root, sum)
-        .inspect_err(|error| common.note(&format!("vectors are not kept: {}", show::message(error))))
+        .inspect_err(|error| common.note(&format!("vectors are not stored: {}", show::message(error))))
         .ok()
 }
 

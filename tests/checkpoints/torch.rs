@@ -94,8 +94,8 @@ fn other_archives_are_refused_by_what_is_wrong() {
     refused(&|r| r.truncate(4), "is missing");
     refused(&|r| r[3].bytes.truncate(8), "does not lie inside its storage");
     refused(&|r| r[4].name = r[3].name.clone(), "is there twice");
-    refused(&|r| r[0].name = "archive/data.txt".into(), "no data.pkl");
-    refused(&|r| r[1].name = "other/data.pkl".into(), "no data.pkl, or several");
+    refused(&|r| r[0].name = "archive/data.txt".into(), "must have one data.pkl");
+    refused(&|r| r[1].name = "other/data.pkl".into(), "must have one data.pkl");
     refused(&|r| r[0].bytes = pickle("cos\nsystem\n(S'id'\ntR."), "os.system");
     refused(&|r| r[0].bytes = pickle("cbuiltins\neval\n."), "builtins.eval");
     refused(&|r| r[0].bytes = pickle("ctorch.storage\n_load_from_bytes\n."), "torch.storage._load_from_bytes");

@@ -235,7 +235,7 @@ fn what_is_no_such_adapter_is_refused() {
     refused(with("rank_pattern", json!({"query": 2})).path(), "checkpoint", &["a rank of 2 as rank_pattern says"]);
     refused(with("rank_pattern", json!({"query": -1})).path(), "checkpoint", &["rank_pattern"]);
     refused(with("r", json!(4)).path(), "checkpoint", &["with r = 4"]);
-    refused(with("target_modules", json!(["key"])).path(), "checkpoint", &["none of target_modules"]);
+    refused(with("target_modules", json!(["key"])).path(), "checkpoint", &["target_modules does not name it"]);
 
     let query = "bert.encoder.layer.0.attention.self.query";
     let edit = |change: &dyn Fn(&mut Vec<Tensor>)| changed("classify-i8", |adapter, _| change(&mut adapter.tensors));
