@@ -172,7 +172,7 @@ fn data_that_is_none_is_named_with_its_line() {
         ("classify", "empty.tsv", vec![], "data", "no example"),
         ("classify", "short.tsv", vec![], "data", "line 2: it has 1 columns"),
         ("classify", "bytes.tsv", vec![], "data", "line 2: it is not UTF-8"),
-        ("classify", "odd.xyz", vec![], "data", "its name does not say"),
+        ("classify", "odd.xyz", vec![], "data", "its name does not tell its format"),
         ("classify", "list.jsonl", vec![], "data", "line 1"),
         ("classify", "train.tsv", vec!["--columns", "text=a,label=label"], "option", "no column \"a\""),
         (
@@ -187,14 +187,14 @@ fn data_that_is_none_is_named_with_its_line() {
             "train.tsv",
             vec!["--eval", path(&unknown)],
             "data",
-            "dev.tsv: line 2: the label \"nobody\" is none",
+            "dev.tsv: line 2: the label \"nobody\" does not occur in the training data",
         ),
         (
             "tag",
             "train.conll",
             vec!["--eval", path(&strange)],
             "data",
-            "dev.conll: line 3: in the sentence that begins here the label \"B-ship\" is none",
+            "dev.conll: line 3: in the sentence that begins here the label \"B-ship\" does not occur in the training data",
         ),
         (
             "classify",
