@@ -6,6 +6,7 @@ pub mod hostile;
 pub mod hub;
 #[cfg(feature = "hub")]
 pub mod hub_attacks;
-mod hub_parts;
+#[cfg(feature = "hub")]
+pub mod hub_parts;
 pub mod labels;
 pub mod torch;

@@ -147,7 +147,7 @@ export class Engine implements Backend {
     // Calls too short to give way, or run by a clock that stands still, as at the edge, must not shut out all else.
     const call = unlessAborted(waiting, signal)
       .then(turn)
-      .then(() => this.#owed !== undefined && this.#undo(this.#owed))
+      .then(() => (this.#owed === undefined ? undefined : this.#undo(this.#owed)))
       .then(() => this.#attempt(work.request, signal));
     // Who comes next waits for both: a call that is aborted in the queue ends before those ahead of it.
     // Their results are dropped: each would hold those of all calls before it.
